@@ -1,0 +1,267 @@
+"""Seeded T2-like abdominal phantom with voxel truth, for demos, tests and benchmarks.
+
+Every volume is drawn from ellipsoids in millimetres: a body with fat and muscle, organs, a spine
+with its bright canal, two great vessels, lymph nodes, and look-alikes of the nodes (bowel loops,
+small vessels in cross-section, cysts). A bias field and Rician noise make intensities vary between
+and within volumes as they do in MR. It is a test object, not a model of anatomy: nothing measured
+on it says how a detector does on patients.
+
+Coordinates: x to the patient's left, y to the back (posterior), z to the head, in mm from the
+centre of the volume, i.e. LPS as SimpleITK uses it.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from scipy import ndimage
+
+from data_prep import recist
+
+# Centre (x, y), radii (x, y) as fractions of the body's half axes, signal in arbitrary units.
+_ORGANS = (
+    ("muscle ring", (0.00, 0.00), (0.90, 0.86), 170.0),
+    ("inner fat", (0.00, -0.06), (0.82, 0.74), 420.0),
+    ("liver", (-0.46, -0.22), (0.34, 0.44), 250.0),
+    ("spleen", (0.60, 0.02), (0.16, 0.28), 430.0),
+    ("right kidney", (-0.40, 0.38), (0.13, 0.19), 520.0),
+    ("left kidney", (0.40, 0.38), (0.13, 0.19), 520.0),
+    ("vertebra", (0.00, 0.42), (0.15, 0.19), 230.0),
+    ("right psoas", (-0.22, 0.44), (0.09, 0.15), 150.0),
+    ("left psoas", (0.22, 0.44), (0.09, 0.15), 150.0),
+    ("spinal canal", (0.00, 0.70), (0.07, 0.08), 760.0),
+    ("spinal cord", (0.00, 0.71), (0.035, 0.04), 360.0),
+    ("aorta", (0.06, 0.13), (0.07, 0.095), 60.0),
+    ("vena cava", (-0.12, 0.13), (0.085, 0.08), 75.0),
+)
+_BODY_SIGNAL = 480.0
+_NODE_SIGNAL = (600.0, 690.0)
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """One phantom volume with its truth.
+
+    Attributes:
+        image: ``(Z, Y, X)`` int16, axial LPS.
+        labels: ``(Z, Y, X)`` uint16, 0 background, 1…n one label per node.
+        spacing_mm: Voxel size (x, y, z) in mm.
+    """
+
+    image: np.ndarray
+    labels: np.ndarray
+    spacing_mm: tuple[float, float, float]
+
+
+def make_phantom(
+    seed: int,
+    *,
+    shape: tuple[int, int, int] = (24, 128, 128),
+    spacing_mm: tuple[float, float, float] = (2.5, 2.5, 5.0),
+    n_nodes: int = 4,
+    n_lookalikes: int = 6,
+    noise: float = 16.0,
+) -> Phantom:
+    """Draw one phantom.
+
+    Args:
+        seed: Same seed, same bytes.
+        shape: Voxels (Z, Y, X).
+        spacing_mm: Voxel size (x, y, z) in mm.
+        n_nodes: Nodes to place; 0 gives a lesion-free volume.
+        n_lookalikes: Distractors to place beside them.
+        noise: Standard deviation of each channel of the Rician noise, in signal units.
+
+    Returns:
+        The volume; it holds fewer nodes than asked for if no free place is left.
+    """
+    rng = np.random.default_rng(seed)
+    z, y, x = _grid(shape, spacing_mm)
+    half = np.array([0.43 * shape[2] * spacing_mm[0], 0.36 * shape[1] * spacing_mm[1]])
+    half *= rng.uniform(0.92, 1.05, 2)
+    height = shape[0] * spacing_mm[2]
+    image = np.full(shape, 12.0, np.float32)
+    image[((x / half[0]) ** 2 + (y / half[1]) ** 2 <= 1) & np.isfinite(z)] = _BODY_SIGNAL
+    taken = np.zeros(shape, bool)
+    for name, centre, radii, signal in _ORGANS:
+        mask = _organ(rng, (z, y, x), half, height, name, centre, radii)
+        image[mask] = signal * rng.uniform(0.94, 1.06)
+        if name not in ("muscle ring", "inner fat"):
+            taken |= mask
+
+    labels = np.zeros(shape, np.uint16)
+    for label in range(1, n_nodes + 1):
+        mask = _place(rng, (z, y, x), half, height, taken, short_mm=(5.0, 10.0))
+        if mask is not None:
+            labels[mask] = label
+            image[mask] = rng.uniform(*_NODE_SIGNAL)
+            taken |= ndimage.binary_dilation(mask, iterations=2)
+    for _ in range(n_lookalikes):
+        _paint_lookalike(rng, image, (z, y, x), half, height, taken)
+    return Phantom(_acquire(rng, image, noise), _relabel(labels), tuple(spacing_mm))
+
+
+def bookmarks(
+    phantom: Phantom, *, min_short_mm: float = 6.0
+) -> list[tuple[int, int, recist.Bookmark]]:
+    """Measure the phantom's nodes as a reader would.
+
+    Every node defines a key slice, the one where its longest diameter is largest. On a key slice all
+    nodes with a short axis of at least ``min_short_mm`` are measured, so no slice in use holds an
+    unmarked node of relevant size.
+
+    Returns:
+        ``(label, slice index, bookmark)``, ordered by slice, then label.
+    """
+    spacing_xy = phantom.spacing_mm[:2]
+    cuts: dict[int, dict[int, recist.Bookmark]] = {}
+    for label in np.unique(phantom.labels[phantom.labels > 0]):
+        mask = phantom.labels == label
+        cuts[int(label)] = {
+            int(k): recist.measure(mask[k]) for k in np.flatnonzero(mask.any((1, 2)))
+        }
+    keys = {
+        max(cut, key=lambda k, cut=cut: cut[k].long_length(spacing_xy)) for cut in cuts.values()
+    }
+    return sorted(
+        (
+            (label, k, cut[k])
+            for label, cut in cuts.items()
+            for k in keys & set(cut)
+            if cut[k].short_length(spacing_xy) >= min_short_mm
+        ),
+        key=lambda row: (row[1], row[0]),
+    )
+
+
+def write_dataset(
+    out_dir: str | os.PathLike,
+    n_volumes: int,
+    seed: int = 0,
+    *,
+    n_nodes: int = 4,
+    n_empty: int = 0,
+    **options,
+) -> Path:
+    """Write phantoms as a data set that ``data_prep.prepare`` reads.
+
+    Args:
+        out_dir: Receives ``images/`` and ``masks/`` (NIfTI) and, last, ``bookmarks.csv``.
+        n_volumes: Volumes with nodes.
+        seed: Volume ``i`` is drawn from ``(seed, i)``: the first ``n`` do not depend on ``n_volumes``.
+        n_nodes: Nodes per volume.
+        n_empty: Lesion-free volumes added behind the others.
+        **options: Passed to :func:`make_phantom`.
+
+    Returns:
+        The path of ``bookmarks.csv``.
+    """
+    out = Path(out_dir)
+    rows = []
+    for folder in ("images", "masks"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    for index in range(n_volumes + n_empty):
+        name = f"phantom_{index:03d}.nii.gz"
+        nodes = n_nodes if index < n_volumes else 0
+        phantom = make_phantom((seed, index), n_nodes=nodes, **options)
+        _write(phantom.image, phantom.spacing_mm, out / "images" / name)
+        _write(phantom.labels, phantom.spacing_mm, out / "masks" / name)
+        for label, k, mark in bookmarks(phantom):
+            points = np.concatenate([mark.long_axis, mark.short_axis]).ravel()
+            rows.append([name, k, f"node_{label}", f"phantom_{index:03d}", *points.tolist()])
+    path = out / "bookmarks.csv"
+    ends = [f"{axis}_{c}{i}" for axis in ("long", "short") for i in (1, 2) for c in "xy"]
+    with open(f"{path}.part", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["volume", "slice", "structure", "patient", *ends])
+        writer.writerows(rows)
+    os.replace(f"{path}.part", path)
+    return path
+
+
+def _grid(shape, spacing_mm):
+    """Voxel centres in mm as open grids (z, y, x)."""
+    axes = [
+        (np.arange(n) - (n - 1) / 2) * s for n, s in zip(shape, reversed(spacing_mm), strict=True)
+    ]
+    return np.meshgrid(*axes, indexing="ij", sparse=True)
+
+
+def _ellipsoid(grid, centre_mm, radii_mm, angle=0.0):
+    """Mask of an ellipsoid; ``centre_mm``, ``radii_mm`` as (x, y, z), in-plane ``angle`` in rad."""
+    z, y, x = grid
+    dx, dy = x - centre_mm[0], y - centre_mm[1]
+    u = np.cos(angle) * dx + np.sin(angle) * dy
+    v = np.cos(angle) * dy - np.sin(angle) * dx
+    dz = (z - centre_mm[2]) / radii_mm[2]
+    return (u / radii_mm[0]) ** 2 + (v / radii_mm[1]) ** 2 + dz**2 <= 1
+
+
+def _organ(rng, grid, half, height, name, centre, radii):
+    """One organ: long structures run through the volume, the others end inside it."""
+    jitter = rng.normal(0, 0.012, 2)
+    scale = rng.uniform(0.93, 1.07)
+    through = name in ("liver", "spleen") or "kidney" in name
+    rz = height * (rng.uniform(0.55, 0.9) if through else 1e3)
+    cz = height * rng.uniform(-0.15, 0.15)
+    centre_mm = (*((np.array(centre) + jitter) * half), cz)
+    return _ellipsoid(grid, centre_mm, (*(np.array(radii) * half * scale), rz))
+
+
+def _place(rng, grid, half, height, taken, short_mm):
+    """A free ellipsoid in the fat around the great vessels or in the mesentery, or None."""
+    for _ in range(200):
+        near_vessels = rng.random() < 0.6
+        low, high = ((-0.32, 0.0), (0.32, 0.32)) if near_vessels else ((-0.25, -0.6), (0.6, 0.1))
+        centre = (*(rng.uniform(low, high) * half), height * rng.uniform(-0.42, 0.42))
+        short = rng.uniform(*short_mm)
+        radii = (short * rng.uniform(1.15, 1.7), short, short * rng.uniform(0.9, 1.5))
+        mask = _ellipsoid(grid, centre, radii, rng.uniform(0, np.pi))
+        if mask.any() and not (taken & mask).any():
+            return mask
+    return None
+
+
+def _paint_lookalike(rng, image, grid, half, height, taken):
+    """Bowel loop (bright content, dark wall), vessel in cross-section (dark), or cyst (too bright)."""
+    kind = rng.choice(["bowel", "vessel", "cyst"])
+    size = {"bowel": (9.0, 14.0), "vessel": (3.0, 6.0), "cyst": (4.0, 7.0)}[kind]
+    mask = _place(rng, grid, half, height, taken, short_mm=size)
+    if mask is None:
+        return
+    image[mask] = {"bowel": 140.0, "vessel": 70.0, "cyst": 980.0}[kind]
+    if kind == "bowel":
+        core = ndimage.binary_erosion(mask, structure=np.ones((1, 3, 3)), iterations=2)
+        image[core] = rng.uniform(520.0, 800.0)
+    taken |= mask
+
+
+def _acquire(rng, image, noise):
+    """Partial volume, coil sensitivity and Rician noise; int16."""
+    blurred = ndimage.gaussian_filter(image, (0.0, 0.6, 0.6))
+    axes = np.meshgrid(*(np.linspace(-1, 1, n) for n in image.shape), indexing="ij", sparse=True)
+    slopes = rng.normal(0, 0.08, 6)
+    field = sum(s * a for s, a in zip(slopes[:3], axes, strict=True))
+    field = field + sum(s * a * a for s, a in zip(slopes[3:], axes, strict=True))
+    signal = blurred * np.exp(field) * rng.uniform(0.8, 1.25)
+    real, imaginary = rng.normal(0, noise, (2, *image.shape))
+    return np.hypot(signal + real, imaginary).round().clip(0, 32767).astype(np.int16)
+
+
+def _relabel(labels):
+    """Consecutive labels 1…n, in the order of the old ones."""
+    return np.searchsorted(np.unique(labels), labels).astype(labels.dtype)
+
+
+def _write(array, spacing_mm, path):
+    """Write a volume whole or not at all."""
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(spacing_mm)
+    part = path.with_name(f".part-{path.name}")
+    sitk.WriteImage(image, str(part), useCompression=True)
+    os.replace(part, path)
