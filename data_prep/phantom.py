@@ -111,9 +111,9 @@ def bookmarks(
 ) -> list[tuple[int, int, recist.Bookmark]]:
     """Measure the phantom's nodes as a reader would.
 
-    Every node defines a key slice, the one where its longest diameter is largest. On a key slice all
-    nodes with a short axis of at least ``min_short_mm`` are measured, so no slice in use holds an
-    unmarked node of relevant size.
+    Every node defines a key slice, the one where its longest diameter is largest. On a key slice
+    all nodes with a short axis of at least ``min_short_mm`` are measured, so no slice in use holds
+    an unmarked node of relevant size.
 
     Returns:
         ``(label, slice index, bookmark)``, ordered by slice, then label.
@@ -153,7 +153,7 @@ def write_dataset(
     Args:
         out_dir: Receives ``images/`` and ``masks/`` (NIfTI) and, last, ``bookmarks.csv``.
         n_volumes: Volumes with nodes.
-        seed: Volume ``i`` is drawn from ``(seed, i)``: the first ``n`` do not depend on ``n_volumes``.
+        seed: Volume ``i`` is drawn from ``(seed, i)``, whatever ``n_volumes`` is.
         n_nodes: Nodes per volume.
         n_empty: Lesion-free volumes added behind the others.
         **options: Passed to :func:`make_phantom`.
@@ -228,7 +228,7 @@ def _place(rng, grid, half, height, taken, short_mm):
 
 
 def _paint_lookalike(rng, image, grid, half, height, taken):
-    """Bowel loop (bright content, dark wall), vessel in cross-section (dark), or cyst (too bright)."""
+    """Bowel loop (bright, dark wall), vessel in cross-section (dark) or cyst (too bright)."""
     kind = rng.choice(["bowel", "vessel", "cyst"])
     size = {"bowel": (9.0, 14.0), "vessel": (3.0, 6.0), "cyst": (4.0, 7.0)}[kind]
     mask = _place(rng, grid, half, height, taken, short_mm=size)

@@ -117,7 +117,7 @@ def find_problems(installed: Mapping[str, str], has_ops: bool) -> list[Problem]:
             Problem(
                 f"Expected {mmcv[0]} with compiled operators (mmcv.ops) but it was built without "
                 "them: torch was missing when it was built.",
-                _BUILD_MMCV.format(spec=f"--force-reinstall --no-deps {spec}"),
+                rebuild_mmcv(spec),
             )
         )
     return problems
@@ -132,6 +132,11 @@ def require_openmmlab() -> None:
     problems = find_problems(installed_versions(), mmcv_has_ops())
     if problems:
         raise ImportError(describe(problems))
+
+
+def rebuild_mmcv(spec: str) -> str:
+    """Command that builds the installed mmcv again, for the torch that is installed."""
+    return _BUILD_MMCV.format(spec=f"--force-reinstall --no-deps {spec}")
 
 
 def describe(problems: list[Problem]) -> str:

@@ -15,7 +15,7 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Folder of real data beside the source tree; tests that need it are skipped where it is not."""
+    """Folder of real data beside the source tree; its tests are skipped where it is absent."""
     path = REPOSITORY.parent / "shared" / "data"
     if not path.is_dir():
         pytest.skip("shared data not present")

@@ -1,0 +1,40 @@
+# Two commands do everything: `make demo` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+VENV ?= .venv
+PY := $(VENV)/bin/python
+IMAGES ?=
+BOOKMARKS ?=
+MASKS ?=
+WORK_DIR ?=
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench doctor clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: ## Create .venv: torch, mmcv with operators, mmglan (a second call takes seconds)
+	@VENV=$(VENV) bash tools/setup.sh
+
+demo: setup ## Bookmarks to masks to detector to findings; IMAGES=… BOOKMARKS=… [MASKS=…] for your own data
+	@$(PY) tools/demo.py $(if $(IMAGES),--images "$(IMAGES)") $(if $(BOOKMARKS),--bookmarks "$(BOOKMARKS)") \
+		$(if $(MASKS),--masks "$(MASKS)") $(if $(WORK_DIR),--work-dir "$(WORK_DIR)") $(ARGS)
+
+test: setup ## Run the test suite
+	@$(PY) -m pytest $(ARGS)
+
+lint: setup ## Check style and format
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+format: setup ## Apply the format
+	@$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .
+
+bench: setup ## Measure speed: model step, FROC, data preparation (ratios side by side)
+	@for script in tools/benchmarks/*.py; do echo "== $$script"; $(PY) $$script $(ARGS) || exit 1; done
+
+doctor: setup ## What is installed, what is wrong, and how to mend it
+	@$(PY) -m mmglan.doctor
+
+clean: ## Remove what the demo and the tests wrote (not .venv)
+	rm -rf work_dirs .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Sets up .venv with torch, mmcv with its compiled operators, and mmglan in editable mode.
+# Needs Python 3.10+ with venv and a C++ compiler. A second run finds the stamp and does nothing.
+# Settings: PYTHON (interpreter), VENV (folder), TORCH (requirement, default from constraints.txt), MAX_JOBS.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+PYTHON=${PYTHON:-python3}
+VENV=${VENV:-.venv}
+TORCH=${TORCH:-$(grep '^torch==' constraints.txt)}
+log=$VENV/setup.log
+stamp=$VENV/.mmglan-setup
+
+say() { printf '[setup] %s\n' "$*"; }
+fail() {
+  printf '[setup] FAILED: %s\n' "$*" >&2
+  [ -s "$log" ] && { printf '[setup] last lines of %s:\n' "$log" >&2; tail -n 15 "$log" >&2; }
+  exit 1
+}
+
+wanted=$(cat constraints.txt setup.cfg tools/setup.sh | cksum; echo "$PWD $TORCH")
+if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
+  say "already set up in $VENV (remove it to start anew)"
+  exit 0
+fi
+
+"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
+  fail "expected Python 3.10 or newer as '$PYTHON' but got $("$PYTHON" --version 2>&1 || true). Set PYTHON=…"
+command -v c++ >/dev/null || fail "expected a C++ compiler (c++) but found none. Install g++ (Debian: apt-get install g++)."
+
+began=$SECONDS
+say "environment: $VENV"
+[ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV" || fail "python -m venv failed (Debian: apt-get install python3-venv)"
+: >"$log"
+py=$PWD/$VENV/bin/python
+pip_install() { "$py" -m pip install -q --disable-pip-version-check -c constraints.txt "$@" >>"$log" 2>&1; }
+
+say "build tools and $TORCH"
+pip_install 'setuptools>=80,<81' wheel ninja packaging || fail "installing the build tools"
+# TORCH may name another build than the constraints file pins (CUDA machines).
+"$py" -m pip install -q --disable-pip-version-check "$TORCH" 'numpy<2.3' >>"$log" 2>&1 || fail "installing $TORCH"
+
+has_ops() { "$py" -c 'import mmcv.ops' >/dev/null 2>&1; }
+build_mmcv() {
+  # Without build isolation, so that the build finds torch; -g0 -O2 builds three times as fast as
+  # the default flags.
+  CFLAGS="-g0 -O2 ${CFLAGS:-}" CXXFLAGS="-g0 -O2 ${CXXFLAGS:-}" MAX_JOBS=${MAX_JOBS:-$(nproc)} MMCV_WITH_OPS=1 \
+    "$py" -m pip install -v --disable-pip-version-check -c constraints.txt --no-build-isolation "$@" onedl-mmcv >>"$log" 2>&1 &
+  local pid=$! start=$SECONDS
+  trap 'kill $pid 2>/dev/null || true' EXIT
+  while kill -0 "$pid" 2>/dev/null; do
+    local step
+    step=$(tail -c 20000 "$log" | grep -aoE '\[[0-9]+/[0-9]+\]' | tail -n 1 || true)
+    printf '\r[setup] mmcv with its operators: %s %d s   ' "${step:-starting}" $((SECONDS - start))
+    sleep 2
+  done
+  trap - EXIT
+  printf '\n'
+  wait "$pid"
+}
+if ! has_ops; then
+  say "mmcv: built once, 6 to 18 minutes on 2 cores; pip keeps the wheel"
+  build_mmcv || fail "building onedl-mmcv"
+  # A cached wheel may come from a build that found no torch or another one: build it afresh.
+  has_ops || build_mmcv --no-cache-dir --force-reinstall --no-deps || fail "building onedl-mmcv"
+fi
+
+say "mmglan and what it needs"
+pip_install --no-build-isolation -e '.[onedl,dev]' || fail "installing mmglan"
+
+"$py" -m mmglan.doctor || fail "the check of the installation; see the lines above"
+printf '%s' "$wanted" >"$stamp"
+say "done in $((SECONDS - began)) s"
