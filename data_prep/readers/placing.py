@@ -1,0 +1,175 @@
+"""From a bookmark as written to a bookmark on an axial slice of its volume."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_prep.errors import DataError
+from data_prep.readers.record import BookmarkRecord
+from data_prep.recist import Bookmark
+from data_prep.volumes import Volume
+
+MAX_ANGLE_ERROR_DEG = 15.0
+# Axes of small lesions in whole pixels may miss each other by rounding alone.
+MAX_GAP_PX = 1.0
+MIN_LENGTH_PX = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedBookmark:
+    """A bookmark on an axial slice.
+
+    Args:
+        slice_index: 0-based slice of the axial volume.
+        bookmark: End points in 0-based axial pixels (x, y).
+        record: Where it came from.
+    """
+
+    slice_index: int
+    bookmark: Bookmark
+    record: BookmarkRecord
+
+
+def place(record: BookmarkRecord, volume: Volume) -> PlacedBookmark:
+    """Place a record in its volume and check that it is a bookmark.
+
+    Raises:
+        DataError: No such slice, points outside the image or not on one axial slice, an axis of
+            length zero, short axis longer than the long one, axes more than 15° from
+            perpendicular, or axes that do not cross.
+    """
+    if record.frame == "pixel":
+        stored_slice = _stored_slice(record, volume)
+        _check_inside(record, volume, stored_slice)
+        points = volume.from_stored(record.points, stored_slice)
+    else:
+        flip = np.array([-1.0, -1.0, 1.0]) if record.frame == "RAS" else np.ones(3)
+        points = volume.from_patient_mm(record.points * flip)
+        _check_inside_axial(record, volume, points)
+    slice_index = math.floor(points[:, 2].mean() + 0.5)
+    if np.abs(points[:, 2] - points[:, 2].mean()).max() > 0.5:
+        low, high = np.floor(points[:, 2].min() + 0.5), np.floor(points[:, 2].max() + 0.5)
+        raise _error(
+            record,
+            f"Expected four points on one axial slice, but got points on axial slices {low:.0f} to "
+            f"{high:.0f}. Draw the bookmark on an axial slice.",
+        )
+    bookmark = Bookmark(long_axis=points[:2, :2], short_axis=points[2:, :2])
+    _check_shape(record, points[:, :2], np.array(volume.spacing_mm[:2]))
+    return PlacedBookmark(slice_index, bookmark, record)
+
+
+def _error(record: BookmarkRecord, message: str) -> DataError:
+    return DataError(
+        message, path=record.file or None, row=record.row, slice_index=record.slice_index
+    )
+
+
+def _stored_slice(record: BookmarkRecord, volume: Volume) -> int:
+    """Return the 0-based stored slice of a record in pixels, however the file names it."""
+    index = record.slice_index
+    if index is None and record.slice_number is not None:
+        if record.slice_number in volume.slice_numbers:
+            return volume.slice_numbers.index(record.slice_number)
+        raise _error(
+            record,
+            f"Expected a slice of {volume.source_id}, but got its number {record.slice_number}, "
+            "which is not there. Add the slice or correct the number.",
+        )
+    if index is None and record.instance_uid is not None:
+        if record.frame_number is not None and len(set(volume.slice_uids)) == 1:
+            index = record.frame_number - 1
+        elif record.instance_uid in volume.slice_uids:
+            return volume.slice_uids.index(record.instance_uid)
+        else:
+            raise _error(
+                record,
+                f"Expected an image of {volume.source_id}, but got a reference to another one. "
+                "Name the series that the report was drawn on.",
+            )
+    last = volume.stored_size[2] - 1
+    if index is None or not 0 <= index <= last:
+        raise _error(
+            record,
+            f"Expected a slice from 0 to {last} of {volume.source_id}, but got {index}. Correct "
+            "the slice (0-based).",
+        )
+    return index
+
+
+def _check_inside(record: BookmarkRecord, volume: Volume, stored_slice: int) -> None:
+    columns, rows, _ = volume.stored_size
+    points = record.points
+    outside = (points < -0.5).any(axis=1) | (points > [columns - 0.5, rows - 0.5]).any(axis=1)
+    if not outside.any():
+        return
+    x, y = points[np.argmax(outside)]
+    raise _error(
+        record,
+        f"Expected points inside {columns} x {rows} pixels, but got ({x:g}, {y:g}). Correct the "
+        "coordinates (0-based; read 1-based ones with origin 1).",
+    )
+
+
+def _check_inside_axial(record: BookmarkRecord, volume: Volume, points: np.ndarray) -> None:
+    size = np.array(volume.array.shape[::-1])
+    outside = ((points < -0.5) | (points > size - 0.5)).any(axis=1)
+    if not outside.any():
+        return
+    where = ", ".join(f"{c:g}" for c in record.points[np.argmax(outside)])
+    raise _error(
+        record,
+        f"Expected points inside the volume, but got ({where}) mm in {record.frame}, which lies "
+        "outside. Correct the coordinates or the frame.",
+    )
+
+
+def _check_shape(record: BookmarkRecord, points: np.ndarray, spacing_xy: np.ndarray) -> None:
+    long_px, short_px = points[1] - points[0], points[3] - points[2]
+    long_mm, short_mm = long_px * spacing_xy, short_px * spacing_xy
+    long_length, short_length = np.linalg.norm(long_mm), np.linalg.norm(short_mm)
+    for name, axis in (("long", long_px), ("short", short_px)):
+        if np.linalg.norm(axis) < MIN_LENGTH_PX:
+            raise _error(
+                record,
+                f"Expected a {name} axis with a length, but got two equal points. Draw it again.",
+            )
+    if short_length > long_length * (1 + 1e-3):
+        raise _error(
+            record,
+            f"Expected a short axis no longer than the long one ({long_length:.1f} mm), but got "
+            f"{short_length:.1f} mm. Swap the two axes.",
+        )
+    sine = min(1.0, abs(float(long_mm @ short_mm)) / (long_length * short_length))
+    off = math.degrees(math.asin(sine))
+    if off > MAX_ANGLE_ERROR_DEG:
+        raise _error(
+            record,
+            f"Expected perpendicular axes (within {MAX_ANGLE_ERROR_DEG:g} degrees), but got "
+            f"{90 - off:.1f} degrees between them. Draw the short axis again.",
+        )
+    gap = _gap(*points)
+    if gap > MAX_GAP_PX:
+        raise _error(
+            record,
+            f"Expected axes that cross, but got axes {gap:.1f} pixels apart. Draw them again.",
+        )
+
+
+def _gap(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> float:
+    """Return the distance in pixels between the segments ``ab`` and ``cd``; 0 if they cross."""
+    matrix = np.column_stack([b - a, c - d])
+    if abs(np.linalg.det(matrix)) > 1e-12:
+        s, t = np.linalg.solve(matrix, c - a)
+        if 0 <= s <= 1 and 0 <= t <= 1:
+            return 0.0
+    return min(_to_segment(p, *q) for p, q in ((a, (c, d)), (b, (c, d)), (c, (a, b)), (d, (a, b))))
+
+
+def _to_segment(point: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
+    along = end - start
+    share = np.clip((point - start) @ along / (along @ along), 0, 1)
+    return float(np.linalg.norm(point - start - share * along))

@@ -1,0 +1,43 @@
+"""What every bookmark reader returns: one lesion's two diameters as they stand in the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+FRAMES = ("pixel", "LPS", "RAS")
+
+
+@dataclass(frozen=True, eq=False)
+class BookmarkRecord:
+    """A RECIST bookmark as written in a file, not yet placed in its volume.
+
+    Args:
+        volume: Path of the volume relative to the image folder (``folder#UID`` for one series).
+        points: End points, order long 1, long 2, short 1, short 2. ``(4, 2)`` 0-based pixels
+            (column, row; whole numbers are pixel centres) of a stored slice, or ``(4, 3)`` mm.
+        frame: ``pixel``, or the patient frame of the mm: ``LPS`` or ``RAS``.
+        slice_index: 0-based stored slice (frame ``pixel``), else None.
+        patient: Patient as the file names it; never written to any output.
+        site: Node type or body site.
+        split: ``train``, ``val`` or ``test`` where the file fixes it.
+        file: Name of the bookmark file.
+        row: 1-based line in it (the header is row 1), or the 1-based number of the item.
+        instance_uid: DICOM SOP instance UID of the slice, where the file names the slice so.
+        frame_number: 1-based frame in a multi-frame instance.
+        slice_number: The files' own slice number, where the file counts so (DeepLesion).
+    """
+
+    volume: str
+    points: np.ndarray
+    frame: str = "pixel"
+    slice_index: int | None = None
+    patient: str | None = None
+    site: str | None = None
+    split: str | None = None
+    file: str = ""
+    row: int | None = None
+    instance_uid: str | None = None
+    frame_number: int | None = None
+    slice_number: int | None = None

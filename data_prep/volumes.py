@@ -1,0 +1,194 @@
+"""Volumes in: any supported file or folder becomes an axial LPS array with its way back.
+
+Formats: DICOM (a folder or a multi-frame file), NIfTI, NRRD, MetaImage, and DeepLesion's folders
+of 16-bit PNG slices. Adding one means adding a file with ``read(path, name, ...) -> Stored`` and a
+line in `read_volume`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from data_prep.errors import DataError
+from data_prep.grid import Grid
+from data_prep.paths import relative_name
+from data_prep.stored import Stored, read_stored
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A volume in axial LPS order: z to the head, y to the back, x to the patient's left.
+
+    Args:
+        array: Intensities, shape ``(Z, Y, X)``, the file's own number type or float32.
+        spacing_mm: Voxel size in mm along (x, y, z).
+        source_id: Path relative to the image folder, ``#`` and the series UID where one was named.
+        grid: The grid on which the input is stored.
+        slice_uids: DICOM SOP instance UID of each stored slice (empty for other formats; one for
+            all the frames of a multi-frame file).
+        slice_numbers: The files' own number of each stored slice where they have one (DeepLesion).
+    """
+
+    array: np.ndarray
+    spacing_mm: tuple[float, float, float]
+    source_id: str
+    grid: Grid
+    slice_uids: tuple[str, ...] = ()
+    slice_numbers: tuple[int, ...] = ()
+
+    @property
+    def stored_size(self) -> tuple[int, int, int]:
+        """Columns, rows and slices of the stored volume."""
+        return self.grid.size
+
+    def from_stored(self, points_xy: np.ndarray, slice_index: int) -> np.ndarray:
+        """Map pixels ``(N, 2)`` (column, row; 0-based) of a stored slice to axial (x, y, z)."""
+        points = np.asarray(points_xy, dtype=float)
+        index = np.column_stack([points, np.full(len(points), float(slice_index))])
+        return self.grid.axial_index(index)
+
+    def from_patient_mm(self, points_lps: np.ndarray) -> np.ndarray:
+        """Map points ``(N, 3)`` in mm (LPS) to axial voxel indices ``(N, 3)`` (x, y, z)."""
+        return self.grid.axial_index(self.grid.stored_index_of_mm(points_lps))
+
+    def to_patient_mm(self, points_xyz: np.ndarray) -> np.ndarray:
+        """Map axial voxel indices ``(N, 3)`` (x, y, z) to points ``(N, 3)`` in mm (LPS)."""
+        return self.grid.mm_of_stored_index(self.grid.stored_index(points_xyz))
+
+    def to_source(self, array: np.ndarray) -> sitk.Image:
+        """Return an axial ``(Z, Y, X)`` array as an image on the input's own grid, voxel by voxel.
+
+        Raises:
+            ValueError: If the array has another shape than the volume.
+        """
+        array = np.asarray(array)
+        if array.shape != self.grid.axial_shape:
+            raise ValueError(
+                f"Expected an array of shape {self.grid.axial_shape}, but got {array.shape}."
+            )
+        if array.dtype == bool:
+            array = array.astype(np.uint8)
+        image = sitk.GetImageFromArray(self.grid.to_stored(array))
+        image.SetOrigin(self.grid.origin)
+        image.SetSpacing(self.grid.spacing)
+        image.SetDirection(self.grid.direction)
+        return image
+
+
+def read_volume(
+    path: str | os.PathLike,
+    *,
+    root: str | os.PathLike | None = None,
+    series_uid: str | None = None,
+    series_rule: str = "only",
+    min_slices: int = 2,
+) -> Volume:
+    """Read a volume of any supported format into axial LPS order.
+
+    Args:
+        path: NIfTI, NRRD, MetaImage or multi-frame DICOM file, or a folder of DICOM files or of
+            DeepLesion PNG slices. ``folder#UID`` names one DICOM series of a folder.
+        root: Folder that holds the data set; ids and messages show paths relative to it.
+        series_uid: Series instance UID to take from a DICOM folder.
+        series_rule: What to do when a DICOM folder holds several image series and no UID is
+            given: ``only`` refuses and lists them, ``most-slices`` takes the longest one (and
+            refuses a tie). The choice is announced by a warning, never silent.
+        min_slices: Fewer stored slices are refused. A single slice has no known distance to its
+            neighbours.
+
+    Returns:
+        The volume. All intensities are finite and not all are equal.
+
+    Raises:
+        DataError: Whatever is wrong with the files.
+    """
+    text = os.fspath(path)
+    if series_uid is None and "#" in text and not os.path.lexists(text):
+        text, series_uid = text.rsplit("#", 1)
+    name = relative_name(text, root)
+    stored = read_stored(Path(text), name, series_uid=series_uid, series_rule=series_rule)
+    _check_values(stored, name, min_slices)
+    source_id = f"{name}#{series_uid}" if series_uid else name
+    array = stored.array
+    if array.dtype == np.float64:
+        array = array.astype(np.float32)
+    return Volume(
+        stored.grid.to_axial(array),
+        stored.grid.axial_spacing,
+        source_id,
+        stored.grid,
+        stored.slice_uids,
+        stored.slice_numbers,
+    )
+
+
+def read_labels(
+    path: str | os.PathLike, like: Volume, *, root: str | os.PathLike | None = None
+) -> np.ndarray:
+    """Read a label mask that lies on the grid of ``like``; its stored orientation may differ.
+
+    Returns:
+        Labels ``(Z, Y, X)`` in the axial order of ``like``, uint16 or uint32.
+
+    Raises:
+        DataError: If the mask lies on another grid, is empty or holds no whole numbers.
+    """
+    name = relative_name(path, root)
+    stored = read_stored(Path(path), name)
+    difference = stored.grid.difference_from(like.grid)
+    if difference:
+        raise DataError(
+            f"Expected a mask on the grid of {like.source_id} with {difference}. Resample the mask "
+            "to the image.",
+            path=name,
+        )
+    values = stored.array
+    if not np.isfinite(values).all() or (values < 0).any() or (values != np.floor(values)).any():
+        raise DataError(
+            "Expected whole, non-negative labels, but got other values. Save the mask as a label "
+            "map.",
+            path=name,
+        )
+    highest = int(values.max())
+    if highest == 0:
+        raise DataError(
+            "Expected at least one labelled voxel, but got an empty mask. Remove it or list the "
+            "volume as one without lesions.",
+            path=name,
+        )
+    if highest > 0xFFFFFFFF:
+        raise DataError(
+            f"Expected labels up to 4294967295, but got {highest}. Renumber the labels.", path=name
+        )
+    dtype = np.uint16 if highest <= 0xFFFF else np.uint32
+    return stored.grid.to_axial(values.astype(dtype))
+
+
+def _check_values(stored: Stored, name: str, min_slices: int) -> None:
+    array = stored.array
+    if stored.grid.size[2] < min_slices:
+        raise DataError(
+            f"Expected at least {min_slices} slices, but got {stored.grid.size[2]}. Give the whole "
+            "volume.",
+            path=name,
+        )
+    if array.dtype.kind == "f":
+        bad = ~np.isfinite(array)
+        if bad.any():
+            index = int(np.argmax(bad.any(axis=(1, 2))))
+            raise DataError(
+                f"Expected finite intensities, but got {int(bad.sum())} NaN or infinite voxels. "
+                "Replace them with a number.",
+                path=name,
+                slice_index=index,
+            )
+    if array.min() == array.max():
+        raise DataError(
+            f"Expected an image, but got {array.flat[0]:g} in every voxel. Export it again.",
+            path=name,
+        )
