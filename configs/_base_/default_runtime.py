@@ -1,0 +1,42 @@
+"""Run-time settings of every config: imports, hooks, trackers, distributed start-up."""
+
+_base_ = "mmdet::_base_/default_runtime.py"
+
+# ---- what users change ----
+seed = 0
+vis_backends = [
+    dict(type="LocalVisBackend"),
+    dict(type="TensorboardVisBackend"),
+    # dict(type='MLflowVisBackend', exp_name='mmglan'),
+    # dict(type='WandbVisBackend', init_kwargs=dict(project='mmglan')),
+]
+
+# ---- what is best left alone ----
+custom_imports = dict(
+    imports=[
+        "mmglan.models",
+        "mmglan.datasets",
+        "mmglan.evaluation",
+        "mmglan.engine",
+        "mmglan.engine.cpu_processes",
+    ],
+    allow_failed_imports=False,
+)
+visualizer = dict(vis_backends=vis_backends)
+randomness = dict(seed=seed)
+default_hooks = dict(
+    logger=dict(interval=10),
+    checkpoint=dict(interval=1, max_keep_ckpts=2, save_best="lesion/bbox_AP25", rule="greater"),
+)
+custom_hooks = [
+    dict(type="EpochSeedHook"),
+    dict(type="RunInfoHook"),
+]
+# `device_ids=None` is right for one device per process, GPU or CPU: the data preprocessor moves
+# the inputs. Together with `mmglan.engine.cpu_processes` it lets several CPU processes train.
+model_wrapper_cfg = dict(
+    type="MMDistributedDataParallel",
+    device_ids=None,
+    broadcast_buffers=False,
+    find_unused_parameters=False,
+)

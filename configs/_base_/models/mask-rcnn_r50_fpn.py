@@ -1,0 +1,13 @@
+"""mmdet's Mask R-CNN for one class on grey slices."""
+
+_base_ = "mmdet::_base_/models/mask-rcnn_r50_fpn.py"
+
+model = dict(
+    # Slices are grey, repeated (or neighbours, in 2.5D): nothing to swap.
+    data_preprocessor=dict(bgr_to_rgb=False),
+    # The COCO checkpoint of the config holds the backbone too: nothing to fetch before it.
+    backbone=dict(init_cfg=None),
+    roi_head=dict(bbox_head=dict(num_classes=1), mask_head=dict(num_classes=1)),
+    # mmdet's threshold of 0.05 would cut the FROC curve short.
+    test_cfg=dict(rcnn=dict(score_thr=0.001)),
+)

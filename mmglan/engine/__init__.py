@@ -1,0 +1,9 @@
+"""Run-time parts: hooks, sampler, checkpoint guard. Importing the package registers them."""
+
+from .checkpoint_guard import install as _install_checkpoint_guard
+from .epoch_seed_hook import EpochSeedHook, seed_worker_from_torch
+from .run_info_hook import RunInfoHook
+
+_install_checkpoint_guard()
+
+__all__ = ["EpochSeedHook", "RunInfoHook", "seed_worker_from_torch"]

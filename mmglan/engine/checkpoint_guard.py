@@ -1,0 +1,201 @@
+"""Checkpoints are read as plain weights, or not at all.
+
+A PyTorch checkpoint is a pickle, and unpickling runs whatever code its maker put there.
+MMEngine first tries torch's safe reader and then, with a warning, unpickles anything. Importing
+this module puts a reader in its place that stops at the first attempt and says what to do. It
+covers everything that goes through MMEngine's loader: `load_from`, `--resume`, `test.py`,
+`init_detector` and pretrained backbones.
+
+To convert a file that you trust (it *is* executed): `python -m mmglan.engine.checkpoint_guard
+FILE OUT --i-trust-this-file`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import barrier, get_rank
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import checkpoint as loaders
+
+try:
+    from numpy._core import multiarray
+except ImportError:  # NumPy 1
+    from numpy.core import multiarray
+
+
+def _history_method(owner: type, name: str) -> Any:
+    """Stand in for the `getattr` with which pickled log histories name their own methods."""
+    if owner is not HistoryBuffer or name not in HistoryBuffer([], [])._statistics_methods:
+        raise pickle.UnpicklingError(f"a reference to {name!r} of {owner!r}")
+    return getattr(owner, name)
+
+
+# What MMEngine's own training checkpoints hold beside tensors: the histories of the log.
+SAFE_GLOBALS = [
+    HistoryBuffer,
+    (_history_method, "builtins.getattr"),
+    np.ndarray,
+    np.dtype,
+    multiarray._reconstruct,
+    multiarray.scalar,
+    *{type(np.dtype(name)) for name in ("bool", "int32", "int64", "uint32", "float32", "float64")},
+]
+
+
+def safe_load(path: str | Path, map_location: Any = None) -> Any:
+    """Read a checkpoint without running code from it.
+
+    Args:
+        path: file written by `torch.save`.
+        map_location: as in `torch.load`.
+
+    Returns:
+        What the file holds: tensors, numbers, strings and containers of them.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file holds anything else, or is no checkpoint.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.name}: Expected a checkpoint but found no such file.")
+    try:
+        with torch.serialization.safe_globals(SAFE_GLOBALS):
+            return torch.load(path, map_location=map_location, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(_refusal(path.name, error)) from error
+
+
+def _refusal(name: str, error: Exception) -> str:
+    """One line: what was expected, what was found, what to do."""
+    reason = " ".join(str(error).split())[:200]
+    return (
+        f"{name}: Expected a checkpoint of plain weights but got a file that holds something "
+        "else or is damaged; it was not loaded, because unpickling runs code from the file. "
+        "If you trust its maker, convert it once: python -m mmglan.engine.checkpoint_guard "
+        f"{name} OUT.pth --i-trust-this-file. (torch says: {reason})"
+    )
+
+
+def load_from_local(filename: str, map_location: Any = None) -> Any:
+    """Loader of paths for MMEngine: see `safe_load`."""
+    return safe_load(filename, map_location)
+
+
+def load_from_http(filename: str, map_location: Any = None) -> Any:
+    """Loader of http(s) addresses for MMEngine; rank 0 downloads, the others read its copy.
+
+    Args:
+        filename: address.
+        map_location: as in `torch.load`.
+
+    Raises:
+        ValueError: the file holds more than weights.
+    """
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    path = folder / filename.split("?")[0].rsplit("/", 1)[-1]
+    if get_rank() == 0 and not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.{os.getpid()}")
+        torch.hub.download_url_to_file(filename, str(part), progress=sys.stderr.isatty())
+        os.replace(part, path)
+    barrier()
+    return safe_load(path, map_location)
+
+
+def load_from_model_zoo(filename: str, map_location: Any = None) -> Any:
+    """Loader of `torchvision://`, `open-mmlab://` and `mmcls://` names for MMEngine."""
+    scheme, _, name = filename.partition("://")
+    if scheme in ("torchvision", "modelzoo"):
+        address = loaders.get_torchvision_models()[name]
+    elif scheme == "mmcls":
+        address = loaders.get_mmcls_models()[name]
+    else:
+        name = loaders.get_deprecated_model_names().get(name, name)
+        address = loaders.get_external_models()[name]
+    checkpoint = load_from_http(address, map_location)
+    return loaders._process_mmcls_checkpoint(checkpoint) if scheme == "mmcls" else checkpoint
+
+
+def refuse_remote_storage(filename: str, map_location: Any = None) -> Any:
+    """Loader of `s3://`, `petrel://` and `pavi://` paths for MMEngine: always refuses."""
+    raise ValueError(
+        f"{filename}: Expected a file or an http(s) address but got remote storage. "
+        "Copy the checkpoint to this machine and name its path."
+    )
+
+
+def install() -> None:
+    """Put the loaders above in the place of MMEngine's. Doing it twice does no harm."""
+    register = loaders.CheckpointLoader.register_scheme
+    register("", load_from_local, force=True)
+    register(("http://", "https://"), load_from_http, force=True)
+    register(
+        ("torchvision://", "modelzoo://", "open-mmlab://", "openmmlab://", "mmcls://"),
+        load_from_model_zoo,
+        force=True,
+    )
+    register(("pavi://", r"(\S+\:)?s3://", r"(\S+\:)?petrel://"), refuse_remote_storage, force=True)
+
+
+def convert(source: Path, target: Path) -> int:
+    """Unpickle a *trusted* checkpoint, running its code, and write its tensors alone.
+
+    Args:
+        source: checkpoint with a `state_dict`, or a bare state dict.
+        target: file to write.
+
+    Returns:
+        Number of tensors written.
+
+    Raises:
+        ValueError: the file holds no state dict.
+    """
+    content = torch.load(source, map_location="cpu", weights_only=False)
+    state = content.get("state_dict", content) if isinstance(content, dict) else None
+    tensors = {
+        key: value for key, value in (state or {}).items() if isinstance(value, torch.Tensor)
+    }
+    if not tensors:
+        raise ValueError(f"{source.name}: Expected a state dict but found no tensor in it.")
+    part = target.with_name(f".{target.name}.{os.getpid()}")
+    torch.save({"state_dict": tensors}, part)
+    os.replace(part, target)
+    return len(tensors)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line of the conversion.
+
+    Returns:
+        Exit status: 0 when the file was converted.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m mmglan.engine.checkpoint_guard",
+        description="Convert a checkpoint that you trust into one of plain weights. "
+        "Its code IS executed: do this away from patient data.",
+    )
+    parser.add_argument("file", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--i-trust-this-file", action="store_true", required=True)
+    options = parser.parse_args(arguments)
+    try:
+        count = convert(options.file, options.out)
+    except (OSError, ValueError, pickle.UnpicklingError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{options.out}: {count} tensors")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
