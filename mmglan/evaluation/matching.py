@@ -1,0 +1,164 @@
+"""The one matcher: which prediction finds which lesion, and which finds nothing.
+
+Letters: N predictions, M lesions.
+
+Predictions are taken by falling score, equal scores in the order given. What a prediction may
+take, and what happens to one that overlaps only lesions already found, are the two choices in
+which the published protocols differ; everything else is shared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmglan.evaluation.overlaps import Pairs
+
+ASSIGNMENTS = ("every", "greedy", "optimal")
+DUPLICATES = ("ignore", "fp")
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Outcome of matching one test set at one threshold.
+
+    Attributes:
+        order: `(N,)` predictions by falling score, equal scores in the order given.
+        hits: `(N,)` lesions that each prediction finds first.
+        false_positive: `(N,)` bool; a prediction with no hit that is not a false positive either
+            is a duplicate that is ignored.
+        found_by: `(M,)` the prediction that finds each lesion, -1 where none does.
+    """
+
+    order: np.ndarray
+    hits: np.ndarray
+    false_positive: np.ndarray
+    found_by: np.ndarray
+
+
+def match(
+    pairs: Pairs,
+    scores: np.ndarray,
+    n_truth: int,
+    *,
+    threshold: float,
+    assignment: str = "every",
+    duplicates: str = "ignore",
+) -> Matches:
+    """Matches predictions to lesions.
+
+    Args:
+        pairs: Overlapping pairs of the whole test set.
+        scores: `(N,)` confidence of the predictions.
+        n_truth: M, number of lesions.
+        threshold: A pair counts when its overlap is at least this, in (0, 1].
+        assignment: `'every'`: a prediction finds every lesion that it overlaps enough (DeepLesion,
+            LUNA16). `'greedy'`: it finds one, the free lesion it overlaps most. `'optimal'`: one
+            to one per image with the greatest sum of overlaps, whatever the scores (PI-CAI).
+        duplicates: A prediction that overlaps enough only lesions found by others is ignored
+            (`'ignore'`) or a false positive (`'fp'`).
+
+    Returns:
+        Matches: Hits, false positives and finders.
+
+    Raises:
+        ValueError: Threshold outside (0, 1] or an unknown option.
+
+    Example:
+        Two lesions, three predictions. The best one covers both lesions, the second repeats
+        lesion 0, the third touches nothing.
+
+        >>> import numpy as np
+        >>> from mmglan.evaluation.overlaps import Pairs
+        >>> pairs = Pairs(np.array([0, 0, 1]), np.array([0, 1, 0]), np.array([0.4, 0.3, 0.9]))
+        >>> scores = np.array([0.9, 0.8, 0.7])
+        >>> every = match(pairs, scores, 2, threshold=0.25)
+        >>> every.hits.tolist(), every.false_positive.tolist()
+        ([2, 0, 0], [False, False, True])
+        >>> match(pairs, scores, 2, threshold=0.25, duplicates='fp').false_positive.tolist()
+        [False, True, True]
+        >>> match(pairs, scores, 2, threshold=0.25, assignment='greedy').found_by.tolist()
+        [0, -1]
+        >>> match(pairs, scores, 2, threshold=0.25, assignment='optimal').found_by.tolist()
+        [1, 0]
+    """
+    if not 0 < threshold <= 1:
+        raise ValueError(f"Expected a threshold above 0 and at most 1 but got {threshold}")
+    if assignment not in ASSIGNMENTS:
+        raise ValueError(
+            f"Expected assignment to be one of {', '.join(ASSIGNMENTS)} but got {assignment!r}"
+        )
+    if duplicates not in DUPLICATES:
+        raise ValueError(
+            f"Expected duplicates to be one of {', '.join(DUPLICATES)} but got {duplicates!r}"
+        )
+    n_pred = len(scores)
+    order = np.argsort(-scores, kind="stable")
+    enough = np.flatnonzero(pairs.overlap >= threshold)
+    pred, truth = pairs.pred[enough], pairs.truth[enough]
+    if assignment == "every":
+        found_by = _first_by_rank(pred, truth, order, n_truth)
+    elif assignment == "greedy":
+        found_by = _greedy(pred, truth, pairs.overlap[enough], order, n_truth)
+    else:
+        found_by = _optimal(pred, truth, pairs.overlap[enough], n_truth)
+    hits = np.bincount(found_by[found_by >= 0], minlength=n_pred)
+    if duplicates == "fp":
+        false_positive = hits == 0
+    else:
+        false_positive = np.ones(n_pred, dtype=bool)
+        false_positive[pred] = False
+    return Matches(order, hits, false_positive, found_by)
+
+
+def _ranks(order):
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return rank
+
+
+def _first_by_rank(pred, truth, order, n_truth):
+    best = np.full(n_truth, len(order), dtype=np.int64)
+    np.minimum.at(best, truth, _ranks(order)[pred])
+    found = np.full(n_truth, -1, dtype=np.int64)
+    reached = best < len(order)
+    found[reached] = order[best[reached]]
+    return found
+
+
+def _greedy(pred, truth, overlap, order, n_truth):
+    found = np.full(n_truth, -1, dtype=np.int64)
+    taken = -1
+    # By rank, then falling overlap, then the order of the lesions.
+    for index in np.lexsort((truth, -overlap, _ranks(order)[pred])):
+        if pred[index] != taken and found[truth[index]] < 0:
+            found[truth[index]] = pred[index]
+            taken = pred[index]
+    return found
+
+
+def _optimal(pred, truth, overlap, n_truth):
+    from scipy.optimize import linear_sum_assignment
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    found = np.full(n_truth, -1, dtype=np.int64)
+    if not len(pred):
+        return found
+    # Pairs of different images are never connected, so a component is a small problem of its own.
+    preds, rows = np.unique(pred, return_inverse=True)
+    truths, columns = np.unique(truth, return_inverse=True)
+    size = len(preds) + len(truths)
+    graph = coo_matrix((np.ones(len(pred)), (rows, columns + len(preds))), shape=(size, size))
+    labels = connected_components(graph, directed=False)[1][rows]
+    by_label = np.argsort(labels, kind="stable")
+    for members in np.split(by_label, np.flatnonzero(np.diff(labels[by_label])) + 1):
+        some_preds, row = np.unique(pred[members], return_inverse=True)
+        some_truths, column = np.unique(truth[members], return_inverse=True)
+        weight = np.zeros((len(some_preds), len(some_truths)))
+        weight[row, column] = overlap[members]
+        for one, other in zip(*linear_sum_assignment(weight, maximize=True), strict=True):
+            if weight[one, other] > 0:
+                found[some_truths[other]] = some_preds[one]
+    return found

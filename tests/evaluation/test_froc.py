@@ -1,0 +1,222 @@
+"""FROC: definitions by hand, an independent loop, and the public evaluator's figures."""
+
+from __future__ import annotations
+
+import doctest
+import json
+
+import numpy as np
+import pytest
+
+from mmglan.evaluation import froc as froc_module
+from mmglan.evaluation import matching
+from mmglan.evaluation.froc import FROC_FPS, froc
+
+LESION = [[0, 0, 10, 10]]
+NONE: list = []
+
+
+def loop_froc(predictions, truth, threshold, duplicates="ignore", inclusive=0.0, over="iou"):
+    """One detection after the other, as plainly as it can be written."""
+    rows = [(row[-1], i, row[:-1]) for i, rows in enumerate(predictions) for row in rows]
+    rows.sort(key=lambda row: -row[0])
+    found = [np.zeros(len(boxes), bool) for boxes in truth]
+    n_lesions = sum(map(len, truth))
+    true = false = 0
+    points = []
+    for position, (score, image, box) in enumerate(rows):
+        touched = new = 0
+        for index, lesion in enumerate(truth[image]):
+            d = len(lesion) // 2
+            inter = size_a = size_b = 1.0
+            for axis in range(d):
+                low = max(box[axis], lesion[axis])
+                high = min(box[axis + d], lesion[axis + d])
+                inter *= max(high - low + inclusive, 0.0)
+                size_a *= box[axis + d] - box[axis] + inclusive
+                size_b *= lesion[axis + d] - lesion[axis] + inclusive
+            whole = size_a if over == "iobb" else size_a + size_b - inter
+            if inter > 0 and inter / whole >= threshold:
+                touched += 1
+                new += not found[image][index]
+                found[image][index] = True
+        true += new
+        false += not (new if duplicates == "fp" else touched)
+        if position + 1 == len(rows) or rows[position + 1][0] != score:
+            points.append((false / len(truth), true / n_lesions, score))
+    return np.array(points).T
+
+
+def random_case(rng, n_images=12, dims=2, tied=False):
+    predictions, truth = [], []
+    for _ in range(n_images):
+        low = rng.uniform(0, 40, (rng.integers(0, 5), dims))
+        truth.append(np.hstack([low, low + rng.uniform(4, 20, low.shape)]))
+        near = truth[-1][rng.integers(0, len(low), 6)] if len(low) else np.zeros((0, 2 * dims))
+        near = near + rng.normal(0, 2, near.shape)
+        far = rng.uniform(0, 40, (rng.integers(0, 6), dims))
+        boxes = np.vstack([near, np.hstack([far, far + rng.uniform(4, 20, far.shape)])])
+        boxes[:, dims:] = np.maximum(boxes[:, dims:], boxes[:, :dims])
+        scores = rng.random(len(boxes))
+        predictions.append(np.column_stack([boxes, scores.round(1) if tied else scores]))
+    return predictions, truth
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("duplicates", ["ignore", "fp"])
+@pytest.mark.parametrize("overlap", ["iou", "iobb"])
+@pytest.mark.parametrize("inclusive", [False, True])
+def test_equals_a_plain_loop(dims, duplicates, overlap, inclusive):
+    rng = np.random.default_rng(dims)
+    for tied in (False, True):
+        predictions, truth = random_case(rng, dims=dims, tied=tied)
+        curve = froc(
+            predictions,
+            truth,
+            threshold=0.3,
+            overlap=overlap,
+            dims=dims,
+            duplicates=duplicates,
+            inclusive=inclusive,
+        )
+        fp, sensitivity, score = loop_froc(
+            predictions, truth, 0.3, duplicates, float(inclusive), overlap
+        )
+        assert np.array_equal(curve.fp, fp)
+        assert np.array_equal(curve.sensitivity, sensitivity)
+        assert np.array_equal(curve.score, score)
+
+
+def test_reference_of_the_public_evaluator(shared_data):
+    data = json.loads((shared_data / "froc_reference.json").read_text())
+    boxes = [np.array(data["predictions"][name]) for name in data["ground_truth"]]
+    truth = [np.array(rows) for rows in data["ground_truth"].values()]
+    assert len(data["reference"]) == 5
+    for name, expected in data["reference"].items():
+        overlap, threshold = name.lower().split("@")
+        if name.startswith("2D"):
+            overlap = overlap.split()[1]
+            given = [rows[:, [0, 1, 3, 4, 6]] for rows in boxes]
+            lesions = [rows[:, [0, 1, 3, 4]] for rows in truth]
+            fps = expected["fp_per_image"]
+        else:
+            given, lesions, fps = boxes, truth, expected["fp_per_volume"]
+        curve = froc(
+            given,
+            lesions,
+            threshold=float(threshold),
+            overlap=overlap,
+            dims=2 if name.startswith("2D") else 3,
+            inclusive=True,
+        )
+        assert np.abs(curve.at(fps) - expected["sensitivity"]).max() < 1e-9
+        if "mean" in expected:
+            assert abs(curve.mean(fps) - expected["mean"]) < 1e-9
+
+
+def test_duplicates_and_several_lesions_under_one_box():
+    pair = [[0, 0, 10, 10], [0, 0, 10, 9]]
+    again = [[0, 0, 10, 10, 0.9], [0, 0, 10, 10, 0.8], [50, 50, 60, 60, 0.7]]
+    curve = froc([again], [pair], threshold=0.5)
+    assert curve.sensitivity.tolist() == [1, 1, 1]
+    assert curve.fp.tolist() == [0, 0, 1]
+    assert froc([again], [pair], threshold=0.5, duplicates="fp").fp.tolist() == [0, 1, 2]
+    one = froc([again], [pair], threshold=0.5, assignment="greedy")
+    assert one.sensitivity.tolist() == [0.5, 1, 1]
+
+
+def test_threshold_is_reached_with_equality():
+    half = [[0, 0, 10, 5, 0.5]]
+    assert froc([half], [LESION], threshold=0.5).at(0) == 1
+    assert froc([half], [LESION], threshold=0.51).at(1) == 0
+
+
+def test_ends_of_the_curve():
+    images = [[[50, 50, 60, 60, 0.9], [0, 0, 10, 10, 0.8]], NONE]
+    curve = froc(images, [LESION, LESION], threshold=0.5)
+    assert curve.fp.tolist() == [0.5, 0.5]
+    assert curve.at([0.25, 0.5, 8]).tolist() == [0, 0.5, 0.5]
+    assert curve.threshold_at(0.25) == float("inf")
+    assert curve.threshold_at(0.5) == 0.8
+
+
+def test_equal_scores_stand_or_fall_together():
+    images = [[[0, 0, 10, 10, 0.5], [50, 50, 60, 60, 0.5]], [[0, 0, 10, 10, 0.9]]]
+    for order in ([0, 1], [1, 0]):
+        curve = froc([images[i] for i in order], [LESION, LESION], threshold=0.5)
+        assert curve.score.tolist() == [0.9, 0.5]
+        assert curve.sensitivity.tolist() == [0.5, 1]
+        assert curve.at(0.25) == 0.75
+        assert curve.at(0.25, interpolation="step") == 0.5
+
+
+def test_images_without_lesions_count():
+    images = [[[0, 0, 10, 10, 0.9]], [[0, 0, 10, 10, 0.8]], NONE, NONE]
+    curve = froc(images, [LESION, NONE, NONE, NONE], threshold=0.5)
+    assert curve.fp.tolist() == [0, 0.25]
+    assert curve.n_images == 4
+
+
+@pytest.mark.parametrize("images", [0, 3])
+def test_nothing_predicted_and_nothing_to_find(images):
+    nothing = froc([NONE] * images, [NONE] * images, threshold=0.5)
+    assert np.isnan(nothing.at(1)) and np.isnan(nothing.mean()) and len(nothing.fp) == 0
+    silent = froc([NONE] * 3, [LESION] * 3, threshold=0.5)
+    assert silent.at(FROC_FPS).tolist() == [0] * 7
+    assert silent.threshold_at(1) == float("inf")
+    healthy = froc([[[0, 0, 1, 1, 0.5]]], [NONE], threshold=0.5)
+    assert healthy.fp.tolist() == [1] and np.isnan(healthy.at(1))
+
+
+def test_centre_rules():
+    box = [[4, 4, 10, 10]]
+    inside, reach = [[9, 9, 11, 11, 0.5]], [[9, 6, 11, 8, 0.5]]
+    assert froc([inside], [box], threshold=0.5, overlap="centre").at(0) == 1
+    # Centre (10, 10) is 4.24 from (7, 7), more than 3; centre (10, 7) is exactly 3 away.
+    assert froc([inside], [box], threshold=0.5, overlap="radius").at(0) == 0
+    assert froc([reach], [box], threshold=0.5, overlap="radius").at(0) == 1
+
+
+def test_vertices_keep_the_shape():
+    predictions, truth = random_case(np.random.default_rng(5), 30)
+    curve = froc(predictions, truth, threshold=0.3)
+    keep = curve.vertices()
+    assert len(keep) < len(curve.fp)
+    grid = np.linspace(0, curve.fp[-1], 301)
+    thin = np.interp(grid, curve.fp[keep], curve.sensitivity[keep], left=0)
+    assert np.abs(thin - curve.at(grid)).max() < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("predictions", "truth", "message"),
+    [
+        ([NONE], [NONE, NONE], "same images"),
+        ([[[0, 0, 1, 1]]], [NONE], r"predictions\[0\].*\(n, 5\)"),
+        ([NONE, [[0, 0, 1, float("nan"), 0.5]]], [NONE, NONE], r"predictions\[1\].*finite"),
+        ([NONE], [[[5, 0, 1, 1]]], r"ground_truth\[0\].*corners"),
+    ],
+)
+def test_bad_input_is_named(predictions, truth, message):
+    with pytest.raises(ValueError, match=message):
+        froc(predictions, truth, threshold=0.5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"threshold": 0},
+        {"threshold": 0.5, "overlap": "dice"},
+        {"threshold": 0.5, "duplicates": "tp"},
+        {"threshold": 0.5, "assignment": "best"},
+        {"threshold": 0.5, "dims": 4},
+    ],
+)
+def test_bad_options_are_named(options):
+    with pytest.raises(ValueError, match="Expected"):
+        froc([NONE], [NONE], **options)
+
+
+@pytest.mark.parametrize("module", [froc_module, matching])
+def test_worked_examples(module):
+    result = doctest.testmod(module)
+    assert result.attempted > 0 and result.failed == 0
