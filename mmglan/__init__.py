@@ -1,8 +1,8 @@
 """Abnormal lymph node detection in MR images, as a plug-in of MMDetection 3.
 
 Importing the package checks the installed MMEngine, MMCV and MMDetection and warns, with the
-command to run, when they do not fit. The parts that need them (``mmglan.models``, ``mmglan.datasets``,
-``mmglan.engine``) refuse to import then; metrics and reports work without them.
+command to run, when they do not fit. The parts that need them (``mmglan.models``,
+``mmglan.datasets``, ``mmglan.engine``) refuse to import then; metrics and reports do not need them.
 """
 
 import warnings

@@ -48,14 +48,18 @@ build_mmcv() {
     "$py" -m pip install -v --disable-pip-version-check -c constraints.txt --no-build-isolation "$@" onedl-mmcv >>"$log" 2>&1 &
   local pid=$! start=$SECONDS
   trap 'kill $pid 2>/dev/null || true' EXIT
+  # A terminal gets one line that is rewritten, a log file one line every half minute.
+  local every=30 line='%s\n' shown=0 step
+  [ -t 1 ] && every=2 line='\r%s   '
   while kill -0 "$pid" 2>/dev/null; do
-    local step
-    step=$(tail -c 20000 "$log" | grep -aoE '\[[0-9]+/[0-9]+\]' | tail -n 1 || true)
-    printf '\r[setup] mmcv with its operators: %s %d s   ' "${step:-starting}" $((SECONDS - start))
     sleep 2
+    [ $((SECONDS - start - shown)) -ge "$every" ] || continue
+    shown=$((SECONDS - start))
+    step=$(tail -c 20000 "$log" | grep -aoE '\[[0-9]+/[0-9]+\]' | tail -n 1 || true)
+    printf "$line" "[setup] mmcv with its operators: step ${step:-[-]}, $shown s"
   done
   trap - EXIT
-  printf '\n'
+  [ -t 1 ] && printf '\n'
   wait "$pid"
 }
 if ! has_ops; then
