@@ -1,0 +1,127 @@
+"""COCO JSON: the entries of images, lesions and volumes, and the files made of them.
+
+Boxes are COCO's: pixel *i* covers [i, i + 1), so a mask of columns 3…5 has x = 3 and width = 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as rle
+
+from data_prep import recist
+
+CATEGORIES = [{"id": 1, "name": "lesion"}]
+
+
+def file_name(volume_id: str, slice_index: int) -> str:
+    """Path of a slice below ``images/``."""
+    return f"{volume_id}/{slice_index:04d}.png"
+
+
+def neighbour_names(volume_id: str, slice_index: int, context: int, depth: int) -> list[str]:
+    """File names of the slices −k…−1, +1…+k; beyond the ends the first or last slice again."""
+    offsets = [*range(-context, 0), *range(1, context + 1)]
+    return [file_name(volume_id, min(max(slice_index + o, 0), depth - 1)) for o in offsets]
+
+
+def mask_fields(mask: np.ndarray) -> dict[str, Any]:
+    """``segmentation`` (compressed RLE), ``bbox`` and ``area`` of a mask.
+
+    Args:
+        mask: bool ``(H, W)``, at least one pixel.
+    """
+    encoded = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {
+        "segmentation": {
+            "size": [int(n) for n in encoded["size"]],
+            "counts": encoded["counts"].decode("ascii"),
+        },
+        "bbox": [float(v) for v in rle.toBbox(encoded)],
+        "area": int(rle.area(encoded)),
+    }
+
+
+def decode(segmentation: Mapping[str, Any]) -> np.ndarray:
+    """The bool mask ``(H, W)`` of an annotation's ``segmentation``."""
+    return rle.decode(dict(segmentation)).astype(bool)
+
+
+def bookmark_fields(bookmark: recist.Bookmark, spacing_xy: Sequence[float]) -> dict[str, Any]:
+    """``recist`` (eight numbers, pixels) and the lengths of both axes in mm."""
+    return {
+        "recist": [round(float(v), 4) for v in bookmark.points().ravel()],
+        "long_axis_mm": round(bookmark.long_length(spacing_xy), 4),
+        "short_axis_mm": round(bookmark.short_length(spacing_xy), 4),
+    }
+
+
+def truth_fields(mask: np.ndarray, spacing_xy: Sequence[float]) -> dict[str, Any]:
+    """All fields of a true lesion on one slice; its axes are measured on the mask."""
+    measured = recist.measure(mask, spacing_xy)
+    return mask_fields(mask) | bookmark_fields(measured, spacing_xy) | {"mask_source": "truth"}
+
+
+def without_mask(annotation: Mapping[str, Any]) -> dict[str, Any]:
+    """The "w/o pseudo mask" form of an annotation: the RECIST box and no segmentation."""
+    points = np.reshape(annotation["recist"], (4, 2))
+    box = recist.Bookmark(points[:2], points[2:]).coco_box()
+    kept = {k: v for k, v in annotation.items() if k not in ("segmentation", "mask_source")}
+    return kept | {"bbox": [float(v) for v in box], "area": float(box[2] * box[3])}
+
+
+def dataset(
+    images: Iterable[Mapping[str, Any]], annotations: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """A COCO data set; the annotations are those of the given images."""
+    chosen = [dict(image) for image in images]
+    ids = {image["id"] for image in chosen}
+    return {
+        "info": {"description": "abnormal lymph nodes, RECIST bookmarks"},
+        "images": chosen,
+        "annotations": [dict(a) for a in annotations if a["image_id"] in ids],
+        "categories": CATEGORIES,
+    }
+
+
+def lesions_3d(labels: np.ndarray, spacing_mm: Sequence[float]) -> list[dict[str, Any]]:
+    """Boxes and axes of all lesions of a volume.
+
+    Args:
+        labels: ``(Z, Y, X)``, 0 background, one label per lesion.
+        spacing_mm: (x, y, z).
+
+    Returns:
+        One entry per label, in the order of the labels: ``label``, ``box3d`` (x1, y1, z1, x2, y2,
+        z2; inclusive voxels), ``long_axis_mm`` and ``short_axis_mm`` on the axial slice where the
+        lesion's long axis is longest, and that slice as ``key_slice``.
+    """
+    from scipy import ndimage
+
+    values, compact = np.unique(labels, return_inverse=True)
+    compact = compact.reshape(labels.shape).astype(np.int32)
+    if len(values) and values[0] != 0:
+        compact += 1
+        values = np.concatenate(([0], values))
+    found = []
+    for number, box in enumerate(ndimage.find_objects(compact), start=1):
+        part = compact[box] == number
+        z0, y0, x0 = (side.start for side in box)
+        best = None
+        for z in np.flatnonzero(part.any(axis=(1, 2))):
+            axes = bookmark_fields(recist.measure(part[z], spacing_mm[:2]), spacing_mm[:2])
+            if best is None or axes["long_axis_mm"] > best[1]["long_axis_mm"]:
+                best = int(z) + z0, axes
+        z1, y1, x1 = (side.stop - 1 for side in box)
+        found.append(
+            {
+                "label": int(values[number]),
+                "box3d": [int(v) for v in (x0, y0, z0, x1, y1, z1)],
+                "key_slice": best[0],
+                "long_axis_mm": best[1]["long_axis_mm"],
+                "short_axis_mm": best[1]["short_axis_mm"],
+            }
+        )
+    return found

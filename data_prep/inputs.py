@@ -1,0 +1,185 @@
+"""What a run reads: which volumes, which masks belong to them, whose they are.
+
+Volumes and patients get pseudonyms (``v0001``, ``p0001``) in the order of their names.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_prep.errors import DataError
+from data_prep.readers import BookmarkRecord
+
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
+_SLICE_SUFFIXES = (".dcm", ".ima", ".png")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A volume of the run.
+
+    Attributes:
+        volume_id, patient_id: Pseudonyms.
+        volume: Path relative to the image root.
+        patient: Patient as the bookmarks (or the folder names) call them.
+        mask: Path of the voxel mask relative to the mask root, or None.
+        records: Its bookmarks.
+    """
+
+    volume_id: str
+    patient_id: str
+    volume: str
+    patient: str
+    mask: str | None
+    records: tuple[BookmarkRecord, ...]
+
+
+def stem(volume: str) -> str:
+    """A volume's relative path without the ending of its format."""
+    base = volume.split("#")[0]
+    for suffix in SUFFIXES:
+        if base.lower().endswith(suffix):
+            return base[: -len(suffix)]
+    return base
+
+
+def find_volumes(root: Path) -> list[str]:
+    """Paths, relative to ``root``, of everything below that looks like a volume.
+
+    Files of the volume formats count, and folders that hold DICOM or PNG slices. DICOM files
+    without an ending are known by the four letters that they carry.
+    """
+    found = []
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        names = sorted(name for name in names if not name.startswith("."))
+        here = os.path.relpath(folder, root)
+        files = [name for name in names if name.lower().endswith(SUFFIXES)]
+        found += [os.path.normpath(os.path.join(here, name)) for name in files]
+        rest = [name for name in names if name not in files]
+        if any(name.lower().endswith(_SLICE_SUFFIXES) for name in rest) or any(
+            "." not in name and _is_dicom(Path(folder) / name) for name in rest[:1]
+        ):
+            found.append(here)
+    return [Path(name).as_posix() for name in sorted(found)]
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def find_mask(masks: Path, volume: str) -> str | None:
+    """The mask of a volume: the same path, or its name with ``_mask``, ``_seg`` or ``_label(s)``.
+
+    The folder of TCIA CT Lymph Nodes (``<id>/<id>_mask.nii.gz``) is understood too.
+    """
+    base = stem(volume)
+    name = Path(base).name
+    candidates = [base] + [f"{base}{tail}" for tail in ("_mask", "_seg", "_label", "_labels")]
+    candidates += [f"{base}/{name}_mask", f"{name}/{name}_mask"]
+    for candidate in candidates:
+        for suffix in SUFFIXES:
+            if (masks / f"{candidate}{suffix}").is_file():
+                return f"{candidate}{suffix}"
+    return None
+
+
+def list_sources(
+    records: Sequence[BookmarkRecord],
+    extra_volumes: Iterable[str] = (),
+    *,
+    masks: Path | None = None,
+    patient_pattern: str | None = None,
+) -> tuple[list[Source], list[str]]:
+    """Sort bookmarks by volume and give pseudonyms.
+
+    Args:
+        records: Bookmarks, in any order.
+        extra_volumes: Volumes to take although they have no bookmark.
+        masks: Folder of voxel masks (or one mask, for one volume).
+        patient_pattern: Regular expression; its first group, found in a volume's path, is the
+            patient. It overrides the bookmarks' own column.
+
+    Returns:
+        The volumes in the order of their names, and remarks for the report.
+
+    Raises:
+        DataError: A volume of two patients, or a pattern that does not fit.
+    """
+    by_volume: dict[str, list[BookmarkRecord]] = defaultdict(list)
+    for record in records:
+        by_volume[record.volume].append(record)
+    for volume in extra_volumes:
+        by_volume.setdefault(volume, [])
+    names = sorted(by_volume)
+    patients, guessed = {}, 0
+    for volume in names:
+        patients[volume], known = _patient(volume, by_volume[volume], patient_pattern)
+        guessed += not known
+    remarks = []
+    if guessed and len(names) > 1:
+        remarks.append(
+            f"No patient is named for {guessed} of {len(names)} volumes: each of them is taken as"
+            " a patient of its own. Add a patient column, or use --patient-pattern."
+        )
+    volume_digits = max(4, len(str(len(names))))
+    order = {patient: i for i, patient in enumerate(sorted(set(patients.values())), start=1)}
+    sources = []
+    for number, volume in enumerate(names, start=1):
+        sources.append(
+            Source(
+                volume_id=f"v{number:0{volume_digits}d}",
+                patient_id=f"p{order[patients[volume]]:0{max(4, len(str(len(order))))}d}",
+                volume=volume,
+                patient=patients[volume],
+                mask=_mask(masks, volume, len(names)),
+                records=tuple(sorted(by_volume[volume], key=lambda r: (r.file, r.row or 0))),
+            )
+        )
+    return sources, remarks
+
+
+def _mask(masks: Path | None, volume: str, n_volumes: int) -> str | None:
+    if masks is None:
+        return None
+    if masks.is_file():
+        if n_volumes > 1:
+            raise DataError(
+                f"Expected a folder of masks for {n_volumes} volumes but got one file. Name the"
+                " folder, with one mask per volume.",
+                path=masks.name,
+            )
+        return masks.name
+    return find_mask(masks, volume)
+
+
+def _patient(
+    volume: str, records: Sequence[BookmarkRecord], pattern: str | None
+) -> tuple[str, bool]:
+    """The patient of a volume, and whether anyone said so."""
+    if pattern is not None:
+        match = re.search(pattern, volume)
+        if match is None or not match.groups() or not match.group(1):
+            raise DataError(
+                f"Expected a path that fits the patient pattern {pattern!r} (with one group) but it"
+                " does not. Correct --patient-pattern.",
+                path=volume,
+            )
+        return match.group(1), True
+    named = {record.patient for record in records if record.patient}
+    if len(named) > 1:
+        raise DataError(
+            f"Expected one patient per volume but got {len(named)} in the rows of this one."
+            " Correct the patient column.",
+            path=volume,
+        )
+    return (named.pop(), True) if named else (volume, False)

@@ -1,0 +1,175 @@
+"""The output folder of a run: whose it is, atomic writes into it, and what is already done there.
+
+A run states its options in ``.state/run.json`` before it writes anything else, so that a second
+run can tell a rerun (which goes on where the first one stopped) from another run.
+Every file appears under its name only when it is complete.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from data_prep.errors import DataError
+
+STATE = ".state"
+
+
+def json_bytes(content: Any) -> bytes:
+    """JSON with sorted keys and no NaN: equal content gives equal bytes."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text.encode() + b"\n"
+
+
+def write_atomically(out_dir: Path, relative: str, content: bytes) -> None:
+    """Write ``out_dir / relative`` so that it is either absent (or old) or complete.
+
+    Raises:
+        DataError: The disk is full or the folder cannot be written.
+    """
+    target = out_dir / relative
+    temporary = None
+    try:
+        spare = out_dir / STATE / "tmp"
+        spare.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=spare)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+    except OSError as error:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise OutputError(
+            f"Expected to write {len(content)} bytes, but got: {error.strerror or error}."
+            " Free space or mend the permissions, then run the same command again; it goes on"
+            " where it stopped.",
+            path=relative,
+        ) from None
+
+
+class OutputError(DataError):
+    """The output folder cannot take the output: no reason to try the next volume."""
+
+
+class OutputFolder:
+    """Claim ``path`` for one run.
+
+    Args:
+        path: The folder; made if absent.
+        run: What makes this run this run (options and inputs), JSON-able. Everything that changes
+            the output belongs in it; the number of workers does not.
+        overwrite: Throw away what an earlier run of ours left, if it was another run.
+
+    Raises:
+        OutputError: The folder holds something else, belongs to another run, is in use by a
+            running one, or cannot be written.
+    """
+
+    OURS = ("images", "annotations", "overlays", "report.json", "errors.txt", "ids.csv", STATE)
+
+    def __init__(self, path: str | Path, run: dict[str, Any], *, overwrite: bool = False) -> None:
+        self.path = Path(path)
+        self._lock = None
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            entries = sorted(entry.name for entry in self.path.iterdir())
+        except OSError as error:
+            raise OutputError(
+                f"Expected a folder that can be written, but got: {error.strerror or error}."
+                " Choose another --out-dir.",
+                path=self.path.name,
+            ) from None
+        if STATE not in entries and entries:
+            raise OutputError(
+                f"Expected an empty output folder, but got one with {len(entries)} entries that"
+                f" are not of data_prep.prepare (such as {entries[0]!r}). Choose another"
+                " --out-dir, or empty this one.",
+                path=self.path.name,
+            )
+        self._acquire()
+        self._claim(run, overwrite)
+        self._remove_spare()
+
+    def _acquire(self) -> None:
+        """Hold a lock while the run lasts; the system drops it when the process ends."""
+        try:
+            (self.path / STATE).mkdir(exist_ok=True)
+            self._lock = open(self.path / STATE / "lock", "w")  # noqa: SIM115
+        except OSError as error:
+            raise OutputError(
+                f"Expected a folder that can be written, but got: {error.strerror or error}."
+                " Choose another --out-dir, or mend its permissions.",
+                path=self.path.name,
+            ) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(
+                "Expected a folder that no other run is writing, but got one in use. Wait for"
+                " that run, or choose another --out-dir.",
+                path=self.path.name,
+            ) from None
+        except OSError:
+            pass  # a file system without locks: go on without
+
+    def _claim(self, run: dict[str, Any], overwrite: bool) -> None:
+        statement = self.path / STATE / "run.json"
+        wanted = json_bytes(run)
+        if statement.exists() and statement.read_bytes() != wanted:
+            if not overwrite:
+                raise OutputError(
+                    f"Expected a run with the same options, but got {self._differences(run)}."
+                    " Choose another --out-dir, or add --overwrite to replace the earlier run.",
+                    path=self.path.name,
+                )
+            for name in self.OURS:
+                entry = self.path / name
+                if name == STATE:
+                    shutil.rmtree(entry / "volumes", ignore_errors=True)
+                elif entry.is_dir():
+                    shutil.rmtree(entry)
+                elif entry.exists():
+                    entry.unlink()
+            statement.unlink()
+        if not statement.exists():
+            write_atomically(self.path, f"{STATE}/run.json", wanted)
+
+    def _differences(self, run: dict[str, Any]) -> str:
+        try:
+            earlier = json.loads((self.path / STATE / "run.json").read_bytes())
+        except ValueError:
+            return "an unreadable .state/run.json"
+        changed = [
+            f"{key} {earlier.get(key)!r} there and {run.get(key)!r} here"
+            for key in sorted(set(earlier) | set(run))
+            if earlier.get(key) != run.get(key)
+        ]
+        return "; ".join(changed)
+
+    def _remove_spare(self) -> None:
+        """Drop half-written files of a run that was killed."""
+        shutil.rmtree(self.path / STATE / "tmp", ignore_errors=True)
+
+    def write(self, relative: str, content: bytes) -> None:
+        """See :func:`write_atomically`."""
+        write_atomically(self.path, relative, content)
+
+    def close(self) -> None:
+        """Release the folder."""
+        self._remove_spare()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def __enter__(self) -> OutputFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,141 @@
+"""Run one function over many tasks: in this process, on the cores here, or on a Dask cluster.
+
+The order in which results arrive is not fixed; callers must not let their output depend on it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import joblib
+from tqdm import tqdm
+
+BACKENDS = ("loky", "threading", "dask")
+
+
+def available_cores() -> int:
+    """Cores this process may use (a container's or Slurm's limit counts, not the machine's)."""
+    return joblib.cpu_count()
+
+
+@contextmanager
+def backend_context(backend: str, scheduler: str | None, jobs: int) -> Iterator[int]:
+    """Select joblib's backend and yield the number of jobs to ask it for.
+
+    Args:
+        backend: One of :data:`BACKENDS`, or any name that was registered with joblib
+            (``ray`` after ``ray.util.joblib.register_ray()``).
+        scheduler: Address of a Dask scheduler, ``tcp://host:8786``; with ``dask`` only. Without
+            it a cluster of ``jobs`` worker processes is started here and stopped at the end.
+        jobs: Number of workers; a Dask cluster decides that itself.
+    """
+    if backend != "dask":
+        if scheduler is not None:
+            raise ValueError(
+                f"Expected --scheduler together with --backend dask, but got --backend {backend}."
+                " Add --backend dask."
+            )
+        with joblib.parallel_config(backend=backend):
+            yield jobs
+        return
+    from dask.distributed import Client, LocalCluster
+
+    cluster = None
+    if scheduler is None:
+        # Threads of one worker would hold several volumes at once: one thread each.
+        cluster = LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None)
+    client = Client(cluster if cluster is not None else scheduler, set_as_default=False)
+    try:
+        with joblib.parallel_config(backend="dask", client=client):
+            yield -1
+    finally:
+        client.close()
+        if cluster is not None:
+            cluster.close()
+
+
+def run_tasks(
+    function: Callable[[Any], Any],
+    tasks: Sequence[Any],
+    *,
+    jobs: int = 1,
+    backend: str = "loky",
+    scheduler: str | None = None,
+    description: str = "",
+    progress: bool = True,
+) -> Iterator[Any]:
+    """Yield ``function(task)`` for every task, in whatever order they finish.
+
+    Args:
+        function: Importable by name, since it is sent to other processes.
+        tasks: Small and picklable; a task names its volume, it does not hold it.
+        jobs: 1 runs in this process, except with Dask.
+        backend, scheduler: See :func:`backend_context`.
+        description: Text of the progress bar (written to stderr).
+        progress: Show the bar.
+    """
+    bar = tqdm(total=len(tasks), desc=description, unit="vol", disable=None if progress else True)
+    with bar:
+        for result in _results(function, tasks, jobs, backend, scheduler):
+            bar.update()
+            yield result
+
+
+def _results(
+    function: Callable[[Any], Any],
+    tasks: Sequence[Any],
+    jobs: int,
+    backend: str,
+    scheduler: str | None,
+) -> Iterable[Any]:
+    if not tasks:
+        return
+    if jobs == 1 and backend == "loky":
+        for task in tasks:
+            yield function(task)
+        return
+    with backend_context(backend, scheduler, jobs) as n_jobs:
+        parallel = joblib.Parallel(
+            n_jobs=n_jobs, batch_size=1, pre_dispatch="3*n_jobs", return_as="generator_unordered"
+        )
+        watched = os.getpid() if backend == "loky" else None
+        yield from parallel(joblib.delayed(_call)(function, task, watched) for task in tasks)
+
+
+def _call(function: Callable[[Any], Any], task: Any, watched: int | None) -> Any:
+    """In a worker: run one task, and make sure that the worker does not outlive its master."""
+    if watched is not None and os.getpid() != watched:
+        _follow(watched)
+    return function(task)
+
+
+_following: set[int] = set()
+
+
+def _follow(master: int) -> None:
+    """End this process soon after ``master`` has gone (a killed run must not go on writing)."""
+    if master in _following:
+        return
+    _following.add(master)
+
+    def watch() -> None:
+        while _alive(master):
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,267 @@
+"""From volumes and RECIST bookmarks to a COCO data set: ``python -m data_prep.prepare``.
+
+Writes normalised 16-bit slices, annotation files with pseudo masks (and without), true lesions
+where there are voxel masks, pictures to look at, and a report. A run that was interrupted goes on
+where it stopped when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from data_prep import assemble, parallel, readers, run_report, volume_job
+from data_prep.errors import DataError
+from data_prep.inputs import Source, find_volumes, list_sources
+from data_prep.output_folder import OutputFolder, json_bytes
+from data_prep.slices import KEEP_EMPTY, SEEDS, VolumeOptions
+from data_prep.split import SPLITS, read_split_file
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; 0 only if every bookmark and every volume was processed."""
+    args = parse_args(argv)
+    try:
+        return run(args)
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Interrupted. The same command goes on from here.", file=sys.stderr)
+        return 130
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prepare a data set as the command line says."""
+    images = Path(args.images)
+    if not images.exists():
+        raise DataError(
+            "Expected the volumes but found nothing there. Correct --images.", path=images
+        )
+    root = images.parent if images.is_file() else images
+    options = volume_options(args)
+    records, errors, remarks = _read_bookmarks(args)
+    extra = []
+    if options.keep_empty in ("volumes", "all"):
+        extra = [images.name] if images.is_file() else find_volumes(root)
+    masks = None if args.masks is None else Path(args.masks)
+    if masks is not None and not masks.exists():
+        raise DataError("Expected masks but found nothing there. Correct --masks.", path=masks)
+    sources, more = list_sources(records, extra, masks=masks, patient_pattern=args.patient_pattern)
+    remarks += more
+    split = _split_options(args, sources)
+    with OutputFolder(args.out_dir, _run(args, options, sources), overwrite=args.overwrite) as out:
+        tasks = [_task(source, root, masks, options, out.path) for source in sources]
+        for _ in parallel.run_tasks(
+            volume_job.run,
+            tasks,
+            jobs=args.jobs,
+            backend=args.backend,
+            scheduler=args.scheduler,
+            description="volumes",
+            progress=not args.quiet,
+        ):
+            pass
+        results = [volume_job.load_result(out.path, source.volume_id) for source in sources]
+        found = assemble.collect(results, options.context)
+        plans, more = assemble.plan_splits(found, split)
+        remarks += more
+        for plan in plans:
+            written = assemble.files(found, plan, whole_volumes=options.whole_volumes)
+            for name, content in written.items():
+                out.write(f"annotations/{name}", json_bytes(content))
+        run_report.write_ids(out, sources)
+        run_report.write_overlays(out, found, args.overlays)
+        lines = [str(error) for error in errors]
+        lines += [line for result in results for line in result["errors"]]
+        report = run_report.build(found, plans, results, remarks, lines, _stated(args, options))
+        run_report.write(out, report, lines)
+    run_report.show(report, lines, Path(args.out_dir))
+    return 1 if lines or not found.listed else 0
+
+
+def _read_bookmarks(args: argparse.Namespace) -> tuple[list, list[DataError], list[str]]:
+    given = {"origin": args.origin, "frame": args.frame}
+    options = {name: value for name, value in given.items() if value is not None}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        records, errors = readers.read_bookmarks(
+            args.bookmarks, format=args.bookmark_format, **options
+        )
+    remarks = sorted({str(warning.message) for warning in caught})
+    return records, errors, remarks
+
+
+def _task(
+    source: Source, root: Path, masks: Path | None, options: VolumeOptions, out_dir: Path
+) -> volume_job.VolumeTask:
+    mask_root = masks.parent if masks is not None and masks.is_file() else masks
+    return volume_job.VolumeTask(
+        volume_id=source.volume_id,
+        patient_id=source.patient_id,
+        root=str(root),
+        source=source.volume,
+        mask_root=None if mask_root is None else str(mask_root),
+        mask=source.mask,
+        records=source.records,
+        options=options,
+        out_dir=str(out_dir),
+    )
+
+
+def volume_options(args: argparse.Namespace) -> VolumeOptions:
+    """The options of the command line that concern single volumes."""
+    return VolumeOptions(
+        seeds=args.seeds,
+        normalize=args.normalize,
+        context=args.context,
+        keep_empty=args.keep_empty,
+        max_empty=args.max_empty,
+        whole_volumes=args.whole_volumes,
+        binary_masks=args.binary_masks,
+    )
+
+
+def _split_options(args: argparse.Namespace, sources: Sequence[Source]) -> assemble.SplitOptions:
+    given = None
+    if args.split_file is not None:
+        listed = read_split_file(args.split_file)
+        given = {}
+        for source in sources:
+            split = listed.get(source.patient, listed.get(source.volume))
+            if split is not None and given.setdefault(source.patient_id, split) != split:
+                raise DataError(
+                    f"Expected one split per patient but got {given[source.patient_id]} and {split}"
+                    f" for the patient of {source.volume}. List patients, not volumes.",
+                    path=Path(args.split_file).name,
+                )
+    elif args.split is None and args.folds is None:
+        given = _split_of_bookmarks(sources)
+    return assemble.SplitOptions(args.split or (0.70, 0.15, 0.15), args.folds, args.seed, given)
+
+
+def _split_of_bookmarks(sources: Sequence[Source]) -> dict[str, str] | None:
+    """The split that the bookmarks themselves state, if they do."""
+    given: dict[str, str] = {}
+    for source in sources:
+        for record in source.records:
+            if record.split is None:
+                continue
+            if given.setdefault(source.patient_id, record.split) != record.split:
+                raise DataError(
+                    f"Expected one split per patient but got {given[source.patient_id]} and"
+                    f" {record.split}. Correct the split column, or use --split.",
+                    path=record.file,
+                    row=record.row,
+                )
+    return given or None
+
+
+def _stated(args: argparse.Namespace, options: VolumeOptions) -> dict:
+    """Everything that changes the output, for the report and to tell one run from another."""
+    split = {"split": args.split, "folds": args.folds, "seed": args.seed}
+    if args.split_file is not None:
+        split = {"split_file": _digest(Path(args.split_file))}
+    return asdict(options) | split | {"overlays": args.overlays, "origin": args.origin}
+
+
+def _run(args: argparse.Namespace, options: VolumeOptions, sources: Sequence[Source]) -> dict:
+    listed = [[s.volume_id, s.patient_id, s.volume, s.patient, s.mask] for s in sources]
+    return _stated(args, options) | {
+        "bookmarks": _digest(Path(args.bookmarks)),
+        "frame": args.frame,
+        "bookmark_format": args.bookmark_format,
+        "volumes": hashlib.sha256(json_bytes(listed)).hexdigest()[:16],
+    }
+
+
+def _digest(path: Path) -> str:
+    content = path.read_bytes() if path.is_file() else b""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _fractions(text: str) -> tuple[float, float, float]:
+    try:
+        shares = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        shares = ()
+    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        raise argparse.ArgumentTypeError(
+            f"expected three shares with sum 1, as 0.7,0.15,0.15, but got {text}"
+        )
+    return shares
+
+
+def _normalization(text: str) -> str:
+    if text in ("image", "volume"):
+        return text
+    try:
+        low, high = (float(part) for part in text.removeprefix("window:").split(","))
+    except ValueError:
+        low = high = 0.0
+    if not text.startswith("window:") or not low < high:
+        raise argparse.ArgumentTypeError(
+            f"expected image, volume or window:low,high (as window:-175,275) but got {text}"
+        )
+    return text
+
+
+def _at_least(lowest: int):
+    def convert(text: str) -> int:
+        if not text.lstrip("-").isdigit() or int(text) < lowest:
+            raise argparse.ArgumentTypeError(f"expected a whole number ≥ {lowest} but got {text}")
+        return int(text)
+
+    return convert
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="python -m data_prep.prepare", description=__doc__)
+    add = parser.add_argument_group("input").add_argument
+    add("--images", required=True, help="folder of the volumes, or one volume")
+    add("--bookmarks", required=True, help="RECIST bookmarks (see docs/data_prep.md)")
+    add("--bookmark-format", default="auto", help="format of the bookmarks (default: by content)")
+    add("--origin", type=int, choices=(0, 1), help="number of the first pixel in a CSV (default 0)")
+    add("--frame", choices=("LPS", "RAS"), help="frame of millimetre coordinates in a CSV")
+    add("--masks", help="folder of voxel masks: true lesions are written too")
+    add("--binary-masks", action="store_true", help="masks hold 0 and 1: separate the components")
+    add("--patient-pattern", help="regular expression; its group 1 in the volume path = patient")
+    add = parser.add_argument_group("slices and masks").add_argument
+    add("--seeds", choices=SEEDS, default="bounded", help="pseudo masks (default: bounded)")
+    add(
+        "--normalize",
+        type=_normalization,
+        default="image",
+        help="image (the paper's, default), volume, or window:low,high (CT)",
+    )
+    add("--context", type=_at_least(0), default=0, help="neighbouring slices on either side")
+    add("--keep-empty", choices=KEEP_EMPTY, help="keep slices and/or volumes without lesions")
+    add("--max-empty", type=_at_least(0), help="keep at most so many empty slices per volume")
+    add("--whole-volumes", action="store_true", help="write all slices, for tests on volumes")
+    add = parser.add_argument_group("split").add_argument
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument(
+        "--split", type=_fractions, help=f"shares of {', '.join(SPLITS)} (0.7,0.15,0.15)"
+    )
+    kinds.add_argument("--folds", type=_at_least(3), help="k folds for cross-validation instead")
+    kinds.add_argument("--split-file", help="CSV with the columns patient (or volume) and split")
+    add("--seed", type=int, default=0, help="of the random split (default 0)")
+    add = parser.add_argument_group("output and work").add_argument
+    add("--out-dir", required=True, help="folder for the data set; new or of the same run")
+    add("--overwrite", action="store_true", help="replace an earlier run with other options")
+    add("--overlays", type=_at_least(0), default=24, help="pictures to draw (default 24)")
+    add("--jobs", type=_at_least(1), default=1, help="worker processes (default 1)")
+    add("--backend", default="loky", help="joblib backend: loky, threading, dask, …")
+    add("--scheduler", help="address of a Dask scheduler, tcp://host:8786")
+    add("--quiet", action="store_true", help="no progress bar")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""What a run leaves for people: pictures, ``report.json``, ``errors.txt`` and ``ids.csv``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from data_prep import coco, overlay
+from data_prep.assemble import Dataset, Plan
+from data_prep.inputs import Source
+from data_prep.output_folder import OutputFolder, json_bytes
+from data_prep.recist import Bookmark
+from data_prep.split import SPLITS
+
+OVERLAY_WIDTH = 512
+
+
+def build(
+    found: Dataset,
+    plans: Sequence[Plan],
+    results: Sequence[Mapping[str, Any]],
+    remarks: Sequence[str],
+    errors: Sequence[str],
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The content of ``report.json``: counts, where the masks come from, remarks, options."""
+    sources = Counter(lesion["mask_source"] for lesion in found.lesions)
+    report = {
+        "options": dict(options),
+        "remarks": list(remarks),
+        "errors": len(errors),
+        "volumes": {
+            "asked": len(results),
+            "used": sum(bool(result["slices"]) for result in results),
+        },
+        "bookmarks": {
+            "readable": sum(result["n_bookmarks"] for result in results),
+            "used": len(found.lesions),
+        },
+        "mask_source": dict(sorted(sources.items())),
+        "splits": {},
+    }
+    for plan in plans:
+        for split in SPLITS:
+            report["splits"][f"{plan.folder}{split}"] = _count(found, plan, split)
+    return report
+
+
+def _count(found: Dataset, plan: Plan, split: str) -> dict[str, int]:
+    images = [
+        i for i in found.images if plan.split_of.get(i["id"]) == split and i["id"] in found.listed
+    ]
+    ids = {image["id"] for image in images}
+    marked = [lesion for lesion in found.lesions if lesion["image_id"] in ids]
+    counts = {
+        "patients": len({image["patient_id"] for image in images}),
+        "volumes": len({image["volume_id"] for image in images}),
+        "slices": len(images),
+        "slices_without_lesion": len(ids - {lesion["image_id"] for lesion in marked}),
+        "lesions": len(marked),
+    }
+    if found.truth is not None:
+        counts["true_lesions"] = sum(lesion["image_id"] in ids for lesion in found.truth)
+    return counts
+
+
+def write(out: OutputFolder, report: Mapping[str, Any], errors: Sequence[str]) -> None:
+    """Write ``report.json`` and ``errors.txt`` (one line each, empty if all went well)."""
+    out.write("errors.txt", "".join(f"{line}\n" for line in errors).encode())
+    out.write("report.json", json_bytes(report))
+
+
+def write_ids(out: OutputFolder, sources: Sequence[Source]) -> None:
+    """Write ``ids.csv``: which pseudonym is whom. Not to be given away with the data set."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["volume_id", "patient_id", "volume", "patient"])
+    writer.writerows([s.volume_id, s.patient_id, s.volume, s.patient] for s in sources)
+    out.write("ids.csv", text.getvalue().encode("utf-8", errors="replace"))
+
+
+def write_overlays(out: OutputFolder, found: Dataset, number: int) -> None:
+    """Draw pseudo masks (yellow) and bookmarks (cyan) on slices spread over the data set."""
+    with_lesion = sorted({lesion["image_id"] for lesion in found.lesions})
+    step = max(1.0, len(with_lesion) / number) if number else 1.0
+    chosen = (
+        with_lesion[:number]
+        if step == 1.0
+        else [with_lesion[int((i + 0.5) * step)] for i in range(number)]
+    )
+    images = {image["id"]: image for image in found.images}
+    lesions: dict[int, list] = {image_id: [] for image_id in chosen}
+    for lesion in found.lesions:
+        if lesion["image_id"] in lesions:
+            lesions[lesion["image_id"]].append(lesion)
+    for image_id, marked in lesions.items():
+        image = images[image_id]
+        name = f"{image['volume_id']}_{image['slice_index']:04d}.png"
+        if not (out.path / "overlays" / name).is_file():
+            picture = draw(out.path / "images" / image["file_name"], marked)
+            _, png = cv2.imencode(".png", picture[:, :, ::-1])
+            out.write(f"overlays/{name}", png.tobytes())
+
+
+def draw(image_file: Path, lesions: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """One slice with its lesions as RGB, enlarged by a whole factor if it is small."""
+    pixels = cv2.imread(str(image_file), cv2.IMREAD_UNCHANGED)
+    points = [np.reshape(lesion["recist"], (4, 2)) for lesion in lesions if "recist" in lesion]
+    return overlay.draw(
+        (pixels // 257).astype(np.uint8),
+        truth_masks=[coco.decode(a["segmentation"]) for a in lesions if "segmentation" in a],
+        bookmarks=[Bookmark(p[:2], p[2:]) for p in points],
+        scale=max(1, OVERLAY_WIDTH // pixels.shape[1]),
+    )
+
+
+def show(report: Mapping[str, Any], errors: Sequence[str], out_dir: Path) -> None:
+    """Print the counts, and what went wrong."""
+    for remark in report["remarks"]:
+        print(remark)
+    print(f"{'split':14}patients  volumes  slices  without lesion  lesions")
+    for name, n in report["splits"].items():
+        print(
+            f"{name:14}{n['patients']:8}{n['volumes']:9}{n['slices']:8}"
+            f"{n['slices_without_lesion']:16}{n['lesions']:9}"
+        )
+    sources = ", ".join(f"{source} {n}" for source, n in report["mask_source"].items())
+    print(f"pseudo masks: {sources or 'none'}")
+    for line in errors[:20]:
+        print(f"error: {line}", file=sys.stderr)
+    if errors:
+        more = f"; all are in {out_dir / 'errors.txt'}" if len(errors) > 20 else ""
+        print(f"{len(errors)} errors{more}.", file=sys.stderr)
+    print(f"Written to {out_dir}: images/, annotations/, overlays/, report.json")

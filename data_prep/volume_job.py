@@ -1,0 +1,260 @@
+"""One volume of a run, from file to slices and annotations: what a worker does.
+
+A worker holds one volume at a time and writes its slices as 16-bit PNG and, last, one result file
+``.state/volumes/<volume_id>.json``. The result carries a key made of the volume's files, its
+bookmarks and the options; a later run with the same key skips the volume.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import SimpleITK as sitk
+from scipy import ndimage
+
+from data_prep import coco, grabcut, intensity, readers, shapes, volumes
+from data_prep.errors import DataError
+from data_prep.output_folder import STATE, OutputError, json_bytes, write_atomically
+from data_prep.paths import resolve_under
+from data_prep.slices import Slices, VolumeOptions, used_slices
+
+# Raise it when the same input gives other results than before: earlier results are then made anew.
+RESULT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class VolumeTask:
+    """What a worker needs to know about one volume; paths are relative to their roots."""
+
+    volume_id: str
+    patient_id: str
+    root: str
+    source: str
+    mask_root: str | None
+    mask: str | None
+    records: tuple[readers.BookmarkRecord, ...]
+    options: VolumeOptions
+    out_dir: str
+
+    @property
+    def result_name(self) -> str:
+        return f"{STATE}/volumes/{self.volume_id}.json"
+
+
+def run(task: VolumeTask) -> str:
+    """Process one volume unless its result is there already.
+
+    Returns:
+        The volume id. What went wrong with the volume is in its result, for the report.
+
+    Raises:
+        OutputError: The output cannot be written; no other volume would fare better.
+    """
+    cv2.setNumThreads(1)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    key = _key(task)
+    if not _is_done(task, key):
+        result = _process(task) | {"key": key}
+        write_atomically(Path(task.out_dir), task.result_name, json_bytes(result))
+    return task.volume_id
+
+
+def load_result(out_dir: Path, volume_id: str) -> dict[str, Any]:
+    """Read the result of a volume."""
+    return json.loads((out_dir / STATE / "volumes" / f"{volume_id}.json").read_bytes())
+
+
+def _is_done(task: VolumeTask, key: str) -> bool:
+    try:
+        result = load_result(Path(task.out_dir), task.volume_id)
+    except (OSError, ValueError):
+        return False
+    images = Path(task.out_dir) / "images"
+    return result.get("key") == key and all(
+        (images / coco.file_name(task.volume_id, s["slice_index"])).is_file()
+        for s in result["slices"]
+    )
+
+
+def _key(task: VolumeTask) -> str:
+    stated = [
+        RESULT_VERSION,
+        task.volume_id,
+        task.patient_id,
+        asdict(task.options),
+        [_plain(asdict(record)) for record in task.records],
+        _fingerprint(task.root, task.source),
+        _fingerprint(task.mask_root, task.mask),
+    ]
+    return hashlib.sha256(json_bytes(stated)).hexdigest()
+
+
+def _plain(record: dict[str, Any]) -> dict[str, Any]:
+    return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in record.items()}
+
+
+def _fingerprint(root: str | None, relative: str | None) -> list:
+    """Names, sizes and times of the files of a volume: enough to see that they were replaced."""
+    if root is None or relative is None:
+        return []
+    path = Path(root) / relative.split("#")[0]
+    if path.is_dir():
+        files = [p for p in path.rglob("*") if p.is_file()]
+    else:  # a header file may have its voxels in a second file of the same stem
+        files = [p for p in path.parent.glob(f"{path.name.split('.')[0]}.*") if p.is_file()]
+    listed = []
+    for file in sorted(files):
+        state = file.stat()
+        listed.append([os.path.relpath(file, path), state.st_size, state.st_mtime_ns])
+    return [relative, listed]
+
+
+def _process(task: VolumeTask) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "volume_id": task.volume_id,
+        "patient_id": task.patient_id,
+        "n_bookmarks": len(task.records),
+        "errors": [],
+        "has_refused_bookmarks": False,
+        **_nothing(),
+    }
+    try:
+        _fill(task, result)
+    except OutputError:
+        raise
+    except DataError as error:
+        result |= _nothing() | {"errors": [*result["errors"], str(_with_rows(error, task))]}
+    except Exception as error:  # the other volumes must still be finished
+        unforeseen = DataError(
+            f"Expected a volume that can be processed but got {type(error).__name__}: {error}."
+            " Leave this volume out, and report this line.",
+            path=task.source,
+        )
+        result |= _nothing() | {"errors": [*result["errors"], str(_with_rows(unforeseen, task))]}
+    return result
+
+
+def _nothing() -> dict[str, Any]:
+    return {"slices": [], "lesions": [], "truth": None}
+
+
+def _with_rows(error: DataError, task: VolumeTask) -> DataError:
+    """Say which bookmarks are lost with a volume."""
+    if not task.records:
+        return error
+    rows = ", ".join(str(r.row) for r in task.records[:8] if r.row is not None)
+    more = ", …" if len(task.records) > 8 else ""
+    lost = f"{task.records[0].file}, rows {rows}{more}" if rows else f"{len(task.records)}"
+    return DataError(
+        f"{error.message} Bookmarks left out: {lost}.",
+        path=error.path or task.source,
+        row=error.row,
+        slice_index=error.slice_index,
+    )
+
+
+def _fill(task: VolumeTask, result: dict[str, Any]) -> None:
+    options = task.options
+    path = resolve_under(task.root, task.source)
+    volume = volumes.read_volume(path, root=task.root)
+    depth = volume.array.shape[0]
+    spacing = [float(v) for v in volume.spacing_mm]
+    result |= {"shape_zyx": [int(n) for n in volume.array.shape], "spacing_mm": spacing}
+
+    labels = _labels(task, volume, result)
+    placed = _place_all(task, volume, result)
+    slices = Slices(volume.array, options.normalize)
+    for mark in placed:
+        lesion = _lesion(slices.normalized(mark.slice_index), mark, spacing, options.seeds)
+        result["lesions"].append(lesion)
+
+    used = used_slices(result, labels, options, depth)
+    for z, kind in sorted(used.items()):
+        result["slices"].append({"slice_index": z, "kind": kind} | _write(task, slices, z))
+    if labels is not None:
+        result["truth"] = _truth(labels, [s["slice_index"] for s in result["slices"]], spacing)
+
+
+def _labels(task: VolumeTask, volume, result: dict[str, Any]) -> np.ndarray | None:
+    """The true lesions; a mask that cannot be used is an error, and its volume has no truth."""
+    if task.mask is None:
+        return None
+    try:
+        mask = resolve_under(task.mask_root, task.mask)
+        labels = volumes.read_labels(
+            mask, volume, root=task.mask_root, allow_empty=not task.records
+        )
+    except DataError as error:
+        result["errors"].append(str(error))
+        return None
+    if task.options.binary_masks:
+        labels, _ = ndimage.label(labels > 0, structure=np.ones((3, 3, 3)))
+    return labels
+
+
+def _place_all(task: VolumeTask, volume, result: dict[str, Any]) -> list:
+    """Place the bookmarks; refused and repeated ones become errors."""
+    placed, seen = [], {}
+    for record in task.records:
+        try:
+            mark = readers.place(record, volume)
+            points = (mark.slice_index, *np.round(mark.bookmark.points().ravel(), 3).tolist())
+            if points in seen:
+                raise DataError(
+                    f"Expected each bookmark once but got the one of row {seen[points]} again."
+                    " Remove one of the rows.",
+                    path=record.file,
+                    row=record.row,
+                )
+            seen[points] = record.row
+            placed.append(mark)
+        except DataError as error:
+            result["errors"].append(str(error))
+            result["has_refused_bookmarks"] = True
+    return sorted(placed, key=lambda m: (m.slice_index, m.bookmark.points().ravel().tolist()))
+
+
+def pseudo_mask(image: np.ndarray, bookmark, seeds: str) -> grabcut.PseudoMask:
+    """The pseudo mask by any of :data:`SEEDS`."""
+    if seeds == "ellipse":
+        return grabcut.PseudoMask(shapes.ellipse_mask(bookmark, image.shape), "ellipse")
+    if seeds == "quadrilateral":
+        return grabcut.PseudoMask(shapes.quadrilateral_mask(bookmark, image.shape), "quadrilateral")
+    return grabcut.pseudo_mask(image, bookmark, seeds=seeds)
+
+
+def _lesion(image: np.ndarray, mark, spacing: Sequence[float], seeds: str) -> dict[str, Any]:
+    made = pseudo_mask(image, mark.bookmark, seeds)
+    entry = {"slice_index": int(mark.slice_index), "mask_source": made.source}
+    entry |= coco.mask_fields(made.mask) | coco.bookmark_fields(mark.bookmark, spacing[:2])
+    return entry | ({"site": mark.record.site} if mark.record.site else {})
+
+
+def _write(task: VolumeTask, slices: Slices, z: int) -> dict[str, Any]:
+    """Write one slice as 16-bit PNG; ``digest`` is None for slices of one value."""
+    pixels = intensity.to_uint16(slices.normalized(z))
+    _, png = cv2.imencode(".png", pixels)
+    name = coco.file_name(task.volume_id, z)
+    write_atomically(Path(task.out_dir), f"images/{name}", png.tobytes())
+    constant = pixels.min() == pixels.max()
+    digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+    return {"digest": None if constant else digest[:32]}
+
+
+def _truth(labels: np.ndarray, used: Sequence[int], spacing: Sequence[float]) -> dict[str, Any]:
+    """True lesions: on the slices that were written, and in 3D."""
+    on_slices = []
+    for z in used:
+        for label in np.unique(labels[z]):
+            if label:
+                fields = coco.truth_fields(labels[z] == label, spacing[:2])
+                on_slices.append({"slice_index": z, "lesion": int(label)} | fields)
+    return {"slices": on_slices, "lesions": coco.lesions_3d(labels, spacing)}
