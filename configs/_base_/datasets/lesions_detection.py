@@ -1,0 +1,7 @@
+"""Slices with boxes only: the boxes of the pseudo masks."""
+
+_base_ = "./lesions_instance.py"
+
+_base_.train_dataloader.dataset.pipeline[1].with_mask = False
+val_evaluator = dict(iou_types=("bbox",))
+test_evaluator = dict(iou_types=("bbox",))

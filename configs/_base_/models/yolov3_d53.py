@@ -1,0 +1,13 @@
+"""mmdet's YOLOv3 for one class on grey slices."""
+
+from importlib import import_module
+
+model = (
+    import_module("mmengine.hub")
+    .get_config("mmdet::yolo/yolov3_d53_8xb8-ms-608-273e_coco.py")
+    .model
+)
+model.data_preprocessor.bgr_to_rgb = False
+model.backbone.init_cfg = None
+model.bbox_head.num_classes = 1
+model.test_cfg.update(score_thr=0.001, conf_thr=0.001)
