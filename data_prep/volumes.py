@@ -128,9 +128,19 @@ def read_volume(
 
 
 def read_labels(
-    path: str | os.PathLike, like: Volume, *, root: str | os.PathLike | None = None
+    path: str | os.PathLike,
+    like: Volume,
+    *,
+    root: str | os.PathLike | None = None,
+    allow_empty: bool = False,
 ) -> np.ndarray:
     """Read a label mask that lies on the grid of ``like``; its stored orientation may differ.
+
+    Args:
+        path: Mask in any volume format.
+        like: The volume that the mask belongs to.
+        root: Folder of the masks; messages show the path relative to it.
+        allow_empty: Take a mask without any label, as of a volume without lesions.
 
     Returns:
         Labels ``(Z, Y, X)`` in the axial order of ``like``, uint16 or uint32.
@@ -155,7 +165,7 @@ def read_labels(
             path=name,
         )
     highest = int(values.max())
-    if highest == 0:
+    if highest == 0 and not allow_empty:
         raise DataError(
             "Expected at least one labelled voxel, but got an empty mask. Remove it or list the "
             "volume as one without lesions.",
