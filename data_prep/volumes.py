@@ -15,9 +15,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from data_prep.errors import DataError
+from data_prep.formats import read_stored
 from data_prep.grid import Grid
 from data_prep.paths import relative_name
-from data_prep.stored import Stored, read_stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +29,8 @@ class Volume:
         spacing_mm: Voxel size in mm along (x, y, z).
         source_id: Path relative to the image folder, ``#`` and the series UID where one was named.
         grid: The grid on which the input is stored.
-        slice_uids: DICOM SOP instance UID of each stored slice (empty for other formats; one for
-            all the frames of a multi-frame file).
+        slice_uids: DICOM: SOP instance UID of each stored slice, with ``#`` and the 1-based frame
+            for frames of one file. Empty for other formats.
         slice_numbers: The files' own number of each stored slice where they have one (DeepLesion).
     """
 
@@ -86,6 +86,7 @@ def read_volume(
     root: str | os.PathLike | None = None,
     series_uid: str | None = None,
     series_rule: str = "only",
+    spacing_mm: tuple[float, float, float] | None = None,
     min_slices: int = 2,
 ) -> Volume:
     """Read a volume of any supported format into axial LPS order.
@@ -98,6 +99,7 @@ def read_volume(
         series_rule: What to do when a DICOM folder holds several image series and no UID is
             given: ``only`` refuses and lists them, ``most-slices`` takes the longest one (and
             refuses a tie). The choice is announced by a warning, never silent.
+        spacing_mm: Spacing (x, y, z) of a DeepLesion folder; default: from ``DL_info.csv``.
         min_slices: Fewer stored slices are refused. A single slice has no known distance to its
             neighbours.
 
@@ -111,12 +113,15 @@ def read_volume(
     if series_uid is None and "#" in text and not os.path.lexists(text):
         text, series_uid = text.rsplit("#", 1)
     name = relative_name(text, root)
-    stored = read_stored(Path(text), name, series_uid=series_uid, series_rule=series_rule)
-    _check_values(stored, name, min_slices)
     source_id = f"{name}#{series_uid}" if series_uid else name
-    array = stored.array
-    if array.dtype == np.float64:
-        array = array.astype(np.float32)
+    stored = read_stored(
+        Path(text), name, series_uid=series_uid, series_rule=series_rule, spacing_mm=spacing_mm
+    )
+    array = stored.array.astype(stored.array.dtype.newbyteorder("="), copy=False)
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # what does not fit becomes infinite and is refused
+            array = array.astype(np.float32, copy=False)
+    _check_values(array, name, min_slices)
     return Volume(
         stored.grid.to_axial(array),
         stored.grid.axial_spacing,
@@ -148,15 +153,26 @@ def read_labels(
     Raises:
         DataError: If the mask lies on another grid, is empty or holds no whole numbers.
     """
-    name = relative_name(path, root)
-    stored = read_stored(Path(path), name)
-    difference = stored.grid.difference_from(like.grid)
+    labels = read_label_volume(path, root=root, allow_empty=allow_empty)
+    difference = labels.grid.difference_from(like.grid)
     if difference:
         raise DataError(
             f"Expected a mask on the grid of {like.source_id} with {difference}. Resample the mask "
             "to the image.",
-            path=name,
+            path=labels.source_id,
         )
+    return labels.array
+
+
+def read_label_volume(
+    path: str | os.PathLike,
+    *,
+    root: str | os.PathLike | None = None,
+    allow_empty: bool = False,
+) -> Volume:
+    """Read a label mask by itself; see `read_labels`."""
+    name = relative_name(path, root)
+    stored = read_stored(Path(path), name)
     values = stored.array
     if not np.isfinite(values).all() or (values < 0).any() or (values != np.floor(values)).any():
         raise DataError(
@@ -175,27 +191,24 @@ def read_labels(
         raise DataError(
             f"Expected labels up to 4294967295, but got {highest}. Renumber the labels.", path=name
         )
-    dtype = np.uint16 if highest <= 0xFFFF else np.uint32
-    return stored.grid.to_axial(values.astype(dtype))
+    array = stored.grid.to_axial(values.astype(np.uint16 if highest <= 0xFFFF else np.uint32))
+    return Volume(array, stored.grid.axial_spacing, name, stored.grid)
 
 
-def _check_values(stored: Stored, name: str, min_slices: int) -> None:
-    array = stored.array
-    if stored.grid.size[2] < min_slices:
+def _check_values(array: np.ndarray, name: str, min_slices: int) -> None:
+    if len(array) < min_slices:
         raise DataError(
-            f"Expected at least {min_slices} slices, but got {stored.grid.size[2]}. Give the whole "
-            "volume.",
+            f"Expected at least {min_slices} slices, but got {len(array)}. Give the whole volume.",
             path=name,
         )
     if array.dtype.kind == "f":
         bad = ~np.isfinite(array)
         if bad.any():
-            index = int(np.argmax(bad.any(axis=(1, 2))))
             raise DataError(
                 f"Expected finite intensities, but got {int(bad.sum())} NaN or infinite voxels. "
                 "Replace them with a number.",
                 path=name,
-                slice_index=index,
+                slice_index=int(np.argmax(bad.any(axis=(1, 2)))),
             )
     if array.min() == array.max():
         raise DataError(

@@ -80,16 +80,14 @@ def _stored_slice(record: BookmarkRecord, volume: Volume) -> int:
             "which is not there. Add the slice or correct the number.",
         )
     if index is None and record.instance_uid is not None:
-        if record.frame_number is not None and len(set(volume.slice_uids)) == 1:
-            index = record.frame_number - 1
-        elif record.instance_uid in volume.slice_uids:
-            return volume.slice_uids.index(record.instance_uid)
-        else:
-            raise _error(
-                record,
-                f"Expected an image of {volume.source_id}, but got a reference to another one. "
-                "Name the series that the report was drawn on.",
-            )
+        for uid in (record.instance_uid, f"{record.instance_uid}#{record.frame_number or 1}"):
+            if uid in volume.slice_uids:
+                return volume.slice_uids.index(uid)
+        raise _error(
+            record,
+            f"Expected an image of {volume.source_id}, but got a reference to another one. Name "
+            "the series that the report was drawn on.",
+        )
     last = volume.stored_size[2] - 1
     if index is None or not 0 <= index <= last:
         raise _error(

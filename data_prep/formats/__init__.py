@@ -1,0 +1,51 @@
+"""The choice of the reader that understands a path."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from data_prep.errors import DataError
+from data_prep.formats import deeplesion_slices, dicom_files, header_files
+from data_prep.formats.stored import Stored, only_data_errors
+
+
+def read_stored(
+    path: Path,
+    name: str,
+    *,
+    series_uid: str | None = None,
+    series_rule: str = "only",
+    spacing_mm: tuple[float, float, float] | None = None,
+) -> Stored:
+    """Read ``path`` with the reader that its kind asks for.
+
+    Args:
+        path: File or folder.
+        name: How messages call it.
+        series_uid: See `data_prep.volumes.read_volume`.
+        series_rule: See `data_prep.volumes.read_volume`.
+        spacing_mm: Spacing (x, y, z) for DeepLesion folders, whose PNG files hold none.
+
+    Raises:
+        DataError: Whatever goes wrong.
+    """
+    with only_data_errors(name):
+        if not path.exists():
+            raise DataError(
+                "Expected a volume, but found nothing at this path. Correct the path.", path=name
+            )
+        if path.is_dir():
+            entries = sorted(os.listdir(path))
+            if not entries:
+                raise DataError(
+                    "Expected a folder with slices, but got an empty folder. Export the series "
+                    "again.",
+                    path=name,
+                )
+            if deeplesion_slices.matches(entries):
+                return deeplesion_slices.read(path, name, spacing_mm)
+            return dicom_files.read_folder(path, name, series_uid, series_rule)
+        if header_files.matches(path):
+            return header_files.read(path, name)
+        return dicom_files.read_file(path, name)

@@ -1,0 +1,151 @@
+"""DeepLesion's folders of 16-bit PNG slices: ``<patient>_<study>_<series>/<slice>.png``.
+
+The PNG files hold no geometry. Rows run to the back and columns to the patient's left; slice
+numbers run to the feet, as in the data set's own conversion to NIfTI. The spacing stands in
+``DL_info.csv``, which is looked for in the image folder and beside it.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data_prep.errors import DataError
+from data_prep.formats.headers import check_spacing
+from data_prep.formats.stored import Stored, check_size
+from data_prep.grid import Grid
+
+INFO_NAME = "DL_info.csv"
+# Stored value of 0 HU.
+OFFSET = 32768
+
+
+def matches(entries: Sequence[str]) -> bool:
+    """Say whether a folder's file names are those of PNG slices."""
+    return any(e.lower().endswith(".png") for e in entries if not e.startswith("."))
+
+
+def read(path: Path, name: str, spacing_mm: tuple[float, float, float] | None = None) -> Stored:
+    """Read a folder of slices into HU, int16.
+
+    Args:
+        path: Folder.
+        name: How messages call it.
+        spacing_mm: Spacing (x, y, z); default: from ``DL_info.csv``.
+    """
+    numbered = _numbered(path, name)
+    numbers = sorted(numbered)
+    gaps = [n for n, after in pairwise(numbers) if after != n + 1]
+    if gaps:
+        raise DataError(
+            f"Expected consecutive slices, but got a gap after slice number {gaps[0]}. Add the "
+            "missing slices.",
+            path=name,
+        )
+    spacing = spacing_mm or _spacing_from_info(path)
+    if spacing is None:
+        raise DataError(
+            f"Expected the spacing in {INFO_NAME}, but got no spacing. Put {INFO_NAME} into the "
+            "image folder or beside it.",
+            path=name,
+        )
+    check_spacing(spacing, name)
+    shape: tuple[int, int] | None = None
+    planes = []
+    for index, number in enumerate(numbers):
+        plane = _plane(path / numbered[number], f"{name}/{numbered[number]}", len(numbers))
+        if shape is not None and plane.shape != shape:
+            raise DataError(
+                f"Expected slices of one size, but got {shape[1]} x {shape[0]} and "
+                f"{plane.shape[1]} x {plane.shape[0]}. Separate the series.",
+                path=name,
+                slice_index=index,
+            )
+        shape = plane.shape
+        planes.append(plane)
+    array = np.stack(planes)
+    size = array.shape[::-1]
+    # z is counted from the feet, so the first slice lies highest.
+    origin = (0.0, 0.0, (size[2] - 1) * float(spacing[2]))
+    direction = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+    grid = Grid(size, tuple(float(s) for s in spacing), origin, direction)
+    return Stored(array, grid, slice_numbers=tuple(numbers))
+
+
+def _numbered(path: Path, name: str) -> dict[int, str]:
+    numbered: dict[int, str] = {}
+    for entry in sorted(os.listdir(path)):
+        stem, suffix = os.path.splitext(entry)
+        if suffix.lower() != ".png" or entry.startswith("."):
+            continue
+        if not (stem.isascii() and stem.isdigit() and len(stem) < 10):
+            raise DataError(
+                "Expected slices named by their numbers (001.png), but got another name. Rename "
+                "or remove it.",
+                path=f"{name}/{entry}",
+            )
+        if int(stem) in numbered:
+            raise DataError(
+                f"Expected each slice once, but got a duplicate: {numbered[int(stem)]} and "
+                f"{entry}. Remove one.",
+                path=name,
+            )
+        numbered[int(stem)] = entry
+    return numbered
+
+
+def _plane(path: Path, name: str, count: int) -> np.ndarray:
+    data = path.read_bytes()
+    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR" or len(data) < 33:
+        raise DataError("Expected a PNG slice, but got other contents. Copy it again.", path=name)
+    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
+    check_size((width, height, count), name)
+    if (data[24], data[25]) != (16, 0):
+        kind = "colours" if data[25] in (2, 3, 6) else f"{data[24]} bits"
+        raise DataError(
+            f"Expected 16-bit grey PNG slices, but got {kind}. Use DeepLesion's own PNG files.",
+            path=name,
+        )
+    if data[-8:-4] != b"IEND":
+        raise DataError(
+            "Expected a whole PNG file, but its end is missing: it is cut off. Copy it again.",
+            path=name,
+        )
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None or image.dtype != np.uint16 or image.shape != (height, width):
+        raise DataError(
+            "Expected a sound PNG slice, but got a broken one. Copy it again.", path=name
+        )
+    return (image.astype(np.int32) - OFFSET).astype(np.int16)
+
+
+def _spacing_from_info(folder: Path) -> tuple[float, ...] | None:
+    folder = Path(os.path.abspath(folder))
+    for parent in (folder.parent, folder.parent.parent):
+        info = parent / INFO_NAME
+        if info.is_file():
+            return _spacings(str(info), info.stat().st_mtime_ns).get(folder.name)
+    return None
+
+
+@lru_cache(maxsize=2)
+def _spacings(info: str, _changed: int) -> dict[str, tuple[float, ...]]:
+    """Return the spacing of each folder in ``DL_info.csv``; unreadable rows are left out."""
+    spacings: dict[str, tuple[float, ...]] = {}
+    with open(info, encoding="utf-8-sig", errors="replace", newline="") as file:
+        for row in csv.DictReader(file):
+            folder = (row.get("File_name") or "").rpartition("_")[0]
+            try:
+                values = tuple(float(v) for v in (row.get("Spacing_mm_px_") or "").split(","))
+            except ValueError:
+                continue
+            if len(values) == 3:
+                spacings.setdefault(folder, values)
+    return spacings

@@ -1,0 +1,195 @@
+"""DICOM in: a folder with a series, or one multi-frame file."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+
+from data_prep.errors import DataError
+from data_prep.formats.dicom_geometry import SliceInfo, order_slices
+from data_prep.formats.dicom_slices import frame_count, pixels, slices_of
+from data_prep.formats.stored import Stored, check_size, only_data_errors
+
+# Found beside images in exports; they are no images of a scan.
+_NO_SCAN = {"SR", "SEG", "PR", "KO", "RTSTRUCT", "RTDOSE", "RTPLAN", "REG", "DOC", "FID", "RWV"}
+_FOREIGN = (".txt", ".csv", ".tsv", ".json", ".xml", ".pdf", ".html", ".md", ".jpg", ".jpeg")
+_FOREIGN_NAMES = ("dicomdir", "thumbs.db", "desktop.ini", "lockfile", "version")
+# Start of a file encrypted as a whole: CMS enveloped data, OID 1.2.840.113549.1.7.3.
+_ENVELOPED = bytes.fromhex("06092a864886f70d010703")
+
+
+@dataclass(frozen=True)
+class _Image:
+    path: Path
+    name: str
+    data: Dataset
+
+    @property
+    def series(self) -> str:
+        return str(self.data.get("SeriesInstanceUID", ""))
+
+
+def read_file(path: Path, name: str) -> Stored:
+    """Read a multi-frame DICOM file."""
+    if not is_dicom(path):
+        _refuse_foreign(path, name)
+    image = _Image(path, name, read_header(path, name))
+    if not _is_image(image.data):
+        raise DataError(
+            "Expected a DICOM image, but got another kind of object (no pixels). Name the images.",
+            path=name,
+        )
+    return _read([image], name)
+
+
+def read_folder(
+    path: Path, name: str, series_uid: str | None = None, series_rule: str = "only"
+) -> Stored:
+    """Read one image series of a folder; see `data_prep.volumes.read_volume` for the choice."""
+    series: dict[str, list[_Image]] = {}
+    others = 0
+    for image in _images(path, name):
+        if _is_image(image.data):
+            series.setdefault(image.series, []).append(image)
+        else:
+            others += 1
+    if not series:
+        got = f"{others} DICOM object(s) that are no images" if others else "no DICOM files"
+        raise DataError(
+            f"Expected a DICOM series, but got {got}. Name the folder with the images.", path=name
+        )
+    return _read(series[_choose(series, name, series_uid, series_rule)], name)
+
+
+def is_dicom(path: Path) -> bool:
+    """Say whether a file carries DICOM's mark."""
+    with open(path, "rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def read_header(path: Path, name: str, *, with_pixels: bool = False) -> Dataset:
+    """Parse a DICOM file without echoing what it holds, be it in errors or warnings."""
+    with warnings.catch_warnings(), only_data_errors(name):
+        # pydicom's warnings quote values of the file.
+        warnings.simplefilter("ignore")
+        return pydicom.dcmread(path, stop_before_pixels=not with_pixels)
+
+
+def _images(folder: Path, name: str) -> list[_Image]:
+    images = []
+    for entry in sorted(os.listdir(folder)):
+        path = folder / entry
+        lower = entry.lower()
+        if path.is_dir() or lower.startswith(".") or lower in _FOREIGN_NAMES:
+            continue
+        label = entry if name == "." else f"{name}/{entry}"
+        if not is_dicom(path):
+            if lower.endswith(_FOREIGN):
+                continue
+            _refuse_foreign(path, label)
+        images.append(_Image(path, label, read_header(path, label)))
+    return images
+
+
+def _refuse_foreign(path: Path, name: str) -> None:
+    with open(path, "rb") as file:
+        start = file.read(64)
+    if not start:
+        raise DataError("Expected an image, but got an empty file. Copy it again.", path=name)
+    if _ENVELOPED in start:
+        raise DataError(
+            "Expected a DICOM file, but got an encrypted one. Decrypt it first.", path=name
+        )
+    raise DataError(
+        "Expected DICOM, NIfTI (.nii, .nii.gz), NRRD (.nrrd) or MetaImage (.mha, .mhd), but got "
+        "none of these. Check the file and its extension.",
+        path=name,
+    )
+
+
+def _is_image(data: Dataset) -> bool:
+    return "Rows" in data and str(data.get("Modality", "")) not in _NO_SCAN
+
+
+def _choose(
+    series: dict[str, list[_Image]], name: str, series_uid: str | None, series_rule: str
+) -> str:
+    if series_rule not in ("only", "most-slices"):
+        raise ValueError(f"Expected series_rule only or most-slices, but got {series_rule!r}.")
+    counts = {uid: sum(frame_count(i.data) for i in images) for uid, images in series.items()}
+    shown = "; ".join(f"{uid} ({counts[uid]} slices)" for uid in sorted(series)[:8])
+    if series_uid is not None:
+        if series_uid not in series:
+            raise DataError(
+                f"Expected the series {series_uid}, but got only {shown}. Correct the UID.",
+                path=name,
+            )
+        return series_uid
+    if len(series) == 1:
+        return next(iter(series))
+    best = sorted(series, key=lambda uid: (-counts[uid], uid))
+    if series_rule == "only" or counts[best[0]] == counts[best[1]]:
+        raise DataError(
+            f"Expected one image series, but got {len(series)}: {shown}. Name one as folder#UID.",
+            path=name,
+        )
+    warnings.warn(
+        f"{name}: took series {best[0]}, the longest of {len(series)}: {shown}", stacklevel=2
+    )
+    return best[0]
+
+
+def _read(images: Sequence[_Image], name: str) -> Stored:
+    slices = [s for n, image in enumerate(images) for s in _slices(image, n)]
+    multi = len(slices) > len(images)
+    if multi and len(images) > 1:
+        raise DataError(
+            f"Expected one multi-frame file per series, but got {len(images)}. Put each into a "
+            "folder of its own.",
+            path=name,
+        )
+    _check_copies(images, name)
+    ordered, grid = order_slices(slices, name, keep_order=multi)
+    check_size(grid.size, name)
+    planes = _planes(images, ordered)
+    return Stored(planes, grid, tuple(s.uid for s in ordered))
+
+
+def _slices(image: _Image, number: int) -> list[SliceInfo]:
+    with only_data_errors(image.name):
+        return slices_of(image.data, image.name, number)
+
+
+def _check_copies(images: Sequence[_Image], name: str) -> None:
+    seen: dict[str, str] = {}
+    for image in images:
+        uid = str(image.data.get("SOPInstanceUID", "")) or image.name
+        if uid in seen:
+            raise DataError(
+                f"Expected each image once, but got a duplicate: {seen[uid]} and {image.name}. "
+                "Remove one.",
+                path=name,
+            )
+        seen[uid] = image.name
+
+
+def _planes(images: Sequence[_Image], ordered: Sequence[SliceInfo]) -> np.ndarray:
+    """Read the pixels, one file at a time, into one array ``(k, j, i)``."""
+    if len(images) == 1:
+        data = read_header(images[0].path, images[0].name, with_pixels=True)
+        array = pixels(data, images[0].path, images[0].name)
+        order = [s.frame for s in ordered]
+        return array if order == list(range(len(order))) else array[order]
+    planes = []
+    for one in ordered:
+        image = images[one.source]
+        data = read_header(image.path, image.name, with_pixels=True)
+        planes.append(pixels(data, image.path, image.name)[0])
+    return np.stack(planes)

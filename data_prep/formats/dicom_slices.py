@@ -1,0 +1,229 @@
+"""What a DICOM image says about its slices, and its pixels in real units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from pydicom.dataset import Dataset
+from pydicom.pixels import get_decoder
+from pydicom.uid import UID
+
+from data_prep.errors import DataError, quoted
+from data_prep.formats.dicom_geometry import SliceInfo
+from data_prep.formats.stored import check_size, only_data_errors
+
+MAX_FRAMES = 1 << 14
+
+
+def slices_of(data: Dataset, label: str, source: int) -> list[SliceInfo]:
+    """Return the geometry of every frame of an image (one for a single-frame file)."""
+    if int(data.get("SamplesPerPixel", 1)) != 1:
+        raise DataError(
+            "Expected one grey value per pixel, but got colours (RGB). Export grey values.",
+            path=label,
+        )
+    if "PALETTE" in str(data.get("PhotometricInterpretation", "")):
+        raise DataError(
+            "Expected grey values, but got a colour palette. Export grey values.", path=label
+        )
+    frames = frame_count(data)
+    if frames > MAX_FRAMES:
+        raise DataError(
+            f"Expected at most {MAX_FRAMES} frames, but got {frames}. Repair the header.",
+            path=label,
+        )
+    rows, columns = int(data.Rows), int(data.Columns)
+    check_size((columns, rows, frames), label)
+    groups = frame_groups(data, label)
+    uid = str(data.get("SOPInstanceUID", ""))
+    return [
+        SliceInfo(
+            rows,
+            columns,
+            _numbers(data, group, "ImagePositionPatient", 3, label),
+            _orientation(data, group, label),
+            _spacing(data, group, label),
+            _thickness(data, group),
+            label if frames == 1 else f"frame {frame + 1}",
+            source,
+            frame,
+            uid if frames == 1 else f"{uid}#{frame + 1}",
+        )
+        for frame, group in enumerate(groups)
+    ]
+
+
+def frame_count(data: Dataset) -> int:
+    """Return the number of frames; 1 for a single-frame file."""
+    return int(data.get("NumberOfFrames", None) or 1)
+
+
+def frame_groups(data: Dataset, label: str) -> list[tuple[Dataset, ...]]:
+    """Return, per frame, its own functional groups and the shared ones, in order of precedence."""
+    shared = tuple(data.get("SharedFunctionalGroupsSequence", None) or ())[:1]
+    own = list(data.get("PerFrameFunctionalGroupsSequence", None) or ())
+    frames = frame_count(data)
+    if own and len(own) != frames:
+        raise DataError(
+            f"Expected {frames} functional groups, but got {len(own)}. Export the file again.",
+            path=label,
+        )
+    return [((own[i],) if own else ()) + shared for i in range(frames)]
+
+
+_GROUP_OF = {
+    "ImagePositionPatient": "PlanePositionSequence",
+    "ImageOrientationPatient": "PlaneOrientationSequence",
+    "PixelSpacing": "PixelMeasuresSequence",
+    "SliceThickness": "PixelMeasuresSequence",
+    "SpacingBetweenSlices": "PixelMeasuresSequence",
+    "RescaleSlope": "PixelValueTransformationSequence",
+    "RescaleIntercept": "PixelValueTransformationSequence",
+}
+
+
+def find(data: Dataset, groups: Iterable[Dataset], keyword: str):
+    """Return a value from a frame's functional groups, else from the top level, else None."""
+    for group in groups:
+        for item in group.get(_GROUP_OF[keyword], None) or ():
+            value = item.get(keyword, None)
+            if value is not None:
+                return value
+    return data.get(keyword, None)
+
+
+def _numbers(
+    data: Dataset, groups: tuple[Dataset, ...], keyword: str, count: int, label: str
+) -> tuple[float, ...]:
+    value = find(data, groups, keyword)
+    if value is None or value == "":
+        what = "no spacing" if keyword == "PixelSpacing" else "none"
+        raise DataError(
+            f"Expected {keyword} in the header, but got {what}. Export the images with it.",
+            path=label,
+        )
+    numbers = tuple(float(v) for v in value) if hasattr(value, "__len__") else (float(value),)
+    if len(numbers) != count or not all(math.isfinite(n) for n in numbers):
+        raise DataError(
+            f"Expected {count} numbers in {keyword}, but got {quoted(list(numbers))}. Repair the "
+            "header.",
+            path=label,
+        )
+    return numbers
+
+
+def _orientation(data: Dataset, groups: tuple[Dataset, ...], label: str) -> tuple[float, ...]:
+    six = np.array(_numbers(data, groups, "ImageOrientationPatient", 6, label))
+    row, column = six[:3], six[3:]
+    lengths = np.linalg.norm(row), np.linalg.norm(column)
+    if not np.allclose(lengths, 1, atol=1e-2) or abs(row @ column) > 1e-2:
+        raise DataError(
+            "Expected unit vectors at right angles in ImageOrientationPatient, but got others. "
+            "Repair the header.",
+            path=label,
+        )
+    # Headers hold rounded cosines; the grid wants them exact.
+    row = row / lengths[0]
+    column = column - (column @ row) * row
+    return tuple(float(v) for v in (*row, *(column / np.linalg.norm(column))))
+
+
+def _spacing(data: Dataset, groups: tuple[Dataset, ...], label: str) -> tuple[float, float]:
+    spacing = _numbers(data, groups, "PixelSpacing", 2, label)
+    if min(spacing) <= 0 or max(spacing) > 1e4:
+        raise DataError(
+            f"Expected a positive spacing, but got {spacing[0]:g} x {spacing[1]:g} mm. Repair the "
+            "header.",
+            path=label,
+        )
+    return spacing
+
+
+def _thickness(data: Dataset, groups: tuple[Dataset, ...]) -> float | None:
+    for keyword in ("SpacingBetweenSlices", "SliceThickness"):
+        value = find(data, groups, keyword)
+        if value not in (None, "") and 0 < abs(float(value)) < 1e4:
+            return abs(float(value))
+    return None
+
+
+def pixels(data: Dataset, path: Path, label: str) -> np.ndarray:
+    """Return the pixels ``(frames, rows, columns)`` in real units (rescale slope applied).
+
+    The number type is the file's own where no rescale is needed, int32 where it only shifts by
+    whole numbers, else float32.
+    """
+    shape = (frame_count(data), int(data.Rows), int(data.Columns))
+    syntax = UID(str(data.file_meta.TransferSyntaxUID))
+    if not any(k in data for k in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        raise DataError("Expected an image, but got no pixels. Export it again.", path=label)
+    if not syntax.is_compressed:
+        bits = int(data.get("BitsAllocated", 32 if "FloatPixelData" in data else 64))
+        stored = next(
+            data[k].value
+            for k in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+            if k in data
+        )
+        wanted = int(np.prod(shape, dtype=np.int64)) * bits // 8
+        if len(stored) < wanted:
+            raise DataError(
+                f"Expected {wanted} bytes of pixels, but got {len(stored)}: the file is cut off. "
+                "Copy it again.",
+                path=label,
+            )
+    elif not _can_decode(syntax):
+        return _gdcm(path, shape, syntax, label)
+    with only_data_errors(label):
+        raw = np.asarray(data.pixel_array).reshape(shape)
+        return _rescaled(raw, data, label)
+
+
+def _can_decode(syntax: UID) -> bool:
+    try:
+        return get_decoder(syntax).is_available
+    except NotImplementedError:
+        return False
+
+
+def _gdcm(path: Path, shape: tuple[int, int, int], syntax: UID, label: str) -> np.ndarray:
+    """Decode what pydicom has no decoder for with SimpleITK, which applies the rescale itself."""
+    refused = DataError(
+        f"Expected pixels that can be decoded, but got {syntax.name} without a decoder. Decompress "
+        "the files, e.g. with gdcmconv --raw.",
+        path=label,
+    )
+    if shape[0] != 1:
+        raise refused
+    try:
+        array = sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="GDCMImageIO"))
+    except RuntimeError:
+        raise refused from None
+    if array.shape != shape:
+        raise refused
+    return array
+
+
+def _rescaled(raw: np.ndarray, data: Dataset, label: str) -> np.ndarray:
+    slopes, intercepts = [], []
+    for group in frame_groups(data, label):
+        slope, intercept = (find(data, group, k) for k in ("RescaleSlope", "RescaleIntercept"))
+        slopes.append(1.0 if slope in (None, "") else float(slope))
+        intercepts.append(0.0 if intercept in (None, "") else float(intercept))
+    if not all(math.isfinite(v) for v in (*slopes, *intercepts)) or 0.0 in slopes:
+        raise DataError(
+            "Expected a finite rescale with a factor other than 0, but got another. Repair the "
+            "header.",
+            path=label,
+        )
+    if set(slopes) == {1.0} and all(v == int(v) and abs(v) < 1e6 for v in intercepts):
+        if set(intercepts) == {0.0}:
+            return raw
+        shift = np.array(intercepts, dtype=np.int64).reshape(-1, 1, 1)
+        if raw.dtype.kind in "iu" and raw.dtype.itemsize <= 2:
+            return raw.astype(np.int32) + shift.astype(np.int32)
+    factor = np.array(slopes).reshape(-1, 1, 1)
+    return (raw * factor + np.array(intercepts).reshape(-1, 1, 1)).astype(np.float32)

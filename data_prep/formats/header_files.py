@@ -1,0 +1,137 @@
+"""NIfTI, NRRD and MetaImage files: headers checked here, geometry by SimpleITK, voxels by NumPy.
+
+SimpleITK's readers fill what a truncated or damaged NIfTI or MetaImage file lacks with zeros and
+put 1 mm where a spacing is missing. So the header is checked before SimpleITK sees it, and the
+voxels are read here, where their number must be right and compressed data must pass its checksum.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from data_prep.errors import DataError
+from data_prep.formats.headers import Header
+from data_prep.formats.headers_nifti import nifti
+from data_prep.formats.headers_text import metaimage, nrrd
+from data_prep.formats.stored import Stored, check_size
+from data_prep.grid import Grid
+
+sitk.ProcessObject.SetGlobalWarningDisplay(False)
+
+_CHUNK = 1 << 22
+
+
+_KINDS = {
+    (".nii", ".nii.gz"): ("NiftiImageIO", nifti),
+    (".nrrd", ".nhdr"): ("NrrdImageIO", nrrd),
+    (".mha", ".mhd"): ("MetaImageIO", metaimage),
+}
+
+
+def _kind(path: Path) -> tuple[str, Callable[[Path, str], Header]] | None:
+    for suffixes, kind in _KINDS.items():
+        if path.name.lower().endswith(suffixes):
+            return kind
+    return None
+
+
+def matches(path: Path) -> bool:
+    """Say whether the file's name is one of these formats'."""
+    return _kind(path) is not None
+
+
+def read(path: Path, name: str) -> Stored:
+    """Read a NIfTI, NRRD or MetaImage file."""
+    image_io, read_header = _kind(path)
+    header = read_header(path, name)
+    check_size(header.size, name)
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(image_io)
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        raise DataError(
+            "Expected a right-angled, complete geometry, but SimpleITK refuses the header. Repair "
+            "it or resample the volume.",
+            path=name,
+        ) from None
+    if reader.GetDimension() != 3 or tuple(reader.GetSize()) != header.size:
+        raise DataError(
+            f"Expected 3 axes of {header.size} voxels, but SimpleITK reads {reader.GetSize()}. "
+            "Repair the header.",
+            path=name,
+        )
+    grid = Grid(header.size, reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
+    grid.check(name)
+    return Stored(_voxels(header, name), grid)
+
+
+def _voxels(header: Header, name: str) -> np.ndarray:
+    count = int(np.prod(header.size, dtype=np.int64))
+    wanted = count * header.dtype.itemsize
+    with open(header.data_file, "rb") as file:
+        if header.compression:
+            file.seek(0 if header.whole_file_gzip else header.offset)
+            skip = header.offset if header.whole_file_gzip else 0
+            data = _inflate(file, skip + wanted, header.compression, name)[skip:]
+        else:
+            # Checked before memory is taken: a broken header may claim any size.
+            present = max(0, os.fstat(file.fileno()).st_size - header.offset)
+            data = bytearray(min(wanted, present))
+            file.seek(header.offset)
+            file.readinto(data)
+    if len(data) < wanted:
+        raise DataError(
+            f"Expected {wanted} bytes of voxels, but got {len(data)}: the file is cut off. Copy it "
+            "again.",
+            path=name,
+        )
+    array = np.frombuffer(data, dtype=header.dtype, count=count).reshape(header.size[::-1])
+    if (header.slope, header.intercept) != (1.0, 0.0):
+        array = array.astype(np.float32) * np.float32(header.slope) + np.float32(header.intercept)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _inflate(file, limit: int, compression: str, name: str) -> memoryview:
+    """Decompress to the end, check the checksum, keep at most ``limit`` bytes.
+
+    What comes after ``limit`` is decompressed too, for the checksum, but at most as much again:
+    a small file must not keep the machine busy for hours.
+    """
+    bits = 31 if compression == "gzip" else 15
+    out, size, engine = bytearray(), 0, zlib.decompressobj(bits)
+    broken = DataError(
+        "Expected sound compressed data, but its checksum is wrong or its end is missing. Copy the "
+        "file again.",
+        path=name,
+    )
+    pending = file.read(_CHUNK)
+    while True:
+        try:
+            piece = engine.decompress(pending, _CHUNK)
+        except zlib.error:
+            raise broken from None
+        size += len(piece)
+        out += piece[: max(0, limit - len(out))]
+        if size > 2 * limit + _CHUNK:
+            raise DataError(
+                f"Expected {limit} bytes of data, but got far more. Repair the header.", path=name
+            )
+        if engine.eof:
+            rest = engine.unused_data or file.read(_CHUNK)
+            if compression != "gzip" or not rest.startswith(b"\x1f\x8b"):
+                return memoryview(out)
+            engine, pending = zlib.decompressobj(bits), rest  # the next member of the file
+            continue
+        pending = engine.unconsumed_tail
+        if not pending:
+            pending = file.read(_CHUNK)
+            if not pending and not piece:
+                raise broken

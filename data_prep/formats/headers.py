@@ -1,0 +1,46 @@
+"""What every checked file header comes down to."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.errors import DataError
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a checked header says about the voxels.
+
+    Args:
+        size: Voxels along (i, j, k).
+        dtype: Number type in the file, with its byte order.
+        data_file: File that holds the voxels.
+        offset: First byte of the voxels in it (after decompression, if ``whole_file_gzip``).
+        compression: None, ``gzip`` or ``zlib``.
+        whole_file_gzip: Whether the compression starts at the file's first byte.
+        slope: Factor on the stored numbers.
+        intercept: Added after the factor.
+    """
+
+    size: tuple[int, int, int]
+    dtype: np.dtype
+    data_file: Path
+    offset: int
+    compression: str | None = None
+    whole_file_gzip: bool = False
+    slope: float = 1.0
+    intercept: float = 0.0
+
+
+def check_spacing(spacing: tuple[float, ...], name: str) -> None:
+    """Raise DataError for a missing (zero), negative or unreal spacing."""
+    shown = " x ".join(f"{s:g}" for s in spacing)
+    if not all(math.isfinite(s) and 0 < s < 1e4 for s in spacing):
+        what = "no spacing" if all(s == 0 for s in spacing) else f"{shown} mm"
+        raise DataError(
+            f"Expected a positive spacing, but got {what}. Repair the header.", path=name
+        )

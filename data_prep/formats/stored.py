@@ -1,0 +1,78 @@
+"""A volume as it is stored, and the guards that every reader stands behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_prep.errors import DataError
+from data_prep.grid import Grid
+
+# 512 x 512 x 2048: larger than any clinical scan, small enough to hold twice in memory.
+MAX_VOXELS = 2**29
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """What a format reader returns.
+
+    Args:
+        array: Intensities ``(k, j, i)``.
+        grid: Grid of the array.
+        slice_uids: DICOM: SOP instance UID of each stored slice, with ``#`` and the 1-based frame
+            for frames of one file.
+        slice_numbers: The files' own slice numbers, if the format has them.
+    """
+
+    array: np.ndarray
+    grid: Grid
+    slice_uids: tuple[str, ...] = ()
+    slice_numbers: tuple[int, ...] = ()
+
+
+@contextmanager
+def only_data_errors(name: str) -> Iterator[None]:
+    """Turn whatever a parser throws at broken input into a DataError.
+
+    The original message is dropped on purpose: parsers quote values, and those may be a patient's.
+    """
+    try:
+        yield
+    except DataError:
+        raise
+    except OSError:
+        raise DataError(
+            "Expected readable data, but the system refuses it. Check the rights and the disk.",
+            path=name,
+        ) from None
+    except MemoryError:
+        raise DataError(
+            "Expected a volume that fits in memory, but got a larger one. Crop it.", path=name
+        ) from None
+    except Exception as error:
+        raise DataError(
+            f"Expected a sound file, but got a broken one ({type(error).__name__}). Export it "
+            "again.",
+            path=name,
+        ) from None
+
+
+def check_size(size: tuple[int, ...], name: str) -> None:
+    """Raise DataError unless all of ``size`` are positive and the volume is of a sane size."""
+    shown = " x ".join(f"{s}"[:12] for s in size)
+    if min(size) < 1:
+        raise DataError(
+            f"Expected at least one voxel per axis, but got {shown}. Repair the header.", path=name
+        )
+    voxels = 1
+    for length in size:
+        voxels *= length
+    if voxels > MAX_VOXELS:
+        raise DataError(
+            f"Expected at most {MAX_VOXELS} voxels, but got {shown}. Repair the header or crop the "
+            "volume.",
+            path=name,
+        )
