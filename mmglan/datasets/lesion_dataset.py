@@ -1,0 +1,53 @@
+"""The lesion annotations that `data_prep.prepare` writes, as a dataset of MMDetection."""
+
+from __future__ import annotations
+
+import os.path as osp
+from typing import ClassVar
+
+from mmdet.datasets import CocoDataset
+from mmdet.registry import DATASETS
+
+PASSED_ON = ("patient_id", "volume_id", "slice_index", "spacing_mm")
+
+
+@DATASETS.register_module()
+class LesionDataset(CocoDataset):
+    """COCO-style lesions with patient, volume and slice of every image.
+
+    Takes the arguments of :class:`CocoDataset`. Images without lesions stay in unless
+    `filter_cfg=dict(filter_empty_gt=True)`. Adds to each sample, where the file has them:
+    `patient_id`, `volume_id`, `slice_index`, `spacing_mm` (x, y), and `neighbours`, the paths of
+    the slices below and above (for :class:`LoadSlice`).
+
+    Raises:
+        FileNotFoundError: The annotation file is missing.
+        ValueError: It holds none of the classes.
+    """
+
+    METAINFO: ClassVar[dict] = dict(classes=("lesion",), palette=[(220, 20, 60)])
+
+    def load_data_list(self) -> list[dict]:
+        """As in the parent, with errors that name the file."""
+        if not osp.exists(self.ann_file) and "://" not in self.ann_file:
+            raise FileNotFoundError(
+                f"Expected the annotations {self.ann_file} but got no such file. Write it with "
+                "python -m data_prep.prepare, or set data_root."
+            )
+        data_list = super().load_data_list()
+        if not self.cat_ids:
+            raise ValueError(
+                f"{self.ann_file}: Expected categories {list(self.metainfo['classes'])} but got "
+                "none of them. Set metainfo=dict(classes=...) to the file's own."
+            )
+        return data_list
+
+    def parse_data_info(self, raw_data_info: dict) -> dict:
+        """As in the parent, with the patient, the volume and the neighbouring slices."""
+        data_info = super().parse_data_info(raw_data_info)
+        image = raw_data_info["raw_img_info"]
+        data_info.update({key: image[key] for key in PASSED_ON if key in image})
+        if "neighbours" in image:
+            folder = self.data_prefix["img"]
+            data_info["neighbours"] = [osp.join(folder, name) for name in image["neighbours"]]
+        return data_info

@@ -1,0 +1,155 @@
+"""Reading a slice, alone or with its neighbours as channels (2.5D).
+
+H, W: height and width of the slice in pixels. k: number of neighbours on each side.
+"""
+
+from __future__ import annotations
+
+import os.path as osp
+import re
+
+import mmcv
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmdet.registry import TRANSFORMS
+from mmengine.fileio import get
+
+GREY_MAX = 255.0
+
+
+@TRANSFORMS.register_module()
+class LoadSlice(BaseTransform):
+    """Load a grey slice of 8 or 16 bits as float32 in [0, 255].
+
+    Reads `img_path`, or takes an `img` that another transform has loaded (with
+    `color_type='unchanged'`; MMDetection's own inference needs `LoadImageFromFile` in the pipeline
+    and puts its own loader in its place). Neighbours come from `neighbours` (see
+    :class:`LesionDataset`), else from the numbered files next to `img_path`; at the ends of a
+    volume the last slice is repeated. Sets `img`, `img_shape` and `ori_shape`.
+
+    Args:
+        context: k. 0 repeats the slice over three channels; k > 0 gives the 2k + 1 slices from
+            k below to k above as channels.
+
+    Raises:
+        FileNotFoundError: No such image.
+        ValueError: Not a grey image, a neighbour of another size, or too few neighbours prepared.
+    """
+
+    def __init__(self, context: int = 0) -> None:
+        if context < 0:
+            raise ValueError(f"Expected context to be 0 or more but got {context}.")
+        self.context = context
+
+    def transform(self, results: dict) -> dict:
+        """Load the slice; see the class for what is read and set."""
+        path = results.get("img_path")
+        loaded = results.get("img")
+        if loaded is None:
+            loaded = _read(path)
+        if self.context and loaded.ndim == 3 and loaded.shape[2] == 2 * self.context + 1:
+            img = to_float(loaded, path)  # an array that brings its neighbours along
+        else:
+            centre = to_float(_single_channel(loaded, path), path)
+            img = self._stack(centre, results, path)
+        results["img"] = np.ascontiguousarray(img)
+        results["img_shape"] = results["ori_shape"] = img.shape[:2]
+        return results
+
+    def _stack(self, centre: np.ndarray, results: dict, path: str | None) -> np.ndarray:
+        if self.context == 0:
+            return np.repeat(centre[..., None], 3, axis=2)
+        slices = []
+        for neighbour in self._neighbour_paths(results, path):
+            image = centre
+            if neighbour is not None and neighbour != path:
+                image = to_float(_single_channel(_read(neighbour), neighbour), neighbour)
+            if image.shape != centre.shape:
+                raise ValueError(
+                    f"{neighbour}: Expected a slice of {centre.shape} pixels like {path} "
+                    f"but got {image.shape}."
+                )
+            slices.append(image)
+        slices.insert(self.context, centre)
+        return np.stack(slices, axis=2)
+
+    def _neighbour_paths(self, results: dict, path: str | None) -> list[str | None]:
+        """2k paths, from k below to k above without the slice itself; None repeats the slice."""
+        listed = results.get("neighbours")
+        if listed is None:
+            return numbered_neighbours(path, self.context)
+        if len(listed) < 2 * self.context:
+            raise ValueError(
+                f"{path}: Expected {2 * self.context} neighbouring slices but got {len(listed)}. "
+                f"Prepare the data with --context {self.context}."
+            )
+        middle = len(listed) // 2
+        return listed[middle - self.context : middle + self.context]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(context={self.context})"
+
+
+def to_float(image: np.ndarray, path: str | None = None) -> np.ndarray:
+    """Grey values as float32 in [0, 255].
+
+    Args:
+        image: uint8, uint16 (full range), or float, which is taken as it is.
+        path: For the error.
+
+    Raises:
+        ValueError: Another type.
+    """
+    if image.dtype == np.uint8 or image.dtype.kind == "f":
+        return image.astype(np.float32)
+    if image.dtype == np.uint16:
+        return image.astype(np.float32) * np.float32(GREY_MAX / 65535)
+    raise ValueError(f"{path}: Expected 8-bit, 16-bit or float pixels but got {image.dtype}.")
+
+
+def numbered_neighbours(path: str | None, context: int) -> list[str | None]:
+    """Paths of the files numbered around `path`, as in `v0001/0040.png`.
+
+    Args:
+        path: Of the slice; None, or a name that is no number, has no neighbours.
+        context: k.
+
+    Returns:
+        2k paths from k below to k above; where a file is missing, the last one before it towards
+        the slice; None for the slice itself.
+    """
+    folder, name = osp.split(path or "")
+    match = re.fullmatch(r"(\d+)(\.\w+)", name)
+    found: dict[int, str | None] = {0: None}
+    for step in (-1, 1):
+        for offset in range(step, step * (context + 1), step):
+            found[offset] = found[offset - step]
+            if match:
+                number = int(match[1]) + offset
+                other = osp.join(folder, f"{number:0{len(match[1])}d}{match[2]}")
+                if number >= 0 and osp.exists(other):
+                    found[offset] = other
+    return [found[offset] for offset in range(-context, context + 1) if offset]
+
+
+def _read(path: str) -> np.ndarray:
+    try:
+        content = get(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"Expected the image {path} but got no such file. Check data_root and data_prefix."
+        ) from None
+    image = mmcv.imfrombytes(content, flag="unchanged", backend="cv2")
+    if image is None:
+        raise ValueError(f"{path}: Expected an image but got a file that does not decode.")
+    return image
+
+
+def _single_channel(image: np.ndarray, path: str | None) -> np.ndarray:
+    """`(H, W)` of a grey image, also of one that comes as equal channels."""
+    if image.ndim == 2:
+        return image
+    grey = image[..., 0]
+    if image.shape[2] == 1 or all((image[..., c] == grey).all() for c in range(1, 3)):
+        return grey
+    raise ValueError(f"{path}: Expected a grey image but got colours. Convert it first.")

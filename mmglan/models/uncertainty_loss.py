@@ -1,0 +1,132 @@
+"""Multi-task uncertainty loss (Sec. 3.3, Eq. 6 of the paper) and its variants.
+
+T: number of tasks. s = log sigma^2 is what is learned, so that sigma stays positive:
+1 / sigma^2 = exp(-s) and log sigma = s / 2.
+
+| variant   | weight of a task's loss                | added per task  | source                     |
+|-----------|----------------------------------------|-----------------|----------------------------|
+| `paper`   | exp(-s)                                | s / 2           | Eq. 6                      |
+| `kendall` | exp(-s), half of it for regression     | s / 2           | Kendall et al., CVPR 2018  |
+| `liebel`  | exp(-s) / 2                            | log(1 + exp(s)) | Liebel and Körner, 2018    |
+| `uw_so`   | softmax over tasks of 1 / (loss * temperature), no gradient | 0 | Kirchdorfer, 2024 |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+VARIANTS = ("paper", "kendall", "liebel", "uw_so")
+
+
+def weights_and_terms(
+    losses: Tensor,
+    log_variance: Tensor,
+    variant: str = "paper",
+    regression: Tensor | None = None,
+    temperature: float = 1.0,
+) -> tuple[Tensor, Tensor]:
+    """Weight of each task's loss, and what is added for it.
+
+    A task whose loss is exactly 0 has nothing to learn from in this batch (no positives, say). It
+    gets a term of 0, so that its sigma does not shrink for nothing.
+
+    Args:
+        losses: `(T,)` raw losses, float32.
+        log_variance: `(T,)` s, float32; not used by `uw_so`.
+        variant: One of `VARIANTS`.
+        regression: `(T,)` bool, tasks that `kendall` weighs by one half.
+        temperature: Of `uw_so`; a large one makes all weights 1 / T.
+
+    Returns:
+        weights `(T,)` and terms `(T,)`. The total loss is `(weights * losses + terms).sum()`.
+    """
+    active = losses.detach() != 0
+    if variant == "uw_so":
+        inverse = torch.where(active, 1 / losses.detach() / temperature, -torch.inf)
+        weights = torch.where(active, inverse.softmax(0), 0.0)
+        return weights, torch.zeros_like(weights)
+    if variant == "liebel":
+        weights, terms = (-log_variance).exp() / 2, F.softplus(log_variance)
+    else:
+        weights, terms = (-log_variance).exp(), log_variance / 2
+        if variant == "kendall":
+            weights = torch.where(regression, weights / 2, weights)
+    return weights, terms * active
+
+
+class TaskUncertainty(nn.Module):
+    """The learned uncertainties of T tasks.
+
+    Args:
+        names: Task names.
+        variant: One of `VARIANTS`.
+        regression: Names of the regression tasks, for `kendall`.
+        init_log_variance: Initial s, one value or one per task; 0 starts from the plain sum
+            (`paper`).
+        log_variance_range: s is kept in this range. The default allows weights from 1/1097 to 1097.
+        temperature: Of `uw_so`.
+
+    Raises:
+        ValueError: Unknown variant, unknown regression task, or values out of range.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        variant: str = "paper",
+        regression: Sequence[str] = (),
+        init_log_variance: float | Sequence[float] = 0.0,
+        log_variance_range: tuple[float, float] = (-7.0, 7.0),
+        temperature: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if variant not in VARIANTS:
+            raise ValueError(f"Expected variant to be one of {VARIANTS} but got {variant!r}.")
+        if unknown := sorted(set(regression) - set(names)):
+            raise ValueError(f"Expected regression tasks among {list(names)} but got {unknown}.")
+        if temperature <= 0:
+            raise ValueError(f"Expected a positive temperature but got {temperature}.")
+        self.names = tuple(names)
+        self.variant = variant
+        self.temperature = temperature
+        self.low, self.high = log_variance_range
+        initial = torch.as_tensor(init_log_variance, dtype=torch.float32)
+        if initial.ndim and initial.shape != (len(names),):
+            raise ValueError(
+                f"Expected init_log_variance to hold one value or {len(names)} (one for each of "
+                f"{list(names)}) but got {len(initial)}."
+            )
+        if not bool(((initial >= self.low) & (initial <= self.high)).all()):
+            raise ValueError(
+                f"Expected init_log_variance in [{self.low}, {self.high}] but got "
+                f"{initial.tolist()}."
+            )
+        self.register_buffer(
+            "regression", torch.tensor([name in regression for name in names]), persistent=False
+        )
+        if variant == "uw_so":
+            self.log_variance = None
+        else:
+            self.log_variance = nn.Parameter(initial.expand(len(names)).clone())
+
+    def forward(self, losses: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights and terms of the tasks, see :func:`weights_and_terms`.
+
+        Args:
+            losses: `(T,)` raw losses in the order of `names`.
+        """
+        if self.log_variance is None:
+            return weights_and_terms(losses, losses, self.variant, temperature=self.temperature)
+        if self.training:
+            # Projecting the parameter keeps its gradient alive at the bounds, clamping the value
+            # would not. `.data`, since a graph of an earlier forward may still be waiting.
+            self.log_variance.data.clamp_(self.low, self.high)
+        return weights_and_terms(losses, self.log_variance.float(), self.variant, self.regression)
+
+    def sigmas(self) -> Tensor | None:
+        """`(T,)` sigma without gradient; None where the variant has none."""
+        return None if self.log_variance is None else (self.log_variance.detach().float() / 2).exp()

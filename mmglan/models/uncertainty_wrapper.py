@@ -1,0 +1,203 @@
+"""A detector that weighs the losses of any other by learned uncertainty (Sec. 3.3 of the paper)."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Mapping, Sequence
+
+import torch
+from mmdet.models.detectors import BaseDetector
+from mmdet.registry import MODELS
+from mmengine.config import ConfigDict
+from torch import Tensor
+
+from mmglan.models.uncertainty_loss import TaskUncertainty
+from mmglan.models.uncertainty_tasks import claim_keys, regression_tasks, resolve_tasks
+
+_OWN_PARTS = ("uncertainty.", "detector.")
+
+
+@MODELS.register_module()
+class UncertaintyLossWrapper(BaseDetector):
+    """Wraps a detector and replaces the sum of its losses by Eq. 6 or a variant.
+
+    Checkpoints look like those of the plain detector plus `uncertainty.*`, so that either loads the
+    other's. Attributes that the wrapper lacks (`backbone`, `roi_head`, …) are the detector's.
+
+    Two forms of config build the same thing. The flat one keeps all of the detector's settings
+    where they are, which `init_detector` and `--cfg-options model.backbone...` rely on:
+
+        model = dict(type='UncertaintyLossWrapper', detector='MaskRCNN', tasks='mask_rcnn')
+
+        model = dict(_delete_=True, type='UncertaintyLossWrapper', detector=_base_.model,
+                     backbone=_base_.model.backbone, tasks='mask_rcnn')
+
+    Args:
+        detector: Config of the detector, or its type with its settings as further arguments.
+        tasks: Preset (see `uncertainty_tasks.PRESETS`), or task name to loss key patterns.
+        variant: 'paper', 'kendall', 'liebel' or 'uw_so', see `uncertainty_loss`.
+        regression: Regression tasks of 'kendall'; None: told by name (box, xy, wh).
+        init_log_variance: Initial log sigma^2, one value or one per task.
+        log_variance_range: Bounds of log sigma^2.
+        temperature: Of 'uw_so'.
+        data_preprocessor: Used where the detector's config has none.
+        init_cfg: As in MMEngine.
+        **settings: Settings of the detector; they replace those of a `detector` dict.
+
+    Raises:
+        ValueError: Bad settings; at the first batch, a task that claims no loss.
+    """
+
+    def __init__(
+        self,
+        detector: dict | str,
+        tasks: str | Mapping[str, str | Sequence[str]] = "mask_rcnn",
+        variant: str = "paper",
+        regression: Sequence[str] | None = None,
+        init_log_variance: float | Sequence[float] = 0.0,
+        log_variance_range: tuple[float, float] = (-7.0, 7.0),
+        temperature: float = 1.0,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+        **settings,
+    ) -> None:
+        config = ConfigDict(type=detector) if isinstance(detector, str) else ConfigDict(detector)
+        config = copy.deepcopy(config)
+        config.update(settings)
+        if data_preprocessor is not None:
+            config.setdefault("data_preprocessor", data_preprocessor)
+        inner = MODELS.build(config)
+        super().__init__(data_preprocessor=inner.data_preprocessor, init_cfg=init_cfg)
+        self.detector = inner
+        self.tasks = resolve_tasks(tasks)
+        self.uncertainty = TaskUncertainty(
+            list(self.tasks),
+            variant,
+            regression_tasks(self.tasks) if regression is None else regression,
+            init_log_variance,
+            log_variance_range,
+            temperature,
+        )
+        self._seen_tasks: set[str] = set()
+        self._warned_keys: set[str] = set()
+        self._register_state_dict_hook(_strip_detector_prefix)
+
+    def __getattr__(self, name: str):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "detector":
+                raise
+            return getattr(super().__getattr__("detector"), name)
+
+    def loss(self, batch_inputs: Tensor, batch_data_samples: list) -> dict:
+        """Weighted losses under their own keys, `loss_uncertainty`, and the logs.
+
+        Args:
+            batch_inputs: `(B, C, H, W)`.
+            batch_data_samples: One per image.
+
+        Returns:
+            The detector's dict with weighted losses, plus `loss_uncertainty` (the sum of the added
+            terms) and, without gradient, `sigma/<task>`, `weight/<task>` and `raw/<task>`.
+        """
+        return self.weigh(self.detector.loss(batch_inputs, batch_data_samples))
+
+    def weigh(self, losses: dict) -> dict:
+        """Weigh a dict of losses, as `loss` does.
+
+        Args:
+            losses: Keys that hold 'loss' are losses: a tensor, or a list of them over levels.
+        """
+        claimed = self._claim(losses)
+        device = next(
+            value[0] if isinstance(value, list | tuple) else value for value in losses.values()
+        ).device
+        with torch.autocast(device.type, enabled=False):
+            raw = {name: torch.zeros((), device=device) for name in self.tasks}
+            for key, task in claimed.items():
+                raw[task] = raw[task] + _total(losses[key])
+            stacked = torch.stack([raw[name] for name in self.tasks])
+            weights, terms = self.uncertainty(stacked)
+            weight_of = dict(zip(self.tasks, weights.unbind(), strict=True))
+            weighted = {
+                key: _scaled(value, weight_of[claimed[key]]) if key in claimed else value
+                for key, value in losses.items()
+            }
+            # Terms of absent and of skipped tasks have no slope, but keep every parameter in the
+            # graph of every process.
+            weighted["loss_uncertainty"] = terms.sum() + 0 * weights.sum()
+        return {**weighted, **self._logs(stacked.detach(), weights.detach())}
+
+    def predict(self, batch_inputs: Tensor, batch_data_samples: list, **kwargs) -> list:
+        """The detector's prediction."""
+        return self.detector.predict(batch_inputs, batch_data_samples, **kwargs)
+
+    def _forward(self, batch_inputs: Tensor, batch_data_samples: list | None = None):
+        return self.detector._forward(batch_inputs, batch_data_samples)
+
+    def extract_feat(self, batch_inputs: Tensor):
+        """The detector's features."""
+        return self.detector.extract_feat(batch_inputs)
+
+    def _claim(self, losses: dict) -> dict[str, str]:
+        keys = [key for key in losses if "loss" in key]
+        claimed = claim_keys(keys, self.tasks)
+        present = set(claimed.values())
+        if missing := [t for t in self.tasks if t not in present | self._seen_tasks]:
+            raise ValueError(
+                f"Expected a loss for each of the tasks {list(self.tasks)} but got {missing} "
+                f"without any of {keys}. Choose the preset of this detector, or give patterns."
+            )
+        # A cascade without proposals stops early: a task may be absent, once it has been seen.
+        self._seen_tasks |= present
+        if unclaimed := [k for k in keys if k not in claimed and k not in self._warned_keys]:
+            warnings.warn(
+                f"No task claims the losses {unclaimed}: they keep the weight 1.", stacklevel=2
+            )
+            self._warned_keys.update(unclaimed)
+        return claimed
+
+    def _logs(self, raw: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        logs = {"raw": raw, "weight": weights}
+        if (sigmas := self.uncertainty.sigmas()) is not None:
+            logs["sigma"] = sigmas
+        return {
+            f"{kind}/{name}": value
+            for kind, values in logs.items()
+            for name, value in zip(self.tasks, values.unbind(), strict=True)
+        }
+
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
+        """Accepts keys with and without `detector.`; a plain detector's lack `uncertainty.`."""
+        for key in [key for key in state_dict if key.startswith(prefix)]:
+            rest = key[len(prefix) :]
+            if not rest.startswith(_OWN_PARTS):
+                state_dict[f"{prefix}detector.{rest}"] = state_dict.pop(key)
+        for name, value in self.uncertainty.state_dict(prefix=f"{prefix}uncertainty.").items():
+            state_dict.setdefault(name, value)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def _strip_detector_prefix(module, state_dict: dict, prefix: str, local_metadata: dict) -> None:
+    """State dict hook: the detector's entries under their plain names, in their own order."""
+    tables = [state_dict, getattr(state_dict, "_metadata", {})]
+    for table, start in zip(tables, (f"{prefix}detector.", f"{prefix}detector"), strict=True):
+        for key in [key for key in table if key.startswith(start)]:
+            plain = prefix + key[len(f"{prefix}detector.") :]
+            if plain:
+                table[plain] = table.pop(key)
+
+
+def _total(value: Tensor | Sequence[Tensor]) -> Tensor:
+    """What MMEngine's `parse_losses` makes of a loss, in float32."""
+    if isinstance(value, Tensor):
+        return value.float().mean()
+    return sum(part.float().mean() for part in value)
+
+
+def _scaled(value: Tensor | Sequence[Tensor], weight: Tensor):
+    if isinstance(value, Tensor):
+        return value.float() * weight
+    return [part.float() * weight for part in value]
