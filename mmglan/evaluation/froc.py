@@ -12,8 +12,8 @@ import numpy as np
 
 from mmglan.evaluation.matching import Matches, match
 from mmglan.evaluation.overlaps import box_pairs
+from mmglan.evaluation.protocols import FROC_FPS
 
-FROC_FPS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 INTERPOLATIONS = ("linear", "step")
 
 

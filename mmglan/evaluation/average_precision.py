@@ -1,0 +1,157 @@
+"""Average precision, computed by pycocotools on overlaps of any kind.
+
+Letters: T thresholds, R = 101 recall steps, A size strata, I images, K predictions that count.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from mmglan.evaluation.cases import Cases
+
+AP_THRESHOLDS = (0.1, 0.25, 0.5)
+COCO_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10))
+# As decimals, not by linspace: 0.1 + 4 * 0.05 is above 3 / 10.
+MRECALL_PRECISIONS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
+
+
+@dataclass(frozen=True, eq=False)
+class PrecisionRecall:
+    """Predictions in COCO's order with COCO's verdict, at one threshold in one stratum.
+
+    Attributes:
+        image: `(K,)` image of each prediction, by falling score.
+        hit: `(K,)` bool, true positives; all others are false positives.
+        truth_image: `(M',)` image of each lesion of the stratum.
+        ap: COCO's 101-point average precision, NaN without lesions.
+    """
+
+    image: np.ndarray
+    hit: np.ndarray
+    truth_image: np.ndarray
+    ap: float
+
+    def mean_recall(self, precisions=MRECALL_PRECISIONS) -> float:
+        """Mean over precisions of the highest recall that still has this precision (0 if none)."""
+        if not len(self.truth_image):
+            return float("nan")
+        hits = np.cumsum(self.hit)
+        precision = hits / np.arange(1, len(hits) + 1)
+        recalls = [hits[precision >= wanted].max(initial=0) for wanted in precisions]
+        return float(np.mean(recalls) / len(self.truth_image))
+
+
+class _OverlapEval(COCOeval):
+    """COCOeval that takes its overlaps from outside, so that volumes work as images do."""
+
+    def __init__(self, truth, results, matrices):
+        super().__init__(truth, results, "bbox")
+        self._matrices = matrices
+
+    def computeIoU(self, imgId, catId):
+        matrix = self._matrices[imgId - 1]
+        scores = [-result["score"] for result in self._dts[imgId, catId]]
+        order = np.argsort(scores, kind="mergesort")[: self.params.maxDets[-1]]
+        return matrix[order] if matrix.size else []
+
+
+def precision_recall(
+    cases: Cases,
+    thresholds: tuple[float, ...] = AP_THRESHOLDS,
+    *,
+    strata_mm: tuple[tuple[float, float], ...] = (),
+    max_detections: int = 100,
+) -> dict[tuple[float, int], PrecisionRecall]:
+    """Runs COCOeval on cases.
+
+    Args:
+        cases: Predictions and lesions; IoU is taken from them.
+        thresholds: IoU thresholds.
+        strata_mm: `(A,)` ranges [low, high) of the short axis in mm. Lesions outside a range are
+            ignored, as COCO ignores those outside an area range; predictions of every size count.
+        max_detections: Predictions with the highest scores that count per image, COCO's 100.
+
+    Returns:
+        dict: By (threshold, 0) for all lesions, and by (threshold, 1 + a) for stratum a.
+    """
+    known = np.where(np.isnan(cases.short_axis_mm), -1.0, cases.short_axis_mm)
+    truth_boxes = [
+        _record(number, image, area=area)
+        for number, (image, area) in enumerate(zip(cases.truth_image, known, strict=True), 1)
+    ]
+    # NaN is outside no range: an unmatched prediction counts in every stratum.
+    results = [
+        _record(number, image, area=float("nan"), score=score)
+        for number, (image, score) in enumerate(zip(cases.pred_image, cases.scores, strict=True), 1)
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluator = _OverlapEval(
+            _index(truth_boxes, cases.n_images),
+            _index(results, cases.n_images),
+            cases.iou_matrices(),
+        )
+        evaluator.params.iouThrs = np.array(thresholds)
+        evaluator.params.maxDets = [max_detections]
+        evaluator.params.areaRng = [[-2.0, 1e10]] + [
+            [low, float(np.nextafter(high, low))] for low, high in strata_mm
+        ]
+        evaluator.params.areaRngLbl = [str(index) for index in range(1 + len(strata_mm))]
+        evaluator.evaluate()
+        evaluator.accumulate()
+    precision = evaluator.eval["precision"][:, :, 0, :, 0]
+    verdicts = {}
+    for area in range(1 + len(strata_mm)):
+        parts = evaluator.evalImgs[area * cases.n_images : (area + 1) * cases.n_images]
+        for index, threshold in enumerate(thresholds):
+            found = precision[index, :, area]
+            ap = float(found.mean()) if len(found) and found.min() >= 0 else float("nan")
+            verdicts[threshold, area] = _verdict(parts, index, ap)
+    return verdicts
+
+
+def _record(number, image, **more):
+    return {
+        "id": number,
+        "image_id": int(image) + 1,
+        "category_id": 1,
+        "bbox": [0, 0, 1, 1],
+        "iscrowd": 0,
+        **more,
+    }
+
+
+def _index(annotations, n_images):
+    coco = COCO()
+    coco.dataset = {
+        "images": [{"id": number} for number in range(1, n_images + 1)],
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "lesion"}],
+    }
+    coco.createIndex()
+    return coco
+
+
+def _verdict(parts, index, ap):
+    """Collects COCO's matches of one threshold and puts them in COCO's order."""
+    parts = [part for part in parts if part is not None]
+    if not parts:
+        none = np.zeros(0, dtype=int)
+        return PrecisionRecall(none, none.astype(bool), none, ap)
+    scores = np.concatenate([part["dtScores"] for part in parts])
+    order = np.argsort(-scores, kind="mergesort")
+    matched = np.concatenate([part["dtMatches"][index] for part in parts])[order] > 0
+    counts = ~np.concatenate([part["dtIgnore"][index] for part in parts]).astype(bool)[order]
+    image = np.repeat(
+        [part["image_id"] - 1 for part in parts], [len(part["dtScores"]) for part in parts]
+    )[order]
+    truth_image = np.repeat(
+        [part["image_id"] - 1 for part in parts],
+        [int(np.sum(np.asarray(part["gtIgnore"]) == 0)) for part in parts],
+    )
+    return PrecisionRecall(image[counts], matched[counts], truth_image, ap)

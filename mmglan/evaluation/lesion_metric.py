@@ -1,0 +1,161 @@
+"""`LesionMetric`: the figures of the field from MMDetection's stock test script."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from mmdet.registry import METRICS
+from mmdet.structures.mask import encode_mask_results
+from mmengine.dist import is_main_process
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
+
+from mmglan.evaluation.coco_files import cases_of_images, group_results, read_ground_truth
+from mmglan.evaluation.protocols import get_protocol
+from mmglan.evaluation.summary import summarize, write_json
+from mmglan.evaluation.table import format_summary
+
+IOU_TYPES = ("bbox", "segm")
+
+
+@METRICS.register_module()
+class LesionMetric(BaseMetric):
+    """AP, SEN, FROC and recall of boxes and masks, by patient with confidence intervals.
+
+    All images of the annotation file count, also those without lesions or predictions. All classes
+    are taken as one (lesion). Names of the figures: docs/metrics.md.
+
+    Args:
+        ann_file: COCO annotation file of the test set.
+        iou_types: `'bbox'`, `'segm'` or both; masks are left out where the model predicts none.
+        outfile_prefix: If given, `<prefix>.bbox.json` and `<prefix>.segm.json` (COCO results) and
+            `<prefix>.metrics.json` (figures, intervals, curves) are written.
+        bootstrap: Resamples of patients for the intervals; 0 for none.
+        protocol: `'deeplesion'`, `'picai'`, `'luna'` or `'centre-in-box'`.
+        seed: Of the resampling.
+        level: Confidence level of the intervals.
+        interval: `'bca'` or `'percentile'`.
+        collect_device: `'cpu'` or `'gpu'`, see MMEngine.
+        prefix: Put before the names, `lesion` by default.
+    """
+
+    default_prefix = "lesion"
+
+    def __init__(
+        self,
+        ann_file: str,
+        iou_types: str | Sequence[str] = IOU_TYPES,
+        outfile_prefix: str | None = None,
+        bootstrap: int = 0,
+        protocol: str = "deeplesion",
+        seed: int = 0,
+        level: float = 0.95,
+        interval: str = "bca",
+        collect_device: str = "cpu",
+        prefix: str | None = None,
+    ):
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        self.iou_types = (iou_types,) if isinstance(iou_types, str) else tuple(iou_types)
+        unknown = set(self.iou_types) - set(IOU_TYPES)
+        if unknown or not self.iou_types:
+            raise ValueError(f"Expected iou_types of {IOU_TYPES} but got {iou_types!r}")
+        self.truth = read_ground_truth(ann_file)
+        self.outfile_prefix = outfile_prefix
+        self.protocol = get_protocol(protocol)
+        self.options = dict(bootstrap=bootstrap, seed=seed, level=level, method=interval)
+
+    def process(self, data_batch, data_samples: Sequence[dict]) -> None:
+        """Turns the predictions of a batch into COCO results.
+
+        Args:
+            data_batch: Not used.
+            data_samples: With `img_id` and `pred_instances`: `bboxes` `(n, 4)` corners in pixels
+                of the original image, `scores` `(n,)`, maybe `masks` `(n, H, W)` bool or encoded.
+        """
+        for sample in data_samples:
+            found = sample["pred_instances"]
+            boxes = found["bboxes"].detach().cpu().numpy().astype(np.float64)
+            scores = found["scores"].detach().cpu().numpy().astype(np.float64)
+            masks = found.get("masks") if "segm" in self.iou_types else None
+            if masks is not None and not isinstance(masks, list):
+                masks = encode_mask_results(masks.detach().cpu().numpy())
+            # Plain types: they are pickled between processes and written as JSON.
+            self.results.append(
+                dict(
+                    image_id=int(sample["img_id"]),
+                    boxes=np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]).tolist(),
+                    scores=scores.tolist(),
+                    masks=None if masks is None else [_text_rle(mask) for mask in masks],
+                )
+            )
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Computes all figures from the results of all processes.
+
+        Args:
+            results: What `process` collected.
+
+        Returns:
+            dict[str, float]: Figures as fractions, full precision.
+        """
+        logger = MMLogger.get_current_instance()
+        # The same order of images for any number of processes.
+        results = sorted(results, key=lambda result: result["image_id"])
+        missing = len(self.truth.images) - len({result["image_id"] for result in results})
+        if missing:
+            warnings.warn(
+                f"{self.truth.name}: {missing} of {len(self.truth.images)} images were not "
+                "tested; they count as images without predictions",
+                stacklevel=2,
+            )
+        cases = []
+        for kind in self.iou_types:
+            if kind == "segm" and not _has_masks(results):
+                logger.info("No masks were predicted: figures of boxes only.")
+                continue
+            rows = _coco_results(results, kind)
+            if self.outfile_prefix:
+                write_json(rows, f"{self.outfile_prefix}.{kind}.json")
+            kinds = [criterion.overlap for criterion in self.protocol.criteria_2d]
+            cases.append(
+                cases_of_images(
+                    self.truth,
+                    group_results(rows, self.truth),
+                    kind,
+                    kinds,
+                    in_mm=self.protocol.in_mm,
+                )
+            )
+        record = summarize(cases, self.protocol, **self.options)
+        if self.outfile_prefix:
+            write_json(record, f"{self.outfile_prefix}.metrics.json")
+        if is_main_process():
+            logger.info("\n" + format_summary(record))
+        return record["metrics"]
+
+
+def _has_masks(results):
+    """Whether the model predicts masks; unknown, then no, where it predicts nothing at all."""
+    return any(result["masks"] is not None for result in results)
+
+
+def _text_rle(mask):
+    counts = mask["counts"]
+    return dict(
+        size=[int(side) for side in mask["size"]],
+        counts=counts.decode() if isinstance(counts, bytes) else counts,
+    )
+
+
+def _coco_results(results, kind):
+    rows = []
+    for result in results:
+        for index, score in enumerate(result["scores"]):
+            row = dict(image_id=result["image_id"], category_id=1, score=score)
+            row["bbox"] = result["boxes"][index]
+            if kind == "segm":
+                row["segmentation"] = result["masks"][index]
+            rows.append(row)
+    return rows

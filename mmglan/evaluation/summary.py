@@ -1,0 +1,168 @@
+"""The whole metric: figures, intervals, curves and size strata of a test set as one record."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mmglan.evaluation.bootstrap import bca_interval, leave_one_out, patient_weights
+from mmglan.evaluation.bootstrap import percentile_interval as percentile
+from mmglan.evaluation.cases import Cases
+from mmglan.evaluation.figures import OPERATING_FPS, Figures
+from mmglan.evaluation.protocols import Protocol, get_protocol
+
+SCHEMA = 1
+# A curve is drawn up to this many false positives per image, with at most this many points.
+CURVE_FP = 32.0
+CURVE_POINTS = 400
+
+
+def summarize(
+    all_cases: Sequence[Cases],
+    protocol: str | Protocol = "deeplesion",
+    *,
+    bootstrap: int = 0,
+    seed: int = 0,
+    level: float = 0.95,
+    method: str = "bca",
+) -> dict:
+    """Computes everything that is reported about a test set.
+
+    Args:
+        all_cases: One entry per kind of prediction (boxes, masks, volumes).
+        protocol: Preset's name or a protocol.
+        bootstrap: Number of resamples of patients; 0 for no intervals.
+        seed: Of the resampling.
+        level: Confidence level.
+        method: Interval in `intervals`: `'bca'` or `'percentile'`.
+
+    Returns:
+        dict: `metrics` (fractions by name), `intervals`, `froc`, `strata` and counts; see
+        docs/metrics.md for the schema. Undefined values are NaN here, `null` in the file.
+    """
+    protocol = get_protocol(protocol)
+    record = {
+        "schema": SCHEMA,
+        "protocol": protocol.name,
+        "n_images": all_cases[0].n_images if all_cases else 0,
+        "n_patients": max((cases.n_patients for cases in all_cases), default=0),
+        "n_lesions": all_cases[0].n_lesions if all_cases else 0,
+        "counts": {
+            cases.kind: {
+                "n_images": cases.n_images,
+                "n_lesions": cases.n_lesions,
+                "n_predictions": len(cases.scores),
+            }
+            for cases in all_cases
+        },
+        "metrics": {},
+        "intervals": {},
+        "froc": {},
+        "strata": {},
+    }
+    for cases in all_cases:
+        _add_kind(record, Figures(cases, protocol), bootstrap, seed, level, method)
+    return record
+
+
+def _add_kind(record, figures: Figures, n, seed, level, method):
+    cases = figures.cases
+    intervals = _intervals(figures, n, seed, level, method) if n else {}
+    in_strata = {place for places in figures.strata_names.values() for place in places.values()}
+    for index, name in enumerate(figures.names):
+        if index in in_strata:
+            continue
+        key = f"{cases.kind}_{name}"
+        record["metrics"][key] = float(figures.estimates[index])
+        if n:
+            record["intervals"][key] = intervals[index]
+    for stratum, places in figures.strata_names.items():
+        entry = record["strata"].setdefault(
+            stratum, {"n_lesions": figures.n_lesions_of(stratum), "metrics": {}, "intervals": {}}
+        )
+        for name, index in places.items():
+            key = f"{cases.kind}_{name}"
+            entry["metrics"][key] = float(figures.estimates[index])
+            if n:
+                entry["intervals"][key] = intervals[index]
+    for criterion, curve in figures.curves.items():
+        group = record["froc"].setdefault(cases.kind + criterion.rule, {})
+        group[f"{criterion.threshold:.2f}"] = _curve(figures, criterion, curve, n, seed, level)
+
+
+def _intervals(figures, n, seed, level, method):
+    n_patients = figures.cases.n_patients
+    samples = figures.values(patient_weights(n_patients, n, seed))
+    left_out = figures.values(leave_one_out(n_patients))
+    records = []
+    for estimate, row, jackknife in zip(figures.estimates, samples, left_out, strict=True):
+        plain = percentile(row, level)
+        best = plain if method == "percentile" else bca_interval(estimate, row, jackknife, level)
+        records.append(
+            {
+                "low": best.low,
+                "high": best.high,
+                "level": level,
+                "method": best.method,
+                "n": best.n,
+                "percentile": [plain.low, plain.high],
+            }
+        )
+    return records
+
+
+def _curve(figures, criterion, curve, n, seed, level):
+    keep = curve.vertices()
+    keep = keep[curve.fp[keep] <= CURVE_FP]
+    if len(keep) > CURVE_POINTS:
+        keep = keep[np.unique(np.linspace(0, len(keep) - 1, CURVE_POINTS).round().astype(int))]
+    low = high = None
+    if n and len(keep):
+        weights = patient_weights(figures.cases.n_patients, n, seed)
+        samples = figures.weighted_curve(criterion).at(
+            weights, curve.fp[keep], figures.protocol.interpolation
+        )
+        with np.errstate(invalid="ignore"):
+            ends = np.nanquantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=1)
+        low, high = ends.tolist()
+    return {
+        "fp": curve.fp[keep].tolist(),
+        "sensitivity": curve.sensitivity[keep].tolist(),
+        "score": curve.score[keep].tolist(),
+        "band_low": low,
+        "band_high": high,
+        "operating_points": [
+            {
+                "fp": fp,
+                "sensitivity": curve.at(fp, figures.protocol.interpolation),
+                "score": curve.threshold_at(fp),
+            }
+            for fp in OPERATING_FPS
+        ],
+    }
+
+
+def write_json(record, path: str | Path) -> None:
+    """Writes JSON, whole or not at all; NaN and infinity become `null`; a list goes on one line."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    layout = {"separators": (",", ":")} if isinstance(record, list) else {"indent": 1}
+    text = json.dumps(_plain(record), sort_keys=True, allow_nan=False, **layout)
+    partial.write_text(text + "\n")
+    os.replace(partial, path)
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value

@@ -1,0 +1,75 @@
+"""A summary as a table for the terminal: percent with two decimals."""
+
+from __future__ import annotations
+
+import math
+
+KIND_WORDS = {"bbox": "boxes", "segm": "masks", "bbox3d": "3D boxes", "segm3d": "3D masks"}
+
+
+def percent(value: float | None) -> str:
+    """Fraction as percent with two decimals, `-` where it is not defined."""
+    return "-" if value is None or not math.isfinite(value) else f"{100 * value:.2f}"
+
+
+def format_summary(record: dict) -> str:
+    """Formats what `mmglan.evaluation.summary.summarize` gives.
+
+    Args:
+        record: The summary.
+
+    Returns:
+        str: Lines; figures in percent, score thresholds as they are.
+    """
+    lines = [
+        f"{record['n_lesions']} lesions, {record['n_images']} images or volumes, "
+        f"{record['n_patients']} patients; protocol {record['protocol']}; percent"
+    ]
+    for kind, counts in record["counts"].items():
+        lines += ["", f"{KIND_WORDS.get(kind, kind)} ({counts['n_predictions']} predictions)"]
+        rows = []
+        for key, value in record["metrics"].items():
+            if key.startswith(f"{kind}_"):
+                rows.append((key[len(kind) + 1 :], percent(value), _interval(record, key)))
+        lines += _columns(("figure", "value", "interval"), rows)
+        for group, curves in record["froc"].items():
+            if group.split("_")[0] == kind:
+                for threshold, curve in curves.items():
+                    rule = (group.split("_", 1) + ["IoU"])[1]
+                    rows = [
+                        (f"{p['fp']:g}", percent(p["sensitivity"]), _score(p["score"]))
+                        for p in curve["operating_points"]
+                    ]
+                    lines += ["", f"{KIND_WORDS.get(kind, kind)}, {rule} {threshold}"]
+                    lines += _columns(("FP", "sensitivity", "score from"), rows)
+    if record["strata"]:
+        keys = sorted({key for entry in record["strata"].values() for key in entry["metrics"]})
+        rows = [
+            (name, str(entry["n_lesions"]), *(percent(entry["metrics"].get(key)) for key in keys))
+            for name, entry in record["strata"].items()
+        ]
+        lines += ["", "by short axis"] + _columns(("short axis", "lesions", *keys), rows)
+    return "\n".join(lines)
+
+
+def _interval(record, key):
+    found = record["intervals"].get(key)
+    if not found:
+        return ""
+    return f"{percent(found['low'])} to {percent(found['high'])}"
+
+
+def _score(score):
+    return "-" if score is None or not math.isfinite(score) else f"{score:.4f}"
+
+
+def _columns(header, rows):
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    return [
+        "  "
+        + "  ".join(
+            cell.ljust(width) if index == 0 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (header, *rows)
+    ]

@@ -1,0 +1,172 @@
+"""FROC, AP and recall of resampled test sets, without matching anything again.
+
+A resample of patients is a vector of weights, how often each patient was drawn. Matching happens
+inside images, so it does not depend on the weights: sensitivity, false positives and precision of
+any resample are weighted cumulative sums over the predictions in one and the same order. Only the
+places where a lesion is found matter; everything between two of them is added up per patient
+first, as a sparse matrix.
+
+Letters: P patients, B resamples, Q operating points, S segments of the curve, E finds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from mmglan.evaluation.average_precision import MRECALL_PRECISIONS, PrecisionRecall
+from mmglan.evaluation.cases import Cases
+from mmglan.evaluation.matching import Matches
+
+# Resamples at a time: keeps a block of weights in the processor's cache.
+BLOCK = 128
+_RECALL_STEPS = np.linspace(0.0, 1.0, 101)
+
+
+def _sparse(rows, patients, values, n_rows, n_patients):
+    return csr_matrix((values.astype(np.float64), (rows, patients)), shape=(n_rows, n_patients))
+
+
+class WeightedFROC:
+    """FROC of a subset of the lesions on the false positive axis of the whole.
+
+    Args:
+        cases: Predictions and lesions.
+        matches: Their matches.
+        found_by: `(L,)` finder of each lesion of the subset, -1 for none; default all lesions.
+        truth_image: `(L,)` image of each lesion of the subset.
+    """
+
+    def __init__(
+        self,
+        cases: Cases,
+        matches: Matches,
+        found_by: np.ndarray | None = None,
+        truth_image: np.ndarray | None = None,
+    ):
+        found_by = matches.found_by if found_by is None else found_by
+        truth_image = cases.truth_image if truth_image is None else truth_image
+        n_patients = cases.n_patients
+        order = matches.order
+        scores = cases.scores[order]
+        patient = cases.patient[cases.pred_image][order]
+        hits = np.bincount(found_by[found_by >= 0], minlength=len(order))[order]
+        false = matches.false_positive[order]
+        # Equal scores form one group; groups without a hit in a row form one segment.
+        group = np.cumsum(np.append(False, scores[1:] != scores[:-1])) if len(order) else order
+        has_hit = np.zeros(len(scores), dtype=bool)
+        has_hit[group[hits > 0]] = True
+        starts = np.ones(len(scores), dtype=bool)
+        starts[1:] = has_hit[1:] | has_hit[:-1]
+        segment = (np.cumsum(starts) - 1)[group]
+        self.n_segments = int(segment[-1]) + 1 if len(order) else 0
+        shape = (self.n_segments, n_patients)
+        self._false = _sparse(segment[false], patient[false], np.ones(int(false.sum())), *shape)
+        found = hits > 0
+        self._true = _sparse(segment[found], patient[found], hits[found], *shape)
+        self._images = np.bincount(cases.patient, minlength=n_patients).astype(np.float64)
+        self._lesions = np.bincount(cases.patient[truth_image], minlength=n_patients).astype(float)
+        self._total_false = np.asarray(self._false.sum(axis=1)).ravel().cumsum()
+
+    def at(self, weights: np.ndarray, fps, interpolation: str = "linear") -> np.ndarray:
+        """Sensitivity, as `FROCCurve.at`.
+
+        Args:
+            weights: `(P, B)` how often each patient counts.
+            fps: `(Q,)` false positives per image.
+            interpolation: `'linear'` or `'step'`.
+
+        Returns:
+            np.ndarray: `(Q, B)`, NaN where no lesion was drawn.
+        """
+        fps = np.asarray(fps, dtype=np.float64)
+        blocks = [
+            self._block(weights[:, first : first + BLOCK], fps, interpolation)
+            for first in range(0, weights.shape[1], BLOCK)
+        ]
+        return np.concatenate(blocks, axis=1) if blocks else np.zeros((len(fps), 0))
+
+    def _block(self, weights, fps, interpolation):
+        weights = np.ascontiguousarray(weights, dtype=np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            fp, sensitivity = self._curves(weights, fps.max(initial=0.0))
+        values = np.zeros((len(fps), weights.shape[1]))
+        if len(fp):
+            for column in range(weights.shape[1]):
+                if interpolation == "linear":
+                    values[:, column] = np.interp(
+                        fps, fp[:, column], sensitivity[:, column], left=0.0
+                    )
+                else:
+                    place = np.searchsorted(fp[:, column], fps, side="right")
+                    values[:, column] = np.append(0.0, sensitivity[:, column])[place]
+        values[:, (self._lesions @ weights == 0) | (self._images @ weights == 0)] = np.nan
+        return values
+
+    def _curves(self, weights, highest):
+        """`(S', B)` curves, cut where all resamples have more than the highest FP asked for."""
+        images = self._images @ weights
+        enough = 2 * highest * self._images.sum() + 100
+        while True:
+            rows = int(np.searchsorted(self._total_false, enough, side="right")) + 1
+            fp = np.cumsum(self._false[:rows] @ weights, axis=0) / images
+            if rows >= self.n_segments or (fp[-1] > highest).all():
+                break
+            enough *= 2
+        hits = np.cumsum(self._true[:rows] @ weights, axis=0) / (self._lesions @ weights)
+        return np.asfortranarray(fp), np.asfortranarray(hits)
+
+
+class WeightedPrecision:
+    """AP and mean recall from COCO's verdicts."""
+
+    def __init__(self, cases: Cases, verdict: PrecisionRecall):
+        n_patients = cases.n_patients
+        patient = cases.patient[verdict.image]
+        finds = np.flatnonzero(verdict.hit)
+        before_last = finds[-1] + 1 if len(finds) else 0
+        row = np.searchsorted(finds, np.arange(before_last))
+        self._counts = _sparse(
+            row, patient[:before_last], np.ones(before_last), len(finds), n_patients
+        )
+        self._finder = patient[finds]
+        lesions = np.bincount(cases.patient[verdict.truth_image], minlength=n_patients)
+        self._lesions = lesions.astype(np.float64)
+
+    def values(self, weights: np.ndarray) -> np.ndarray:
+        """101-point AP and mean recall over precisions 0.10, 0.15, …, 0.50.
+
+        Args:
+            weights: `(P, B)` how often each patient counts.
+
+        Returns:
+            np.ndarray: `(2, B)`, NaN where no lesion was drawn.
+        """
+        blocks = [
+            self._block(np.ascontiguousarray(weights[:, first : first + BLOCK], dtype=np.float64))
+            for first in range(0, weights.shape[1], BLOCK)
+        ]
+        return np.concatenate(blocks, axis=1) if blocks else np.zeros((2, 0))
+
+    def _block(self, weights):
+        lesions = self._lesions @ weights
+        values = np.zeros((2, weights.shape[1]))
+        if len(self._finder):
+            counts = np.cumsum(self._counts @ weights, axis=0)
+            hits = np.cumsum(weights[self._finder], axis=0)
+            precision = hits / (counts + np.spacing(1))
+            envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                recall = hits / lesions
+            for wanted in MRECALL_PRECISIONS:
+                # The envelope falls, so its entries of at least `wanted` come first.
+                count = (envelope >= wanted).sum(axis=0)
+                reached = recall[np.maximum(count - 1, 0), np.arange(len(lesions))]
+                values[1] += np.where(count > 0, reached, 0.0) / len(MRECALL_PRECISIONS)
+            recall, envelope = np.asfortranarray(recall), np.asfortranarray(envelope)
+            for column in range(len(lesions)):
+                place = np.searchsorted(recall[:, column], _RECALL_STEPS, side="left")
+                place = place[place < len(envelope)]
+                values[0, column] = envelope[place, column].sum() / len(_RECALL_STEPS)
+        values[:, lesions == 0] = np.nan
+        return values
