@@ -35,14 +35,15 @@ def write_atomically(out_dir: Path, relative: str, content: bytes) -> None:
     target = out_dir / relative
     temporary = None
     try:
-        spare = out_dir / STATE / "tmp"
-        spare.mkdir(parents=True, exist_ok=True)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=spare)
+        handle, temporary = _temporary_file(out_dir / STATE / "tmp")
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
         os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
+        try:
+            os.replace(temporary, target)
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(temporary, target)
     except OSError as error:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
@@ -52,6 +53,14 @@ def write_atomically(out_dir: Path, relative: str, content: bytes) -> None:
             " where it stopped.",
             path=relative,
         ) from None
+
+
+def _temporary_file(folder: Path) -> tuple[int, str]:
+    try:
+        return tempfile.mkstemp(dir=folder)
+    except FileNotFoundError:
+        folder.mkdir(parents=True, exist_ok=True)
+        return tempfile.mkstemp(dir=folder)
 
 
 class OutputError(DataError):

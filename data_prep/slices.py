@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class VolumeOptions:
 
 
 class Slices:
-    """The normalised slices of a volume, made when asked for."""
+    """The slices of a volume, normalised one by one."""
 
     def __init__(self, array: np.ndarray, normalize: str) -> None:
         self._window = None
@@ -47,27 +47,38 @@ class Slices:
         elif normalize.startswith("window:"):
             self._window = [float(v) for v in normalize.removeprefix("window:").split(",")]
         self._array, self._per_image = array, normalize == "image"
-        self._last: tuple[int, np.ndarray] | None = None
 
     def normalized(self, z: int) -> np.ndarray:
         """Slice ``z`` as float32 ``(H, W)`` in [0, 1]."""
-        if self._last is None or self._last[0] != z:
-            image = self._array[z]
-            if self._window is not None:
-                image = intensity.window(image, *self._window)
-            elif self._per_image:
-                image = intensity.normalize(image)
-            self._last = z, image
-        return self._last[1]
+        if self._window is not None:
+            return intensity.window(self._array[z], *self._window)
+        return intensity.normalize(self._array[z]) if self._per_image else self._array[z]
 
 
 def used_slices(
-    result: dict[str, Any], labels: np.ndarray | None, options: VolumeOptions, depth: int
+    lesions: Sequence[tuple[int, float]],
+    labels: np.ndarray | None,
+    options: VolumeOptions,
+    depth: int,
+    spacing_z: float,
+    *,
+    all_known: bool,
 ) -> dict[int, str]:
-    """Slice index → ``lesion`` (bookmarked), ``empty`` (kept without a lesion) or ``extra``."""
-    kinds = {lesion["slice_index"]: "lesion" for lesion in result["lesions"]}
-    for z in _empty_slices(result, labels, options, depth):
-        kinds[z] = "empty"
+    """Slice index → ``lesion`` (bookmarked), ``empty`` (kept without a lesion) or ``extra``.
+
+    Args:
+        lesions: Slice index and long axis in mm of each bookmark.
+        labels: True lesions ``(Z, Y, X)``, where known.
+        options: What to keep.
+        depth: Number of slices.
+        spacing_z: Their distance in mm.
+        all_known: False if bookmarks were refused: then no slice is known to be empty.
+    """
+    kinds = {z: "lesion" for z, _ in lesions}
+    wanted = ("slices", "all") if lesions else ("volumes", "all")
+    if options.keep_empty in wanted and all_known:
+        for z in _empty_slices(lesions, labels, options.max_empty, depth, spacing_z):
+            kinds[z] = "empty"
     if options.whole_volumes:
         return {z: kinds.get(z, "extra") for z in range(depth)}
     for z in list(kinds):
@@ -77,27 +88,25 @@ def used_slices(
 
 
 def _empty_slices(
-    result: dict[str, Any], labels: np.ndarray | None, options: VolumeOptions, depth: int
+    lesions: Sequence[tuple[int, float]],
+    labels: np.ndarray | None,
+    max_empty: int | None,
+    depth: int,
+    spacing_z: float,
 ) -> list[int]:
     """Slices that hold no lesion, as far as anyone knows.
 
-    A lesion reaches beyond the slice it was measured on. Slices nearer to a bookmark than its long
-    axis do not count as empty, nor do slices with true voxels; and a volume with a refused bookmark
-    has no slice of which we know.
+    A lesion reaches beyond the slice it was measured on, so slices nearer to a bookmark than its
+    long axis do not count as empty, nor do slices with true voxels.
     """
-    has_lesions = result["n_bookmarks"] > 0
-    wanted = ("slices", "all") if has_lesions else ("volumes", "all")
-    if options.keep_empty not in wanted or result["has_refused_bookmarks"]:
-        return []
-    spacing_z = result["spacing_mm"][2]
     free = np.ones(depth, bool)
-    for lesion in result["lesions"]:
-        distance = np.abs(np.arange(depth) - lesion["slice_index"]) * spacing_z
-        free &= distance > max(lesion["long_axis_mm"], spacing_z)
+    for z, long_axis_mm in lesions:
+        distance = np.abs(np.arange(depth) - z) * spacing_z
+        free &= distance > max(long_axis_mm, spacing_z)
     if labels is not None:
         free &= ~labels.any(axis=(1, 2))
     empty = np.flatnonzero(free)
-    if options.max_empty is not None and len(empty) > options.max_empty:
-        step = len(empty) / max(options.max_empty, 1)
-        empty = empty[[int((i + 0.5) * step) for i in range(options.max_empty)]]
+    if max_empty is not None and len(empty) > max_empty:
+        step = len(empty) / max(max_empty, 1)
+        empty = empty[[int((i + 0.5) * step) for i in range(max_empty)]]
     return [int(z) for z in empty]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -123,7 +124,6 @@ def _process(task: VolumeTask) -> dict[str, Any]:
         "patient_id": task.patient_id,
         "n_bookmarks": len(task.records),
         "errors": [],
-        "has_refused_bookmarks": False,
         **_nothing(),
     }
     try:
@@ -170,17 +170,21 @@ def _fill(task: VolumeTask, result: dict[str, Any]) -> None:
     result |= {"shape_zyx": [int(n) for n in volume.array.shape], "spacing_mm": spacing}
 
     labels = _labels(task, volume, result)
-    placed = _place_all(task, volume, result)
+    marks = defaultdict(list)
+    for mark in _place_all(task, volume, result):
+        marks[int(mark.slice_index)].append(mark)
+    reach = [
+        (z, mark.bookmark.long_length(spacing[:2])) for z in sorted(marks) for mark in marks[z]
+    ]
+    known = result["n_bookmarks"] == len(reach)
+    used = used_slices(reach, labels, options, depth, spacing[2], all_known=known)
     slices = Slices(volume.array, options.normalize)
-    for mark in placed:
-        lesion = _lesion(slices.normalized(mark.slice_index), mark, spacing, options.seeds)
-        result["lesions"].append(lesion)
-
-    used = used_slices(result, labels, options, depth)
     for z, kind in sorted(used.items()):
-        result["slices"].append({"slice_index": z, "kind": kind} | _write(task, slices, z))
+        image = slices.normalized(z)
+        result["lesions"] += [_lesion(image, m, spacing, options.seeds) for m in marks[z]]
+        result["slices"].append({"slice_index": z, "kind": kind} | _write(task, image, z))
     if labels is not None:
-        result["truth"] = _truth(labels, [s["slice_index"] for s in result["slices"]], spacing)
+        result["truth"] = _truth(labels, sorted(used), spacing)
 
 
 def _labels(task: VolumeTask, volume, result: dict[str, Any]) -> np.ndarray | None:
@@ -218,7 +222,6 @@ def _place_all(task: VolumeTask, volume, result: dict[str, Any]) -> list:
             placed.append(mark)
         except DataError as error:
             result["errors"].append(str(error))
-            result["has_refused_bookmarks"] = True
     return sorted(placed, key=lambda m: (m.slice_index, m.bookmark.points().ravel().tolist()))
 
 
@@ -238,9 +241,9 @@ def _lesion(image: np.ndarray, mark, spacing: Sequence[float], seeds: str) -> di
     return entry | ({"site": mark.record.site} if mark.record.site else {})
 
 
-def _write(task: VolumeTask, slices: Slices, z: int) -> dict[str, Any]:
+def _write(task: VolumeTask, image: np.ndarray, z: int) -> dict[str, Any]:
     """Write one slice as 16-bit PNG; ``digest`` is None for slices of one value."""
-    pixels = intensity.to_uint16(slices.normalized(z))
+    pixels = intensity.to_uint16(image)
     _, png = cv2.imencode(".png", pixels)
     name = coco.file_name(task.volume_id, z)
     write_atomically(Path(task.out_dir), f"images/{name}", png.tobytes())

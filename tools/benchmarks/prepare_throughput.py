@@ -1,0 +1,195 @@
+"""How fast ``data_prep.prepare`` is, where its time goes, and whether its memory stays flat.
+
+Makes a synthetic data set (seeded phantoms), then measures, each in a fresh process:
+
+* bookmarks per second with 1 and with 2 workers,
+* the share of the time spent inside OpenCV and SimpleITK, with one worker,
+* the peak memory of the largest process for a tenth of the volumes and for all of them.
+
+It also checks that 1 and 2 workers wrote the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import joblib
+import psutil
+
+ROOT = Path(__file__).resolve().parents[2]
+CHUNK = 25
+
+# Run in the measured process: time spent in the two libraries, start-up left out.
+_CLOCKED = """
+import json, sys, time
+import cv2, SimpleITK
+from data_prep import prepare
+spent = {"cv2": 0.0, "SimpleITK": 0.0}
+depth = [0]
+def clocked(function, name):
+    def call(*args, **kwargs):
+        depth[0] += 1
+        began = time.perf_counter()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            depth[0] -= 1
+            if not depth[0]:
+                spent[name] += time.perf_counter() - began
+    return call
+for key, value in list(vars(cv2).items()):
+    if type(value).__name__ == "builtin_function_or_method":
+        setattr(cv2, key, clocked(value, "cv2"))
+for owner in (SimpleITK, SimpleITK.Image, SimpleITK.ImageFileReader, SimpleITK.ImageSeriesReader):
+    for key, value in list(vars(owner).items()):
+        if type(value).__name__ in ("function", "instancemethod") and not key.startswith("_"):
+            setattr(owner, key, clocked(value, "SimpleITK"))
+began = time.perf_counter()
+status = prepare.main(sys.argv[1:])
+print("@" + json.dumps({"status": status, "total": time.perf_counter() - began, **spent}))
+"""
+
+
+def make_dataset(folder: Path, n_volumes: int, shape: tuple[int, int, int], jobs: int) -> None:
+    """Write ``n_volumes`` phantoms below ``folder`` and one table of their bookmarks."""
+    starts = range(0, n_volumes, CHUNK)
+    joblib.Parallel(n_jobs=jobs)(
+        joblib.delayed(_make_chunk)(folder, start, min(CHUNK, n_volumes - start), shape)
+        for start in starts
+    )
+    with open(folder / "bookmarks.csv", "w", newline="", encoding="utf-8") as stream:
+        writer = None
+        for start in starts:
+            chunk = folder / f"chunk_{start:05d}"
+            with open(chunk / "bookmarks.csv", newline="", encoding="utf-8") as part:
+                for row in csv.DictReader(part):
+                    row["volume"] = f"{chunk.name}/images/{row['volume']}"
+                    row["patient"] = f"{start}-{row['patient']}"
+                    writer = writer or csv.DictWriter(stream, row, lineterminator="\n")
+                    if stream.tell() == 0:
+                        writer.writeheader()
+                    writer.writerow(row)
+
+
+def _make_chunk(folder: Path, start: int, n: int, shape: tuple[int, int, int]) -> None:
+    from data_prep import phantom
+
+    spacing_mm = (320 / shape[2], 320 / shape[1], 120 / shape[0])
+    chunk = folder / f"chunk_{start:05d}"
+    phantom.write_dataset(chunk, n, start, shape=shape, spacing_mm=spacing_mm)
+    shutil.rmtree(chunk / "masks")
+
+
+def first_volumes(folder: Path, n: int) -> Path:
+    """A table of the bookmarks of the first ``n`` volumes."""
+    lines = (folder / "bookmarks.csv").read_text().splitlines(keepends=True)
+    kept = sorted({line.split(",", 1)[0] for line in lines[1:]})[:n]
+    path = folder / f"bookmarks_{n}.csv"
+    path.write_text("".join([lines[0], *(x for x in lines[1:] if x.split(",", 1)[0] in kept)]))
+    return path
+
+
+def measure(folder: Path, bookmarks: Path, out: Path, jobs: int, clocked: bool = False) -> dict:
+    """Run ``prepare`` once; seconds, bookmarks, peak memory of the largest process in MiB."""
+    shutil.rmtree(out, ignore_errors=True)
+    start = ["-c", _CLOCKED] if clocked else ["-m", "data_prep.prepare"]
+    command = [sys.executable, *start, "--images", str(folder), "--bookmarks", str(bookmarks)]
+    command += ["--out-dir", str(out), "--jobs", str(jobs), "--overlays", "0", "--quiet"]
+    began = time.perf_counter()
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, _largest(process.pid))
+        time.sleep(0.05)
+    seconds = time.perf_counter() - began
+    text = process.communicate()[0]
+    if process.returncode:
+        raise SystemExit(f"Expected prepare to succeed but got status {process.returncode}.")
+    report = json.loads((out / "report.json").read_bytes())
+    result = {
+        "jobs": jobs,
+        "seconds": seconds,
+        "bookmarks": report["bookmarks"]["used"],
+        "bookmarks_per_second": report["bookmarks"]["used"] / seconds,
+        "peak_mib": peak / 2**20,
+    }
+    if clocked:
+        times = json.loads(text.rsplit("@", 1)[1])
+        result["share_cv2"] = times["cv2"] / times["total"]
+        result["share_simpleitk"] = times["SimpleITK"] / times["total"]
+        result["share"] = result["share_cv2"] + result["share_simpleitk"]
+    return result
+
+
+def _largest(pid: int) -> int:
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+        return max(member.memory_info().rss for member in family)
+    except psutil.Error:
+        return 0
+
+
+def tree_digest(folder: Path) -> str:
+    """One hash over names and contents of a finished data set."""
+    total = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        total.update(path.relative_to(folder).as_posix().encode())
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; 0 if the outputs agree and memory is flat."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--volumes", type=int, default=1000)
+    parser.add_argument("--shape", default="16,192,192", help="Z,Y,X of the phantoms")
+    parser.add_argument("--work-dir", default="work_dirs/prepare_throughput")
+    parser.add_argument("--keep", action="store_true", help="keep the data set for another run")
+    args = parser.parse_args(argv)
+    shape = tuple(int(n) for n in args.shape.split(","))
+    work = Path(args.work_dir).resolve()
+    data = work / f"data_{args.volumes}_{args.shape.replace(',', 'x')}"
+    if not (data / "bookmarks.csv").exists():
+        make_dataset(data, args.volumes, shape, jobs=2)
+    every, few = data / "bookmarks.csv", first_volumes(data, max(1, args.volumes // 10))
+    runs = {
+        "one worker": measure(data, every, work / "one", 1),
+        "two workers": measure(data, every, work / "two", 2),
+        "one worker, clocked": measure(data, every, work / "clocked", 1, clocked=True),
+        "one worker, a tenth": measure(data, few, work / "few", 1),
+    }
+    same = tree_digest(work / "one") == tree_digest(work / "two")
+    growth = runs["one worker"]["peak_mib"] / runs["one worker, a tenth"]["peak_mib"]
+    result = {"volumes": args.volumes, "shape_zyx": shape, "same_bytes": same}
+    result |= {"memory_growth": growth, "runs": runs}
+    (work / "throughput.json").write_text(json.dumps(result, indent=1))
+    for name, run in runs.items():
+        print(
+            f"{name:22}{run['bookmarks']:7} bookmarks {run['seconds']:8.1f} s"
+            f" {run['bookmarks_per_second']:8.1f} /s  peak {run['peak_mib']:7.1f} MiB"
+        )
+    shares = runs["one worker, clocked"]
+    print(
+        f"inside cv2 {shares['share_cv2']:.1%}, SimpleITK {shares['share_simpleitk']:.1%},"
+        f" together {shares['share']:.1%}"
+    )
+    print(f"memory, all volumes / a tenth: {growth:.3f}; same bytes with 1 and 2 workers: {same}")
+    for name in ("one", "two", "clocked", "few"):
+        shutil.rmtree(work / name)
+    if not args.keep:
+        shutil.rmtree(data)
+    return 0 if same and growth < 1.25 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
