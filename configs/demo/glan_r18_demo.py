@@ -28,6 +28,8 @@ train_pipeline = [
     dict(type="PackDetInputs"),
 ]
 test_pipeline = [
+    # Its place is where mmdet's inference API puts its own loader.
+    dict(type="LoadImageFromFile", color_type="unchanged"),
     dict(type="LoadSlice"),
     dict(type="Resize", scale=image_scale, keep_ratio=True),
     dict(

@@ -7,5 +7,6 @@ model = dict(
     _delete_=True,
     type="UncertaintyLossWrapper",
     detector=_base_.model,
+    backbone=dict(init_cfg=None),  # where init_detector looks
     tasks="cascade_mask_rcnn",
 )

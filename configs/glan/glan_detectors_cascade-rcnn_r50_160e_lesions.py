@@ -4,5 +4,9 @@ _base_ = "../baselines/detectors_cascade-rcnn_r50_160e_lesions.py"
 
 _base_.model.roi_head.update(type="GlobalLocalCascadeRoIHead", attention=dict(global_sizes=[1.0]))
 model = dict(
-    _delete_=True, type="UncertaintyLossWrapper", detector=_base_.model, tasks="cascade_rcnn"
+    _delete_=True,
+    type="UncertaintyLossWrapper",
+    detector=_base_.model,
+    backbone=dict(init_cfg=None),  # where init_detector looks
+    tasks="cascade_rcnn",
 )

@@ -3,11 +3,11 @@
 T: number of tasks. s = log sigma^2 is what is learned, so that sigma stays positive:
 1 / sigma^2 = exp(-s) and log sigma = s / 2.
 
-| variant   | weight of a task's loss                | added per task  | source                     |
-|-----------|----------------------------------------|-----------------|----------------------------|
-| `paper`   | exp(-s)                                | s / 2           | Eq. 6                      |
-| `kendall` | exp(-s), half of it for regression     | s / 2           | Kendall et al., CVPR 2018  |
-| `liebel`  | exp(-s) / 2                            | log(1 + exp(s)) | Liebel and Körner, 2018    |
+| variant   | weight of a task's loss                | added per task  | source                    |
+|-----------|----------------------------------------|-----------------|---------------------------|
+| `paper`   | exp(-s)                                | s / 2           | Eq. 6                     |
+| `kendall` | exp(-s), half of it for regression     | s / 2           | Kendall et al., CVPR 2018 |
+| `liebel`  | exp(-s) / 2                            | log(1 + exp(s)) | Liebel and Körner, 2018   |
 | `uw_so`   | softmax over tasks of 1 / (loss * temperature), no gradient | 0 | Kirchdorfer, 2024 |
 """
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from mmdet.models.detectors import BaseDetector
 from mmdet.registry import MODELS
-from mmengine.config import ConfigDict
+from mmengine.config import Config
 from torch import Tensor
 
 from mmglan.models.uncertainty_loss import TaskUncertainty
@@ -25,13 +25,14 @@ class UncertaintyLossWrapper(BaseDetector):
     Checkpoints look like those of the plain detector plus `uncertainty.*`, so that either loads the
     other's. Attributes that the wrapper lacks (`backbone`, `roi_head`, …) are the detector's.
 
-    Two forms of config build the same thing. The flat one keeps all of the detector's settings
-    where they are, which `init_detector` and `--cfg-options model.backbone...` rely on:
+    Two forms of config build the same thing. The flat one is one line over a plain config and keeps
+    the detector's settings in their place. In the nested one, `backbone` gives MMDetection's
+    `init_detector` the place where it looks for (and turns off) pretrained weights:
 
         model = dict(type='UncertaintyLossWrapper', detector='MaskRCNN', tasks='mask_rcnn')
 
         model = dict(_delete_=True, type='UncertaintyLossWrapper', detector=_base_.model,
-                     backbone=_base_.model.backbone, tasks='mask_rcnn')
+                     backbone=dict(init_cfg=None), tasks='mask_rcnn')
 
     Args:
         detector: Config of the detector, or its type with its settings as further arguments.
@@ -43,7 +44,7 @@ class UncertaintyLossWrapper(BaseDetector):
         temperature: Of 'uw_so'.
         data_preprocessor: Used where the detector's config has none.
         init_cfg: As in MMEngine.
-        **settings: Settings of the detector; they replace those of a `detector` dict.
+        **settings: Settings of the detector, merged into its config.
 
     Raises:
         ValueError: Bad settings; at the first batch, a task that claims no loss.
@@ -62,9 +63,10 @@ class UncertaintyLossWrapper(BaseDetector):
         init_cfg: dict | None = None,
         **settings,
     ) -> None:
-        config = ConfigDict(type=detector) if isinstance(detector, str) else ConfigDict(detector)
-        config = copy.deepcopy(config)
-        config.update(settings)
+        base = dict(type=detector) if isinstance(detector, str) else detector
+        config = Config(copy.deepcopy(dict(base)))
+        config.merge_from_dict(copy.deepcopy(settings))
+        config = config._cfg_dict
         if data_preprocessor is not None:
             config.setdefault("data_preprocessor", data_preprocessor)
         inner = MODELS.build(config)
