@@ -55,6 +55,14 @@ def write_atomically(out_dir: Path, relative: str, content: bytes) -> None:
         ) from None
 
 
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file outside a claimed folder, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(content)
+    os.replace(part, path)
+
+
 def _temporary_file(folder: Path) -> tuple[int, str]:
     try:
         return tempfile.mkstemp(dir=folder)

@@ -1,0 +1,235 @@
+"""Checks of a finished data set, from its files alone: what :mod:`data_prep.verify` reports."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from pycocotools import mask as rle
+
+from data_prep.errors import DataError
+from data_prep.split import SPLITS, leaks
+
+TOLERANCE_PX = 1e-3
+
+
+@dataclass
+class Findings:
+    """What was found. ``problems`` make the check fail, ``remarks`` do not."""
+
+    problems: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What one PNG slice holds; ``error`` says why it cannot be used."""
+
+    file_name: str
+    shape: tuple[int, ...] = ()
+    constant: bool = False
+    digest: str = ""
+    error: str = ""
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read an annotation file.
+
+    Raises:
+        DataError: If it is not COCO JSON, or holds NaN or infinity.
+    """
+
+    def refuse(constant: str) -> None:
+        raise DataError(
+            f"Expected finite numbers but got {constant}. Make the file anew.", path=path
+        )
+
+    try:
+        content = json.loads(path.read_bytes(), parse_constant=refuse)
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(
+            f"Expected JSON but got: {error}. Make the file anew.", path=path.name
+        ) from None
+    if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= set(content):
+        raise DataError(
+            "Expected COCO's images, annotations and categories but got something else."
+            " Name the folder that data_prep.prepare wrote.",
+            path=path.name,
+        )
+    return content
+
+
+def read_pixels(task: tuple[str, str]) -> Pixels:
+    """Read the slice ``(folder, file name)`` and look at its pixels."""
+    folder, name = task
+    try:
+        content = np.fromfile(Path(folder) / name, np.uint8)
+    except OSError as error:
+        return Pixels(name, error=f"cannot be read ({error.strerror})")
+    image = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
+    if image is None:
+        return Pixels(name, error="is not a sound PNG")
+    if image.dtype != np.uint16 or image.ndim != 2:
+        return Pixels(name, error=f"is {image.dtype} {image.shape}, not one 16-bit channel")
+    constant = bool(image.min() == image.max())
+    digest = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:32]
+    return Pixels(name, image.shape, constant, digest)
+
+
+def check_images(
+    data: Mapping[str, Mapping[str, Any]], pixels: Mapping[str, Pixels], found: Findings
+) -> None:
+    """Missing, unreadable, wrongly sized, constant and repeated slices; spacing."""
+    same = defaultdict(set)
+    for split, content in data.items():
+        for image in content["images"]:
+            name = image["file_name"]
+            seen = pixels[name]
+            if seen.error:
+                found.problems.append(f"{split}: images/{name} {seen.error}")
+                continue
+            if seen.shape != (image["height"], image["width"]):
+                found.problems.append(
+                    f"{split}: images/{name} has {seen.shape[1]} × {seen.shape[0]} pixels, the"
+                    f" annotations say {image['width']} × {image['height']}"
+                )
+            if seen.constant:
+                found.problems.append(f"{split}: images/{name} has one value only")
+            else:
+                same[seen.digest].add(name)
+            spacing = image.get("spacing_mm", ())
+            if len(spacing) != 3 or not all(math.isfinite(s) and s > 0 for s in spacing):
+                found.problems.append(f"{split}: images/{name} has the spacing {spacing}")
+    for names in sorted(sorted(group) for group in same.values() if len(group) > 1):
+        found.remarks.append(f"identical slices: {', '.join(names[:4])}")
+
+
+def check_annotations(data: Mapping[str, Mapping[str, Any]], found: Findings) -> None:
+    """Ids, boxes outside, empty or odd-sized masks, boxes that are not their mask's, repeats."""
+    for split, content in data.items():
+        images = {image["id"]: image for image in content["images"]}
+        problems = [
+            f"{what} ids used twice"
+            for what in ("images", "annotations")
+            if len({entry["id"] for entry in content[what]}) < len(content[what])
+        ]
+        seen: Counter = Counter()
+        for lesion in content["annotations"]:
+            image = images.get(lesion["image_id"])
+            if image is None:
+                problems.append(f"annotation {lesion['id']} is of no image of the file")
+                continue
+            where = f"annotation {lesion['id']} on {image['file_name']}"
+            problems += [f"{where}: {text}" for text in _lesion_problems(lesion, image)]
+            key = (lesion["image_id"], *lesion.get("recist", lesion["bbox"]))
+            seen[key] += 1
+            if seen[key] == 2:
+                problems.append(f"{where}: the same lesion twice")
+        found.problems += [f"{split}: {text}" for text in problems]
+
+
+def _lesion_problems(lesion: Mapping[str, Any], image: Mapping[str, Any]) -> Iterable[str]:
+    x, y, w, h = lesion["bbox"]
+    inside = (
+        min(x, y) >= -TOLERANCE_PX
+        and x + w <= image["width"] + TOLERANCE_PX
+        and y + h <= image["height"] + TOLERANCE_PX
+    )
+    if not inside:
+        yield f"box {lesion['bbox']} is outside {image['width']} × {image['height']}"
+    if not (w > 0 and h > 0):
+        yield f"box {lesion['bbox']} has no area"
+    for x, y in np.reshape(lesion.get("recist", ()), (-1, 2)):
+        if not (-0.5 <= x <= image["width"] - 0.5 and -0.5 <= y <= image["height"] - 0.5):
+            yield f"end point ({x:g}, {y:g}) is outside"
+    segmentation = lesion.get("segmentation")
+    if segmentation is None:
+        return
+    if list(segmentation["size"]) != [image["height"], image["width"]]:
+        yield f"mask of {segmentation['size']} on another size of image"
+    elif int(rle.area(segmentation)) == 0:
+        yield "empty mask"
+    elif not np.allclose(rle.toBbox(segmentation), lesion["bbox"], atol=TOLERANCE_PX):
+        yield f"box {lesion['bbox']} is not the mask's"
+
+
+def check_volumes(path: Path, found: Findings) -> None:
+    """Boxes of lesions in 3D: inside their volume, corners in order."""
+    content = json.loads(path.read_bytes())
+    volumes = {volume["volume_id"]: volume for volume in content["volumes"]}
+    for lesion in content["lesions"]:
+        low, high = np.reshape(lesion["box3d"], (2, 3))
+        volume = volumes.get(lesion["volume_id"])
+        size = volume["shape_zyx"][::-1] if volume else (0, 0, 0)
+        if (low < 0).any() or (low > high).any() or (high >= size).any():
+            found.problems.append(
+                f"{path.stem}: lesion {lesion['id']} has the box {lesion['box3d']} in"
+                f" {lesion['volume_id']} of {' × '.join(map(str, size))} voxels"
+            )
+
+
+def check_leakage(
+    data: Mapping[str, Mapping[str, Any]],
+    pixels: Mapping[str, Pixels],
+    found: Findings,
+    *,
+    by_patient: bool,
+) -> None:
+    """Patients, volumes or identical slices in two splits."""
+    splits = {}
+    for split in SPLITS:
+        if split in data:
+            splits[split] = [
+                dict(image) | {"digest": _digest(pixels[image["file_name"]])}
+                for image in data[split]["images"]
+            ]
+    lines = leaks(splits, by_patient=by_patient)
+    found.problems += [f"leakage: {line}" for line in lines]
+
+
+def _digest(pixels: Pixels) -> str:
+    return "" if pixels.constant else pixels.digest
+
+
+def figures(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Counts and distributions of one split."""
+    images, lesions = content["images"], content["annotations"]
+    marked = {lesion["image_id"] for lesion in lesions}
+    return {
+        "patients": len({image["patient_id"] for image in images}),
+        "volumes": len({image["volume_id"] for image in images}),
+        "slices": len(images),
+        "slices_without_lesion": sum(image["id"] not in marked for image in images),
+        "lesions": len(lesions),
+        "short_axis_mm": spread([a["short_axis_mm"] for a in lesions if "short_axis_mm" in a]),
+        "long_axis_mm": spread([a["long_axis_mm"] for a in lesions if "long_axis_mm" in a]),
+        "mask_source": dict(sorted(Counter(a.get("mask_source", "-") for a in lesions).items())),
+        "site": dict(sorted(Counter(a.get("site", "-") for a in lesions).items())),
+        "sizes": counted(f"{image['width']} × {image['height']}" for image in images),
+        "spacings_mm": counted(
+            " × ".join(f"{s:.3g}" for s in image["spacing_mm"]) for image in images
+        ),
+    }
+
+
+def counted(values: Iterable[str]) -> dict[str, int]:
+    """Value → how often, the most frequent first."""
+    return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))
+
+
+def spread(values: Sequence[float]) -> dict[str, float] | None:
+    """Minimum, quartiles and maximum; None of nothing."""
+    if not values:
+        return None
+    names = ("min", "q25", "median", "q75", "max")
+    return dict(
+        zip(names, np.round(np.percentile(values, (0, 25, 50, 75, 100)), 3).tolist(), strict=True)
+    )
