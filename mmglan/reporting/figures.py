@@ -1,0 +1,152 @@
+"""The HTML report's plots, as Plotly's plain data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmglan.reporting.names import KINDS, curve_name, number
+from mmglan.reporting.scalars import Series, group
+
+COLOURS = ("#66b2ff", "#ffb454", "#7ee787", "#ff7eb6", "#c9a7ff", "#4fd6d2", "#f4f08a", "#b0bec5")
+MAX_POINTS = 1200
+TICKS = (0.01, 0.03125, 0.0625, 0.125, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128)
+
+
+def _thin(length: int, limit: int = MAX_POINTS) -> list[int]:
+    """Indices of at most ``limit`` points, first and last among them."""
+    if length <= limit:
+        return list(range(length))
+    return sorted({round(i * (length - 1) / (limit - 1)) for i in range(limit)})
+
+
+def _rgba(colour: str, alpha: float) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha})"
+
+
+def _pick(values: Any, indices: list[int], scale: float = 1.0) -> list[float | None]:
+    picked = (number(values[i]) for i in indices)
+    return [None if v is None else round(scale * v, 6) for v in picked]
+
+
+def _place(kind: str) -> int:
+    base = kind.partition("_")[0]
+    return list(KINDS).index(base) if base in KINDS else len(KINDS)
+
+
+def froc_curves(metrics: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    """(kind, IoU threshold as text, curve) of a metrics file, boxes first, thresholds rising."""
+    froc = metrics.get("froc") or {}
+    kinds = sorted(froc, key=lambda kind: (_place(kind), kind))
+    return [(k, t, froc[k][t]) for k in kinds for t in sorted(froc[k], key=float)]
+
+
+def froc_figure(metrics: dict[str, Any]) -> dict[str, Any] | None:
+    """FROC curves with their bands, sensitivity in percent; None where there is no curve."""
+    traces: list[dict[str, Any]] = []
+    for index, (kind, threshold, curve) in enumerate(froc_curves(metrics)):
+        keep = _thin(len(curve["fp"]))
+        if not keep:
+            continue
+        name = curve_name(kind, threshold)
+        colour = COLOURS[index % len(COLOURS)]
+        fp = _pick(curve["fp"], keep)
+        if curve.get("band_low") and curve.get("band_high"):
+            common = {"x": fp, "mode": "lines", "line": {"width": 0}, "legendgroup": name}
+            common |= {"hoverinfo": "skip", "showlegend": False}
+            traces.append({**common, "y": _pick(curve["band_low"], keep, 100)})
+            high = {"y": _pick(curve["band_high"], keep, 100), "fill": "tonexty"}
+            traces.append({**common, **high, "fillcolor": _rgba(colour, 0.16)})
+        traces.append(
+            {
+                "x": fp,
+                "y": _pick(curve["sensitivity"], keep, 100),
+                "customdata": _pick(curve["score"], keep),
+                "mode": "lines",
+                "name": name,
+                "legendgroup": name,
+                "line": {"color": colour, "width": 2.5},
+                "hovertemplate": "%{y:.1f} % at %{x:.3g} FP per image<br>score ≥ %{customdata:.3f}",
+            }
+        )
+    if not traces:
+        return None
+    return {
+        "data": traces,
+        "layout": {
+            "xaxis": {
+                "title": {"text": "False positives per image"},
+                "type": "log",
+                "tickmode": "array",
+                "tickvals": list(TICKS),
+                "ticktext": [f"{tick:g}" for tick in TICKS],
+            },
+            "yaxis": {"title": {"text": "Sensitivity, %"}, "range": [0, 102]},
+        },
+    }
+
+
+def curves_figure(series: dict[str, Series], title: str, y: str) -> dict[str, Any] | None:
+    """Values over iterations, one line per name; None where there are none."""
+    traces = []
+    for index, (name, (steps, values)) in enumerate(sorted(series.items())):
+        keep = _thin(len(steps))
+        traces.append(
+            {
+                "x": [steps[i] for i in keep],
+                "y": [float(f"{values[i]:.6g}") for i in keep],
+                "mode": "lines" if len(keep) > 1 else "markers",
+                "name": name,
+                "line": {"color": COLOURS[index % len(COLOURS)], "width": 2},
+            }
+        )
+    if not traces:
+        return None
+    return {
+        "data": traces,
+        "layout": {
+            "title": {"text": f"{title} by iteration", "font": {"size": 15}, "x": 0.02},
+            "yaxis": {"title": {"text": y}},
+        },
+    }
+
+
+def training_figures(scalars: dict[str, Series]) -> dict[str, dict[str, Any]]:
+    """Figures of learned σ, of the weights 1/σ² and of the unweighted losses, those there are.
+
+    Without the uncertainty wrapper the losses are the detector's own.
+    """
+    losses = group(scalars, "raw")
+    if not losses:
+        losses = {n: s for n, s in scalars.items() if "loss" in n and "/" not in n}
+    figures = {
+        "sigma": curves_figure(group(scalars, "sigma"), "Learned σ per task", "σ"),
+        "weight": curves_figure(group(scalars, "weight"), "Weight per task", "weight"),
+        "loss": curves_figure(losses, "Losses before weighting", "loss"),
+    }
+    return {name: figure for name, figure in figures.items() if figure}
+
+
+def strata_figure(columns: list[str], rows: list[list[str]]) -> dict[str, Any] | None:
+    """Bars of each figure by size stratum, from the rows of the report's own table.
+
+    Args:
+        columns: names; the first is the stratum, the second its number of lesions.
+        rows: cells as text; percent, '–' where there is no value.
+    """
+    if len(columns) < 3 or not rows:
+        return None
+    traces = []
+    for index, name in enumerate(columns[2:]):
+        values = [row[index + 2] for row in rows]
+        traces.append(
+            {
+                "type": "bar",
+                "name": name,
+                "x": [f"{row[0]}<br>n = {row[1]}" for row in rows],
+                "y": [None if v == "–" else float(v) for v in values],
+                "marker": {"color": COLOURS[index % len(COLOURS)]},
+            }
+        )
+    layout = {"yaxis": {"title": {"text": "%"}, "range": [0, 102]}, "barmode": "group"}
+    return {"data": traces, "layout": layout}

@@ -1,0 +1,93 @@
+"""Slices and outlines in the form in which the HTML report embeds them."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+# Larger pictures than this are stored as JPEG: some hundred slices must still open on a phone.
+PNG_LIMIT = 60_000
+
+
+def read_slice(path: Path) -> np.ndarray:
+    """A prepared slice as 8-bit grey.
+
+    Args:
+        path: 8- or 16-bit PNG, one channel (of several, the mean is taken).
+
+    Returns:
+        uint8 ``(H, W)``; 16-bit values lose their low byte.
+
+    Raises:
+        FileNotFoundError: no such picture, or not one that can be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected the picture {path.name} but got nothing at {path}.")
+    image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise FileNotFoundError(f"{path.name}: Expected a picture but got something unreadable.")
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if image.ndim == 3:
+        image = image[..., :3].mean(axis=2).round().astype(np.uint8)
+    return image
+
+
+def encode(image: np.ndarray, *, max_side: int = 640) -> tuple[str, str]:
+    """Picture as (MIME type, base64 text), not larger than ``max_side`` pixels.
+
+    Small pictures are PNG (exact), large ones JPEG of quality 90.
+    """
+    scale = max_side / max(image.shape[:2])
+    if scale < 1:
+        size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    _, data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    kind = "image/png"
+    if data.size > PNG_LIMIT:
+        _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])
+        kind = "image/jpeg"
+    return kind, base64.b64encode(data.tobytes()).decode("ascii")
+
+
+def thumbnail(image: np.ndarray, side: int = 72) -> str:
+    """A small square data URI of the picture's middle."""
+    height, width = image.shape[:2]
+    edge = min(height, width)
+    top, left = (height - edge) // 2, (width - edge) // 2
+    middle = image[top : top + edge, left : left + edge]
+    small = cv2.resize(middle, (side, side), interpolation=cv2.INTER_AREA)
+    _, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")
+
+
+def decode_mask(segmentation: Any, height: int, width: int) -> np.ndarray | None:
+    """COCO segmentation (RLE or polygons) as a bool mask ``(height, width)``, None for none."""
+    if not segmentation:
+        return None
+    from pycocotools import mask as coco_mask
+
+    if isinstance(segmentation, dict):
+        rle = segmentation
+        if isinstance(rle.get("counts"), list):
+            rle = coco_mask.frPyObjects(rle, height, width)
+    else:
+        rle = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
+    return coco_mask.decode(rle).astype(bool)
+
+
+def outline(mask: np.ndarray | None) -> str:
+    """SVG path of a mask's outer contours through its border pixels' centres, '' for none."""
+    if mask is None or not mask.any():
+        return ""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    parts = []
+    for contour in contours:
+        points = cv2.approxPolyDP(contour, 0.5, True)[:, 0] + 0.5
+        parts.append("M" + "L".join(f"{x:g} {y:g}" for x, y in points) + "Z")
+    return "".join(parts)

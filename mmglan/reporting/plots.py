@@ -1,0 +1,128 @@
+"""FROC and σ plots as pictures (matplotlib), for papers and for machines without a browser."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from mmglan.reporting.figures import froc_curves
+from mmglan.reporting.names import curve_name, number
+from mmglan.reporting.run_files import write_bytes
+from mmglan.reporting.scalars import Series, group
+
+TICKS = (0.125, 0.25, 0.5, 1, 2, 4, 8)
+
+
+def _figure(width: float, height: float, columns: int = 1):
+    # The object-oriented interface: no display, no global state, safe in threads.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(1, columns, squeeze=False)[0]
+
+
+def save(figure: Any, path: Path, *, dpi: int = 150) -> Path:
+    """Write a figure in one step; the ending names the format (png, pdf, svg).
+
+    Neither dates nor version numbers are stored, so that the same figure gives the same bytes.
+    """
+    path = Path(path)
+    kind = path.suffix.lstrip(".") or "png"
+    if kind not in ("png", "pdf", "svg"):
+        raise ValueError(f"{path.name}: Expected a file name in .png, .pdf or .svg.")
+    empty = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    stream = io.BytesIO()
+    figure.savefig(stream, format=kind, dpi=dpi, metadata=empty[kind])
+    return write_bytes(path, stream.getvalue())
+
+
+def _values(values: Any) -> list[float]:
+    return [float("nan") if number(v) is None else float(v) for v in values]
+
+
+def plot_froc(
+    curves: dict[str, dict[str, Any]],
+    *,
+    kind: str = "bbox",
+    threshold: float | None = None,
+    max_fp: float = 8.0,
+) -> Any:
+    """FROC curves of one or more runs with their confidence bands.
+
+    Args:
+        curves: label -> content of a metrics file.
+        kind: key in the metrics files: ``bbox``, ``segm``, ``bbox3d_IoBB`` …
+        threshold: 0.25 …; every one where None.
+        max_fp: right end of the axis, false positives per image.
+
+    Returns:
+        A matplotlib figure with sensitivity in percent over false positives per image, log₂ axis.
+
+    Raises:
+        ValueError: no run has such a curve.
+    """
+    figure, (axes,) = _figure(6.4, 4.8)
+    drawn = 0
+    for label, metrics in curves.items():
+        for found, key, curve in froc_curves(metrics):
+            if found != kind or threshold not in (None, float(key)):
+                continue
+            title, _, rule = curve_name(kind, key).partition(", ")
+            name = f"{label}, {rule}" if label else rule
+            fp = _values(curve["fp"])
+            sensitivity = [100 * v for v in _values(curve["sensitivity"])]
+            # To the right of its last point the curve keeps its last sensitivity.
+            end = [max_fp] if fp and fp[-1] < max_fp else []
+            (line,) = axes.plot(fp + end, sensitivity + sensitivity[-1:] * len(end), label=name)
+            if curve.get("band_low") and curve.get("band_high"):
+                low = [100 * v for v in _values(curve["band_low"])]
+                high = [100 * v for v in _values(curve["band_high"])]
+                axes.fill_between(fp, low, high, color=line.get_color(), alpha=0.18, linewidth=0)
+            drawn += 1
+    if not drawn:
+        wanted = f"{kind} at {threshold}" if threshold else kind
+        raise ValueError(f"Expected a FROC curve for {wanted} but got none in the metrics files.")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
+    axes.set_xlim(TICKS[0] / 1.5, max_fp)
+    axes.set_ylim(0, 101)
+    unit = "volume" if "3d" in kind else "image"
+    axes.set(xlabel=f"False positives per {unit}", ylabel="Sensitivity, %")
+    axes.set_title(title)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", fontsize="small")
+    return figure
+
+
+def plot_sigmas(scalars: dict[str, Series]) -> Any:
+    """Learned σ and weight of each task over training, side by side.
+
+    Args:
+        scalars: from :func:`mmglan.reporting.scalars.read_scalars`.
+
+    Returns:
+        A matplotlib figure; σ on the left, the weight of the task's loss on the right (log axis).
+
+    Raises:
+        ValueError: the log holds neither.
+    """
+    sigmas, weights = group(scalars, "sigma"), group(scalars, "weight")
+    if not sigmas and not weights:
+        raise ValueError(
+            "Expected sigma/<task> in the training log but got none. "
+            "Only runs with the uncertainty loss have them."
+        )
+    figure, panels = _figure(11, 4.2, 2)
+    for axes, series, name in zip(panels, (sigmas, weights), ("σ", "weight"), strict=True):
+        for task, (steps, values) in sorted(series.items()):
+            axes.plot(steps, values, label=task, marker="." if len(steps) == 1 else "")
+        axes.set(xlabel="iteration", ylabel=name)
+        axes.grid(alpha=0.3)
+        if series:
+            axes.legend(fontsize="small")
+            if min(min(values) for _, values in series.values()) > 0:
+                axes.set_yscale("log")
+    return figure

@@ -1,0 +1,190 @@
+"""What a finished run leaves in its work directory, read without running any of it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+METRICS_NAME = "results.metrics.json"
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; an unreadable one is an error that names it.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not JSON (file and line are named).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected a JSON file but got nothing at {path}.")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path.name}: Expected JSON but got {error}.") from error
+
+
+def write_bytes(path: Path, data: bytes) -> Path:
+    """Write a file in one step, so that an interrupted run leaves the old one or the new one."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def write_text(path: Path, text: str) -> Path:
+    """``write_bytes`` for UTF-8 text."""
+    return write_bytes(path, text.encode("utf-8"))
+
+
+def _literal(node: ast.expr) -> Any:
+    """Value of a literal, of ``dict(...)`` calls and of lists of both; else ValueError."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
+        if node.args:
+            raise ValueError("dict() with positional arguments")
+        return {word.arg: _literal(word.value) for word in node.keywords if word.arg}
+    if isinstance(node, ast.Dict):
+        if any(key is None for key in node.keys):
+            raise ValueError("a dict with ** in it")
+        return {_literal(k): _literal(v) for k, v in zip(node.keys, node.values, strict=True) if k}
+    if isinstance(node, ast.List):
+        return [_literal(item) for item in node.elts]
+    if isinstance(node, ast.Tuple):
+        return tuple(_literal(item) for item in node.elts)
+    return ast.literal_eval(node)
+
+
+def read_dumped_config(path: Path) -> dict[str, Any]:
+    """Top-level variables of a config as MMEngine dumps it, without executing the file.
+
+    Assignments that are not literals (none in a dumped file) are left out.
+
+    Raises:
+        ValueError: the file is not Python.
+    """
+    path = Path(path)
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path.name}: Expected a dumped config but got {error}.") from error
+    config: dict[str, Any] = {}
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            try:
+                config[statement.targets[0].id] = _literal(statement.value)
+            except ValueError:
+                continue
+    return config
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run.
+
+    Attributes:
+        folder: the work directory.
+        stem: file name of its config without ``.py``; this decides the row of a table.
+        metrics: the content of ``results.metrics.json``.
+        config: top-level variables of the dumped config, ``{}`` where there is none.
+    """
+
+    folder: Path
+    stem: str
+    metrics: dict[str, Any]
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+def check_metrics(metrics: Any, path: Path) -> dict[str, Any]:
+    """The file's content if it is a metrics file of a schema that this version reads.
+
+    Raises:
+        ValueError: another schema or no metrics.
+    """
+    if not isinstance(metrics, dict) or not isinstance(metrics.get("metrics"), dict):
+        raise ValueError(f"{path.name}: Expected an object with 'metrics' but got none.")
+    if metrics.get("schema") != 1:
+        raise ValueError(
+            f"{path.name}: Expected schema 1 but got {metrics.get('schema')!r}. "
+            "Run the evaluation again with this version."
+        )
+    return metrics
+
+
+def config_file(folder: Path) -> Path | None:
+    """The config that MMEngine dumped into a work directory, the newest of several."""
+    found = sorted(Path(folder).glob("*.py"), key=lambda p: (p.stat().st_mtime_ns, p.name))
+    return found[-1] if found else None
+
+
+def read_run(folder: Path, *, metrics_name: str = METRICS_NAME) -> Run:
+    """Read a work directory.
+
+    Args:
+        folder: as written by ``tools/train.py`` and ``tools/test.py``.
+        metrics_name: the metrics file in it.
+
+    Raises:
+        FileNotFoundError: no metrics file.
+        ValueError: a broken metrics file or config.
+    """
+    folder = Path(folder)
+    path = folder / metrics_name
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"Expected {metrics_name} in {folder} but got none. Run tools/test.py on it first."
+        )
+    metrics = check_metrics(read_json(path), path)
+    dumped = config_file(folder)
+    config = read_dumped_config(dumped) if dumped else {}
+    return Run(folder, dumped.stem if dumped else folder.resolve().name, metrics, config)
+
+
+def find_runs(folders: list[Path], *, metrics_name: str = METRICS_NAME) -> list[Run]:
+    """All runs in the given folders and below them, sorted by path."""
+    found: dict[Path, Run] = {}
+    for folder in map(Path, folders):
+        if not folder.is_dir():
+            raise FileNotFoundError(f"Expected a work directory but got nothing at {folder}.")
+        for path in sorted(folder.rglob(metrics_name)):
+            found.setdefault(path.parent.resolve(), read_run(path.parent, metrics_name=path.name))
+    return [found[key] for key in sorted(found)]
+
+
+def config_test_set(run: Run, annotations: Path | None, images: Path | None) -> tuple[Path, Path]:
+    """Annotation file and image folder of a run's test set.
+
+    Args:
+        run: the run.
+        annotations: what the user named, which counts more than the config.
+        images: likewise.
+
+    Raises:
+        ValueError: neither the user nor the config names one.
+    """
+    dataset = run.config.get("test_dataloader", {}).get("dataset", {})
+    while "dataset" in dataset:
+        dataset = dataset["dataset"]
+    root = Path(dataset.get("data_root") or "")
+    if annotations is None and dataset.get("ann_file"):
+        annotations = root / dataset["ann_file"]
+    if images is None and dataset.get("data_prefix", {}).get("img") is not None:
+        images = root / dataset["data_prefix"]["img"]
+    if annotations is None or images is None:
+        raise ValueError(
+            f"Expected the config of run {run.stem} to name its test set but got none. "
+            "Give --gt and --images."
+        )
+    return annotations, images

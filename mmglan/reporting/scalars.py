@@ -1,0 +1,68 @@
+"""Curves from MMEngine's training log (``<work_dir>/<time>/vis_data/scalars.json``)."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+Series = tuple[list[int], list[float]]
+
+
+def find_logs(work_dir: Path) -> list[Path]:
+    """Log files of a work directory, oldest first (the folders' names are start times)."""
+    return sorted(Path(work_dir).glob("*/vis_data/scalars.json")) + sorted(
+        Path(work_dir).glob("vis_data/scalars.json")
+    )
+
+
+def read_scalars(paths: list[Path]) -> dict[str, Series]:
+    """Scalars by name from one or more JSON-lines logs of the same run.
+
+    A resumed run writes a new file that overlaps the old one: of two values at one step, the later
+    file's counts. Only training lines (those with ``iter``) are read; a last line cut off by an
+    interruption is left out.
+
+    Args:
+        paths: log files in the order of writing.
+
+    Returns:
+        name -> (steps, values), steps rising; not-a-number and infinite values are left out.
+
+    Raises:
+        ValueError: a line that is not JSON, other than a file's last.
+    """
+    values: dict[str, dict[int, float]] = {}
+    for path in map(Path, paths):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError as error:
+                if number == len(lines):
+                    continue
+                raise ValueError(
+                    f"{path.name}, line {number}: Expected JSON but got {error}."
+                ) from error
+            if not isinstance(record, dict) or "iter" not in record:
+                continue
+            step = int(record.get("step", record["iter"]))
+            for name, value in record.items():
+                if name in ("iter", "epoch", "step") or isinstance(value, bool):
+                    continue
+                if isinstance(value, int | float) and math.isfinite(value):
+                    values.setdefault(name, {})[step] = float(value)
+    return {
+        name: (sorted(points), [points[step] for step in sorted(points)])
+        for name, points in sorted(values.items())
+    }
+
+
+def group(scalars: dict[str, Series], prefix: str) -> dict[str, Series]:
+    """The series under ``prefix/``, named by what follows it (``sigma/mask`` -> ``mask``)."""
+    start = f"{prefix}/"
+    return {
+        name[len(start) :]: series for name, series in scalars.items() if name.startswith(start)
+    }

@@ -1,0 +1,193 @@
+"""The paper's tables with the figures of runs beside the printed ones: Markdown, CSV and LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from mmglan.reporting.names import number, plain
+from mmglan.reporting.paper_tables import PaperTable, Part, Row
+from mmglan.reporting.run_files import Run
+
+MARK = "measured on other data"
+NOTE = (
+    "Paper: Wang et al., Medical Image Analysis 2021, measured on the authors' data. "
+    f"Ours: {MARK}, so the two columns show an order, not a difference. All values are percent."
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What our runs give for one figure of one row.
+
+    Attributes:
+        value: percent, the mean over runs; None without a run.
+        low: lower end of the interval of a single run, percent.
+        high: upper end.
+        deviation: standard deviation over two or more runs, percent.
+        runs: how many.
+    """
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    deviation: float | None = None
+    runs: int = 0
+
+    def text(self) -> str:
+        """``54.57``, ``54.57 (50.1 – 58.9)``, ``54.57 ± 1.20 (3 runs)`` or an en dash."""
+        if self.value is None:
+            return "–"
+        if self.deviation is not None:
+            return f"{self.value:.2f} ± {self.deviation:.2f} ({self.runs} runs)"
+        if self.low is not None and self.high is not None:
+            return f"{self.value:.2f} ({self.low:.1f} – {self.high:.1f})"
+        return f"{self.value:.2f}"
+
+
+def _scaled(value: Any) -> float | None:
+    fraction = number(value)
+    return None if fraction is None else 100 * fraction
+
+
+def cell(runs: Iterable[Run], key: str) -> Cell:
+    """One figure of the runs of one row.
+
+    Args:
+        runs: runs of the row's config: one, or several seeds or folds.
+        key: without ``lesion/``, e.g. ``bbox_AP25``.
+    """
+    values, intervals = [], []
+    for run in runs:
+        value = _scaled(plain(run.metrics["metrics"]).get(key))
+        if value is not None:
+            values.append(value)
+            intervals.append(plain(run.metrics.get("intervals") or {}).get(key) or {})
+    if not values:
+        return Cell()
+    if len(values) > 1:
+        return Cell(statistics.fmean(values), None, None, statistics.stdev(values), len(values))
+    low, high = (_scaled(intervals[0].get(end)) for end in ("low", "high"))
+    return Cell(values[0], low, high, None, 1)
+
+
+def fill(table: PaperTable, runs: list[Run]) -> dict[str, list[Cell]]:
+    """Our cells of a table: row name -> cells in the order of ``table.columns``."""
+    return {
+        row.name: [cell((r for r in runs if r.stem == row.stem), key) for key in table.columns]
+        for row in table.rows
+    }
+
+
+def unplaced(tables: Iterable[PaperTable], runs: list[Run]) -> list[Run]:
+    """Runs whose config stands in no row."""
+    stems = {row.stem for table in tables for row in table.rows}
+    return [run for run in runs if run.stem not in stems]
+
+
+def _printed(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _part_rows(
+    table: PaperTable, part: Part, cells: dict[str, list[Cell]]
+) -> Iterable[tuple[Row, list[tuple[str, str]]]]:
+    """Rows that hold anything in this part, with (ours, paper) per column."""
+    for row in table.rows:
+        pairs = [
+            (
+                cells[row.name][table.columns.index(key)].text(),
+                _printed(table.paper_value(row, key)),
+            )
+            for key in part.columns
+        ]
+        if row.stem is not None or any(paper != "–" for _, paper in pairs):
+            yield row, pairs
+
+
+def markdown(table: PaperTable, cells: dict[str, list[Cell]]) -> str:
+    """One Markdown table per block of columns."""
+    lines = [f"## {table.title}", ""]
+    if table.note:
+        lines += [table.note, ""]
+    for part in table.parts:
+        head = ["Method"]
+        for name in part.names:
+            head += [f"{name}, ours", f"{name}, paper"]
+        lines += [f"**{part.heading}** (ours: {MARK})", "", "| " + " | ".join(head) + " |"]
+        lines.append("|---" + "|---:" * (len(head) - 1) + "|")
+        for row, pairs in _part_rows(table, part, cells):
+            flat = [text for pair in pairs for text in pair]
+            lines.append("| " + " | ".join([row.name, *flat]) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def csv_text(table: PaperTable, cells: dict[str, list[Cell]]) -> str:
+    """One line per row and figure, numbers in full precision, for further work."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(
+        ["table", "method", "config", "metric", "ours_percent", "ours_low", "ours_high"]
+        + ["ours_deviation", "ours_runs", "ours_note", "paper_percent"]
+    )
+    for row in table.rows:
+        for key, ours in zip(table.columns, cells[row.name], strict=True):
+            numbers = (ours.value, ours.low, ours.high, ours.deviation)
+            writer.writerow(
+                [table.label, row.name, row.stem or "", key]
+                + ["" if n is None else repr(round(n, 10)) for n in numbers]
+                + [ours.runs, MARK if ours.runs else ""]
+                + ["" if table.paper_value(row, key) is None else table.paper_value(row, key)]
+            )
+    return stream.getvalue()
+
+
+def _tex(text: str) -> str:
+    replaced = {
+        "λ": r"$\lambda$",
+        "±": r"$\pm$",
+        "–": "--",
+        "%": r"\%",
+        "_": r"\_",
+        "&": r"\&",
+    }
+    return "".join(replaced.get(character, character) for character in text)
+
+
+def latex(table: PaperTable, cells: dict[str, list[Cell]]) -> str:
+    """One ``table`` environment per block of columns; needs the package ``booktabs``."""
+    blocks = []
+    for part in table.parts:
+        columns = "l" + "rr" * len(part.columns)
+        heads = "".join(rf" & \multicolumn{{2}}{{c}}{{{_tex(name)}}}" for name in part.names)
+        lines = [
+            r"\begin{table}",
+            rf"\caption{{{_tex(table.title)}. {_tex(part.heading)}. Ours: {MARK}.}}",
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            f"Method{heads} \\\\",
+            "".join(" & ours & paper" for _ in part.columns) + r" \\",
+            r"\midrule",
+        ]
+        for row, pairs in _part_rows(table, part, cells):
+            flat = [_tex(text) for pair in pairs for text in pair]
+            lines.append(" & ".join([_tex(row.name), *flat]) + r" \\")
+        lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}", ""]
+        blocks.append("\n".join(lines))
+    return "\n".join(blocks)
+
+
+def provenance(runs: list[Run]) -> str:
+    """A Markdown list of what each run was tested on."""
+    lines = ["## Runs", "", "| Config | Images | Patients | Lesions | Epochs |"]
+    lines.append("|---|---:|---:|---:|---:|")
+    for run in runs:
+        counts = [run.metrics.get(k, "–") for k in ("n_images", "n_patients", "n_lesions")]
+        epochs = (run.config.get("train_cfg") or {}).get("max_epochs", "–")
+        lines.append("| " + " | ".join(map(str, [run.stem, *counts, epochs])) + " |")
+    return "\n".join([*lines, ""])

@@ -1,0 +1,26 @@
+"use strict";
+/* The plots. Figures come ready-made from Python in DATA.figures (Plotly's JSON form). */
+const look = { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: "#e8edf3", size: 13 }, margin: { l: 58, r: 16, t: 40, b: 48 }, hovermode: "closest" };
+const axis = { gridcolor: "#2b3541", zerolinecolor: "#2b3541", automargin: true };
+function plot(id, figure) {
+  const place = $(id);
+  if (!place || !figure) return null;
+  const narrow = window.innerWidth < 760, f = figure.layout;
+  const layout = { ...look, ...f, xaxis: { ...axis, ...f.xaxis }, yaxis: { ...axis, ...f.yaxis }, legend: { orientation: "h", y: narrow ? -0.3 : -0.2, yanchor: "top", font: { size: narrow ? 11 : 12 } } };
+  Plotly.newPlot(place, figure.data, layout, { responsive: true, displaylogo: false, displayModeBar: narrow ? false : "hover", scrollZoom: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] });
+  return place;
+}
+for (const name of Object.keys(DATA.figures)) if (name !== "froc") plot(name + "-plot", DATA.figures[name]);
+const froc = plot("froc-plot", DATA.figures.froc);
+if (froc) {
+  $("froc-axis").addEventListener("change", (e) => Plotly.relayout(froc, { "xaxis.type": e.target.value, "xaxis.tickmode": e.target.value === "log" ? "array" : "auto", "xaxis.autorange": true }));
+  if (DATA.cases.length) {
+    Plotly.addTraces(froc, { x: [null], y: [null], mode: "markers", name: "threshold of the case browser", marker: { size: 12, color: "#ffffff", line: { color: "#ff0000", width: 3 } } });
+    const last = froc.data.length - 1;
+    const mark = (threshold, iou) => {
+      const all = DATA.totals[iou];
+      Plotly.restyle(froc, { x: [[countFrom(all.fp, threshold) / Math.max(1, DATA.n_images)]], y: [[100 * countFrom(all.found, threshold) / Math.max(1, DATA.n_lesions)]] }, [last]);
+    };
+    listeners.push(mark); mark(state.thr, state.iou);
+  }
+}

@@ -1,0 +1,85 @@
+"""Write the paper's Tables 1 to 6 with the figures of your runs beside the printed ones.
+
+    python tools/analysis/collect_results.py work_dirs --out-dir work_dirs/tables
+
+Every folder below the given ones that holds results.metrics.json is a run; the name of the config
+that was dumped there decides its row. Several runs of one config (seeds, folds) are averaged.
+--as CONFIG=DIR puts the run of a folder into the row of another config.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from mmglan.reporting.paper_tables import TABLES
+from mmglan.reporting.run_files import METRICS_NAME, Run, find_runs, write_text
+from mmglan.reporting.tables import NOTE, csv_text, fill, latex, markdown, provenance, unplaced
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("work_dirs", type=Path, nargs="+", help="runs, or folders that hold runs")
+    parser.add_argument("--out-dir", type=Path, default=Path("work_dirs/tables"))
+    parser.add_argument(
+        "--as",
+        dest="renamed",
+        action="append",
+        default=[],
+        metavar="CONFIG=DIR",
+        help="treat the run in DIR as one of CONFIG (file name without .py)",
+    )
+    parser.add_argument("--metrics", default=METRICS_NAME, help="name of the metrics files")
+    return parser.parse_args(argv)
+
+
+def _rename(runs: list[Run], renamed: list[str]) -> list[Run]:
+    stems = {row.stem for table in TABLES for row in table.rows if row.stem}
+    for item in renamed:
+        stem, _, folder = item.partition("=")
+        if stem not in stems or not folder:
+            raise ValueError(
+                f"--as {item}: Expected CONFIG=DIR with a config of a table but got {stem!r}. "
+                f"Configs: {', '.join(sorted(stems))}."
+            )
+        target = Path(folder).resolve()
+        if target not in {run.folder.resolve() for run in runs}:
+            raise ValueError(f"--as {item}: Expected a run in {folder} but found none there.")
+        runs = [replace(r, stem=stem) if r.folder.resolve() == target else r for r in runs]
+    return runs
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
+    try:
+        runs = _rename(find_runs(args.work_dirs, metrics_name=args.metrics), args.renamed)
+        if not runs:
+            raise ValueError(
+                f"Expected runs with {args.metrics} but found none in "
+                f"{', '.join(map(str, args.work_dirs))}. Run tools/test.py first."
+            )
+        pages = ["# Our runs beside the paper's tables", "", NOTE, ""]
+        written = []
+        for table in TABLES:
+            cells = fill(table, runs)
+            pages.append(markdown(table, cells))
+            written.append(write_text(args.out_dir / f"{table.label}.csv", csv_text(table, cells)))
+            written.append(write_text(args.out_dir / f"{table.label}.tex", latex(table, cells)))
+        pages.append(provenance(runs))
+        written.append(write_text(args.out_dir / "tables.md", "\n".join(pages)))
+    except (ValueError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for run in unplaced(TABLES, runs):
+        print(f"note: {run.stem} stands in no table of the paper; see --as.", file=sys.stderr)
+    for path in written:
+        print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

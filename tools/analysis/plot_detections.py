@@ -1,0 +1,70 @@
+"""Draw a figure of detections: ground truth yellow, predictions green, scores red.
+
+    python tools/analysis/plot_detections.py --gt data/lesions/annotations/test.json \\
+        --pred work_dirs/ours/results.bbox.json --segm work_dirs/ours/results.segm.json \\
+        --images data/lesions/images --out work_dirs/ours/detections.png
+
+Any detector's COCO results will do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import cv2
+from tqdm import tqdm
+
+from mmglan.reporting.detections import choose_slices, detection_figure
+from mmglan.reporting.findings import load_results, load_truth, mark_findings
+from mmglan.reporting.run_files import write_bytes
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--gt", type=Path, required=True, help="COCO annotations")
+    parser.add_argument("--pred", type=Path, required=True, help="COCO box results")
+    parser.add_argument("--segm", type=Path, help="COCO mask results of the same predictions")
+    parser.add_argument("--images", type=Path, required=True, help="folder of the slices")
+    parser.add_argument("--out", type=Path, default=Path("detections.png"), help="PNG file")
+    parser.add_argument("--score", type=float, default=0.5, help="draw predictions from this score")
+    parser.add_argument("--count", type=int, default=9, help="slices on the sheet")
+    parser.add_argument("--columns", type=int, help="slices in a row (default: near a square)")
+    parser.add_argument("--side", type=int, default=384, help="pixels of a slice, about")
+    parser.add_argument("--seed", type=int, help="draw slices at random (default: evenly spread)")
+    parser.add_argument("--boxes-only", action="store_true", help="leave mask outlines out")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
+    try:
+        truth = load_truth(args.gt)
+        findings = mark_findings(
+            truth,
+            load_results(args.pred, truth),
+            segmentations=load_results(args.segm, truth) if args.segm else None,
+        )
+        chosen = choose_slices(findings, args.count, score=args.score, seed=args.seed)
+        picture = detection_figure(
+            chosen,
+            args.images,
+            score=args.score,
+            masks=not args.boxes_only,
+            side=args.side,
+            columns=args.columns,
+            progress=lambda items: tqdm(items, desc="slices", file=sys.stderr),
+        )
+        _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        print(write_bytes(args.out, data.tobytes()))
+    except (ValueError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,60 @@
+"""Plot the FROC curves of one or more runs with their confidence bands.
+
+python tools/analysis/plot_froc.py work_dirs/ours work_dirs/mask_rcnn --threshold 0.25
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmglan.reporting.plots import plot_froc, save
+from mmglan.reporting.run_files import METRICS_NAME, check_metrics, read_json, read_run
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", type=Path, nargs="+", help="work directories or metrics files")
+    parser.add_argument("--labels", nargs="+", help="one name per run (default: its config's)")
+    parser.add_argument("--kind", default="bbox", help="bbox, segm, bbox3d, bbox3d_IoBB …")
+    parser.add_argument(
+        "--threshold", type=float, help="one overlap only, e.g. 0.25 (default: all)"
+    )
+    parser.add_argument("--max-fp", type=float, default=8.0, help="right end of the axis")
+    parser.add_argument("--out", type=Path, default=Path("froc.png"), help=".png, .pdf or .svg")
+    return parser.parse_args(argv)
+
+
+def _read(path: Path) -> tuple[str, dict]:
+    if path.is_dir():
+        run = read_run(path, metrics_name=METRICS_NAME)
+        return run.stem, run.metrics
+    return path.name.removesuffix(".metrics.json"), check_metrics(read_json(path), path)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
+    try:
+        if args.labels and len(args.labels) != len(args.runs):
+            raise ValueError(
+                f"Expected {len(args.runs)} labels, one per run, but got {len(args.labels)}."
+            )
+        curves = {}
+        for index, path in enumerate(args.runs):
+            name, metrics = _read(path)
+            name = args.labels[index] if args.labels else name
+            # Two runs of one config stay apart.
+            curves[name if name not in curves else f"{name} ({index + 1})"] = metrics
+        figure = plot_froc(curves, kind=args.kind, threshold=args.threshold, max_fp=args.max_fp)
+        print(save(figure, args.out))
+    except (ValueError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,44 @@
+"""Plot the learned σ and weight of each task over training, from MMEngine's logs.
+
+python tools/analysis/plot_sigmas.py work_dirs/ours
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmglan.reporting.plots import plot_sigmas, save
+from mmglan.reporting.scalars import find_logs, read_scalars
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("work_dir", type=Path, help="a run's folder, or one scalars.json")
+    parser.add_argument("--out", type=Path, help="default: WORK_DIR/sigmas.png")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
+    try:
+        single = args.work_dir.is_file()
+        logs = [args.work_dir] if single else find_logs(args.work_dir)
+        if not logs:
+            raise FileNotFoundError(
+                f"Expected */vis_data/scalars.json in {args.work_dir} but got none. "
+                "Give the folder that training wrote to."
+            )
+        folder = args.work_dir.parent if single else args.work_dir
+        print(save(plot_sigmas(read_scalars(logs)), args.out or folder / "sigmas.png"))
+    except (ValueError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
