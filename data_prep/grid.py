@@ -37,19 +37,19 @@ class Grid:
         values = np.array([*self.spacing, *self.origin, *self.direction], dtype=float)
         if not np.isfinite(values).all():
             raise DataError(
-                "Expected a finite geometry, but got NaN or infinity in the header. Repair the "
+                "Expected a finite geometry but got NaN or infinity in the header. Repair the "
                 "header.",
                 path=path,
             )
         if min(self.spacing) <= 0:
             shown = " x ".join(f"{s:g}" for s in self.spacing)
             raise DataError(
-                f"Expected a positive spacing, but got {shown} mm. Repair the header.", path=path
+                f"Expected a positive spacing but got {shown} mm. Repair the header.", path=path
             )
         cosines = self._cosines
         if np.abs(cosines.T @ cosines - np.eye(3)).max() > 1e-3:
             raise DataError(
-                "Expected axes at right angles, but got a sheared grid. Resample it to a "
+                "Expected axes at right angles but got a sheared grid. Resample it to a "
                 "right-angled one.",
                 path=path,
             )
@@ -124,12 +124,12 @@ class Grid:
         """
         if self.axial_shape != other.axial_shape:
             a, b = (" x ".join(map(str, g.axial_shape[::-1])) for g in (other, self))
-            return f"{a} voxels, but got {b}"
+            return f"{a} voxels but got {b}"
         corners = np.array(
             [[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]
         ) * np.subtract(self.axial_shape[::-1], 1)
         mine, its = (g.mm_of_stored_index(g.stored_index(corners)) for g in (self, other))
         worst = float(np.linalg.norm(mine - its, axis=1).max())
         if not worst <= 0.1 * min(other.spacing):
-            return f"the same position, but got corners up to {worst:.4g} mm apart"
+            return f"the same position but got corners up to {worst:.4g} mm apart"
         return None

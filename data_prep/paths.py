@@ -19,17 +19,17 @@ def check_relative(relative: str | os.PathLike) -> str:
     """
     text = os.fspath(relative)
     if not isinstance(text, str) or not text.strip():
-        raise DataError("Expected a path below the image folder, but got an empty one. Fill it in.")
+        raise DataError("Expected a path below the image folder but got an empty one. Fill it in.")
     if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
         raise DataError(
-            f"Expected a path, but got {quoted(text)} with unusable characters. Correct the path."
+            f"Expected a path but got {quoted(text)} with unusable characters. Correct the path."
         )
     windows = PureWindowsPath(text)
     if text.startswith(("/", "\\", "~")) or windows.drive:
         # Only the last part is shown: absolute paths may hold patient names.
         name = windows.name or PurePosixPath(text).name
         raise DataError(
-            f"Expected a path relative to the image folder, but got an absolute one that ends in "
+            f"Expected a path relative to the image folder but got an absolute one that ends in "
             f"{quoted(name)}. Give it relative to the image folder."
         )
     parts: list[str] = []
@@ -37,7 +37,7 @@ def check_relative(relative: str | os.PathLike) -> str:
         if part == "..":
             if not parts:
                 raise DataError(
-                    f"Expected a path inside the image folder, but got {quoted(text)}, which "
+                    f"Expected a path inside the image folder but got {quoted(text)}, which "
                     "leaves it. Remove the '..' parts."
                 )
             parts.pop()
@@ -62,16 +62,21 @@ def resolve_under(root: str | os.PathLike, relative: str | os.PathLike) -> Path:
     clean = check_relative(relative)
     path = Path(root) / clean
     try:
-        inside = path.resolve().is_relative_to(Path(root).resolve())
+        base = Path(root).resolve()
+        # ``folder#UID`` names a series of ``folder``, which may be a link.
+        inside = all(
+            (Path(root) / part).resolve().is_relative_to(base)
+            for part in {clean, clean.partition("#")[0]}
+        )
     except (OSError, RuntimeError, ValueError):
         raise DataError(
-            "Expected a readable path, but got a link that never ends or a name that the system "
+            "Expected a readable path but got a link that never ends or a name that the system "
             "refuses. Correct the path.",
             path=clean,
         ) from None
     if not inside:
         raise DataError(
-            "Expected a path inside the image folder, but got a link that leaves it. Copy the data "
+            "Expected a path inside the image folder but got a link that leaves it. Copy the data "
             "into the folder or name the folder that holds it.",
             path=clean,
         )

@@ -69,7 +69,7 @@ class Volume:
         array = np.asarray(array)
         if array.shape != self.grid.axial_shape:
             raise ValueError(
-                f"Expected an array of shape {self.grid.axial_shape}, but got {array.shape}."
+                f"Expected an array of shape {self.grid.axial_shape} but got {array.shape}."
             )
         if array.dtype == bool:
             array = array.astype(np.uint8)
@@ -176,20 +176,20 @@ def read_label_volume(
     values = stored.array
     if not np.isfinite(values).all() or (values < 0).any() or (values != np.floor(values)).any():
         raise DataError(
-            "Expected whole, non-negative labels, but got other values. Save the mask as a label "
+            "Expected whole, non-negative labels but got other values. Save the mask as a label "
             "map.",
             path=name,
         )
     highest = int(values.max())
     if highest == 0 and not allow_empty:
         raise DataError(
-            "Expected at least one labelled voxel, but got an empty mask. Remove it or list the "
+            "Expected at least one labelled voxel but got an empty mask. Remove it or list the "
             "volume as one without lesions.",
             path=name,
         )
     if highest > 0xFFFFFFFF:
         raise DataError(
-            f"Expected labels up to 4294967295, but got {highest}. Renumber the labels.", path=name
+            f"Expected labels up to 4294967295 but got {highest}. Renumber the labels.", path=name
         )
     array = stored.grid.to_axial(values.astype(np.uint16 if highest <= 0xFFFF else np.uint32))
     return Volume(array, stored.grid.axial_spacing, name, stored.grid)
@@ -198,20 +198,20 @@ def read_label_volume(
 def _check_values(array: np.ndarray, name: str, min_slices: int) -> None:
     if len(array) < min_slices:
         raise DataError(
-            f"Expected at least {min_slices} slices, but got {len(array)}. Give the whole volume.",
+            f"Expected at least {min_slices} slices but got {len(array)}. Give the whole volume.",
             path=name,
         )
     if array.dtype.kind == "f":
         bad = ~np.isfinite(array)
         if bad.any():
             raise DataError(
-                f"Expected finite intensities, but got {int(bad.sum())} NaN or infinite voxels. "
+                f"Expected finite intensities but got {int(bad.sum())} NaN or infinite voxels. "
                 "Replace them with a number.",
                 path=name,
                 slice_index=int(np.argmax(bad.any(axis=(1, 2)))),
             )
     if array.min() == array.max():
         raise DataError(
-            f"Expected an image, but got {array.flat[0]:g} in every voxel. Export it again.",
+            f"Expected an image but got {array.flat[0]:g} in every voxel. Export it again.",
             path=name,
         )

@@ -33,13 +33,13 @@ def read_stored(
     with only_data_errors(name):
         if not path.exists():
             raise DataError(
-                "Expected a volume, but found nothing at this path. Correct the path.", path=name
+                "Expected a volume but found nothing at this path. Correct the path.", path=name
             )
         if path.is_dir():
             entries = sorted(os.listdir(path))
             if not entries:
                 raise DataError(
-                    "Expected a folder with slices, but got an empty folder. Export the series "
+                    "Expected a folder with slices but got an empty folder. Export the series "
                     "again.",
                     path=name,
                 )

@@ -45,14 +45,14 @@ def read(path: Path, name: str, spacing_mm: tuple[float, float, float] | None = 
     gaps = [n for n, after in pairwise(numbers) if after != n + 1]
     if gaps:
         raise DataError(
-            f"Expected consecutive slices, but got a gap after slice number {gaps[0]}. Add the "
+            f"Expected consecutive slices but got a gap after slice number {gaps[0]}. Add the "
             "missing slices.",
             path=name,
         )
     spacing = spacing_mm or _spacing_from_info(path)
     if spacing is None:
         raise DataError(
-            f"Expected the spacing in {INFO_NAME}, but got no spacing. Put {INFO_NAME} into the "
+            f"Expected the spacing in {INFO_NAME} but got no spacing. Put {INFO_NAME} into the "
             "image folder or beside it.",
             path=name,
         )
@@ -63,7 +63,7 @@ def read(path: Path, name: str, spacing_mm: tuple[float, float, float] | None = 
         plane = _plane(path / numbered[number], f"{name}/{numbered[number]}", len(numbers))
         if shape is not None and plane.shape != shape:
             raise DataError(
-                f"Expected slices of one size, but got {shape[1]} x {shape[0]} and "
+                f"Expected slices of one size but got {shape[1]} x {shape[0]} and "
                 f"{plane.shape[1]} x {plane.shape[0]}. Separate the series.",
                 path=name,
                 slice_index=index,
@@ -87,13 +87,13 @@ def _numbered(path: Path, name: str) -> dict[int, str]:
             continue
         if not (stem.isascii() and stem.isdigit() and len(stem) < 10):
             raise DataError(
-                "Expected slices named by their numbers (001.png), but got another name. Rename "
+                "Expected slices named by their numbers (001.png) but got another name. Rename "
                 "or remove it.",
                 path=f"{name}/{entry}",
             )
         if int(stem) in numbered:
             raise DataError(
-                f"Expected each slice once, but got a duplicate: {numbered[int(stem)]} and "
+                f"Expected each slice once but got a duplicate: {numbered[int(stem)]} and "
                 f"{entry}. Remove one.",
                 path=name,
             )
@@ -104,24 +104,24 @@ def _numbered(path: Path, name: str) -> dict[int, str]:
 def _plane(path: Path, name: str, count: int) -> np.ndarray:
     data = path.read_bytes()
     if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR" or len(data) < 33:
-        raise DataError("Expected a PNG slice, but got other contents. Copy it again.", path=name)
+        raise DataError("Expected a PNG slice but got other contents. Copy it again.", path=name)
     width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
     check_size((width, height, count), name)
     if (data[24], data[25]) != (16, 0):
         kind = "colours" if data[25] in (2, 3, 6) else f"{data[24]} bits"
         raise DataError(
-            f"Expected 16-bit grey PNG slices, but got {kind}. Use DeepLesion's own PNG files.",
+            f"Expected 16-bit grey PNG slices but got {kind}. Use DeepLesion's own PNG files.",
             path=name,
         )
     if data[-8:-4] != b"IEND":
         raise DataError(
-            "Expected a whole PNG file, but its end is missing: it is cut off. Copy it again.",
+            "Expected a whole PNG file but its end is missing: it is cut off. Copy it again.",
             path=name,
         )
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None or image.dtype != np.uint16 or image.shape != (height, width):
         raise DataError(
-            "Expected a sound PNG slice, but got a broken one. Copy it again.", path=name
+            "Expected a sound PNG slice but got a broken one. Copy it again.", path=name
         )
     return (image.astype(np.int32) - OFFSET).astype(np.int16)
 

@@ -43,7 +43,7 @@ def read_file(path: Path, name: str) -> Stored:
     image = _Image(path, name, read_header(path, name))
     if not _is_image(image.data):
         raise DataError(
-            "Expected a DICOM image, but got another kind of object (no pixels). Name the images.",
+            "Expected a DICOM image but got another kind of object (no pixels). Name the images.",
             path=name,
         )
     return _read([image], name)
@@ -63,7 +63,7 @@ def read_folder(
     if not series:
         got = f"{others} DICOM object(s) that are no images" if others else "no DICOM files"
         raise DataError(
-            f"Expected a DICOM series, but got {got}. Name the folder with the images.", path=name
+            f"Expected a DICOM series but got {got}. Name the folder with the images.", path=name
         )
     return _read(series[_choose(series, name, series_uid, series_rule)], name)
 
@@ -102,13 +102,13 @@ def _refuse_foreign(path: Path, name: str) -> None:
     with open(path, "rb") as file:
         start = file.read(64)
     if not start:
-        raise DataError("Expected an image, but got an empty file. Copy it again.", path=name)
+        raise DataError("Expected an image but got an empty file. Copy it again.", path=name)
     if _ENVELOPED in start:
         raise DataError(
-            "Expected a DICOM file, but got an encrypted one. Decrypt it first.", path=name
+            "Expected a DICOM file but got an encrypted one. Decrypt it first.", path=name
         )
     raise DataError(
-        "Expected DICOM, NIfTI (.nii, .nii.gz), NRRD (.nrrd) or MetaImage (.mha, .mhd), but got "
+        "Expected DICOM, NIfTI (.nii, .nii.gz), NRRD (.nrrd) or MetaImage (.mha, .mhd) but got "
         "none of these. Check the file and its extension.",
         path=name,
     )
@@ -122,13 +122,13 @@ def _choose(
     series: dict[str, list[_Image]], name: str, series_uid: str | None, series_rule: str
 ) -> str:
     if series_rule not in ("only", "most-slices"):
-        raise ValueError(f"Expected series_rule only or most-slices, but got {series_rule!r}.")
+        raise ValueError(f"Expected series_rule only or most-slices but got {series_rule!r}.")
     counts = {uid: sum(frame_count(i.data) for i in images) for uid, images in series.items()}
     shown = "; ".join(f"{uid} ({counts[uid]} slices)" for uid in sorted(series)[:8])
     if series_uid is not None:
         if series_uid not in series:
             raise DataError(
-                f"Expected the series {series_uid}, but got only {shown}. Correct the UID.",
+                f"Expected the series {series_uid} but got only {shown}. Correct the UID.",
                 path=name,
             )
         return series_uid
@@ -137,7 +137,7 @@ def _choose(
     best = sorted(series, key=lambda uid: (-counts[uid], uid))
     if series_rule == "only" or counts[best[0]] == counts[best[1]]:
         raise DataError(
-            f"Expected one image series, but got {len(series)}: {shown}. Name one as folder#UID.",
+            f"Expected one image series but got {len(series)}: {shown}. Name one as folder#UID.",
             path=name,
         )
     warnings.warn(
@@ -151,7 +151,7 @@ def _read(images: Sequence[_Image], name: str) -> Stored:
     multi = len(slices) > len(images)
     if multi and len(images) > 1:
         raise DataError(
-            f"Expected one multi-frame file per series, but got {len(images)}. Put each into a "
+            f"Expected one multi-frame file per series but got {len(images)}. Put each into a "
             "folder of its own.",
             path=name,
         )
@@ -173,7 +173,7 @@ def _check_copies(images: Sequence[_Image], name: str) -> None:
         uid = str(image.data.get("SOPInstanceUID", "")) or image.name
         if uid in seen:
             raise DataError(
-                f"Expected each image once, but got a duplicate: {seen[uid]} and {image.name}. "
+                f"Expected each image once but got a duplicate: {seen[uid]} and {image.name}. "
                 "Remove one.",
                 path=name,
             )

@@ -87,19 +87,19 @@ def _check_alike(slices: Sequence[SliceInfo], name: str) -> None:
     for s in slices:
         if (s.rows, s.columns) != (first.rows, first.columns):
             raise DataError(
-                f"Expected slices of one size, but got {first.columns} x {first.rows} and "
+                f"Expected slices of one size but got {first.columns} x {first.rows} and "
                 f"{s.columns} x {s.rows} ({s.label}). Separate the series.",
                 path=name,
             )
         if not np.allclose(s.orientation, first.orientation, atol=1e-3):
             raise DataError(
-                f"Expected one orientation, but got another in {s.label} (mixed orientations). "
+                f"Expected one orientation but got another in {s.label} (mixed orientations). "
                 "Separate the series, e.g. take the localizer out.",
                 path=name,
             )
         if not np.allclose(s.pixel_spacing, first.pixel_spacing, rtol=1e-3):
             raise DataError(
-                f"Expected one pixel spacing, but got {first.pixel_spacing[0]:g} and "
+                f"Expected one pixel spacing but got {first.pixel_spacing[0]:g} and "
                 f"{s.pixel_spacing[0]:g} mm ({s.label}). Separate the series.",
                 path=name,
             )
@@ -119,7 +119,7 @@ def _step(
     tilt = math.degrees(math.atan2(aside, abs(along)))
     if tilt > MAX_TILT_DEG:
         raise DataError(
-            f"Expected slices stacked along their normal, but got a gantry tilt of {tilt:.1f} "
+            f"Expected slices stacked along their normal but got a gantry tilt of {tilt:.1f} "
             "degrees. Resample the series to an upright grid.",
             path=name,
         )
@@ -131,13 +131,13 @@ def _step(
         between = f"between {ordered[at].label} and {ordered[at + 1].label}"
         if missing >= 1 and abs(steps[at] - (missing + 1) * usual) <= 0.1 * usual:
             raise DataError(
-                f"Expected a slice every {usual:g} mm, but got a gap of {steps[at]:g} mm {between} "
+                f"Expected a slice every {usual:g} mm but got a gap of {steps[at]:g} mm {between} "
                 f"({missing} missing). Export the series again.",
                 path=name,
                 slice_index=at,
             )
         raise DataError(
-            f"Expected a slice every {usual:g} mm, but got a step of {steps[at]:g} mm {between}. "
+            f"Expected a slice every {usual:g} mm but got a step of {steps[at]:g} mm {between}. "
             "Resample the series to even steps.",
             path=name,
             slice_index=at,
@@ -154,13 +154,13 @@ def _check_repeats(ordered: Sequence[SliceInfo], steps: np.ndarray, name: str) -
     counts = np.diff(np.append(starts, len(ordered)))
     if counts.min() > 1 and counts.min() == counts.max():
         raise DataError(
-            f"Expected one image per position, but got {counts[0]} at each of {len(counts)} (4D: "
+            f"Expected one image per position but got {counts[0]} at each of {len(counts)} (4D: "
             "times, echoes or b-values). Put each into a folder of its own.",
             path=name,
         )
     at = int(np.argmax(same))
     raise DataError(
-        f"Expected one image per position, but got a duplicate: {ordered[at].label} and "
+        f"Expected one image per position but got a duplicate: {ordered[at].label} and "
         f"{ordered[at + 1].label}. Remove one.",
         path=name,
         slice_index=int(np.count_nonzero(~same[:at])),

@@ -23,17 +23,17 @@ def slices_of(data: Dataset, label: str, source: int) -> list[SliceInfo]:
     """Return the geometry of every frame of an image (one for a single-frame file)."""
     if int(data.get("SamplesPerPixel", 1)) != 1:
         raise DataError(
-            "Expected one grey value per pixel, but got colours (RGB). Export grey values.",
+            "Expected one grey value per pixel but got colours (RGB). Export grey values.",
             path=label,
         )
     if "PALETTE" in str(data.get("PhotometricInterpretation", "")):
         raise DataError(
-            "Expected grey values, but got a colour palette. Export grey values.", path=label
+            "Expected grey values but got a colour palette. Export grey values.", path=label
         )
     frames = frame_count(data)
     if frames > MAX_FRAMES:
         raise DataError(
-            f"Expected at most {MAX_FRAMES} frames, but got {frames}. Repair the header.",
+            f"Expected at most {MAX_FRAMES} frames but got {frames}. Repair the header.",
             path=label,
         )
     rows, columns = int(data.Rows), int(data.Columns)
@@ -69,7 +69,7 @@ def frame_groups(data: Dataset, label: str) -> list[tuple[Dataset, ...]]:
     frames = frame_count(data)
     if own and len(own) != frames:
         raise DataError(
-            f"Expected {frames} functional groups, but got {len(own)}. Export the file again.",
+            f"Expected {frames} functional groups but got {len(own)}. Export the file again.",
             path=label,
         )
     return [((own[i],) if own else ()) + shared for i in range(frames)]
@@ -103,13 +103,13 @@ def _numbers(
     if value is None or value == "":
         what = "no spacing" if keyword == "PixelSpacing" else "none"
         raise DataError(
-            f"Expected {keyword} in the header, but got {what}. Export the images with it.",
+            f"Expected {keyword} in the header but got {what}. Export the images with it.",
             path=label,
         )
     numbers = tuple(float(v) for v in value) if hasattr(value, "__len__") else (float(value),)
     if len(numbers) != count or not all(math.isfinite(n) for n in numbers):
         raise DataError(
-            f"Expected {count} numbers in {keyword}, but got {quoted(list(numbers))}. Repair the "
+            f"Expected {count} numbers in {keyword} but got {quoted(list(numbers))}. Repair the "
             "header.",
             path=label,
         )
@@ -122,7 +122,7 @@ def _orientation(data: Dataset, groups: tuple[Dataset, ...], label: str) -> tupl
     lengths = np.linalg.norm(row), np.linalg.norm(column)
     if not np.allclose(lengths, 1, atol=1e-2) or abs(row @ column) > 1e-2:
         raise DataError(
-            "Expected unit vectors at right angles in ImageOrientationPatient, but got others. "
+            "Expected unit vectors at right angles in ImageOrientationPatient but got others. "
             "Repair the header.",
             path=label,
         )
@@ -136,7 +136,7 @@ def _spacing(data: Dataset, groups: tuple[Dataset, ...], label: str) -> tuple[fl
     spacing = _numbers(data, groups, "PixelSpacing", 2, label)
     if min(spacing) <= 0 or max(spacing) > 1e4:
         raise DataError(
-            f"Expected a positive spacing, but got {spacing[0]:g} x {spacing[1]:g} mm. Repair the "
+            f"Expected a positive spacing but got {spacing[0]:g} x {spacing[1]:g} mm. Repair the "
             "header.",
             path=label,
         )
@@ -160,7 +160,7 @@ def pixels(data: Dataset, path: Path, label: str) -> np.ndarray:
     shape = (frame_count(data), int(data.Rows), int(data.Columns))
     syntax = UID(str(data.file_meta.TransferSyntaxUID))
     if not any(k in data for k in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        raise DataError("Expected an image, but got no pixels. Export it again.", path=label)
+        raise DataError("Expected an image but got no pixels. Export it again.", path=label)
     if not syntax.is_compressed:
         bits = int(data.get("BitsAllocated", 32 if "FloatPixelData" in data else 64))
         stored = next(
@@ -171,7 +171,7 @@ def pixels(data: Dataset, path: Path, label: str) -> np.ndarray:
         wanted = int(np.prod(shape, dtype=np.int64)) * bits // 8
         if len(stored) < wanted:
             raise DataError(
-                f"Expected {wanted} bytes of pixels, but got {len(stored)}: the file is cut off. "
+                f"Expected {wanted} bytes of pixels but got {len(stored)}: the file is cut off. "
                 "Copy it again.",
                 path=label,
             )
@@ -192,7 +192,7 @@ def _can_decode(syntax: UID) -> bool:
 def _gdcm(path: Path, shape: tuple[int, int, int], syntax: UID, label: str) -> np.ndarray:
     """Decode what pydicom has no decoder for with SimpleITK, which applies the rescale itself."""
     refused = DataError(
-        f"Expected pixels that can be decoded, but got {syntax.name} without a decoder. Decompress "
+        f"Expected pixels that can be decoded but got {syntax.name} without a decoder. Decompress "
         "the files, e.g. with gdcmconv --raw.",
         path=label,
     )
@@ -215,7 +215,7 @@ def _rescaled(raw: np.ndarray, data: Dataset, label: str) -> np.ndarray:
         intercepts.append(0.0 if intercept in (None, "") else float(intercept))
     if not all(math.isfinite(v) for v in (*slopes, *intercepts)) or 0.0 in slopes:
         raise DataError(
-            "Expected a finite rescale with a factor other than 0, but got another. Repair the "
+            "Expected a finite rescale with a factor other than 0 but got another. Repair the "
             "header.",
             path=label,
         )

@@ -58,13 +58,13 @@ def read(path: Path, name: str) -> Stored:
         reader.ReadImageInformation()
     except RuntimeError:
         raise DataError(
-            "Expected a right-angled, complete geometry, but SimpleITK refuses the header. Repair "
+            "Expected a right-angled, complete geometry but SimpleITK refuses the header. Repair "
             "it or resample the volume.",
             path=name,
         ) from None
     if reader.GetDimension() != 3 or tuple(reader.GetSize()) != header.size:
         raise DataError(
-            f"Expected 3 axes of {header.size} voxels, but SimpleITK reads {reader.GetSize()}. "
+            f"Expected 3 axes of {header.size} voxels but SimpleITK reads {reader.GetSize()}. "
             "Repair the header.",
             path=name,
         )
@@ -89,7 +89,7 @@ def _voxels(header: Header, name: str) -> np.ndarray:
             file.readinto(data)
     if len(data) < wanted:
         raise DataError(
-            f"Expected {wanted} bytes of voxels, but got {len(data)}: the file is cut off. Copy it "
+            f"Expected {wanted} bytes of voxels but got {len(data)}: the file is cut off. Copy it "
             "again.",
             path=name,
         )
@@ -108,7 +108,7 @@ def _inflate(file, limit: int, compression: str, name: str) -> memoryview:
     bits = 31 if compression == "gzip" else 15
     out, size, engine = bytearray(), 0, zlib.decompressobj(bits)
     broken = DataError(
-        "Expected sound compressed data, but its checksum is wrong or its end is missing. Copy the "
+        "Expected sound compressed data but its checksum is wrong or its end is missing. Copy the "
         "file again.",
         path=name,
     )
@@ -122,7 +122,7 @@ def _inflate(file, limit: int, compression: str, name: str) -> memoryview:
         out += piece[: max(0, limit - len(out))]
         if size > 2 * limit + _CHUNK:
             raise DataError(
-                f"Expected {limit} bytes of data, but got far more. Repair the header.", path=name
+                f"Expected {limit} bytes of data but got far more. Repair the header.", path=name
             )
         if engine.eof:
             rest = engine.unused_data or file.read(_CHUNK)

@@ -42,5 +42,5 @@ def check_spacing(spacing: tuple[float, ...], name: str) -> None:
     if not all(math.isfinite(s) and 0 < s < 1e4 for s in spacing):
         what = "no spacing" if all(s == 0 for s in spacing) else f"{shown} mm"
         raise DataError(
-            f"Expected a positive spacing, but got {what}. Repair the header.", path=name
+            f"Expected a positive spacing but got {what}. Repair the header.", path=name
         )

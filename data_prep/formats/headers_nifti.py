@@ -41,13 +41,13 @@ def nifti(path: Path, name: str) -> Header:
     order, length = _byte_order(start)
     if order is None:
         raise DataError(
-            "Expected a NIfTI file, but got other contents. Check the format and the extension.",
+            "Expected a NIfTI file but got other contents. Check the format and the extension.",
             path=name,
         )
     if zipped != path.name.lower().endswith(".gz"):
         wanted, got = (".nii.gz", ".nii") if zipped else (".nii", ".nii.gz")
         raise DataError(
-            f"Expected the extension {wanted} for these contents, but got {got}. Rename the file.",
+            f"Expected the extension {wanted} for these contents but got {got}. Rename the file.",
             path=name,
         )
     dims_f, dims_at, type_at, pix_f, pix_at, off_f, off_at, scl_f, scl_at, form_f, form_at = (
@@ -63,18 +63,18 @@ def nifti(path: Path, name: str) -> Header:
     _check_dims(dims, name)
     if code in _COLOUR:
         raise DataError(
-            "Expected one grey value per voxel, but got colours (RGB). Export grey values.",
+            "Expected one grey value per voxel but got colours (RGB). Export grey values.",
             path=name,
         )
     if code not in _TYPES:
         raise DataError(
-            f"Expected whole or real numbers, but got NIfTI type {code}. Convert the file.",
+            f"Expected whole or real numbers but got NIfTI type {code}. Convert the file.",
             path=name,
         )
     check_spacing(spacing, name)
     if not math.isfinite(offset) or not length + 4 <= offset <= _MAX_OFFSET:
         raise DataError(
-            f"Expected voxels from byte {length + 4} on, but got {offset:g}. Repair the header.",
+            f"Expected voxels from byte {length + 4} on but got {offset:g}. Repair the header.",
             path=name,
         )
     if not any(forms):
@@ -87,7 +87,7 @@ def nifti(path: Path, name: str) -> Header:
         slope, intercept = 1.0, 0.0
     if not math.isfinite(intercept):
         raise DataError(
-            "Expected a finite scl_inter, but got another. Repair the header.", path=name
+            "Expected a finite scl_inter but got another. Repair the header.", path=name
         )
     return Header(
         tuple(int(d) for d in dims[1:4]),
@@ -110,7 +110,7 @@ def _start(path: Path, name: str) -> tuple[bytes, bool]:
             start = zlib.decompressobj(31).decompress(start, 1 << 12)
         except zlib.error:
             raise DataError(
-                "Expected sound compressed data, but its first bytes are broken. Copy the file "
+                "Expected sound compressed data but its first bytes are broken. Copy the file "
                 "again.",
                 path=name,
             ) from None
@@ -134,17 +134,17 @@ def _byte_order(start: bytes) -> tuple[str | None, int]:
 def _check_dims(dims: tuple[int, ...], name: str) -> None:
     axes = dims[0]
     if not 1 <= axes <= 7:
-        raise DataError(f"Expected 3 axes, but got {axes}. Repair the header.", path=name)
+        raise DataError(f"Expected 3 axes but got {axes}. Repair the header.", path=name)
     used = [d for d in dims[1 : axes + 1]]
     while len(used) > 3 and used[-1] == 1:
         used.pop()
     if len(used) > 3:
         shown = " x ".join(map(str, used))
         raise DataError(
-            f"Expected a 3D volume, but got {len(used)}D ({shown}). Split it into volumes.",
+            f"Expected a 3D volume but got {len(used)}D ({shown}). Split it into volumes.",
             path=name,
         )
     if len(used) < 3:
         raise DataError(
-            f"Expected a 3D volume, but got {len(used)}D. Give the whole volume.", path=name
+            f"Expected a 3D volume but got {len(used)}D. Give the whole volume.", path=name
         )

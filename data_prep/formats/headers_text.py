@@ -109,7 +109,7 @@ def metaimage(path: Path, name: str) -> Header:
         raise _wrong("a number type", "ElementType", kind, name)
     if "ElementSpacing" not in fields:
         raise DataError(
-            "Expected ElementSpacing in the header, but got no spacing. Repair the header.",
+            "Expected ElementSpacing in the header but got no spacing. Repair the header.",
             path=name,
         )
     spacing = _reals(fields["ElementSpacing"], "ElementSpacing", name)
@@ -141,7 +141,7 @@ def _lines(header: bytes, name: str) -> list[str]:
     # The C parsers behind SimpleITK read lines into buffers of their own size.
     if any(len(line) > 4000 for line in lines) or any("\0" in line for line in lines):
         raise DataError(
-            "Expected a text header, but got lines that are no text. Repair the header.", path=name
+            "Expected a text header but got lines that are no text. Repair the header.", path=name
         )
     return lines
 
@@ -149,7 +149,7 @@ def _lines(header: bytes, name: str) -> list[str]:
 def _once(fields: dict[str, str], key: str, value: str, name: str) -> None:
     if key in fields:
         raise DataError(
-            f"Expected {quoted(key)} once in the header, but got it twice. Remove one.", path=name
+            f"Expected {quoted(key)} once in the header but got it twice. Remove one.", path=name
         )
     fields[key] = value
 
@@ -188,7 +188,7 @@ def _nrrd_spacing(fields: dict[str, str], name: str) -> None:
             raise _wrong("3 numbers", "spacings", fields["spacings"], name)
     else:
         raise DataError(
-            "Expected space directions or spacings in the header, but got no spacing. Repair the "
+            "Expected space directions or spacings in the header but got no spacing. Repair the "
             "header.",
             path=name,
         )
@@ -199,12 +199,12 @@ def _refuse_axes(size: tuple[int, ...], kinds: str, name: str) -> None:
     shown = " x ".join(map(str, size))
     if any(word in kinds.lower() for word in ("rgb", "vector", "color", "colour")):
         raise DataError(
-            f"Expected one grey value per voxel, but got colours or vectors ({shown}). Export grey "
+            f"Expected one grey value per voxel but got colours or vectors ({shown}). Export grey "
             "values.",
             path=name,
         )
     raise DataError(
-        f"Expected a 3D volume, but got {len(size)}D ({shown}). Split it into volumes.", path=name
+        f"Expected a 3D volume but got {len(size)}D ({shown}). Split it into volumes.", path=name
     )
 
 
@@ -212,14 +212,14 @@ def _beside(path: Path, written: str, name: str) -> Path:
     """Return the file that a header names: one plain file in the header's own folder."""
     if "/" in written or "\\" in written or "%" in written or written.split()[:1] == ["LIST"]:
         raise DataError(
-            f"Expected one data file beside the header, but got {quoted(written)}. Store the "
+            f"Expected one data file beside the header but got {quoted(written)}. Store the "
             "volume in one file.",
             path=name,
         )
     data = resolve_under(path.parent, written)
     if not data.is_file():
         raise DataError(
-            f"Expected the data file {quoted(written)} beside the header, but found none. Copy it "
+            f"Expected the data file {quoted(written)} beside the header but found none. Copy it "
             "there.",
             path=name,
         )
@@ -228,12 +228,12 @@ def _beside(path: Path, written: str, name: str) -> Path:
 
 def _wrong(expected: str, key: str, got: str, name: str) -> DataError:
     return DataError(
-        f"Expected {expected} in {quoted(key)}, but got {quoted(got)}. Convert the file.", path=name
+        f"Expected {expected} in {quoted(key)} but got {quoted(got)}. Convert the file.", path=name
     )
 
 
 def _foreign(kind: str, name: str) -> DataError:
     return DataError(
-        f"Expected a {kind} file, but got other contents. Check the format and the extension.",
+        f"Expected a {kind} file but got other contents. Check the format and the extension.",
         path=name,
     )

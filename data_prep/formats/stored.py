@@ -45,16 +45,16 @@ def only_data_errors(name: str) -> Iterator[None]:
         raise
     except OSError:
         raise DataError(
-            "Expected readable data, but the system refuses it. Check the rights and the disk.",
+            "Expected readable data but the system refuses it. Check the rights and the disk.",
             path=name,
         ) from None
     except MemoryError:
         raise DataError(
-            "Expected a volume that fits in memory, but got a larger one. Crop it.", path=name
+            "Expected a volume that fits in memory but got a larger one. Crop it.", path=name
         ) from None
     except Exception as error:
         raise DataError(
-            f"Expected a sound file, but got a broken one ({type(error).__name__}). Export it "
+            f"Expected a sound file but got a broken one ({type(error).__name__}). Export it "
             "again.",
             path=name,
         ) from None
@@ -65,14 +65,14 @@ def check_size(size: tuple[int, ...], name: str) -> None:
     shown = " x ".join(f"{s}"[:12] for s in size)
     if min(size) < 1:
         raise DataError(
-            f"Expected at least one voxel per axis, but got {shown}. Repair the header.", path=name
+            f"Expected at least one voxel per axis but got {shown}. Repair the header.", path=name
         )
     voxels = 1
     for length in size:
         voxels *= length
     if voxels > MAX_VOXELS:
         raise DataError(
-            f"Expected at most {MAX_VOXELS} voxels, but got {shown}. Repair the header or crop the "
+            f"Expected at most {MAX_VOXELS} voxels but got {shown}. Repair the header or crop the "
             "volume.",
             path=name,
         )

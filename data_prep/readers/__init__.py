@@ -1,25 +1,70 @@
-"""Bookmarks in: every format becomes a list of `BookmarkRecord`, which `place` puts on a slice."""
+"""Bookmarks in: every format becomes a list of `BookmarkRecord`, which `place` puts on a slice.
+
+Adding a format means adding a module here with
+
+* ``matches(path, start) -> bool``: whether a file (its first bytes) or folder looks like it,
+* ``OPTIONS``: names of the `Options` that it understands,
+* ``read(path, name, options) -> (records, errors)``, which raises nothing but `DataError`,
+
+and a line in `FORMATS`.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from data_prep.errors import DataError
-from data_prep.paths import relative_name
-from data_prep.readers import csv_table
+from data_prep.errors import DataError, quoted
+from data_prep.formats.stored import only_data_errors
+from data_prep.paths import relative_name, resolve_under
+from data_prep.readers import (
+    csv_table,
+    deeplesion_info,
+    dicom_sr,
+    label_masks,
+    slicer_markups,
+)
+from data_prep.readers.origin import OneBasedWarning, fits_better_shifted, warn_if_one_based
 from data_prep.readers.placing import PlacedBookmark, place
-from data_prep.readers.record import BookmarkRecord
+from data_prep.readers.record import BookmarkRecord, Options
 
-__all__ = ["BookmarkRecord", "PlacedBookmark", "place", "read_bookmarks"]
+__all__ = [
+    "FORMATS",
+    "BookmarkRecord",
+    "OneBasedWarning",
+    "PlacedBookmark",
+    "fits_better_shifted",
+    "place",
+    "read_bookmarks",
+    "warn_if_one_based",
+]
 
-_READERS = {"csv": csv_table.read}
+# In the order in which they are tried; the table of our own comes last, as it takes any text.
+FORMATS = {
+    "sr": dicom_sr,
+    "masks": label_masks,
+    "slicer": slicer_markups,
+    "deeplesion": deeplesion_info,
+    "csv": csv_table,
+}
 
 
 def read_bookmarks(
-    path: str | os.PathLike, *, format: str = "auto", **options
+    path: str | os.PathLike,
+    *,
+    format: str = "auto",
+    image_root: str | os.PathLike | None = None,
+    **options,
 ) -> tuple[list[BookmarkRecord], list[DataError]]:
-    """Read a bookmark file.
+    """Read a bookmark file, or a folder of them.
+
+    Args:
+        path: CSV table, DeepLesion's ``DL_info.csv``, Slicer markups, DICOM structured report, or
+            label mask; for the last three also a folder.
+        format: ``auto`` or one of `FORMATS`.
+        image_root: Folder of the volumes. With it, records whose volume is not there become
+            errors, and formats that name no volume find theirs.
+        **options: See `Options`; one that the format does not understand is refused.
 
     Returns:
         The good records, and one error for each bad row; a bad row does not stop the rest.
@@ -29,4 +74,73 @@ def read_bookmarks(
     """
     path = Path(path)
     name = relative_name(path)
-    return _READERS["csv" if format == "auto" else format](path, name, **options)
+    root = None if image_root is None else Path(image_root)
+    with only_data_errors(name):
+        reader = _reader(path, name, format)
+        refused = [o for o in options if o not in reader.OPTIONS]
+        if refused:
+            raise DataError(
+                f"Expected the options {', '.join(sorted(reader.OPTIONS)) or 'none'} for this "
+                f"format but got {', '.join(refused)}. Leave them out.",
+                path=name,
+            )
+        records, errors = reader.read(path, name, Options(image_root=root, **options))
+    if root is not None:
+        records, missing = _present(records, root)
+        errors = errors + missing
+    return records, errors
+
+
+def _reader(path: Path, name: str, format: str):
+    if format != "auto":
+        if format not in FORMATS:
+            raise DataError(
+                f"Expected the format {', '.join(FORMATS)} or auto but got {quoted(format)}. "
+                "Correct it.",
+                path=name,
+            )
+        return FORMATS[format]
+    if not path.exists():
+        raise DataError("Expected bookmarks but found nothing there. Correct the path.", path=name)
+    start = b""
+    if path.is_file():
+        with open(path, "rb") as file:
+            start = file.read(4096)
+    for module in FORMATS.values():
+        if module.matches(path, start):
+            return module
+    raise DataError(
+        "Expected a folder of Slicer markups, DICOM reports or masks but got another. Name the "
+        "bookmark file.",
+        path=name,
+    )
+
+
+def _present(
+    records: list[BookmarkRecord], root: Path
+) -> tuple[list[BookmarkRecord], list[DataError]]:
+    """Take out the records whose volume is not in the image folder."""
+    problems: dict[str, str | None] = {}
+    kept, errors = [], []
+    for record in records:
+        if record.volume not in problems:
+            problems[record.volume] = _problem(record.volume, root)
+        problem = problems[record.volume]
+        if problem is None:
+            kept.append(record)
+        else:
+            errors.append(DataError(problem, path=record.file, row=record.row))
+    return kept, errors
+
+
+def _problem(volume: str, root: Path) -> str | None:
+    try:
+        path = resolve_under(root, volume)
+    except DataError as error:
+        return error.message
+    if path.exists() or resolve_under(root, volume.partition("#")[0] or ".").exists():
+        return None
+    return (
+        f"Expected the volume {quoted(volume, 80)} in the image folder but found none. Correct "
+        "the path or copy the volume there."
+    )

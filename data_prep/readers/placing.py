@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_prep.errors import DataError
+from data_prep.readers.pairing import segment_distance
 from data_prep.readers.record import BookmarkRecord
 from data_prep.recist import Bookmark
 from data_prep.volumes import Volume
@@ -54,7 +55,7 @@ def place(record: BookmarkRecord, volume: Volume) -> PlacedBookmark:
         low, high = np.floor(points[:, 2].min() + 0.5), np.floor(points[:, 2].max() + 0.5)
         raise _error(
             record,
-            f"Expected four points on one axial slice, but got points on axial slices {low:.0f} to "
+            f"Expected four points on one axial slice but got points on axial slices {low:.0f} to "
             f"{high:.0f}. Draw the bookmark on an axial slice.",
         )
     bookmark = Bookmark(long_axis=points[:2, :2], short_axis=points[2:, :2])
@@ -76,7 +77,7 @@ def _stored_slice(record: BookmarkRecord, volume: Volume) -> int:
             return volume.slice_numbers.index(record.slice_number)
         raise _error(
             record,
-            f"Expected a slice of {volume.source_id}, but got its number {record.slice_number}, "
+            f"Expected a slice of {volume.source_id} but got its number {record.slice_number}, "
             "which is not there. Add the slice or correct the number.",
         )
     if index is None and record.instance_uid is not None:
@@ -85,14 +86,14 @@ def _stored_slice(record: BookmarkRecord, volume: Volume) -> int:
                 return volume.slice_uids.index(uid)
         raise _error(
             record,
-            f"Expected an image of {volume.source_id}, but got a reference to another one. Name "
+            f"Expected an image of {volume.source_id} but got a reference to another one. Name "
             "the series that the report was drawn on.",
         )
     last = volume.stored_size[2] - 1
     if index is None or not 0 <= index <= last:
         raise _error(
             record,
-            f"Expected a slice from 0 to {last} of {volume.source_id}, but got {index}. Correct "
+            f"Expected a slice from 0 to {last} of {volume.source_id} but got {index}. Correct "
             "the slice (0-based).",
         )
     return index
@@ -107,7 +108,7 @@ def _check_inside(record: BookmarkRecord, volume: Volume, stored_slice: int) -> 
     x, y = points[np.argmax(outside)]
     raise _error(
         record,
-        f"Expected points inside {columns} x {rows} pixels, but got ({x:g}, {y:g}). Correct the "
+        f"Expected points inside {columns} x {rows} pixels but got ({x:g}, {y:g}). Correct the "
         "coordinates (0-based; read 1-based ones with origin 1).",
     )
 
@@ -120,7 +121,7 @@ def _check_inside_axial(record: BookmarkRecord, volume: Volume, points: np.ndarr
     where = ", ".join(f"{c:g}" for c in record.points[np.argmax(outside)])
     raise _error(
         record,
-        f"Expected points inside the volume, but got ({where}) mm in {record.frame}, which lies "
+        f"Expected points inside the volume but got ({where}) mm in {record.frame}, which lies "
         "outside. Correct the coordinates or the frame.",
     )
 
@@ -133,12 +134,12 @@ def _check_shape(record: BookmarkRecord, points: np.ndarray, spacing_xy: np.ndar
         if np.linalg.norm(axis) < MIN_LENGTH_PX:
             raise _error(
                 record,
-                f"Expected a {name} axis with a length, but got two equal points. Draw it again.",
+                f"Expected a {name} axis with a length but got two equal points. Draw it again.",
             )
     if short_length > long_length * (1 + 1e-3):
         raise _error(
             record,
-            f"Expected a short axis no longer than the long one ({long_length:.1f} mm), but got "
+            f"Expected a short axis no longer than the long one ({long_length:.1f} mm) but got "
             f"{short_length:.1f} mm. Swap the two axes.",
         )
     sine = min(1.0, abs(float(long_mm @ short_mm)) / (long_length * short_length))
@@ -146,28 +147,12 @@ def _check_shape(record: BookmarkRecord, points: np.ndarray, spacing_xy: np.ndar
     if off > MAX_ANGLE_ERROR_DEG:
         raise _error(
             record,
-            f"Expected perpendicular axes (within {MAX_ANGLE_ERROR_DEG:g} degrees), but got "
+            f"Expected perpendicular axes (within {MAX_ANGLE_ERROR_DEG:g} degrees) but got "
             f"{90 - off:.1f} degrees between them. Draw the short axis again.",
         )
-    gap = _gap(*points)
+    gap = segment_distance(*points)
     if gap > MAX_GAP_PX:
         raise _error(
             record,
-            f"Expected axes that cross, but got axes {gap:.1f} pixels apart. Draw them again.",
+            f"Expected axes that cross but got axes {gap:.1f} pixels apart. Draw them again.",
         )
-
-
-def _gap(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> float:
-    """Return the distance in pixels between the segments ``ab`` and ``cd``; 0 if they cross."""
-    matrix = np.column_stack([b - a, c - d])
-    if abs(np.linalg.det(matrix)) > 1e-12:
-        s, t = np.linalg.solve(matrix, c - a)
-        if 0 <= s <= 1 and 0 <= t <= 1:
-            return 0.0
-    return min(_to_segment(p, *q) for p, q in ((a, (c, d)), (b, (c, d)), (c, (a, b)), (d, (a, b))))
-
-
-def _to_segment(point: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
-    along = end - start
-    share = np.clip((point - start) @ along / (along @ along), 0, 1)
-    return float(np.linalg.norm(point - start - share * along))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-FRAMES = ("pixel", "LPS", "RAS")
+from data_prep.errors import DataError, quoted
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +28,7 @@ class BookmarkRecord:
         instance_uid: DICOM SOP instance UID of the slice, where the file names the slice so.
         frame_number: 1-based frame in a multi-frame instance.
         slice_number: The files' own slice number, where the file counts so (DeepLesion).
+        spacing_mm: Spacing (x, y, z) that the file states for the volume (DeepLesion).
     """
 
     volume: str
@@ -41,3 +43,35 @@ class BookmarkRecord:
     instance_uid: str | None = None
     frame_number: int | None = None
     slice_number: int | None = None
+    spacing_mm: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a caller may say about a bookmark file; each format understands some of it.
+
+    Args:
+        image_root: Folder of the volumes.
+        origin: CSV in pixels: the number of the first pixel and slice, 0 or 1.
+        frame: CSV in mm without a ``frame`` column: LPS or RAS.
+        volume: Formats that name no volume: the volume, relative to the image folder.
+        patient: Formats that name no patient: the patient.
+        slices: Masks: measure each lesion on its ``largest`` slice or on ``all``.
+    """
+
+    image_root: Path | None = None
+    origin: int = 0
+    frame: str | None = None
+    volume: str | None = None
+    patient: str | None = None
+    slices: str = "largest"
+
+    def __post_init__(self) -> None:
+        allowed = {"origin": (0, 1), "frame": (None, "LPS", "RAS"), "slices": ("largest", "all")}
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                wanted = ", ".join(str(v) for v in values if v is not None)
+                raise DataError(
+                    f"Expected {wanted} for {name} but got {quoted(getattr(self, name))}. Correct "
+                    "the option."
+                )

@@ -1,0 +1,214 @@
+"""DICOM structured reports (TID 1500): measurement groups with a long and a short axis.
+
+Each axis is a NUM item, long axis or short axis, inferred from a polyline of two points: SCOORD in
+the pixels of one image, or SCOORD3D in mm. In SCOORD the corner of the first pixel is (0, 0) and
+its centre (0.5, 0.5) (DICOM PS3.3 C.18.6); records count from pixel centres.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from data_prep.errors import DataError
+from data_prep.formats.dicom_files import is_dicom, read_header
+from data_prep.formats.stored import only_data_errors
+from data_prep.paths import check_relative
+from data_prep.readers.record import BookmarkRecord, Options
+
+OPTIONS = frozenset({"volume", "patient"})
+_SR_CLASSES = "1.2.840.10008.5.1.4.1.1.88."
+
+
+def matches(path: Path, start: bytes) -> bool:
+    """Say whether a file is DICOM, or a folder holds DICOM files."""
+    return start[128:132] == b"DICM" or (path.is_dir() and any(path.glob("*.dcm")))
+
+
+def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord], list[DataError]]:
+    """Read one report or a folder of them; ``row`` is the 1-based measurement group."""
+    folder = path.is_dir()
+    files = [path]
+    if folder:
+        files = [f for f in sorted(path.iterdir()) if f.is_file() and is_dicom(f)]
+    places = _series_below(options.image_root) if options.volume is None else {}
+    records: list[BookmarkRecord] = []
+    errors: list[DataError] = []
+    for file in files:
+        label = f"{name}/{file.name}" if folder else name
+        try:
+            with only_data_errors(label):
+                found, broken = _report(file, label, options, places)
+        except DataError as error:
+            if not folder:
+                raise
+            errors.append(error)
+            continue
+        records += found
+        errors += broken
+    if not records and not errors:
+        raise DataError(
+            "Expected measurements of a long and a short axis but got none. Export them as TID "
+            "1500.",
+            path=name,
+        )
+    return records, errors
+
+
+def _report(
+    path: Path, name: str, options: Options, places: dict[str, str]
+) -> tuple[list[BookmarkRecord], list[DataError]]:
+    if not is_dicom(path):
+        raise DataError("Expected a DICOM file but got another. Export the report.", path=name)
+    report = read_header(path, name)
+    if not str(report.get("SOPClassUID", "")).startswith(_SR_CLASSES):
+        raise DataError(
+            "Expected a structured report but got another DICOM object. Name the report.",
+            path=name,
+        )
+    # Imported here: it takes a second, and only reports need it.
+    from highdicom.sr.utils import find_content_items
+    from pydicom.sr.codedict import codes
+
+    series = _series_of(report)
+    groups = find_content_items(
+        report, name=codes.DCM.MeasurementGroup, value_type="CONTAINER", recursive=True
+    )
+    records, errors = [], []
+    for row, group in enumerate(groups, start=1):
+        axes = [
+            find_content_items(group, name=code, value_type="NUM")
+            for code in (codes.SCT.LongAxis, codes.SCT.ShortAxis)
+        ]
+        if not any(axes):
+            continue  # another kind of measurement
+        try:
+            if [len(items) for items in axes] != [1, 1]:
+                raise DataError(
+                    f"Expected one long and one short axis but got {len(axes[0])} and "
+                    f"{len(axes[1])}. Measure both."
+                )
+            records.append(
+                _record([items[0] for items in axes], name, row, options, series, places)
+            )
+        except DataError as error:
+            errors.append(DataError(error.message, path=name, row=row))
+    return records, errors
+
+
+def _record(
+    axes: list[Dataset],
+    name: str,
+    row: int,
+    options: Options,
+    series: dict[str, str],
+    places: dict[str, str],
+) -> BookmarkRecord:
+    points, images = [], set()
+    for axis in axes:
+        ends, image = _polyline(axis)
+        points.append(ends)
+        images.add(image)
+    if len(images) != 1:
+        raise DataError("Expected both axes on one image but got two. Measure them on one slice.")
+    uid, frame_number = images.pop()
+    in_mm = points[0].shape[1] == 3
+    referenced = {series[uid]} if uid in series else set(series.values())
+    return BookmarkRecord(
+        _volume(options, referenced, places),
+        np.concatenate(points) - (0.0 if in_mm else 0.5),
+        "LPS" if in_mm else "pixel",
+        patient=options.patient,
+        file=name,
+        row=row,
+        instance_uid=uid,
+        frame_number=frame_number,
+    )
+
+
+def _polyline(axis: Dataset) -> tuple[np.ndarray, tuple[str | None, int | None]]:
+    """Return the end points of an axis, ``(2, 2)`` pixels or ``(2, 3)`` mm, and its image."""
+    items = [i for i in axis.get("ContentSequence", ()) if "GraphicData" in i]
+    if len(items) != 1:
+        raise DataError(
+            f"Expected each axis with its line (SCOORD or SCOORD3D) but got {len(items)} lines. "
+            "Export the report with coordinates."
+        )
+    item = items[0]
+    width = 3 if item.ValueType == "SCOORD3D" else 2
+    data = np.array(item.GraphicData, dtype=float)
+    if item.GraphicType != "POLYLINE" or data.size != 2 * width or not np.isfinite(data).all():
+        raise DataError("Expected a line of 2 points but got another shape. Measure it again.")
+    ends = data.reshape(2, width)
+    if width == 3:
+        return ends, (None, None)
+    for image in item.get("ContentSequence", ()):
+        for reference in image.get("ReferencedSOPSequence", ()):
+            frame = reference.get("ReferencedFrameNumber", None)
+            first = frame if frame is None or isinstance(frame, int) else int(frame[0])
+            return ends, (str(reference.ReferencedSOPInstanceUID), first)
+    raise DataError("Expected the image of each line but got none. Export the report again.")
+
+
+def _series_of(report: Dataset) -> dict[str, str]:
+    """Return the series UID of each instance that the report refers to."""
+    series = {}
+    for keyword in (
+        "CurrentRequestedProcedureEvidenceSequence",
+        "PertinentOtherEvidenceSequence",
+    ):
+        for study in report.get(keyword, None) or ():
+            for one in study.get("ReferencedSeriesSequence", None) or ():
+                for instance in one.get("ReferencedSOPSequence", None) or ():
+                    series[str(instance.ReferencedSOPInstanceUID)] = str(one.SeriesInstanceUID)
+    return series
+
+
+def _volume(options: Options, referenced: set[str], places: dict[str, str]) -> str:
+    if options.volume is not None:
+        return check_relative(options.volume)
+    if len(referenced) != 1:
+        raise DataError(
+            f"Expected a report on one series but got {len(referenced)}. Name the volume."
+        )
+    uid = next(iter(referenced))
+    if options.image_root is None:
+        return f".#{uid}"
+    if uid not in places:
+        raise DataError(
+            f"Expected the series {uid} in the image folder but found it nowhere. Copy it there."
+        )
+    return places[uid]
+
+
+def _series_below(root: Path | None) -> dict[str, str]:
+    """Map each series below a folder to its volume path: the folder, with ``#UID`` if shared."""
+    if root is None:
+        return {}
+    folders: dict[str, dict[str, str]] = {}
+    for folder, subfolders, names in os.walk(root):
+        subfolders.sort()
+        for entry in sorted(names):
+            path = Path(folder) / entry
+            try:
+                if not is_dicom(path):
+                    continue
+                header = read_header(path, entry)
+            except (DataError, OSError):
+                continue  # whoever reads that volume will be told
+            if "Rows" in header:
+                uid = str(header.get("SeriesInstanceUID", ""))
+                multi = int(header.get("NumberOfFrames", None) or 1) > 1
+                folders.setdefault(folder, {})[uid] = entry if multi else ""
+    places = {}
+    for folder, found in folders.items():
+        here = Path(folder).relative_to(root).as_posix()
+        for uid, entry in found.items():
+            if entry:
+                places[uid] = entry if here == "." else f"{here}/{entry}"
+            else:
+                places[uid] = here if len(found) == 1 else f"{here}#{uid}"
+    return places

@@ -1,0 +1,119 @@
+"""Bookmarks measured from voxel masks: one per label, or one per label and slice.
+
+For instance masks such as those of TCIA CT Lymph Nodes, and for any set annotated by voxels. Each
+label is one lesion. It is measured on axial slices by `data_prep.recist.measure`; by default only
+the slice with the longest diameter counts, as a radiologist would choose it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from data_prep import recist
+from data_prep.errors import DataError
+from data_prep.paths import check_relative
+from data_prep.readers.find_volume import by_name, strip_suffix
+from data_prep.readers.record import BookmarkRecord, Options
+from data_prep.volumes import Volume, read_label_volume
+
+OPTIONS = frozenset({"volume", "patient", "slices"})
+SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+# An axis of fewer pixels than this, from centre to centre, is no diameter.
+MIN_AXIS_PX = 1.0
+
+
+def matches(path: Path, start: bytes) -> bool:
+    """Say whether a path is a mask, or a folder below which masks lie."""
+    if path.is_dir():
+        return any(_masks(path))
+    return path.name.lower().endswith(SUFFIXES)
+
+
+def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord], list[DataError]]:
+    """Measure a mask or a folder of masks; ``row`` of a record is its label."""
+    folder = path.is_dir()
+    files = sorted(_masks(path)) if folder else [path]
+    records: list[BookmarkRecord] = []
+    errors: list[DataError] = []
+    for file in files:
+        label = f"{name}/{file.relative_to(path).as_posix()}" if folder else name
+        try:
+            if options.volume is not None:
+                volume = check_relative(options.volume)
+            else:
+                stem = re.sub(r"[_-](mask|seg|labels?)$", "", strip_suffix(file.name))
+                volume = by_name(stem, options.image_root, label)
+            mask = read_label_volume(file)
+            found, broken = measure_labels(mask, volume, label, options)
+        except DataError as error:
+            errors.append(error if error.path == label else DataError(error.message, path=label))
+            if not folder:
+                raise errors[0] from None
+            continue
+        records += found
+        errors += broken
+    return records, errors
+
+
+def measure_labels(
+    mask: Volume, volume: str, name: str, options: Options
+) -> tuple[list[BookmarkRecord], list[DataError]]:
+    """Measure every label of a mask.
+
+    Args:
+        mask: Labels in axial order.
+        volume: Volume that the records are for.
+        name: How messages call the mask.
+        options: ``slices``: ``largest`` or ``all``.
+
+    Returns:
+        Records in mm (LPS), and an error for each label too small to measure anywhere.
+    """
+    records, errors = [], []
+    boxes = ndimage.find_objects(mask.array.astype(np.int32)) if mask.array.max() < 1e6 else []
+    for label, box in enumerate(boxes, start=1):
+        if box is None:
+            continue
+        measured = []
+        for z in range(box[0].start, box[0].stop):
+            region = mask.array[z, box[1], box[2]] == label
+            if not region.any():
+                continue
+            bookmark = recist.measure(region, mask.spacing_mm[:2])
+            corner = [box[2].start, box[1].start]
+            points = bookmark.points() + corner
+            axes = [np.linalg.norm(points[i + 1] - points[i]) for i in (0, 2)]
+            if min(axes) >= MIN_AXIS_PX:
+                measured.append((bookmark.long_length(mask.spacing_mm[:2]), -z, points))
+        if not measured:
+            errors.append(
+                DataError(
+                    f"Expected lesions of at least 2 x 2 pixels but got label {label}, which is "
+                    "smaller. Remove it.",
+                    path=name,
+                    row=label,
+                )
+            )
+        elif options.slices == "largest":
+            measured = [max(measured, key=lambda m: m[:2])]
+        for _, minus_z, points in sorted(measured, key=lambda m: -m[1]):
+            index = np.column_stack([points, np.full(4, float(-minus_z))])
+            records.append(
+                BookmarkRecord(
+                    volume,
+                    mask.to_patient_mm(index),
+                    "LPS",
+                    patient=options.patient,
+                    file=name,
+                    row=label,
+                )
+            )
+    return records, errors
+
+
+def _masks(folder: Path):
+    return (p for p in folder.rglob("*") if p.name.lower().endswith(SUFFIXES) and p.is_file())

@@ -1,0 +1,77 @@
+"""Two lines that cross make a bookmark: the pairing for formats that know single lines only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+# Lines of one lesion: they meet within this distance and stand at least this much apart.
+MAX_GAP_MM = 2.0
+MIN_ANGLE_DEG = 45.0
+
+
+def pair_lines(lines: Sequence[np.ndarray]) -> tuple[list[tuple[int, int]], list[int]]:
+    """Find the pairs of lines that cross.
+
+    Two lines alone are a pair whatever they look like, so that the checks of a bookmark can say
+    what is wrong with them. Of more lines, those pair up that have no other partner to choose.
+
+    Args:
+        lines: Each ``(2, 3)`` end points in mm.
+
+    Returns:
+        Pairs of indices, the longer line first, in the order of their first lines; and the lines
+        without exactly one partner.
+    """
+    if len(lines) == 2:
+        partners = [[1], [0]]
+    else:
+        partners = [
+            [j for j in range(len(lines)) if j != i and _cross(lines[i], lines[j])]
+            for i in range(len(lines))
+        ]
+    pairs, lonely = [], []
+    for i, found in enumerate(partners):
+        if len(found) == 1 and partners[found[0]] == [i]:
+            j = found[0]
+            if i < j:
+                longer = _length(lines[i]) >= _length(lines[j])
+                pairs.append((i, j) if longer else (j, i))
+        else:
+            lonely.append(i)
+    return pairs, lonely
+
+
+def _length(line: np.ndarray) -> float:
+    return float(np.linalg.norm(line[1] - line[0]))
+
+
+def _cross(one: np.ndarray, other: np.ndarray) -> bool:
+    lengths = _length(one) * _length(other)
+    if lengths == 0:
+        return False
+    cosine = abs(float((one[1] - one[0]) @ (other[1] - other[0]))) / lengths
+    if math.degrees(math.acos(min(1.0, cosine))) < MIN_ANGLE_DEG:
+        return False
+    return segment_distance(*one, *other) <= MAX_GAP_MM
+
+
+def segment_distance(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> float:
+    """Return the distance between the segments ``ab`` and ``cd`` in 2D or 3D."""
+    along, across = b - a, d - c
+    matrix = np.array([[along @ along, -(along @ across)], [along @ across, -(across @ across)]])
+    right = np.array([(c - a) @ along, (c - a) @ across])
+    determinant = matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]
+    if abs(determinant) > 1e-12 * max(1e-300, abs(matrix[0, 0] * matrix[1, 1])):
+        s, t = np.linalg.solve(matrix, right)
+        if 0 <= s <= 1 and 0 <= t <= 1:
+            return float(np.linalg.norm(a + s * along - c - t * across))
+    return min(_to_segment(p, *q) for p, q in ((a, (c, d)), (b, (c, d)), (c, (a, b)), (d, (a, b))))
+
+
+def _to_segment(point: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
+    along = end - start
+    share = np.clip((point - start) @ along / max(along @ along, 1e-300), 0, 1)
+    return float(np.linalg.norm(point - start - share * along))

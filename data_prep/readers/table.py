@@ -1,0 +1,104 @@
+"""Text tables, cell by cell: encodings, numbers, and what to say when they are wrong."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from data_prep.errors import DataError, quoted
+
+
+def read_bytes(path: Path, name: str) -> bytes:
+    """Return a text file's bytes; an empty or unreadable file is an error."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        raise DataError(
+            "Expected a readable file but the system refuses it. Check that it exists and may be "
+            "read.",
+            path=name,
+        ) from None
+    if not data.strip():
+        raise DataError("Expected bookmarks but got an empty file. Export it again.", path=name)
+    return data
+
+
+def read_text(path: Path, name: str) -> list[str]:
+    """Return the lines of a text file; bytes that are no UTF-8 stay as lone surrogates."""
+    data = read_bytes(path, name)
+    if b"\0" in data or data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise DataError(
+            "Expected UTF-8 text but got binary data or UTF-16. Save it as CSV in UTF-8.",
+            path=name,
+        )
+    text = data.decode("utf-8-sig", errors="surrogateescape")
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def rows_of(lines: list[str], name: str) -> Iterator[tuple[int, list[str] | DataError]]:
+    """Yield the 1-based first line and the cells of each row; for a broken row, the error."""
+    rows = csv.reader(lines, strict=True)
+    while True:
+        row_number = rows.line_num + 1
+        try:
+            cells = _next_row(rows, name, row_number)
+        except DataError as error:
+            yield row_number, error
+            continue
+        if cells is None:
+            return
+        if any(cell.strip() for cell in cells):
+            yield row_number, cells
+
+
+def _next_row(rows, name: str, row_number: int) -> list[str] | None:
+    try:
+        cells = next(rows, None)
+    except csv.Error:
+        raise DataError(
+            "Expected cells of a table but got one too long or broken. Correct the quotes.",
+            path=name,
+            row=row_number,
+        ) from None
+    if cells is not None and any("\udc80" <= c <= "\udcff" for cell in cells for c in cell):
+        raise DataError(
+            "Expected UTF-8 text but got bytes of another encoding (Latin-1?). Save the file as "
+            "UTF-8.",
+            path=name,
+            row=row_number,
+        )
+    return cells
+
+
+def dict_of(columns: list[str], cells: list[str]) -> dict[str, str]:
+    """Return a row as a dict; raise if it has another number of cells than the header."""
+    if len(cells) != len(columns):
+        raise DataError(
+            f"Expected {len(columns)} cells but got {len(cells)}. Check for missing cells and "
+            "decimal commas."
+        )
+    return dict(zip(columns, (cell.strip() for cell in cells), strict=True))
+
+
+def number(text: str, column: str) -> float:
+    """Return a finite number from a cell."""
+    try:
+        value = float(text)
+    except ValueError:
+        hint = "Write a decimal point." if "," in text else "Correct the cell."
+        raise DataError(f"Expected a number in {column} but got {quoted(text)}. {hint}") from None
+    if not math.isfinite(value) or abs(value) > 1e6:
+        raise DataError(f"Expected a number in {column} but got {quoted(text)}. Correct the cell.")
+    return value
+
+
+def whole_number(text: str, column: str) -> int:
+    """Return a whole number from a cell; ``12.0`` counts as one."""
+    value = number(text, column)
+    if value != int(value):
+        raise DataError(
+            f"Expected a whole number in {column} but got {quoted(text)}. Correct the cell."
+        )
+    return int(value)
