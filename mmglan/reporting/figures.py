@@ -44,16 +44,20 @@ def froc_curves(metrics: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]
 def froc_figure(metrics: dict[str, Any]) -> dict[str, Any] | None:
     """FROC curves with their bands, sensitivity in percent; None where there is no curve."""
     traces: list[dict[str, Any]] = []
-    for index, (kind, threshold, curve) in enumerate(froc_curves(metrics)):
+    curves = froc_curves(metrics)
+    first = curves[0][0] if curves else ""
+    for index, (kind, threshold, curve) in enumerate(curves):
         keep = _thin(len(curve["fp"]))
         if not keep:
             continue
         name = curve_name(kind, threshold)
         colour = COLOURS[index % len(COLOURS)]
+        # Bands on bands can not be read: only boxes are shown until the reader picks others.
+        shown = True if kind == first else "legendonly"
         fp = _pick(curve["fp"], keep)
         if curve.get("band_low") and curve.get("band_high"):
             common = {"x": fp, "mode": "lines", "line": {"width": 0}, "legendgroup": name}
-            common |= {"hoverinfo": "skip", "showlegend": False}
+            common |= {"hoverinfo": "skip", "showlegend": False, "visible": shown}
             traces.append({**common, "y": _pick(curve["band_low"], keep, 100)})
             high = {"y": _pick(curve["band_high"], keep, 100), "fill": "tonexty"}
             traces.append({**common, **high, "fillcolor": _rgba(colour, 0.16)})
@@ -65,6 +69,7 @@ def froc_figure(metrics: dict[str, Any]) -> dict[str, Any] | None:
                 "mode": "lines",
                 "name": name,
                 "legendgroup": name,
+                "visible": shown,
                 "line": {"color": colour, "width": 2.5},
                 "hovertemplate": "%{y:.1f} % at %{x:.3g} FP per image<br>score ≥ %{customdata:.3f}",
             }
@@ -127,26 +132,18 @@ def training_figures(scalars: dict[str, Series]) -> dict[str, dict[str, Any]]:
     return {name: figure for name, figure in figures.items() if figure}
 
 
-def strata_figure(columns: list[str], rows: list[list[str]]) -> dict[str, Any] | None:
-    """Bars of each figure by size stratum, from the rows of the report's own table.
-
-    Args:
-        columns: names; the first is the stratum, the second its number of lesions.
-        rows: cells as text; percent, '–' where there is no value.
-    """
-    if len(columns) < 3 or not rows:
-        return None
-    traces = []
-    for index, name in enumerate(columns[2:]):
-        values = [row[index + 2] for row in rows]
-        traces.append(
-            {
-                "type": "bar",
-                "name": name,
-                "x": [f"{row[0]}<br>n = {row[1]}" for row in rows],
-                "y": [None if v == "–" else float(v) for v in values],
-                "marker": {"color": COLOURS[index % len(COLOURS)]},
-            }
-        )
+def strata_figure(table: dict[str, Any]) -> dict[str, Any]:
+    """Bars of some figures by size stratum, from :func:`mmglan.reporting.strata.strata_table`."""
+    labels = [f"{name}<br>n = {count}" for name, count in table["strata"]]
+    traces = [
+        {
+            "type": "bar",
+            "name": name,
+            "x": labels,
+            "y": values,
+            "marker": {"color": COLOURS[index % len(COLOURS)]},
+        }
+        for index, (name, values) in enumerate(table["bars"])
+    ]
     layout = {"yaxis": {"title": {"text": "%"}, "range": [0, 102]}, "barmode": "group"}
     return {"data": traces, "layout": layout}

@@ -198,7 +198,7 @@ def build_report(
     curves = training_figures(scalars or {})
     figures = {"froc": froc_figure(metrics), **curves}
     if strata:
-        figures["strata"] = strata_figure(strata["columns"], strata["rows"])
+        figures["strata"] = strata_figure(strata)
     data = {
         "cases": cases,
         "totals": totals(findings, thresholds),

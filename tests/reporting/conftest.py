@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
-import math
 from pathlib import Path
 
 import cv2
@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mmglan.evaluation.froc import froc
-
-POINTS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+from mmglan.evaluation.coco_files import cases_of_images, group_results, read_ground_truth
+from mmglan.evaluation.summary import summarize, write_json
 
 
 def _ellipse(shape, box):
@@ -45,35 +44,13 @@ def _random_box(rng, shape):
     ]
 
 
-def _curve(images, annotations, results, threshold):
-    def corners(box):
-        return [box[0], box[1], box[0] + box[2], box[1] + box[3]]
-
-    predictions = [
-        [[*corners(r["bbox"]), r["score"]] for r in results if r["image_id"] == i["id"]]
-        for i in images
+def _metrics(folder: Path, results, masks):
+    truth = read_ground_truth(folder / "data" / "annotations" / "test.json")
+    cases = [
+        cases_of_images(truth, group_results(found, truth), kind, ["iou"])
+        for kind, found in (("bbox", results), ("segm", masks))
     ]
-    truth = [[corners(a["bbox"]) for a in annotations if a["image_id"] == i["id"]] for i in images]
-    curve = froc(predictions, truth, threshold=threshold)
-    low, high = np.clip(curve.sensitivity - 0.08, 0, 1), np.clip(curve.sensitivity + 0.06, 0, 1)
-    points = []
-    for fp in POINTS:
-        score = float(curve.threshold_at(fp))
-        points.append(
-            {
-                "fp": fp,
-                "sensitivity": float(curve.at(fp)),
-                "score": score if math.isfinite(score) else None,
-            }
-        )
-    return curve, {
-        "fp": curve.fp.tolist(),
-        "sensitivity": curve.sensitivity.tolist(),
-        "score": curve.score.tolist(),
-        "band_low": low.tolist(),
-        "band_high": high.tolist(),
-        "operating_points": points,
-    }
+    return summarize(cases, bootstrap=40)
 
 
 def make_run(folder: Path, *, n_images: int = 12, shape=(180, 220), seed: int = 0) -> Path:
@@ -105,7 +82,7 @@ def make_run(folder: Path, *, n_images: int = 12, shape=(180, 220), seed: int = 
     def predict(image_id, box, score):
         common = {"image_id": image_id, "category_id": 1, "score": score}
         results.append({**common, "bbox": box})
-        masks.append({**common, "segmentation": _rle(_ellipse(shape, box))})
+        masks.append({**common, "bbox": box, "segmentation": _rle(_ellipse(shape, box))})
 
     for image_id in range(1, n_images + 1):
         name = f"SECRET-{(image_id + 1) // 2:02d}/{image_id:04d}.png"
@@ -154,9 +131,7 @@ def make_run(folder: Path, *, n_images: int = 12, shape=(180, 220), seed: int = 
     (folder / "data" / "annotations" / "test.json").write_text(json.dumps(truth))
     (run / "results.bbox.json").write_text(json.dumps(results))
     (run / "results.segm.json").write_text(json.dumps(masks))
-    (run / "results.metrics.json").write_text(
-        json.dumps(_metrics(images, annotations, results), sort_keys=True)
-    )
+    write_json(_metrics(folder, results, masks), run / "results.metrics.json")
     (run / "glan_r50_fpn_160e_lesions.py").write_text(
         f"data_root = {str(folder / 'data')!r}\n"
         "test_dataloader = dict(dataset=dict(ann_file='annotations/test.json', "
@@ -167,54 +142,6 @@ def make_run(folder: Path, *, n_images: int = 12, shape=(180, 220), seed: int = 
     log = run / "20260101_000000" / "vis_data" / "scalars.json"
     log.write_text("".join(json.dumps(line) + "\n" for line in _log_lines()))
     return folder
-
-
-def _metrics(images, annotations, results):
-    metrics, froc_part = {}, {"bbox": {}}
-    for threshold in (0.25, 0.5):
-        curve, record = _curve(images, annotations, results, threshold)
-        froc_part["bbox"][f"{threshold:.2f}"] = record
-        name = f"{round(100 * threshold)}"
-        metrics[f"lesion/bbox_AP{name}"] = 0.71 - threshold / 3
-        metrics[f"lesion/bbox_SEN{name}"] = float(curve.at(5))
-        metrics[f"lesion/segm_AP{name}"] = 0.68 - threshold / 3
-        metrics[f"lesion/segm_SEN{name}"] = 0.8
-        for point in record["operating_points"]:
-            metrics[f"lesion/bbox_FROC{name}_fp{point['fp']:g}"] = point["sensitivity"]
-    metrics |= {"lesion/bbox_mAP": 0.31, "lesion/bbox_AP10": -1.0, "lesion/bbox_mRecall": 0.77}
-    intervals = {
-        key: {
-            "low": max(0.0, value - 0.1),
-            "high": min(1.0, value + 0.1),
-            "level": 0.95,
-            "method": "percentile",
-            "n": 1000,
-        }
-        for key, value in metrics.items()
-        if value >= 0
-    }
-    sizes = [a["short_axis_mm"] for a in annotations]
-    strata = {
-        name: {
-            "n_lesions": sum(low <= s < high for s in sizes),
-            "metrics": {"lesion/bbox_SEN25": value, "lesion/bbox_SEN50": value - 0.1},
-        }
-        for name, low, high, value in (
-            ("< 10 mm", 0, 10, 0.55),
-            ("10 – 20 mm", 10, 20, 0.75),
-            ("> 20 mm", 20, 999, 0.9),
-        )
-    }
-    return {
-        "schema": 1,
-        "n_images": len(images),
-        "n_patients": len(images) // 2,
-        "n_lesions": len(annotations),
-        "metrics": metrics,
-        "intervals": intervals,
-        "froc": froc_part,
-        "strata": strata,
-    }
 
 
 def _log_lines():
@@ -235,3 +162,25 @@ def _log_lines():
 def made_run(tmp_path_factory):
     """Folder with ``data/`` and ``run/`` of twelve slices."""
     return make_run(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(scope="session")
+def tool(repository):
+    """Function that loads a command of ``tools/analysis`` by its name."""
+
+    def load(name):
+        path = repository / "tools" / "analysis" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(f"tools_analysis_{name}", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def made_report(made_run, tool):
+    """The HTML report of ``made_run``."""
+    path = made_run / "report.html"
+    assert tool("report").main([str(made_run / "run"), "--out", str(path)]) == 0
+    return path

@@ -6,7 +6,7 @@ function plot(id, figure) {
   const place = $(id);
   if (!place || !figure) return null;
   const narrow = window.innerWidth < 760, f = figure.layout;
-  const layout = { ...look, ...f, xaxis: { ...axis, ...f.xaxis }, yaxis: { ...axis, ...f.yaxis }, legend: { orientation: "h", y: narrow ? -0.3 : -0.2, yanchor: "top", font: { size: narrow ? 11 : 12 } } };
+  const layout = { ...look, ...f, xaxis: { ...axis, ...f.xaxis }, yaxis: { ...axis, ...f.yaxis }, legend: { orientation: "h", y: (narrow ? -0.3 : -0.2) - (f.xaxis && f.xaxis.title && narrow ? 0.12 : 0), yanchor: "top", font: { size: narrow ? 11 : 12 } } };
   Plotly.newPlot(place, figure.data, layout, { responsive: true, displaylogo: false, displayModeBar: narrow ? false : "hover", scrollZoom: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] });
   return place;
 }

@@ -1,0 +1,93 @@
+"""Statuses of predictions and lesions, by hand."""
+
+import json
+
+import pytest
+
+from mmglan.reporting.findings import load_results, load_truth, mark_findings
+
+
+def _truth(boxes_by_image):
+    images = [{"id": i, "file_name": f"{i}.png"} for i in boxes_by_image]
+    annotations = [
+        {"id": 10 * i + n, "image_id": i, "bbox": box, "iscrowd": 0}
+        for i, boxes in boxes_by_image.items()
+        for n, box in enumerate(boxes)
+    ]
+    return {"images": images, "annotations": annotations}
+
+
+def _results(*rows):
+    return [{"image_id": i, "bbox": box, "score": score} for i, box, score in rows]
+
+
+def test_statuses_and_scores_at_which_lesions_are_found():
+    truth = _truth({2: [[0, 0, 10, 10]], 1: [[0, 0, 10, 10], [50, 50, 10, 10]], 3: []})
+    results = _results(
+        (1, [0, 0, 10, 4], 0.9),  # IoU 0.4 with the first lesion
+        (1, [0, 0, 10, 9], 0.8),  # IoU 0.9: again the first lesion, at 0.25; finds it at 0.5
+        (2, [30, 30, 5, 5], 0.7),
+        (3, [0, 0, 5, 5], 0.6),
+    )
+    one, two, three = mark_findings(truth, results)
+    assert [f.image["id"] for f in (one, two, three)] == [1, 2, 3]
+    assert [p.status for p in one.predictions] == [
+        {0.25: "tp", 0.5: "fp"},
+        {0.25: "dup", 0.5: "tp"},
+    ]
+    assert [round(p.overlap, 6) for p in one.predictions] == [0.4, 0.9]
+    assert one.truths[0].found_at == {0.25: 0.9, 0.5: 0.8}
+    assert one.truths[1].found_at == {0.25: None, 0.5: None}
+    assert two.predictions[0].status == {0.25: "fp", 0.5: "fp"}
+    assert two.predictions[0].overlap == 0
+    assert three.truths == [] and three.predictions[0].status[0.25] == "fp"
+
+
+def test_duplicates_as_false_positives():
+    truth = _truth({1: [[0, 0, 10, 10]]})
+    results = _results((1, [0, 0, 10, 10], 0.9), (1, [0, 0, 10, 9], 0.8))
+    (found,) = mark_findings(truth, results, thresholds=(0.5,), duplicates="fp")
+    assert [p.status[0.5] for p in found.predictions] == ["tp", "fp"]
+
+
+@pytest.mark.parametrize("boxes", [{}, {1: []}, {1: [[0, 0, 4, 4]]}])
+def test_no_predictions(boxes):
+    found = mark_findings(_truth(boxes), [])
+    assert len(found) == len(boxes)
+    assert all(t.found_at == {0.25: None, 0.5: None} for f in found for t in f.truths)
+
+
+def test_crowd_annotations_are_left_out():
+    truth = _truth({1: [[0, 0, 10, 10]]})
+    truth["annotations"][0]["iscrowd"] = 1
+    assert mark_findings(truth, [])[0].truths == []
+
+
+def test_masks_join_their_boxes():
+    truth = _truth({1: [[0, 0, 10, 10]]})
+    boxes = _results((1, [0, 0, 10, 10], 0.9), (1, [0, 0, 5, 5], 0.2))
+    masks = [{"image_id": 1, "score": s, "segmentation": t} for s, t in ((0.9, "a"), (0.2, "b"))]
+    (found,) = mark_findings(truth, boxes, segmentations=masks)
+    assert [p.segmentation for p in found.predictions] == ["a", "b"]
+    (found,) = mark_findings(truth, boxes, segmentations=masks[:1])
+    assert [p.segmentation for p in found.predictions] == [None, None]
+
+
+def test_files_that_do_not_fit_are_named(tmp_path):
+    results = tmp_path / "results.bbox.json"
+    results.write_text(json.dumps(_results((7, [0, 0, 1, 1], 0.5))))
+    with pytest.raises(ValueError, match=r"results.bbox.json, result 0: .* image_id 7"):
+        load_results(results, _truth({1: []}))
+    results.write_text('{"a": 1}')
+    with pytest.raises(ValueError, match="Expected a list of results"):
+        load_results(results, _truth({1: []}))
+    results.write_text('[{"image_id": 1}]')
+    with pytest.raises(ValueError, match="image_id, bbox and score"):
+        load_results(results, _truth({1: []}))
+    with pytest.raises(ValueError, match="COCO images and annotations"):
+        load_truth(results)
+    results.write_text("[1,")
+    with pytest.raises(ValueError, match=r"results.bbox.json: Expected JSON"):
+        load_truth(results)
+    with pytest.raises(FileNotFoundError, match="nothing at"):
+        load_truth(tmp_path / "none.json")

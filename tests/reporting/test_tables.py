@@ -1,0 +1,134 @@
+"""The paper's tables with our figures beside them."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from mmglan.reporting.paper_tables import TABLES, paper_metrics
+from mmglan.reporting.run_files import Run
+from mmglan.reporting.tables import MARK, cell, csv_text, fill, latex, markdown, unplaced
+
+OURS = "glan_r50_fpn_160e_lesions"
+
+
+def _run(tmp_path, stem, value, interval=None):
+    metrics = {"lesion/bbox_AP25": value, "lesion/segm_SEN50": -1.0}
+    record = {"schema": 1, "metrics": metrics}
+    if interval:
+        record["intervals"] = {
+            "lesion/bbox_AP25": dict(zip(("low", "high"), interval, strict=True))
+        }
+    return Run(tmp_path, stem, record)
+
+
+def test_every_config_of_the_tables_that_is_shipped_exists(repository):
+    """Tables 4 and 6 are of public data sets, whose configs the user derives."""
+    configs = {path.stem for path in (repository / "configs").rglob("*.py")}
+    for table in TABLES:
+        if table.label in ("table4", "table6"):
+            continue
+        for row in table.rows:
+            assert row.stem in configs, (table.label, row.name)
+
+
+def test_the_paper_numbers_stand_in_their_columns():
+    assert paper_metrics(OURS)["segm_AP25"] == 54.57
+    assert paper_metrics(OURS)["bbox_SEN50"] == 60.12
+    assert paper_metrics(OURS)["bbox_mRecall25"] == 90.3
+    faster = paper_metrics("faster-rcnn_r50_fpn_160e_lesions")
+    assert faster == {
+        "bbox_AP25": 49.55,
+        "bbox_AP50": 42.02,
+        "bbox_SEN25": 53.18,
+        "bbox_SEN50": 46.24,
+    }
+    deep = paper_metrics("glan_r50_fpn_160e_deeplesion")
+    assert deep["bbox3d_FROC_IoBB30_fp0.125"] == 0.8 and deep["bbox3d_FROC_IoBB30_mean"] == 24.0
+    assert paper_metrics("unknown") == {}
+    for table in TABLES:
+        assert all(len(row.paper) in (0, len(table.columns)) for row in table.rows)
+        assert len({row.name for row in table.rows}) == len(table.rows)
+
+
+def test_keys_of_the_tables_are_keys_of_the_metric():
+    """Names in the tables and names that the evaluation writes are the same."""
+    import numpy as np
+
+    from mmglan.evaluation.cases import Cases
+    from mmglan.evaluation.figures import Figures
+    from mmglan.evaluation.overlaps import Pairs
+    from mmglan.evaluation.protocols import get_protocol
+
+    names = set()
+    for kind, dims in (("bbox", 2), ("segm", 2), ("bbox3d", 3)):
+        pairs = Pairs(np.array([0]), np.array([0]), np.array([0.9]))
+        overlaps = {"iou": pairs, "iobb": pairs}
+        one = np.zeros(1, int)
+        cases = Cases(kind, dims, one, np.ones(1), one, one, overlaps, np.full(1, np.nan))
+        names |= {f"{kind}_{name}" for name in Figures(cases, get_protocol("deeplesion")).names}
+    for table in TABLES:
+        assert set(table.columns) <= names
+
+
+def test_one_run_several_runs_and_none(tmp_path):
+    one = cell([_run(tmp_path, OURS, 0.5, (0.4, 0.625))], "bbox_AP25")
+    assert one.text() == "50.00 (40.0 – 62.5)"
+    several = cell([_run(tmp_path, OURS, v) for v in (0.4, 0.5, 0.6)], "bbox_AP25")
+    assert several.text() == "50.00 ± 10.00 (3 runs)"
+    assert cell([], "bbox_AP25").text() == "–"
+    assert cell([_run(tmp_path, OURS, 0.5)], "segm_SEN50").text() == "–"
+    assert cell([_run(tmp_path, OURS, 0.5)], "bbox_AP25").text() == "50.00"
+
+
+def test_formats(tmp_path):
+    table = TABLES[0]
+    cells = fill(table, [_run(tmp_path, OURS, 0.123456, (0.1, 0.2))])
+    page = markdown(table, cells)
+    assert MARK in page
+    row = next(line for line in page.split("Box IoU")[1].splitlines() if "| Ours |" in line)
+    assert row == ("| Ours | 12.35 (10.0 – 20.0) | 55.16 | – | 47.82 | – | 72.25 | – | 60.12 |")
+    rows = list(csv.DictReader(io.StringIO(csv_text(table, cells))))
+    ours = next(r for r in rows if r["method"] == "Ours" and r["metric"] == "bbox_AP25")
+    assert float(ours["ours_percent"]) == pytest.approx(12.3456)
+    assert (ours["ours_low"], ours["ours_high"], ours["ours_runs"]) == ("10.0", "20.0", "1")
+    assert (ours["ours_note"], ours["paper_percent"]) == (MARK, "55.16")
+    assert len(rows) == 7 * 8
+    text = latex(TABLES[2], fill(TABLES[2], []))
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 2
+    assert r"$\lambda$ RPN cls 10" in text and MARK in text
+
+
+def test_runs_of_other_configs_are_told(tmp_path):
+    runs = [_run(tmp_path, "glan_r18_demo", 0.5), _run(tmp_path, OURS, 0.5)]
+    assert [run.stem for run in unplaced(TABLES, runs)] == ["glan_r18_demo"]
+
+
+def test_command(made_run, tool, tmp_path, capsys):
+    collect = tool("collect_results")
+    assert collect.main([str(made_run), "--out-dir", str(tmp_path)]) == 0
+    files = {path.name for path in tmp_path.iterdir()}
+    assert files == {"tables.md"} | {f"table{n}.{e}" for n in range(1, 7) for e in ("csv", "tex")}
+    page = (tmp_path / "tables.md").read_text()
+    metrics = json.loads((made_run / "run" / "results.metrics.json").read_text())["metrics"]
+    assert f"{100 * metrics['bbox_mRecall25']:.2f}" in page.split("## Table 5")[1]
+    assert "| glan_r50_fpn_160e_lesions | 12 | 6 |" in page
+    before = page
+    assert collect.main([str(made_run), "--out-dir", str(tmp_path)]) == 0
+    assert (tmp_path / "tables.md").read_text() == before
+
+    renamed = f"mask-rcnn_r50_fpn_160e_lesions={made_run / 'run'}"
+    assert collect.main([str(made_run), "--out-dir", str(tmp_path), "--as", renamed]) == 0
+    row = next(
+        line
+        for line in (tmp_path / "table1.csv").read_text().splitlines()
+        if ",Mask R-CNN," in line and "bbox_AP25" in line
+    )
+    assert float(row.split(",")[4]) == pytest.approx(100 * metrics["bbox_AP25"])
+    capsys.readouterr()
+    assert collect.main([str(made_run), "--out-dir", str(tmp_path), "--as", "what=x"]) == 1
+    assert "Expected CONFIG=DIR" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert collect.main([str(tmp_path / "empty"), "--out-dir", str(tmp_path)]) == 1
+    assert "Run tools/test.py first" in capsys.readouterr().err
