@@ -7,6 +7,7 @@ its centre (0.5, 0.5) (DICOM PS3.3 C.18.6); records count from pixel centres.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -74,6 +75,7 @@ def _report(
     from pydicom.sr.codedict import codes
 
     series = _series_of(report)
+    patient = options.patient or _pseudonym(report)
     groups = find_content_items(
         report, name=codes.DCM.MeasurementGroup, value_type="CONTAINER", recursive=True
     )
@@ -92,7 +94,7 @@ def _report(
                     f"{len(axes[1])}. Measure both."
                 )
             records.append(
-                _record([items[0] for items in axes], name, row, options, series, places)
+                _record([items[0] for items in axes], name, row, patient, options, series, places)
             )
         except DataError as error:
             errors.append(DataError(error.message, path=name, row=row))
@@ -103,6 +105,7 @@ def _record(
     axes: list[Dataset],
     name: str,
     row: int,
+    patient: str | None,
     options: Options,
     series: dict[str, str],
     places: dict[str, str],
@@ -121,7 +124,7 @@ def _record(
         _volume(options, referenced, places),
         np.concatenate(points) - (0.0 if in_mm else 0.5),
         "LPS" if in_mm else "pixel",
-        patient=options.patient,
+        patient=patient,
         file=name,
         row=row,
         instance_uid=uid,
@@ -165,6 +168,14 @@ def _series_of(report: Dataset) -> dict[str, str]:
                 for instance in one.get("ReferencedSOPSequence", None) or ():
                     series[str(instance.ReferencedSOPInstanceUID)] = str(one.SeriesInstanceUID)
     return series
+
+
+def _pseudonym(report: Dataset) -> str | None:
+    """Return a name that is the same for all reports on a patient but is not the patient's."""
+    stated = [str(report.get(k, "") or "") for k in ("PatientID", "IssuerOfPatientID")]
+    if not stated[0]:
+        return None
+    return "sr-" + hashlib.sha256("\n".join(stated).encode()).hexdigest()[:12]
 
 
 def _volume(options: Options, referenced: set[str], places: dict[str, str]) -> str:
