@@ -37,7 +37,8 @@ def pair_lines(lines: Sequence[np.ndarray]) -> tuple[list[tuple[int, int]], list
         if len(found) == 1 and partners[found[0]] == [i]:
             j = found[0]
             if i < j:
-                longer = _length(lines[i]) >= _length(lines[j])
+                # Of two equal lines the first one drawn counts as the long axis.
+            longer = _length(lines[i]) >= _length(lines[j]) * (1 - 1e-4)
                 pairs.append((i, j) if longer else (j, i))
         else:
             lonely.append(i)
