@@ -38,7 +38,7 @@ def pair_lines(lines: Sequence[np.ndarray]) -> tuple[list[tuple[int, int]], list
             j = found[0]
             if i < j:
                 # Of two equal lines the first one drawn counts as the long axis.
-            longer = _length(lines[i]) >= _length(lines[j]) * (1 - 1e-4)
+                longer = _length(lines[i]) >= _length(lines[j]) * (1 - 1e-4)
                 pairs.append((i, j) if longer else (j, i))
         else:
             lonely.append(i)
