@@ -134,7 +134,7 @@ function draw() {
 }
 
 function tableOf(item) {
-  const lines = [], names = { tp: "TP", fp: "FP", dup: "again" };
+  const lines = [], names = { tp: "TP", fp: "FP", dup: "repeat" };
   const line = (key, kind, name, score, iou, size) => {
     const tr = document.createElement("tr"), first = document.createElement("td"), tag = document.createElement("span");
     tag.className = "tag " + kind; tag.textContent = name; first.append(tag);

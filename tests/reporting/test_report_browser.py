@@ -1,0 +1,256 @@
+"""The report in a real browser: it opens, shows cases, filters, obeys keys and fits a phone."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    driver_path = shutil.which("chromedriver")
+    if not path or not driver_path:
+        missing = "Chromium (chromium)" if not path else "Chromium's driver (chromedriver)"
+        pytest.skip(f"{missing} is not installed; .ci/install_browser.sh installs it")
+    options = webdriver.ChromeOptions()
+    options.binary_location = path
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(driver_path))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def opened(browser, made_report):
+    """The report at desktop size, freshly opened; no test may leave an error in the console."""
+    yield _open(browser, made_report, 1440, 900)
+    assert browser.get_log("browser") == []
+
+
+def _open(browser, page, width, height, mobile=False):
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile},
+    )
+    browser.get(page.as_uri())
+    WebDriverWait(browser, 30).until(
+        lambda b: b.find_elements(By.CSS_SELECTOR, "#froc-plot .main-svg")
+    )
+    return browser
+
+
+def _one(browser, selector):
+    return browser.find_element(By.CSS_SELECTOR, selector)
+
+
+def _caption(browser):
+    return _one(browser, "#caption").text
+
+
+def _shown(browser):
+    return [
+        row.text.split("\n")[0]
+        for row in browser.find_elements(By.CSS_SELECTOR, "#list li")
+        if row.is_displayed()
+    ]
+
+
+def _press(browser, *keys):
+    actions = ActionChains(browser)
+    for key in keys:
+        actions.send_keys(key)
+    actions.perform()
+
+
+def _threshold(browser, value):
+    browser.execute_script(
+        "const t = document.getElementById('thr'); t.value = arguments[0];"
+        "t.dispatchEvent(new Event('input'));",
+        value,
+    )
+
+
+def _tags(browser):
+    return [tag.text for tag in browser.find_elements(By.CSS_SELECTOR, "#findings .tag")]
+
+
+def test_it_opens_on_the_first_case_with_picture_and_colours(opened):
+    assert _caption(opened).startswith("Case 1 (1 of 12) · patient 1, slice 11")
+    _threshold(opened, 0.5)
+    size = opened.execute_async_script(
+        "const done = arguments[0], i = new Image(); i.onload = () => done([i.width, i.height]);"
+        "i.src = document.querySelector('#svg image').getAttribute('href');"
+    )
+    assert size == [220, 180]
+    colours = opened.execute_script(
+        "const c = (s, p) => getComputedStyle(document.querySelector(s))[p];"
+        "return [c('.shape.truth', 'stroke'), c('.shape.pred', 'stroke'), c('text.score', 'fill')]"
+    )
+    assert colours == ["rgb(255, 255, 0)", "rgb(0, 255, 0)", "rgb(255, 0, 0)"]
+    scores = [e.text for e in opened.find_elements(By.CSS_SELECTOR, "text.score")]
+    assert scores == ["0.95", "0.60"]
+    assert _tags(opened) == ["TP", "repeat"]
+    label = _one(opened, "#svg").get_attribute("aria-label")
+    assert label == "Case 1, patient 1, slice 11: 1 lesions found, 0 missed, 0 false alarms."
+
+
+def test_filters(opened):
+    _threshold(opened, 0.5)
+    for name, case, tag in (("tp", "Case 1", "TP"), ("fn", "Case 2", "FN"), ("fp", "Case 3", "FP")):
+        button = _one(opened, f'[data-filter="{name}"]')
+        button.click()
+        assert button.get_attribute("aria-pressed") == "true"
+        shown = _shown(opened)
+        assert case in shown and "Case 4" not in shown
+        assert _one(opened, f'[data-filter="{name}"] b').text == str(len(shown))
+        opened.find_element(By.XPATH, f"//ol//button[contains(., '{case}')]").click()
+        assert _caption(opened).startswith(f"{case} (") and tag in _tags(opened)
+    _one(opened, '[data-filter="all"]').click()
+    assert len(_shown(opened)) == 12
+
+
+def test_threshold_changes_what_is_found(opened):
+    _threshold(opened, 0.5)
+    assert "Case 1" not in _shown_with(opened, "fn")
+    _threshold(opened, 0.96)
+    assert "Case 1" in _shown_with(opened, "fn")
+    opened.find_element(By.XPATH, "//ol//button[contains(., 'Case 1')]").click()
+    assert opened.find_elements(By.CSS_SELECTOR, ".shape.pred") == []
+    assert _one(opened, "text.missed").text == "missed" and _tags(opened) == ["FN"]
+    assert "score ≥ 0.960" in _one(opened, "#live").text
+    _threshold(opened, 1)
+    _one(opened, '[data-filter="tp"]').click()
+    assert _one(opened, "#empty").is_displayed() and _shown(opened) == []
+
+
+def _shown_with(browser, name):
+    _one(browser, f'[data-filter="{name}"]').click()
+    return _shown(browser)
+
+
+def test_operating_points_and_iou(opened):
+    point = Select(_one(opened, "#point"))
+    assert point.first_selected_option.text == "1 FP per slice"
+    assert " (1.00 per slice)" in _one(opened, "#live").text
+    point.select_by_visible_text("0.25 FP per slice")
+    assert " (0.25 per slice)" in _one(opened, "#live").text
+    at_25 = _one(opened, "#live").text
+    Select(_one(opened, "#iou")).select_by_visible_text("IoU ≥ 0.5")
+    assert _one(opened, "#live").text != at_25
+    mark = opened.execute_script(
+        "const d = document.getElementById('froc-plot').data; return d[d.length - 1].y[0]"
+    )
+    assert f"({mark:.1f} %)" in _one(opened, "#live").text
+
+
+def test_keyboard(opened):
+    _press(opened, Keys.ARROW_RIGHT)
+    assert _caption(opened).startswith("Case 2 (2 of 12)")
+    _press(opened, Keys.END)
+    assert _caption(opened).startswith("Case 12 (12 of 12)")
+    _press(opened, Keys.ARROW_RIGHT, Keys.ARROW_LEFT)
+    assert _caption(opened).startswith("Case 11 (11 of 12)")
+    _press(opened, Keys.HOME, "2")
+    assert _one(opened, '[data-filter="fp"]').get_attribute("aria-pressed") == "true"
+    _press(opened, "0", Keys.HOME)
+    whole = _one(opened, "#svg").get_dom_attribute("viewBox")
+    _press(opened, "f")
+    assert _one(opened, "#svg").get_dom_attribute("viewBox") != whole
+    _press(opened, "f")
+    assert _one(opened, "#svg").get_dom_attribute("viewBox") == whole
+    _press(opened, "t", "p")
+    assert opened.find_elements(By.CSS_SELECTOR, ".shape") == []
+    before = float(_one(opened, "#thr-value").text)
+    _press(opened, "]")
+    assert float(_one(opened, "#thr-value").text) == pytest.approx(before + 0.05, abs=0.0011)
+    # Keys belong to the slider while it has the focus.
+    _one(opened, "#thr").send_keys(Keys.ARROW_RIGHT)
+    assert _caption(opened).startswith("Case 1 (")
+
+
+def test_everything_can_be_named_and_reached(opened):
+    nameless = opened.execute_script(
+        "return [...document.querySelectorAll('button, select, input')].filter(e =>"
+        "!(e.getAttribute('aria-label') || e.textContent.trim() || (e.labels && e.labels.length)))"
+        ".map(e => e.outerHTML)"
+    )
+    assert nameless == []
+    assert opened.execute_script("return document.querySelectorAll('[id]').length") == (
+        opened.execute_script(
+            "return new Set([...document.querySelectorAll('[id]')].map(e => e.id)).size"
+        )
+    )
+
+
+def test_plots_are_drawn_and_nothing_was_fetched(opened):
+    for name in ("froc", "strata", "sigma", "weight", "loss"):
+        drawn = f"#{name}-plot .trace path"
+        assert opened.find_elements(By.CSS_SELECTOR, drawn), name
+    fetched = opened.execute_script(
+        "return performance.getEntriesByType('resource').map(e => e.name)"
+        ".filter(n => !n.startsWith('data:') && !n.startsWith('blob:'))"
+    )
+    assert fetched == []
+
+
+def test_phone(browser, made_report):
+    _open(browser, made_report, 390, 844, mobile=True)
+    inner, scroll = browser.execute_script(
+        "return [innerWidth, document.documentElement.scrollWidth]"
+    )
+    assert inner == 390 and scroll <= 390
+    heights = browser.execute_script(
+        "return [...document.querySelectorAll('#cases button')].filter(b => b.offsetParent)"
+        ".map(b => b.offsetHeight)"
+    )
+    assert min(heights) >= 44
+    browser.execute_script(
+        "document.getElementById('stage').scrollIntoView({block: 'center', behavior: 'instant'})"
+    )
+    _swipe(browser, 300, 80)
+    assert _caption(browser).startswith("Case 2 (")
+    _swipe(browser, 80, 300)
+    assert _caption(browser).startswith("Case 1 (")
+    _one(browser, "#next").click()
+    assert _caption(browser).startswith("Case 2 (")
+    left, _, width, _ = _stage(browser)
+    assert left >= 0 and left + width <= 390
+    assert browser.get_log("browser") == []
+
+
+def _stage(browser):
+    return browser.execute_script(
+        "const r = document.getElementById('stage').getBoundingClientRect();"
+        "return [r.left, r.top, r.width, r.height]"
+    )
+
+
+def _swipe(browser, start, end):
+    _, top, _, height = _stage(browser)
+    y = top + height / 2
+    steps = [("touchStart", [start]), ("touchMove", [(start + end) / 2]), ("touchMove", [end])]
+    for kind, xs in [*steps, ("touchEnd", [])]:
+        points = [{"x": x, "y": y} for x in xs]
+        browser.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
