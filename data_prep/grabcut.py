@@ -1,11 +1,15 @@
 """Pseudo masks from RECIST bookmarks with GrabCut (paper, Sec. 3.1).
 
-Two seedings:
+Two seedings, both inside a square of twice the longer diameter:
 
-* ``paper``: inside a square of twice the longer diameter, the two segments are certain foreground,
-  the quadrilateral is probable foreground, everything else is probable background.
-* ``bounded`` (default): the same, and everything outside 1.3 × the oval through the end points is
-  certain background, so that the mask cannot leak into a neighbour of the same intensity.
+* ``paper``: the two segments are certain foreground, the quadrilateral is probable foreground, all
+  else is probable background.
+* ``bounded`` (default): uses what a bookmark says beyond that. The end points lie *on* the outline,
+  so pixels beyond them are certain background, as is all outside 1.3 × the oval through them; most
+  of the quadrilateral is certain foreground; the oval is probable foreground. GrabCut's outline and
+  the oval are then two estimates of one outline, and are averaged by their expected errors: the
+  oval's grows with the size of the lesion, GrabCut's with the overlap of the intensities on either
+  side of its outline. Large or crisp lesions keep GrabCut's outline, small faint ones the oval.
 """
 
 from __future__ import annotations
@@ -14,16 +18,28 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy import ndimage
 
 from data_prep import recist, shapes
 from data_prep.recist import Bookmark
+from data_prep.shapes import Frame
 
 SEEDS = ("bounded", "paper")
 ITERATIONS = 5
+# Certain background outside this multiple of the oval (1 = through the end points).
 BOUND = 1.3
+# Certain foreground inside this multiple of the quadrilateral.
+CORE = 0.8
+# Certain background further than this beyond an end point, in units of the short axis.
+END_TOLERANCE = 0.05
 # Accepted ratio of either axis, result's to bookmark's (each measured in whole pixels: + 1).
 AXIS_RATIO = (0.7, 1.4)
+# Expected error of the oval's outline: pixels, and per pixel of the short axis.
+OVAL_ERROR_PX, OVAL_ERROR = 0.3, 0.08
+# Expected error of GrabCut's outline in pixels where the intensities on its two sides differ by
+# one standard deviation; inversely proportional to that difference.
+EDGE_ERROR_PX = 1.5
+# Width of the ring outside the outline whose intensities count, pixels.
+RING_PX = 2
 
 
 @dataclass(frozen=True)
@@ -39,17 +55,22 @@ class PseudoMask:
     source: str
 
 
-def pseudo_mask(image: np.ndarray, bookmark: Bookmark, seeds: str = "bounded") -> PseudoMask:
+def pseudo_mask(
+    image: np.ndarray, bookmark: Bookmark, seeds: str = "bounded", *, checked: bool = True
+) -> PseudoMask:
     """Segment a lesion from its bookmark.
 
     Args:
         image: `(H, W)`, any numeric type, finite.
         bookmark: end points in pixels of the image.
         seeds: one of :data:`SEEDS`.
+        checked: replace GrabCut's mask by the oval through the end points where the mask is empty,
+            reaches the border of the square, or has an axis far from the bookmark's. Without, the
+            mask is returned as it comes, for comparison; it may be empty.
 
     Returns:
-        GrabCut's mask, cleaned, or the oval through the end points where GrabCut's fails a check.
-        The same input gives the same mask, whatever ran before.
+        The component that holds the segments, holes filled, or the oval. The same input gives the
+        same mask, whatever ran before.
 
     Raises:
         ValueError: if the image is not 2D, the seeds are unknown, or the bookmark lies outside.
@@ -61,16 +82,22 @@ def pseudo_mask(image: np.ndarray, bookmark: Bookmark, seeds: str = "bounded") -
         raise ValueError(f"Expected an image of shape (H, W) but got {image.shape}.")
     x1, y1, x2, y2 = region(bookmark, image.shape)
     local = Bookmark(bookmark.long_axis - (x1, y1), bookmark.short_axis - (x1, y1))
-    labels = _seed(local, (y2 - y1, x2 - x1), seeds)
-    segments = labels == cv2.GC_FGD
+    frame = Frame.of(local, (y2 - y1, x2 - x1))
+    labels = _seed(local, frame, seeds)
+    segments = np.zeros(labels.shape, np.uint8)
+    shapes.draw_segments(segments, local, 1)
     if not segments.any():
-        raise ValueError(f"Expected a bookmark inside the image but got {bookmark.points()}.")
-    crop, reason = _cut(image[y1:y2, x1:x2], labels)
-    if not reason:
-        crop = _clean(crop, segments)
-        reason = _refusal(crop, segments, local)
+        raise ValueError(
+            f"Expected a bookmark inside the image of {image.shape[1]} x {image.shape[0]} pixels "
+            f"but got the end points {bookmark.points().tolist()}."
+        )
+    grey = _eight_bits(image[y1:y2, x1:x2])
+    crop = _clean(_cut(grey, labels), segments)
+    reason = _refusal(crop, local) if checked else ""
     if reason:
         return PseudoMask(shapes.ellipse_mask(bookmark, image.shape), f"ellipse:{reason}")
+    if seeds == "bounded" and crop.any():
+        crop = _clean(_average(crop, grey, frame, bookmark.short_length()), segments)
     mask = np.zeros(image.shape, bool)
     mask[y1:y2, x1:x2] = crop
     return PseudoMask(mask, f"grabcut:{seeds}")
@@ -88,51 +115,59 @@ def region(bookmark: Bookmark, shape: tuple[int, int]) -> tuple[int, int, int, i
     return int(low[0]), int(low[1]), int(max(high[0], low[0])), int(max(high[1], low[1]))
 
 
-def _seed(bookmark: Bookmark, shape: tuple[int, int], seeds: str) -> np.ndarray:
-    labels = np.full(shape, cv2.GC_PR_BGD, np.uint8)
-    if seeds == "bounded":
-        labels[shapes.ellipse_radius(bookmark, shape) > BOUND] = cv2.GC_BGD
-    shapes.draw_quadrilateral(labels, bookmark.quadrilateral(), cv2.GC_PR_FGD)
+def _seed(bookmark: Bookmark, frame: Frame, seeds: str) -> np.ndarray:
+    labels = np.full(frame.u.shape, cv2.GC_PR_BGD, np.uint8)
+    if seeds == "paper":
+        shapes.draw_quadrilateral(labels, bookmark.quadrilateral(), cv2.GC_PR_FGD)
+    else:
+        radius = frame.oval()
+        tolerance = END_TOLERANCE * bookmark.short_length()
+        labels[(radius > BOUND) | (frame.beyond_ends() > tolerance)] = cv2.GC_BGD
+        labels[radius <= 1] = cv2.GC_PR_FGD
+        labels[frame.diamond() <= CORE] = cv2.GC_FGD
     shapes.draw_segments(labels, bookmark, cv2.GC_FGD)
     return labels
 
 
-def _cut(image: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, str]:
-    background = (labels == cv2.GC_BGD) | (labels == cv2.GC_PR_BGD)
-    if not background.any():
-        return labels, "no background"
-    grey = _eight_bits(image)
-    models = np.zeros((1, 65)), np.zeros((1, 65))
-    # GrabCut's k-means draws from OpenCV's global generator.
-    cv2.setRNGSeed(0)
-    cv2.grabCut(
-        cv2.merge((grey, grey, grey)), labels, None, *models, ITERATIONS, cv2.GC_INIT_WITH_MASK
-    )
-    return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD), ""
-
-
 def _eight_bits(image: np.ndarray) -> np.ndarray:
-    low, high = np.percentile(image, (1, 99))
-    scaled = (image.astype(np.float32) - np.float32(low)) * np.float32(255.0 / ((high - low) or 1))
+    """Map the crop's 1st to 99th percentile to 0 … 255."""
+    ranks = np.array((1, 99)) * (image.size - 1) // 100
+    low, high = np.partition(image, ranks, axis=None)[ranks].astype(np.float64)
+    scaled = (image - low) * (255.0 / ((high - low) or 1.0))
     return np.clip(scaled + 0.5, 0, 255).astype(np.uint8)
 
 
+def _cut(grey: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """GrabCut's foreground, uint8; changes ``labels``."""
+    if (labels & 1).all():  # GC_BGD and GC_PR_BGD are even: no background to learn from
+        return np.ones_like(labels)
+    # GrabCut's k-means draws from OpenCV's global generator.
+    cv2.setRNGSeed(0)
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    colour = cv2.merge((grey, grey, grey))
+    cv2.grabCut(colour, labels, None, *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    return labels & 1
+
+
 def _clean(mask: np.ndarray, segments: np.ndarray) -> np.ndarray:
-    """The component that holds most of the segments, holes filled."""
-    components, _ = ndimage.label(mask)
-    votes = np.bincount(components[segments & mask])
-    if len(votes) < 2:
-        return np.zeros_like(mask)
+    """The component that holds most of the segments, holes filled; uint8."""
+    count, components = cv2.connectedComponents(mask, connectivity=4)
+    if count < 2:
+        return mask
+    votes = np.bincount(components[segments > 0], minlength=count)
     votes[0] = 0
-    return ndimage.binary_fill_holes(components == votes.argmax())
+    if not votes.any():
+        return np.zeros_like(mask)
+    kept = (components == votes.argmax()).astype(np.uint8)
+    contours, _ = cv2.findContours(kept, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(kept, contours, -1, 1, cv2.FILLED)
 
 
-def _refusal(mask: np.ndarray, segments: np.ndarray, bookmark: Bookmark) -> str:
+def _refusal(mask: np.ndarray, bookmark: Bookmark) -> str:
     """Why a mask is not acceptable; empty if it is."""
     if not mask.any():
         return "empty"
-    border = np.concatenate((mask[0], mask[-1], mask[:, 0], mask[:, -1]))
-    if border.any():
+    if mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any():
         return "touches border"
     measured = recist.measure(mask)
     for name, got, expected in (
@@ -142,3 +177,29 @@ def _refusal(mask: np.ndarray, segments: np.ndarray, bookmark: Bookmark) -> str:
         if not AXIS_RATIO[0] <= (got + 1) / (expected + 1) <= AXIS_RATIO[1]:
             return f"{name} off"
     return ""
+
+
+def _average(mask: np.ndarray, grey: np.ndarray, frame: Frame, short: float) -> np.ndarray:
+    """Average GrabCut's outline and the oval, each weighted by 1 / its expected error squared."""
+    oval_variance = (OVAL_ERROR_PX + OVAL_ERROR * short) ** 2
+    cut_variance = (EDGE_ERROR_PX / max(_separation(mask, grey), 0.1)) ** 2
+    weight = oval_variance / (oval_variance + cut_variance)
+    # The precise transform measures to the nearest pixel of the other side: the outline lies
+    # half a pixel before it. The pixels around the crop are background.
+    padded = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    inside = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    outside = cv2.distanceTransform(1 - mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distance = np.where(mask > 0, 0.5 - inside, outside - 0.5)
+    return (weight * distance + (1 - weight) * frame.oval_distance() <= 0).astype(np.uint8)
+
+
+def _separation(mask: np.ndarray, grey: np.ndarray) -> float:
+    """Difference of mean intensity, mask to the ring around it, in pooled standard deviations."""
+    side = 2 * RING_PX + 1
+    ring = cv2.dilate(mask, np.ones((side, side), np.uint8)) - mask
+    if not ring.any():
+        return 0.0
+    mean_in, deviation_in = cv2.meanStdDev(grey, mask=mask)
+    mean_out, deviation_out = cv2.meanStdDev(grey, mask=ring)
+    deviation = float(np.hypot(deviation_in, deviation_out)[0, 0])
+    return abs(float(mean_in[0, 0] - mean_out[0, 0])) / max(deviation, 1.0)

@@ -7,6 +7,7 @@ measured bookmark are centres of *foreground* pixels, so the lesion reaches half
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -31,31 +32,24 @@ def quadrilateral_mask(bookmark: Bookmark, shape: Sequence[int]) -> np.ndarray:
     return canvas.astype(bool)
 
 
-def ellipse_mask(bookmark: Bookmark, shape: Sequence[int], scale: float = 1.0) -> np.ndarray:
-    """The smooth oval through the four end points.
-
-    The two axes cut the plane into four quarters around the point where they cross; in each, the
-    outline is a quarter of the ellipse through that quarter's two end points. Axes that halve each
-    other give a plain ellipse.
+def ellipse_mask(bookmark: Bookmark, shape: Sequence[int]) -> np.ndarray:
+    """The smooth oval through the four end points; see :class:`Frame`.
 
     Args:
         bookmark: end points in pixels of the mask.
         shape: (H, W) of the mask.
-        scale: enlarges the oval about the crossing point.
 
     Returns:
         bool `(H, W)`; parts outside are cut off.
     """
     canvas = np.zeros(tuple(shape), bool)
-    # 1.5 px: half a pixel of margin, and rounding.
-    centre = crossing(bookmark)
-    low = np.floor(centre + scale * 2 * (bookmark.points().min(axis=0) - centre) - 1.5).astype(int)
-    high = np.ceil(centre + scale * 2 * (bookmark.points().max(axis=0) - centre) + 1.5).astype(int)
-    x1, y1 = np.maximum(low, 0)
-    x2, y2 = np.minimum(high + 1, np.array(shape)[::-1])
+    # The oval lies within the parallelogram through the end points, half a pixel wider.
+    centre, points = crossing(bookmark), bookmark.points()
+    reach = np.abs(points[:2] - centre).max(axis=0) + np.abs(points[2:] - centre).max(axis=0) + 2
+    x1, y1 = np.maximum(np.floor(centre - reach), 0).astype(int)
+    x2, y2 = np.minimum(np.ceil(centre + reach) + 1, np.array(shape)[::-1]).astype(int)
     if x1 < x2 and y1 < y2:
-        radius = ellipse_radius(bookmark, (y2 - y1, x2 - x1), offset=(x1, y1))
-        canvas[y1:y2, x1:x2] = radius <= scale
+        canvas[y1:y2, x1:x2] = Frame.of(bookmark, (y2 - y1, x2 - x1), (x1, y1)).oval() <= 1
     return canvas
 
 
@@ -87,37 +81,84 @@ def crossing(bookmark: Bookmark) -> np.ndarray:
     return start + np.clip(fraction, 0.0, 1.0) * along
 
 
-def ellipse_radius(
-    bookmark: Bookmark, shape: Sequence[int], offset: Sequence[float] = (0.0, 0.0)
-) -> np.ndarray:
-    """Distance from the crossing point in units of the oval's: at most 1 inside, above 1 outside.
+@dataclass(frozen=True)
+class Frame:
+    """The pixels of an image in the frame of a bookmark.
 
-    Args:
-        bookmark: end points in pixels of the whole image.
-        shape: (H, W) of the part of the image to cover.
-        offset: (x, y) of that part's first pixel in the image.
+    Origin: where the axes cross. The axes cut the plane into four quarters, and each quarter is
+    measured with its own two half axes, so that shapes pass through all four end points also where
+    the axes do not halve each other, or stand a little askew. Half a pixel is added to each half
+    axis (see the head of this module).
 
-    Returns:
-        float32 `(H, W)`.
+    Attributes:
+        u: `(H, W)` float32, position along the long axis in units of the half axis on that side.
+        v: `(H, W)` float32, the same along the short axis.
+        half_u: `(H, W)` float32, that half axis in pixels.
+        half_v: `(H, W)` float32, that half axis in pixels.
     """
-    centre = crossing(bookmark)
-    along = np.diff(bookmark.long_axis, axis=0)[0]
+
+    u: np.ndarray
+    v: np.ndarray
+    half_u: np.ndarray
+    half_v: np.ndarray
+
+    @classmethod
+    def of(
+        cls, bookmark: Bookmark, shape: Sequence[int], offset: Sequence[float] = (0.0, 0.0)
+    ) -> Frame:
+        """Compute the frame.
+
+        Args:
+            bookmark: end points in pixels of the whole image.
+            shape: (H, W) of the part of the image to cover.
+            offset: (x, y) of that part's first pixel in the image.
+        """
+        centre = crossing(bookmark)
+        along, across = _directions(bookmark)
+        to_axes = np.linalg.inv(np.stack((along, across), axis=1))
+        x = np.arange(offset[0], offset[0] + shape[1]) - centre[0]
+        y = (np.arange(offset[1], offset[1] + shape[0]) - centre[1])[:, None]
+        parts = []
+        for row, axis in zip(to_axes, (bookmark.long_axis, bookmark.short_axis), strict=True):
+            position = (row[0] * x + row[1] * y).astype(np.float32)
+            ends = (axis - centre) @ row
+            below = np.float32(max(-ends.min(), 0.0) + 0.5)
+            above = np.float32(max(ends.max(), 0.0) + 0.5)
+            half = np.where(position < 0, below, above)
+            parts.append((position / half, half))
+        (u, half_u), (v, half_v) = parts
+        return cls(u, v, half_u, half_v)
+
+    def oval(self) -> np.ndarray:
+        """`(H, W)`: at most 1 inside the oval of four quarter ellipses through the end points."""
+        return np.sqrt(self.u * self.u + self.v * self.v)
+
+    def diamond(self) -> np.ndarray:
+        """`(H, W)`: at most 1 inside the quadrilateral of the end points."""
+        return np.abs(self.u) + np.abs(self.v)
+
+    def oval_distance(self) -> np.ndarray:
+        """`(H, W)`: signed distance to the oval in pixels, negative inside; to first order."""
+        radius = self.oval()
+        slope = np.hypot(self.u / self.half_u, self.v / self.half_v)
+        return (radius - 1.0) * radius / np.maximum(slope, np.float32(1e-6))
+
+    def beyond_ends(self) -> np.ndarray:
+        """`(H, W)`: how many pixels a pixel lies beyond the end of an axis, along that axis."""
+        return np.maximum((np.abs(self.u) - 1) * self.half_u, (np.abs(self.v) - 1) * self.half_v)
+
+
+def _directions(bookmark: Bookmark) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors of both axes; perpendicular where the short axis has no usable direction."""
+    along = bookmark.long_axis[1] - bookmark.long_axis[0]
+    across = bookmark.short_axis[1] - bookmark.short_axis[0]
     length = np.hypot(*along)
     along = along / length if length else np.array((1.0, 0.0))
-    across = np.array((-along[1], along[0]))
-    x = np.arange(shape[1], dtype=np.float32) + np.float32(offset[0] - centre[0])
-    y = (np.arange(shape[0], dtype=np.float32) + np.float32(offset[1] - centre[1]))[:, None]
-    ends = (
-        np.sort((bookmark.long_axis - centre) @ along),
-        np.sort((bookmark.short_axis - centre) @ across),
-    )
-    squared = np.zeros(tuple(shape), np.float32)
-    for direction, (low, high) in zip((along, across), ends, strict=True):
-        distance = x * np.float32(direction[0]) + y * np.float32(direction[1])
-        below = np.float32(max(-low, 0.0) + 0.5)
-        above = np.float32(max(high, 0.0) + 0.5)
-        squared += (distance / np.where(distance < 0, below, above)) ** 2
-    return np.sqrt(squared)
+    normal = np.array((-along[1], along[0]))
+    height = abs(across @ normal)
+    # A short axis of less than half a pixel, or one that leans over, says nothing of a direction.
+    usable = height > 0.5 and height > 0.5 * np.hypot(*across)
+    return along, across / np.hypot(*across) if usable else normal
 
 
 def draw_quadrilateral(canvas: np.ndarray, ring: np.ndarray, value: int) -> None:
