@@ -2,4 +2,4 @@
 
 _base_ = "../glan/glan_r50_fpn_160e_lesions.py"
 
-model = dict(detector=dict(roi_head=dict(attention=dict(global_sizes=[0.10]))))
+model = dict(roi_head=dict(attention=dict(global_sizes=[0.10])))

@@ -5,20 +5,32 @@ _base_ = "../glan/glan_r50_fpn_160e_lesions.py"
 # ---- what users change ----
 data_root = "{{$MMGLAN_DATA:work_dirs/demo/data/}}"
 image_scale = (128, 128)
-max_epochs = 30
+max_epochs = 15
 
 # ---- what is best left alone ----
 load_from = None
+channels = 128  # of the pyramid and of every head; the full model has 256
 model = dict(
-    detector=dict(
-        # From scratch: every layer learns, batch statistics included.
-        backbone=dict(depth=18, frozen_stages=-1, norm_eval=False),
-        neck=dict(in_channels=[64, 128, 256, 512]),
-        # Nodes are 5-30 pixels long here.
-        rpn_head=dict(anchor_generator=dict(scales=[4])),
-        train_cfg=dict(rpn_proposal=dict(max_per_img=300), rcnn=dict(sampler=dict(num=128))),
-        test_cfg=dict(rpn=dict(max_per_img=300), rcnn=dict(nms=dict(iou_threshold=0.3))),
-    )
+    # From scratch: every layer learns, batch statistics included.
+    backbone=dict(depth=18, frozen_stages=-1, norm_eval=False),
+    neck=dict(in_channels=[64, 128, 256, 512], out_channels=channels),
+    rpn_head=dict(
+        in_channels=channels,
+        feat_channels=channels,
+        # Anchors of 8 pixels and more: the nodes are 4-12 pixels long here.
+        anchor_generator=dict(scales=[2]),
+    ),
+    roi_head=dict(
+        attention=dict(channels=channels),
+        bbox_roi_extractor=dict(out_channels=channels),
+        bbox_head=dict(in_channels=channels, fc_out_channels=256),
+        mask_roi_extractor=dict(out_channels=channels),
+        mask_head=dict(in_channels=channels, conv_out_channels=channels),
+    ),
+    train_cfg=dict(
+        rpn_proposal=dict(nms_pre=500, max_per_img=200), rcnn=dict(sampler=dict(num=64))
+    ),
+    test_cfg=dict(rpn=dict(nms_pre=500, max_per_img=200), rcnn=dict(nms=dict(iou_threshold=0.3))),
 )
 train_pipeline = [
     dict(type="LoadSlice"),

@@ -2,11 +2,9 @@
 
 _base_ = "../baselines/detectors_cascade-rcnn_r50_160e_lesions.py"
 
-_base_.model.roi_head.update(type="GlobalLocalCascadeRoIHead", attention=dict(global_sizes=[1.0]))
 model = dict(
-    _delete_=True,
     type="UncertaintyLossWrapper",
-    detector=_base_.model,
-    backbone=dict(init_cfg=None),  # where init_detector looks
+    detector="CascadeRCNN",
     tasks="cascade_rcnn",
+    roi_head=dict(type="GlobalLocalCascadeRoIHead", attention=dict(global_sizes=[1.0])),
 )

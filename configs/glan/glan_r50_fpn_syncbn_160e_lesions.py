@@ -2,4 +2,4 @@
 
 _base_ = "./glan_r50_fpn_160e_lesions.py"
 
-model = dict(detector=dict(roi_head=dict(attention=dict(norm_cfg=dict(type="SyncBN")))))
+model = dict(roi_head=dict(attention=dict(norm_cfg=dict(type="SyncBN"))))

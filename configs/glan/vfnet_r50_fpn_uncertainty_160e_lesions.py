@@ -2,10 +2,4 @@
 
 _base_ = "../baselines/vfnet_r50_fpn_160e_lesions.py"
 
-model = dict(
-    _delete_=True,
-    type="UncertaintyLossWrapper",
-    detector=_base_.model,
-    backbone=dict(init_cfg=None),  # where init_detector looks
-    tasks="vfnet",
-)
+model = dict(type="UncertaintyLossWrapper", detector="VFNet", tasks="vfnet")

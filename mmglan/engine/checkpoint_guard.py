@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import pickle
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,12 +78,13 @@ def safe_load(path: str | Path, map_location: Any = None) -> Any:
 
 def _refusal(name: str, error: Exception) -> str:
     """One line: what was expected, what was found, what to do."""
-    reason = " ".join(str(error).split())[:200]
+    found = re.search(r"GLOBAL ([\w.]+)|a reference to .*", str(error))
+    reason = found.group() if found else " ".join(str(error).split())[:100]
     return (
         f"{name}: Expected a checkpoint of plain weights but got a file that holds something "
         "else or is damaged; it was not loaded, because unpickling runs code from the file. "
         "If you trust its maker, convert it once: python -m mmglan.engine.checkpoint_guard "
-        f"{name} OUT.pth --i-trust-this-file. (torch says: {reason})"
+        f"{name} OUT.pth --i-trust-this-file. (Found: {reason})"
     )
 
 
