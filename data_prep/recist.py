@@ -6,6 +6,7 @@ with column 3 therefore spans x from 2.5 to 3.5.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -81,7 +82,8 @@ class Bookmark:
 
 
 def _length(axis: np.ndarray, spacing_xy: Sequence[float]) -> float:
-    return float(np.hypot(*((axis[1] - axis[0]) * np.asarray(spacing_xy, dtype=np.float64))))
+    (x1, y1), (x2, y2) = axis.tolist()
+    return math.hypot((x2 - x1) * float(spacing_xy[0]), (y2 - y1) * float(spacing_xy[1]))
 
 
 def measure(mask: np.ndarray, spacing_xy: Sequence[float] = (1.0, 1.0)) -> Bookmark:
@@ -141,7 +143,8 @@ def _row_extremes(mask: np.ndarray) -> np.ndarray:
     lines = mask[rows]
     first = lines.argmax(axis=1)
     last = lines.shape[1] - 1 - lines[:, ::-1].argmax(axis=1)
-    return np.stack((np.r_[first, last], np.r_[rows, rows]), axis=1).astype(np.int32)
+    ends = np.concatenate((first, last)), np.concatenate((rows, rows))
+    return np.stack(ends, axis=1).astype(np.int32)
 
 
 def _longest_chord(
@@ -166,4 +169,7 @@ def _chain(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The hull's vertices on one side of the long axis, its two end points included."""
     side = height > 0 if upper else height < 0
-    return np.r_[0.0, position[side], length], np.r_[0.0, height[side], 0.0]
+    return (
+        np.concatenate(((0.0,), position[side], (length,))),
+        np.concatenate(((0.0,), height[side], (0.0,))),
+    )

@@ -115,7 +115,8 @@ class Frame:
         """
         centre = crossing(bookmark)
         along, across = _directions(bookmark)
-        to_axes = np.linalg.inv(np.stack((along, across), axis=1))
+        area = along[0] * across[1] - along[1] * across[0]
+        to_axes = np.array(((across[1], -across[0]), (-along[1], along[0]))) / area
         x = np.arange(offset[0], offset[0] + shape[1]) - centre[0]
         y = (np.arange(offset[1], offset[1] + shape[0]) - centre[1])[:, None]
         parts = []
