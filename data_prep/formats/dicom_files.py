@@ -17,8 +17,13 @@ from data_prep.formats.dicom_geometry import SliceInfo, order_slices
 from data_prep.formats.dicom_slices import frame_count, pixels, slices_of
 from data_prep.formats.stored import Stored, check_size, only_data_errors
 
-# Found beside images in exports; they are no images of a scan.
-_NO_SCAN = {"SR", "SEG", "PR", "KO", "RTSTRUCT", "RTDOSE", "RTPLAN", "REG", "DOC", "FID", "RWV"}
+# SOP classes found beside images in exports that are no images of a scan: reports and key objects,
+# presentation states, raw data and segmentations, radiotherapy, documents, waveforms, DICOMDIR.
+_STORAGE = "1.2.840.10008.5.1.4.1.1"
+_NO_SCAN = (
+    *(f"{_STORAGE}.{n}" for n in ("88.", "11.", "66", "67", "481.", "104.", "9.")),
+    "1.2.840.10008.1.3.10",
+)
 _FOREIGN = (".txt", ".csv", ".tsv", ".json", ".xml", ".pdf", ".html", ".md", ".jpg", ".jpeg")
 _FOREIGN_NAMES = ("dicomdir", "thumbs.db", "desktop.ini", "lockfile", "version")
 # Start of a file encrypted as a whole: CMS enveloped data, OID 1.2.840.113549.1.7.3.
@@ -41,7 +46,7 @@ def read_file(path: Path, name: str) -> Stored:
     if not is_dicom(path):
         _refuse_foreign(path, name)
     image = _Image(path, name, read_header(path, name))
-    if not _is_image(image.data):
+    if not _is_image(image):
         raise DataError(
             "Expected a DICOM image but got another kind of object (no pixels). Name the images.",
             path=name,
@@ -56,7 +61,7 @@ def read_folder(
     series: dict[str, list[_Image]] = {}
     others = 0
     for image in _images(path, name):
-        if _is_image(image.data):
+        if _is_image(image):
             series.setdefault(image.series, []).append(image)
         else:
             others += 1
@@ -114,8 +119,19 @@ def _refuse_foreign(path: Path, name: str) -> None:
     )
 
 
-def _is_image(data: Dataset) -> bool:
-    return "Rows" in data and str(data.get("Modality", "")) not in _NO_SCAN
+def _is_image(image: _Image) -> bool:
+    data = image.data
+    kind = str(data.get("SOPClassUID", "") or data.file_meta.get("MediaStorageSOPClassUID", ""))
+    if kind.startswith(_NO_SCAN):
+        return False
+    if "Rows" not in data or "Columns" not in data:
+        # Not to be left out silently: an end slice would be lost without a gap.
+        raise DataError(
+            "Expected an image but got a header without its size: the file is cut off, or no "
+            "image. Copy it again or remove it.",
+            path=image.name,
+        )
+    return True
 
 
 def _choose(

@@ -16,7 +16,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from data_prep.errors import DataError
-from data_prep.formats.headers import Header
+from data_prep.formats.headers import BROKEN_COMPRESSION, Header
 from data_prep.formats.headers_nifti import nifti
 from data_prep.formats.headers_text import metaimage, nrrd
 from data_prep.formats.stored import Stored, check_size
@@ -107,11 +107,7 @@ def _inflate(file, limit: int, compression: str, name: str) -> memoryview:
     """
     bits = 31 if compression == "gzip" else 15
     out, size, engine = bytearray(), 0, zlib.decompressobj(bits)
-    broken = DataError(
-        "Expected sound compressed data but its checksum is wrong or its end is missing. Copy the "
-        "file again.",
-        path=name,
-    )
+    broken = DataError(BROKEN_COMPRESSION, path=name)
     pending = file.read(_CHUNK)
     while True:
         try:

@@ -10,6 +10,11 @@ import numpy as np
 
 from data_prep.errors import DataError
 
+BROKEN_COMPRESSION = (
+    "Expected sound compressed data but its checksum is wrong or its end is missing. Copy the file "
+    "again."
+)
+
 
 @dataclass(frozen=True)
 class Header:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.errors import DataError
-from data_prep.formats.headers import Header, check_spacing
+from data_prep.formats.headers import BROKEN_COMPRESSION, Header, check_spacing
 
 # NIfTI's own codes of number types.
 _TYPES = {
@@ -109,11 +109,7 @@ def _start(path: Path, name: str) -> tuple[bytes, bool]:
         try:
             start = zlib.decompressobj(31).decompress(start, 1 << 12)
         except zlib.error:
-            raise DataError(
-                "Expected sound compressed data but its first bytes are broken. Copy the file "
-                "again.",
-                path=name,
-            ) from None
+            raise DataError(BROKEN_COMPRESSION, path=name) from None
     if len(start) < 544:
         start = start + bytes(544 - len(start)) if len(start) >= 348 else b""
     return start, zipped

@@ -21,7 +21,7 @@ BOOKMARK_HEADER = "volume,slice,long_x1,long_y1,long_x2,long_y2,short_x1,short_y
 def make_image():
     """Return a maker of SimpleITK images of any orientation with distinct voxels."""
 
-    def make(size=(7, 6, 5), spacing=(0.8, 1.1, 3.0), direction=None, origin=(-11.0, 7.5, 30.0)):
+    def make(size=(7, 6, 5), spacing=(0.75, 1.25, 3.0), direction=None, origin=(-11.0, 7.5, 30.0)):
         array = np.arange(np.prod(size), dtype=np.int16).reshape(size[::-1])
         image = sitk.GetImageFromArray(array)
         image.SetSpacing(spacing)
