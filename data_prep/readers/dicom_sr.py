@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.sr.codedict import Code, codes
 
 from data_prep.errors import DataError
 from data_prep.formats.dicom_files import is_dicom, read_header
@@ -70,19 +72,13 @@ def _report(
             "Expected a structured report but got another DICOM object. Name the report.",
             path=name,
         )
-    # Imported here: it takes a second, and only reports need it.
-    from highdicom.sr.utils import find_content_items
-    from pydicom.sr.codedict import codes
-
     series = _series_of(report)
     patient = options.patient or _pseudonym(report)
-    groups = find_content_items(
-        report, name=codes.DCM.MeasurementGroup, value_type="CONTAINER", recursive=True
-    )
+    groups = [i for i in _items(report) if _is(i, "CONTAINER", codes.DCM.MeasurementGroup)]
     records, errors = [], []
     for row, group in enumerate(groups, start=1):
         axes = [
-            find_content_items(group, name=code, value_type="NUM")
+            [i for i in group.get("ContentSequence", ()) if _is(i, "NUM", code)]
             for code in (codes.SCT.LongAxis, codes.SCT.ShortAxis)
         ]
         if not any(axes):
@@ -134,6 +130,9 @@ def _record(
 
 def _polyline(axis: Dataset) -> tuple[np.ndarray, tuple[str | None, int | None]]:
     """Return the end points of an axis, ``(2, 2)`` pixels or ``(2, 3)`` mm, and its image."""
+    # Imported here: it takes a second, and only reports need it.
+    from highdicom.sr import Scoord3DContentItem, ScoordContentItem
+
     items = [i for i in axis.get("ContentSequence", ()) if "GraphicData" in i]
     if len(items) != 1:
         raise DataError(
@@ -141,12 +140,12 @@ def _polyline(axis: Dataset) -> tuple[np.ndarray, tuple[str | None, int | None]]
             "Export the report with coordinates."
         )
     item = items[0]
-    width = 3 if item.ValueType == "SCOORD3D" else 2
-    data = np.array(item.GraphicData, dtype=float)
-    if item.GraphicType != "POLYLINE" or data.size != 2 * width or not np.isfinite(data).all():
+    kind = Scoord3DContentItem if item.ValueType == "SCOORD3D" else ScoordContentItem
+    line = kind.from_dataset(item)
+    ends = np.array(line.value, dtype=float)
+    if line.graphic_type.value != "POLYLINE" or len(ends) != 2 or not np.isfinite(ends).all():
         raise DataError("Expected a line of 2 points but got another shape. Measure it again.")
-    ends = data.reshape(2, width)
-    if width == 3:
+    if kind is Scoord3DContentItem:
         return ends, (None, None)
     for image in item.get("ContentSequence", ()):
         for reference in image.get("ReferencedSOPSequence", ()):
@@ -154,6 +153,22 @@ def _polyline(axis: Dataset) -> tuple[np.ndarray, tuple[str | None, int | None]]
             first = frame if frame is None or isinstance(frame, int) else int(frame[0])
             return ends, (str(reference.ReferencedSOPInstanceUID), first)
     raise DataError("Expected the image of each line but got none. Export the report again.")
+
+
+def _items(node: Dataset) -> Iterator[Dataset]:
+    """Walk all content items below a node."""
+    for item in node.get("ContentSequence", ()):
+        yield item
+        yield from _items(item)
+
+
+def _is(item: Dataset, kind: str, code: Code) -> bool:
+    """Say whether an item is of a value type and name; SRT codes count as their SCT ones."""
+    names = item.get("ConceptNameCodeSequence", None) or ()
+    return str(item.get("ValueType", "")) == kind and any(
+        Code(str(n.get("CodeValue", "")), str(n.get("CodingSchemeDesignator", "")), "") == code
+        for n in names
+    )
 
 
 def _series_of(report: Dataset) -> dict[str, str]:

@@ -42,6 +42,8 @@ def place(record: BookmarkRecord, volume: Volume) -> PlacedBookmark:
             length zero, short axis longer than the long one, axes more than 15° from
             perpendicular, or axes that do not cross.
     """
+    if not np.isfinite(record.points).all():
+        raise _error(record, "Expected finite coordinates but got NaN or infinity. Correct them.")
     if record.frame == "pixel":
         stored_slice = _stored_slice(record, volume)
         _check_inside(record, volume, stored_slice)

@@ -24,6 +24,8 @@ from data_prep.readers.record import BookmarkRecord, Options
 from data_prep.readers.table import read_bytes
 
 OPTIONS = frozenset({"volume", "patient"})
+# Every line is compared with every other.
+MAX_LINES = 1000
 _FRAMES = {"LPS": "LPS", "RAS": "RAS", "1": "LPS", "0": "RAS"}
 
 
@@ -109,6 +111,10 @@ def _lines(path: Path, name: str) -> tuple[list[_Line], list[DataError]]:
         raise DataError(
             "Expected the list 'markups' in the file but got none. Save the markups from Slicer.",
             path=name,
+        )
+    if len(markups) > MAX_LINES:
+        raise DataError(
+            f"Expected at most {MAX_LINES} lines but got {len(markups)}. Split the file.", path=name
         )
     lines, errors = [], []
     for row, markup in enumerate(markups, start=1):

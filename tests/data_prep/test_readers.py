@@ -106,6 +106,21 @@ def test_report_in_pixels(series, make_report):
     assert alone[0].volume == f".#{source.SeriesInstanceUID}"
 
 
+def test_report_with_the_codes_of_older_viewers(series, make_report):
+    folder, volume, _ = series
+    sources = [pydicom.dcmread(p) for p in sorted(folder.iterdir())]
+    source = next(s for s in sources if s.SOPInstanceUID == volume.slice_uids[SLICE])
+    path = make_report([(source, POINTS + 0.5)], sources)
+    report = pydicom.dcmread(path)
+    older = {"103339001": "G-A185", "103340004": "G-A186"}
+    for item in report.iterall():
+        if item.keyword == "ConceptNameCodeSequence" and item.value[0].CodeValue in older:
+            item.value[0].CodeValue = older[item.value[0].CodeValue]
+            item.value[0].CodingSchemeDesignator = "SRT"
+    report.save_as(path)
+    assert_is_the_lesion(*read_bookmarks(path, image_root=folder.parent), volume)
+
+
 def test_report_in_millimetres(series, make_report):
     folder, volume, mm = series
     sources = [pydicom.dcmread(p) for p in sorted(folder.iterdir())]
