@@ -1,0 +1,220 @@
+"""The main job end to end: bookmarks to masks to a trained detector to findings and figures.
+
+Without arguments it draws phantom volumes with voxel truth and works on them; with --images and
+--bookmarks it works on your data. Every step is a command of its own, printed before it runs. A
+step that finished is not run again: interrupt the demo at any time and start it anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import mmdet
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = "configs/demo/glan_r18_demo.py"
+PHANTOM = dict(n_volumes=30, seed=0)
+_MIM_TOOLS = Path(mmdet.__file__).parent / ".mim" / "tools"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of the demo.
+
+    Attributes:
+        name: Key of the step in ``steps.json``.
+        title: What the reader is told.
+        command: Arguments after ``python``.
+    """
+
+    name: str
+    title: str
+    command: list[str]
+
+
+def plan(images: str, bookmarks: str, masks: str | None, work: Path) -> list[Step]:
+    """The steps for a data set, in order; ``images`` and ``bookmarks`` may not exist yet."""
+    data, run = work / "data", work / "run"
+    annotations = data / "annotations"
+    checkpoint = run / "last.pth"
+    test = [str(_MIM_TOOLS / "test.py"), CONFIG, str(checkpoint)]
+
+    def tested_on(split: str) -> list[str]:
+        out = run / ("results" if split == "test" else f"results_{split}")
+        return [
+            *test,
+            *("--work-dir", str(run / f"log_{split}"), "--cfg-options"),
+            f"test_dataloader.dataset.ann_file=annotations/{split}.json",
+            f"test_evaluator.ann_file={annotations / split}.json",
+            f"test_evaluator.outfile_prefix={out}",
+        ]
+
+    prepare = ["-m", "data_prep.prepare", "--images", images, "--bookmarks", bookmarks]
+    prepare += ["--masks", masks] if masks else []
+    prepare += ["--out-dir", str(data), "--jobs", "2", "--overlays", "12"]
+    truth, results = str(annotations / "test.json"), str(run / "results")
+    findings = ["--gt", truth, "--pred", f"{results}.bbox.json", "--segm", f"{results}.segm.json"]
+    findings += ["--images", str(data / "images"), "--out", str(work / "findings.png")]
+    report = [str(run), "--gt", truth, "--images", str(data / "images")]
+    return [
+        Step("prepare", "bookmarks to pseudo masks and COCO JSON", prepare),
+        Step(
+            "train",
+            "train Mask R-CNN with both modules (mmdet's train.py)",
+            [str(_MIM_TOOLS / "train.py"), CONFIG, "--work-dir", str(run), "--resume"],
+        ),
+        Step("test-train", "test on the training slices (mmdet's test.py)", tested_on("train")),
+        Step("test", "test on unseen slices (mmdet's test.py)", tested_on("test")),
+        Step(
+            "figure",
+            "figure: truth yellow, predictions green, scores red",
+            ["tools/analysis/plot_detections.py", *findings],
+        ),
+        Step("report", "HTML report", ["tools/analysis/report.py", *report]),
+    ]
+
+
+def run(step: Step, work: Path, environment: dict[str, str]) -> None:
+    """Run a step unless it is recorded as done; record it when it succeeds.
+
+    Raises:
+        SystemExit: The step failed, or was recorded with another command.
+    """
+    record = work / "steps.json"
+    done = json.loads(record.read_text()) if record.exists() else {}
+    line = shlex.join(["python", *step.command])
+    if step.name in done and done[step.name]["command"] != line:
+        raise SystemExit(
+            f"Expected {work} from a run with the same settings but step '{step.name}' was run as\n"
+            f"  {done[step.name]['command']}\nRemove {work} or name another --work-dir."
+        )
+    if step.name in done:
+        print(f"[demo] {step.title}: done before ({done[step.name]['seconds']:.0f} s)", flush=True)
+        return
+    print(f"\n[demo] {step.title}\n[demo] {line}", flush=True)
+    began = time.monotonic()
+    status = subprocess.run([sys.executable, *step.command], cwd=ROOT, env=environment).returncode
+    if status:
+        raise SystemExit(
+            f"[demo] Expected step '{step.name}' to succeed but got exit status {status}. "
+            "Mend what it says above and run the demo again: finished steps are kept."
+        )
+    if step.name == "train":
+        link_last_checkpoint(work / "run")
+    done[step.name] = {"command": line, "seconds": time.monotonic() - began}
+    part = record.with_suffix(".part")
+    part.write_text(json.dumps(done, indent=1))
+    os.replace(part, record)
+
+
+def link_last_checkpoint(run_dir: Path) -> None:
+    """Give the last checkpoint a name that does not depend on the schedule."""
+    last = Path((run_dir / "last_checkpoint").read_text().strip())
+    part = run_dir / "last.part"
+    part.unlink(missing_ok=True)
+    part.symlink_to(last.name)
+    os.replace(part, run_dir / "last.pth")
+
+
+def summary(work: Path) -> list[str]:
+    """The figures the demo stands for, as lines of text."""
+    run_dir = work / "run"
+    train, test = (
+        json.loads((run_dir / f"{name}.metrics.json").read_text())
+        for name in ("results_train", "results")
+    )
+    first, last = loss_of_first_and_last_epoch(run_dir)
+    lines = [
+        f"training loss (sum of the five tasks, unweighted): {first:.2f} in the first epoch, "
+        f"{last:.2f} in the last",
+        f"training lesions found at 1 FP per image, box IoU 0.25: "
+        f"{train['metrics']['bbox_FROC25_fp1']:.1%} of {train['n_lesions']}",
+        f"unseen test lesions found at 1 FP per image, box IoU 0.25: "
+        f"{test['metrics']['bbox_FROC25_fp1']:.1%} of {test['n_lesions']}",
+    ]
+    for kind in ("bbox", "segm"):
+        names = ("AP25", "AP50", "SEN25", "SEN50")
+        values = "  ".join(f"{n} {test['metrics'][f'{kind}_{n}']:.1%}" for n in names)
+        lines.append(f"test, {'boxes' if kind == 'bbox' else 'masks'}: {values}")
+    return lines
+
+
+def loss_of_first_and_last_epoch(run_dir: Path) -> tuple[float, float]:
+    """Mean of the summed raw task losses over the first and over the last epoch logged."""
+    by_epoch: dict[int, list[float]] = {}
+    for path in sorted(run_dir.glob("*/vis_data/scalars.json")):
+        for line in path.read_text().splitlines():
+            entry = json.loads(line)
+            raw = [value for key, value in entry.items() if key.startswith("raw/")]
+            if raw:
+                by_epoch.setdefault(entry["epoch"], []).append(sum(raw))
+    first, last = by_epoch[min(by_epoch)], by_epoch[max(by_epoch)]
+    return sum(first) / len(first), sum(last) / len(last)
+
+
+def draw_phantoms(work: Path) -> tuple[str, str, str]:
+    """Write the default data set once; returns its images, bookmarks and masks."""
+    from data_prep import phantom
+
+    folder = work / "phantom"
+    if not (folder / "bookmarks.csv").exists():
+        print(f"[demo] drawing {PHANTOM['n_volumes']} phantom volumes", flush=True)
+        phantom.write_dataset(folder, **PHANTOM)
+    return str(folder / "images"), str(folder / "bookmarks.csv"), str(folder / "masks")
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    """Command line of the demo."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", help="volume or folder of volumes (default: phantoms)")
+    parser.add_argument("--bookmarks", help="RECIST bookmarks of the volumes")
+    parser.add_argument("--masks", help="folder of voxel masks, if there are any")
+    parser.add_argument("--work-dir", type=Path, help="where everything is written")
+    args = parser.parse_args(argv)
+    if bool(args.images) != bool(args.bookmarks):
+        parser.error("expected both --images and --bookmarks, or neither")
+    if args.work_dir is None:
+        # A hash, since names of files may name patients.
+        paths = "\n".join(map(os.path.abspath, filter(None, (args.images, args.bookmarks))))
+        suffix = f"-{hashlib.sha256(paths.encode()).hexdigest()[:8]}" if paths else ""
+        args.work_dir = Path("work_dirs") / f"demo{suffix}"
+    return args
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the demo; 0 if every step succeeded."""
+    args = parse_args(argv)
+    work = args.work_dir
+    work.mkdir(parents=True, exist_ok=True)
+    if args.images:
+        source = (os.path.abspath(args.images), os.path.abspath(args.bookmarks))
+        source = (*source, args.masks and os.path.abspath(args.masks))
+    else:
+        source = draw_phantoms(work)
+    work = work.resolve() if work.is_absolute() else work
+    environment = {**os.environ, "MMGLAN_DATA": f"{work / 'data'}/"}
+    began = time.monotonic()
+    for step in plan(*source, work):
+        run(step, work, environment)
+    print(f"\n[demo] finished in {time.monotonic() - began:.0f} s. Written to {work}:")
+    for path in ("data/annotations", "data/overlays", "run/last.pth", "run/results.metrics.json"):
+        print(f"  {work / path}")
+    for path in (work / "findings.png", work / "run" / "report.html"):
+        print(f"  {path}")
+    print("[demo] figures:")
+    for line in summary(work):
+        print(f"  {line}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
