@@ -1,0 +1,184 @@
+"""Lesions to score pseudo masks on: from voxel masks, or from boxes on single pictures."""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+from data_prep import recist, volumes
+from data_prep.errors import DataError
+from data_prep.paths import resolve_under
+from data_prep.recist import Bookmark
+
+
+@dataclass(frozen=True)
+class Case:
+    """One 2D lesion with its truth.
+
+    Attributes:
+        volume: path of the image, relative to its root.
+        slice_index: axial slice.
+        label: value in the voxel mask, or row of the box table.
+        part: number of the component among those of its label on its slice.
+        cluster: names what the lesion shares with lesions like it (3D object, or patient).
+        image: `(H, W)`, the slice.
+        truth: `(H, W)` bool, or None where only a box is known.
+        box: true box (x1, y1, x2, y2), pixel *i* covers [i, i + 1).
+        bookmark: what the pseudo mask is made from.
+        spacing_mm: pixel size (x, y).
+    """
+
+    volume: str
+    slice_index: int
+    label: int
+    part: int
+    cluster: str
+    image: np.ndarray
+    truth: np.ndarray | None
+    box: tuple[float, float, float, float]
+    bookmark: Bookmark
+    spacing_mm: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which components of a mask count, and how their bookmarks are disturbed.
+
+    Attributes:
+        min_short_px: shortest accepted short axis, pixels.
+        max_long_mm: longest accepted long axis, mm.
+        noise: standard deviation of each end point's coordinates, as a share of the short axis.
+        seed: of the noise.
+    """
+
+    min_short_px: float = 3.0
+    max_long_mm: float = 60.0
+    noise: float = 0.0
+    seed: int = 0
+
+
+def from_masks(image: Path, mask: Path, root: Path, select: Selection) -> Iterator[Case]:
+    """Every 2D component of every label that :class:`Selection` takes, slice by slice.
+
+    Raises:
+        DataError: whatever is wrong with the files.
+    """
+    volume = volumes.read_volume(image, root=root, min_slices=1)
+    labels = volumes.read_labels(mask, volume)
+    spacing = (float(volume.spacing_mm[0]), float(volume.spacing_mm[1]))
+    for label in np.unique(labels[labels > 0]).tolist():
+        box = ndimage.find_objects((labels == label).astype(np.uint8))[0]
+        objects, _ = ndimage.label(labels[box] == label)
+        for z in range(box[0].start, box[0].stop):
+            parts, count = ndimage.label(objects[z - box[0].start])
+            for part in range(1, count + 1):
+                truth = np.zeros(labels.shape[1:], bool)
+                truth[box[1:]] = parts == part
+                bookmark = recist.measure(truth, spacing)
+                if (
+                    bookmark.short_length() < select.min_short_px
+                    or bookmark.long_length(spacing) > select.max_long_mm
+                ):
+                    continue
+                number = objects[z - box[0].start][parts == part][0]
+                yield Case(
+                    volume=volume.source_id,
+                    slice_index=z,
+                    label=label,
+                    part=part,
+                    cluster=f"{volume.source_id}/{label}/{number}",
+                    image=volume.array[z],
+                    truth=truth,
+                    box=mask_box(truth),
+                    bookmark=disturb(bookmark, select, (volume.source_id, z, label, part)),
+                    spacing_mm=spacing,
+                )
+
+
+def from_boxes(table: Path, root: Path, margin: float, select: Selection) -> Iterator[Case]:
+    """Lesions of which only the bounds are known, on 8-bit or 16-bit pictures.
+
+    Columns ``file, x1, y1, x2, y2`` (0-based pixel centres) and, for the clusters, ``patient``. The
+    bookmark is *assumed*: the two centre lines of the box, the longer one as long axis. Real axes
+    are seldom parallel to the image's, so this says how well boxes are kept, not how well lesions
+    are outlined.
+
+    Args:
+        table: CSV file.
+        root: folder of the pictures.
+        margin: pixels that the table's boxes are wider than the bookmark on every side.
+        select: its noise is used.
+
+    Raises:
+        DataError: the table, a row of it, or a picture is not as expected.
+    """
+    name = table.name
+    with open(table, newline="", encoding="utf-8-sig") as stream:
+        rows = list(csv.DictReader(stream))
+    missing = {"file", "x1", "y1", "x2", "y2"} - set(rows[0] if rows else ())
+    if missing:
+        raise DataError(
+            f"Expected the columns file, x1, y1, x2, y2 and a row but got no "
+            f"{', '.join(sorted(missing))}. Correct the table.",
+            path=name,
+        )
+    for number, row in enumerate(rows, start=2):
+        try:
+            x1, y1, x2, y2 = (float(row[key]) for key in ("x1", "y1", "x2", "y2"))
+        except (TypeError, ValueError):
+            raise DataError(
+                "Expected four numbers for the box but got something else. Correct the row.",
+                path=name,
+                row=number,
+            ) from None
+        x1, y1, x2, y2 = x1 + margin, y1 + margin, x2 - margin, y2 - margin
+        image = cv2.imread(str(resolve_under(root, row["file"])), cv2.IMREAD_ANYDEPTH)
+        if image is None or not (0 <= x1 < x2 < image.shape[1] and 0 <= y1 < y2 < image.shape[0]):
+            raise DataError(
+                f"Expected a picture that holds the box but got {row['file']}, which does not. "
+                "Correct the row.",
+                path=name,
+                row=number,
+            )
+        x, y = (x1 + x2) / 2, (y1 + y2) / 2
+        lines = [((x1, y), (x2, y)), ((x, y1), (x, y2))]
+        lines.sort(key=lambda line: -abs(line[1][0] - line[0][0]) - abs(line[1][1] - line[0][1]))
+        bookmark = disturb(Bookmark(*map(np.array, lines)), select, (row["file"], number))
+        patient = row.get("patient") or row["file"]
+        yield Case(
+            volume=row["file"],
+            slice_index=0,
+            label=number,
+            part=1,
+            cluster=patient,
+            image=image,
+            truth=None,
+            box=(x1, y1, x2 + 1, y2 + 1),
+            bookmark=bookmark,
+            spacing_mm=(1.0, 1.0),
+        )
+
+
+def disturb(bookmark: Bookmark, select: Selection, key: tuple) -> Bookmark:
+    """The bookmark as an unsteady hand would have drawn it; the same for the same key."""
+    if not select.noise:
+        return bookmark
+    rng = np.random.default_rng((select.seed, zlib.crc32(repr(key).encode())))
+    deviation = select.noise * bookmark.short_length()
+    points = bookmark.points() + rng.normal(0.0, deviation, (4, 2))
+    return Bookmark(points[:2], points[2:])
+
+
+def mask_box(mask: np.ndarray) -> tuple[float, float, float, float]:
+    """Box (x1, y1, x2, y2) of a mask, pixel *i* covers [i, i + 1); zeros for an empty one."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return (0.0, 0.0, 0.0, 0.0)
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)

@@ -1,0 +1,143 @@
+"""Scores of pseudo masks: per lesion and seeding, then means with confidence intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from data_prep import grabcut, shapes, surface
+from data_prep.grabcut import PseudoMask
+from data_prep.intervals import clustered_mean
+from data_prep.pseudo_mask_cases import Case, mask_box
+from data_prep.recist import Bookmark
+
+SEEDINGS = ("bounded", "paper", "paper-unchecked", "quadrilateral", "ellipse", "box")
+METRICS = ("dsc", "asd_mm", "iou")
+_SHAPES = {
+    "quadrilateral": shapes.quadrilateral_mask,
+    "ellipse": shapes.ellipse_mask,
+    "box": shapes.recist_box_mask,
+}
+# Upper bounds of the short axis for the groups by size, mm.
+SIZES_MM = (10.0, 20.0, float("inf"))
+
+
+def make_mask(image: np.ndarray, bookmark: Bookmark, seeding: str) -> PseudoMask:
+    """The mask of any of :data:`SEEDINGS`.
+
+    ``paper-unchecked`` is GrabCut with the paper's seeds as it comes, never replaced by the oval;
+    ``box`` is the RECIST box, filled.
+    """
+    if seeding in _SHAPES:
+        return PseudoMask(_SHAPES[seeding](bookmark, image.shape), seeding)
+    seeds, _, unchecked = seeding.partition("-")
+    return grabcut.pseudo_mask(image, bookmark, seeds, checked=not unchecked)
+
+
+def box_iou(a: Sequence[float], b: Sequence[float]) -> float:
+    """Intersection over union of two boxes (x1, y1, x2, y2); 0 if both are empty."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    common = max(width, 0.0) * max(height, 0.0)
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common
+    return common / union if union > 0 else 0.0
+
+
+def score(case: Case, seeding: str) -> dict[str, Any]:
+    """One row: what the case is, and how the seeding's mask fares on it.
+
+    ``dsc`` and ``asd_mm`` are None without a true mask. ``iou`` compares boxes: the RECIST box with
+    its own bounds for ``box``, the box of the mask for all others.
+    """
+    made = make_mask(case.image, case.bookmark, seeding)
+    if seeding == "box":
+        x, y, width, height = case.bookmark.coco_box()
+        box = (x, y, x + width, y + height)
+    else:
+        box = mask_box(made.mask)
+    row = {
+        "volume": case.volume,
+        "slice": case.slice_index,
+        "label": case.label,
+        "part": case.part,
+        "cluster": case.cluster,
+        "seeding": seeding,
+        "source": made.source,
+        "long_mm": round(case.bookmark.long_length(case.spacing_mm), 3),
+        "short_mm": round(case.bookmark.short_length(case.spacing_mm), 3),
+        "dsc": None,
+        "asd_mm": None,
+        "iou": box_iou(box, case.box),
+    }
+    if case.truth is not None:
+        row["dsc"] = surface.dice(made.mask, case.truth)
+        row["asd_mm"] = surface.average_surface_distance(made.mask, case.truth, case.spacing_mm)
+    return row
+
+
+def groups(rows: Iterable[dict[str, Any]], instances: bool) -> dict[str, list[dict[str, Any]]]:
+    """Rows by group: ``all``, by size, and by structure unless labels number single lesions."""
+    found: dict[str, list[dict[str, Any]]] = {"all": []}
+    low = 0.0
+    sizes = []
+    for high in SIZES_MM:
+        name = (
+            f"short axis {low:g}-{high:g} mm" if np.isfinite(high) else f"short axis > {low:g} mm"
+        )
+        sizes.append((high, name))
+        found[name] = []
+        low = high
+    for row in sorted(rows, key=lambda r: r["label"]):
+        found["all"].append(row)
+        found[next(name for high, name in sizes if row["short_mm"] <= high)].append(row)
+        if not instances:
+            found.setdefault(f"structure {row['label']}", []).append(row)
+    return {name: members for name, members in found.items() if members}
+
+
+def summarize(
+    rows: Sequence[dict[str, Any]], *, clusters: str, level: float, n_resamples: int
+) -> list[dict[str, Any]]:
+    """Means and intervals of one group, a row per seeding.
+
+    ASD is averaged over lesions whose mask is not empty; ``n_empty`` counts the others.
+    ``bounded_minus`` is the paired difference of the mean DSC (IoU where there is no DSC) of
+    ``bounded`` to this seeding.
+
+    Args:
+        rows: of :func:`score`.
+        clusters: column whose values are resampled together.
+        level, n_resamples: see :func:`data_prep.intervals.clustered_mean`.
+    """
+    options = {"level": level, "n_resamples": n_resamples}
+    by_seeding = {s: [r for r in rows if r["seeding"] == s] for s in SEEDINGS}
+    reference = {row_key(row): row for row in by_seeding["bounded"]}
+    table = []
+    for seeding, members in by_seeding.items():
+        if not members:
+            continue
+        entry: dict[str, Any] = {"seeding": seeding, "n": len(members)}
+        entry["n_clusters"] = len({row[clusters] for row in members})
+        entry["n_empty"] = sum(row["asd_mm"] == float("inf") for row in members)
+        entry["n_replaced"] = sum(row["source"].startswith("ellipse:") for row in members)
+        for metric in METRICS:
+            valid = [r for r in members if r[metric] is not None and np.isfinite(r[metric])]
+            found = clustered_mean(
+                [r[metric] for r in valid], [r[clusters] for r in valid], **options
+            )
+            entry |= dict(zip((metric, f"{metric}_low", f"{metric}_high"), found, strict=True))
+        metric = "iou" if members[0]["dsc"] is None else "dsc"
+        paired = [(r, reference[row_key(r)]) for r in members if row_key(r) in reference]
+        found = clustered_mean(
+            [b[metric] - r[metric] for r, b in paired], [r[clusters] for r, _ in paired], **options
+        )
+        names = ("bounded_minus", "bounded_minus_low", "bounded_minus_high")
+        table.append(entry | dict(zip(names, found, strict=True)))
+    return table
+
+
+def row_key(row: dict[str, Any]) -> tuple:
+    """What names the lesion of a row."""
+    return (row["volume"], row["slice"], row["label"], row["part"])
