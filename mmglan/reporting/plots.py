@@ -104,7 +104,8 @@ def plot_sigmas(scalars: dict[str, Series]) -> Any:
         scalars: from :func:`mmglan.reporting.scalars.read_scalars`.
 
     Returns:
-        A matplotlib figure; σ on the left, the weight of the task's loss on the right (log axis).
+        A matplotlib figure; σ on the left, the weight of the task's loss on the right; a log
+        axis where the values differ by more than a factor of 20.
 
     Raises:
         ValueError: the log holds neither.
@@ -123,6 +124,7 @@ def plot_sigmas(scalars: dict[str, Series]) -> Any:
         axes.grid(alpha=0.3)
         if series:
             axes.legend(fontsize="small")
-            if min(min(values) for _, values in series.values()) > 0:
+            ends = [end for _, values in series.values() for end in (min(values), max(values))]
+            if min(ends) > 0 and max(ends) > 20 * min(ends):
                 axes.set_yscale("log")
     return figure

@@ -139,6 +139,8 @@ def make_run(folder: Path, *, n_images: int = 12, shape=(180, 220), seed: int = 
         f"test_evaluator = dict(ann_file={str(folder / 'data' / 'annotations/test.json')!r})\n"
         "train_cfg = dict(max_epochs=160)\n"
     )
+    info = {"git": {"commit": "0123456789abcdef", "changed_files": ["SECRET.py"]}, "seed": 0}
+    (run / "run_info.json").write_text(json.dumps({**info, "annotation_file": "SECRET"}))
     log = run / "20260101_000000" / "vis_data" / "scalars.json"
     log.write_text("".join(json.dumps(line) + "\n" for line in _log_lines()))
     return folder

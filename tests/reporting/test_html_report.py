@@ -7,7 +7,9 @@ import pytest
 
 from mmglan.reporting.case_data import case_data, choose, totals
 from mmglan.reporting.findings import load_results, load_truth, mark_findings
-from mmglan.reporting.html_report import build_report, number_tables, start_threshold
+from mmglan.reporting.html_report import build_report
+from mmglan.reporting.page_tables import number_tables, start_threshold
+from mmglan.reporting.provenance import provenance_rows
 from mmglan.reporting.strata import strata_table
 
 
@@ -99,6 +101,14 @@ def test_figures_and_intervals_stand_in_the_tables(page, made_run):
     assert len(boxes["rows"]) + len(masks["rows"]) == len(metrics["metrics"])
     for row in boxes["rows"]:
         assert f'<th scope="row">{row["name"]}</th><td>{row["value"]}</td>' in page
+
+
+def test_origin_of_the_run(page):
+    assert "<dt>Code</dt><dd>0123456789ab, with 1 changed file</dd>" in page
+    assert "<dt>Seed</dt><dd>0</dd>" in page
+    assert provenance_rows({}) == []
+    packages = {"environment": {"packages": {"torch": "2", "a": "1"}, "gpu": "G", "python": "3"}}
+    assert provenance_rows(packages) == [("Packages", "a 1, torch 2"), ("Device, Python", "G, 3")]
 
 
 def test_strata_rise_in_size(made_run):

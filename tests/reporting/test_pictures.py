@@ -40,11 +40,16 @@ def test_small_pictures_are_exact_and_large_ones_bounded():
     assert _decoded(uri.split(",")[1]).shape == (72, 72)
 
 
-def test_outline_goes_through_border_pixels():
+def test_outline_runs_along_the_edges_of_pixels():
     mask = np.zeros((8, 8), bool)
     mask[2:5, 3:6] = True
     points = [tuple(map(float, p.split())) for p in re.findall(r"[\d.]+ [\d.]+", outline(mask))]
-    assert sorted(points) == [(3.5, 2.5), (3.5, 4.5), (5.5, 2.5), (5.5, 4.5)]
+    assert sorted(points) == [
+        (3.125, 2.125),
+        (3.125, 4.875),
+        (5.875, 2.125),
+        (5.875, 4.875),
+    ]
     mask[7, 7] = True
     assert outline(mask).count("M") == 2
     assert outline(np.zeros((3, 3), bool)) == outline(None) == ""

@@ -18,8 +18,10 @@ from tqdm import tqdm
 
 from mmglan.evaluation.protocols import get_protocol
 from mmglan.reporting.findings import load_results, load_truth, mark_findings
-from mmglan.reporting.html_report import box_thresholds, build_report
+from mmglan.reporting.html_report import build_report
+from mmglan.reporting.page_tables import box_thresholds
 from mmglan.reporting.paper_tables import paper_metrics
+from mmglan.reporting.provenance import read_run_info
 from mmglan.reporting.run_files import config_test_set, read_run, write_text
 from mmglan.reporting.scalars import find_logs, read_scalars
 
@@ -66,6 +68,7 @@ def main(argv: list[str] | None = None) -> int:
             title=args.title or run.stem,
             scalars=read_scalars(find_logs(args.work_dir)),
             paper=paper_metrics(run.stem),
+            run_info=read_run_info(args.work_dir),
             thresholds=thresholds,
             max_cases=args.max_cases,
             max_side=args.max_side,

@@ -104,14 +104,14 @@ function draw() {
   const picture = node("image", { href: image(item), x: 0, y: 0, width: w, height: h, preserveAspectRatio: "none" });
   picture.style.filter = `brightness(${$("bright").value}) contrast(${$("contrast").value})`;
   const parts = [picture];
-  const placed = [];
+  const placed = [], labels = [];
   const label = (text, kind, b) => {
     const up = b.y > 18 * unit, x = Math.max(2 * unit, b.x), line = 15 * unit, width = 8.5 * unit * text.length;
     let y = up ? b.y - 4 * unit : b.y + b.height + line;
     // Labels of boxes that lie on each other are stacked.
     while (placed.some((q) => Math.abs(q.y - y) < line && q.x < x + width && x < q.x + q.width)) y += up ? -line : line;
     placed.push({ x, y, width });
-    parts.push(node("text", { class: kind, x, y, "font-size": 14 * unit, "stroke-width": 3.5 * unit }, text));
+    labels.push(node("text", { class: kind, x, y, "font-size": 14 * unit, "stroke-width": 3.5 * unit }, text));
   };
   const add = (b, contour, kind, title) => {
     const rectangle = node("rect", { ...b, class: "shape " + kind }); rectangle.append(node("title", {}, title)); parts.push(rectangle);
@@ -127,7 +127,7 @@ function draw() {
     add(b, p.c, "pred " + statusOf(p) + (state.on === "p" + i ? " on" : ""), `Score ${p.s.toFixed(3)}`);
     label(p.s.toFixed(2), "score", b);
   });
-  svg.replaceChildren(...parts);
+  svg.replaceChildren(...parts, ...labels);
   const t = tally(item);
   $("caption").textContent = `Case ${item.n} (${state.at + 1} of ${state.shown.length}) · ${item.label}`;
   svg.setAttribute("aria-label", `Case ${item.n}, ${item.label}: ${t.tp} lesions found, ${t.fn} missed, ${t.fp} false alarms.`);

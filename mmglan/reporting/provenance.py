@@ -1,0 +1,42 @@
+"""What a run was made of, from the ``run_info.json`` that training leaves; no path is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmglan.reporting.run_files import read_json
+
+
+def read_run_info(folder: Path) -> dict[str, Any]:
+    """Content of a work directory's ``run_info.json``; ``{}`` where there is none."""
+    path = Path(folder) / "run_info.json"
+    info = read_json(path) if path.is_file() else {}
+    return info if isinstance(info, dict) else {}
+
+
+def provenance_rows(info: dict[str, Any]) -> list[tuple[str, str]]:
+    """Name and text of what the report states about a run's origin; only what is known."""
+    git, environment = info.get("git") or {}, info.get("environment") or {}
+    rows = []
+    if git.get("commit"):
+        changed = len(git.get("changed_files") or [])
+        plural = "" if changed == 1 else "s"
+        state = f", with {changed} changed file{plural}" if changed else ", unchanged"
+        rows.append(("Code", git["commit"][:12] + state))
+    if info.get("dataset_sha256"):
+        rows.append(("Training data, SHA-256", info["dataset_sha256"][:16]))
+    names = {
+        "n_images": "Training slices",
+        "seed": "Seed",
+        "processes": "Processes",
+        "batch_size_per_process": "Batch per process",
+    }
+    rows += [(text, str(info[key])) for key, text in names.items() if info.get(key) is not None]
+    packages = environment.get("packages") or {}
+    if packages:
+        rows.append(("Packages", ", ".join(f"{n} {packages[n]}" for n in sorted(packages))))
+    hardware = [environment[key] for key in ("gpu", "python") if environment.get(key)]
+    if hardware:
+        rows.append(("Device, Python" if environment.get("gpu") else "Python", ", ".join(hardware)))
+    return rows
