@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         )
     root = images.parent if images.is_file() else images
     options = volume_options(args)
-    records, errors, remarks = _read_bookmarks(args)
+    records, errors, remarks = _read_bookmarks(args, root)
     extra = []
     if options.keep_empty in ("volumes", "all"):
         extra = [images.name] if images.is_file() else find_volumes(root)
@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
         ):
             pass
         results = [volume_job.load_result(out.path, source.volume_id) for source in sources]
+        remarks += _one_based(records, sources, results)
         found = assemble.collect(results, options.context)
         plans, more = assemble.plan_splits(found, split)
         remarks += more
@@ -85,16 +86,33 @@ def run(args: argparse.Namespace) -> int:
     return 1 if lines or not found.listed else 0
 
 
-def _read_bookmarks(args: argparse.Namespace) -> tuple[list, list[DataError], list[str]]:
+def _read_bookmarks(
+    args: argparse.Namespace, root: Path
+) -> tuple[list, list[DataError], list[str]]:
     given = {"origin": args.origin, "frame": args.frame}
     options = {name: value for name, value in given.items() if value is not None}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         records, errors = readers.read_bookmarks(
-            args.bookmarks, format=args.bookmark_format, **options
+            args.bookmarks, format=args.bookmark_format, image_root=root, **options
         )
     remarks = sorted({str(warning.message) for warning in caught})
     return records, errors, remarks
+
+
+def _one_based(
+    records: Sequence[readers.BookmarkRecord], sources: Sequence[Source], results: Sequence[dict]
+) -> list[str]:
+    """Remarks on bookmark files that look as if they counted pixels from 1."""
+    sizes = {
+        source.volume: tuple(result["stored_size"])
+        for source, result in zip(sources, results, strict=True)
+        if "stored_size" in result
+    }
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        readers.warn_if_one_based(records, sizes)
+    return [str(warning.message) for warning in caught]
 
 
 def _task(

@@ -164,10 +164,12 @@ def _with_rows(error: DataError, task: VolumeTask) -> DataError:
 def _fill(task: VolumeTask, result: dict[str, Any]) -> None:
     options = task.options
     path = resolve_under(task.root, task.source)
-    volume = volumes.read_volume(path, root=task.root)
+    stated = next((r.spacing_mm for r in task.records if r.spacing_mm is not None), None)
+    volume = volumes.read_volume(path, root=task.root, spacing_mm=stated)
     depth = volume.array.shape[0]
     spacing = [float(v) for v in volume.spacing_mm]
     result |= {"shape_zyx": [int(n) for n in volume.array.shape], "spacing_mm": spacing}
+    result["stored_size"] = [int(n) for n in volume.stored_size]
 
     labels = _labels(task, volume, result)
     marks = defaultdict(list)
