@@ -36,7 +36,10 @@ def read_stored(
                 "Expected a volume but found nothing at this path. Correct the path.", path=name
             )
         if path.is_dir():
-            entries = sorted(os.listdir(path))
+            entries = _entries(path)
+            while len(entries) == 1 and _is_own_folder(path / entries[0]):
+                path = path / entries[0]  # archives put study and series into folders of their own
+                entries = _entries(path)
             if not entries:
                 raise DataError(
                     "Expected a folder with slices but got an empty folder. Export the series "
@@ -49,3 +52,11 @@ def read_stored(
         if header_files.matches(path):
             return header_files.read(path, name)
         return dicom_files.read_file(path, name)
+
+
+def _entries(folder: Path) -> list[str]:
+    return sorted(e for e in os.listdir(folder) if not e.startswith("."))
+
+
+def _is_own_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()

@@ -99,7 +99,8 @@ def test_empty_file_and_foreign_file(make_series, tmp_path):
 
 def test_folders(tmp_path):
     (tmp_path / "empty").mkdir()
-    (tmp_path / "nested" / "inner").mkdir(parents=True)
+    (tmp_path / "nested" / "one").mkdir(parents=True)
+    (tmp_path / "nested" / "two").mkdir(parents=True)
     assert refused(tmp_path / "empty", tmp_path) == (
         "empty: Expected a folder with slices but got an empty folder. Export the series again."
     )

@@ -6,7 +6,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from pydicom.data import get_testdata_file
-from pydicom.uid import JPEG2000Lossless, RLELossless, generate_uid
+from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, RLELossless, generate_uid
 
 from data_prep.volumes import read_volume
 
@@ -97,6 +97,12 @@ def test_one_of_several_series_by_uid_path_or_rule(make_series, tmp_path):
     assert len(longest.array) == 5
 
 
+def test_single_folders_within_each_other(make_series, tmp_path):
+    make_series("archive/study/series", 3)
+    volume = read_volume(tmp_path / "archive", root=tmp_path)
+    assert (len(volume.array), volume.source_id) == (3, "archive")
+
+
 def test_reports_and_notes_beside_the_images_do_not_matter(make_series):
     folder = make_series(count=3)
     report = pydicom.dcmread(get_testdata_file("test-SR.dcm"))
@@ -105,23 +111,44 @@ def test_reports_and_notes_beside_the_images_do_not_matter(make_series):
     assert len(read_volume(folder).array) == 3
 
 
-@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless], ids=["rle", "jpeg2000"])
-def test_compressed_series(make_series, syntax):
-    plain = read_volume(make_series("plain", 3))
+def gdcm_jpeg(plane, folder):
+    """Return a JPEG Lossless stream, for which pydicom alone has no decoder."""
+    writer = sitk.ImageFileWriter()
+    writer.SetImageIO("GDCMImageIO")
+    writer.SetCompressor("JPEG")
+    writer.UseCompressionOn()
+    writer.SetFileName(str(folder / "jpeg.dcm"))
+    writer.Execute(sitk.GetImageFromArray(plane[None]))
+    return pydicom.encaps.get_frame(pydicom.dcmread(folder / "jpeg.dcm").PixelData, 0)
 
-    def compress(data, _):
+
+@pytest.mark.parametrize(
+    "syntax", [RLELossless, JPEG2000Lossless, JPEGLosslessSV1], ids=["rle", "jpeg2000", "jpeg"]
+)
+def test_compressed_series(make_series, tmp_path, syntax):
+    def shift(data, _):
+        data.RescaleSlope, data.RescaleIntercept = 1, -24
+
+    def compress(data, k):
+        shift(data, k)
         if syntax == RLELossless:
             data.compress(syntax, generate_instance_uid=False)
             return
-        plane = data.pixel_array.astype(np.uint16)
-        data.PixelRepresentation = 0
-        stream = cv2.imencode(".jp2", plane, [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000])[1]
-        data.PixelData = pydicom.encaps.encapsulate([stream.tobytes()])
+        plane = data.pixel_array
+        if syntax == JPEGLosslessSV1:
+            stream = gdcm_jpeg(plane, tmp_path)
+        else:
+            data.PixelRepresentation = 0
+            options = [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000]
+            stream = cv2.imencode(".jp2", plane.astype(np.uint16), options)[1].tobytes()
+        data.PixelData = pydicom.encaps.encapsulate([stream])
         data["PixelData"].VR = "OB"
         data.file_meta.TransferSyntaxUID = syntax
 
+    plain = read_volume(make_series("plain", 3, edit=shift))
     packed = read_volume(make_series("packed", 3, edit=compress))
     assert np.array_equal(packed.array, plain.array)
+    assert packed.grid == plain.grid
 
 
 def test_ct_is_shifted_to_hounsfield_units(make_series):
