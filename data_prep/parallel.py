@@ -9,18 +9,20 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
 
 import joblib
 from tqdm import tqdm
 
+from data_prep.errors import DataError
+
 BACKENDS = ("loky", "threading", "dask")
 
 
-def available_cores() -> int:
-    """Cores this process may use (a container's or Slurm's limit counts, not the machine's)."""
-    return joblib.cpu_count()
+class WorkerLost(DataError):
+    """A worker process ended without a result."""
 
 
 @contextmanager
@@ -40,7 +42,9 @@ def backend_context(backend: str, scheduler: str | None, jobs: int) -> Iterator[
                 f"Expected --scheduler together with --backend dask, but got --backend {backend}."
                 " Add --backend dask."
             )
-        with joblib.parallel_config(backend=backend):
+        # A killed run must not go on writing through its workers.
+        follow = {"initializer": _follow, "initargs": (os.getpid(),)} if backend == "loky" else {}
+        with joblib.parallel_config(backend=backend, **follow):
             yield jobs
         return
     from dask.distributed import Client, LocalCluster
@@ -103,39 +107,25 @@ def _results(
         parallel = joblib.Parallel(
             n_jobs=n_jobs, batch_size=1, pre_dispatch="3*n_jobs", return_as="generator_unordered"
         )
-        watched = os.getpid() if backend == "loky" else None
-        yield from parallel(joblib.delayed(_call)(function, task, watched) for task in tasks)
-
-
-def _call(function: Callable[[Any], Any], task: Any, watched: int | None) -> Any:
-    """In a worker: run one task, and make sure that the worker does not outlive its master."""
-    if watched is not None and os.getpid() != watched:
-        _follow(watched)
-    return function(task)
-
-
-_following: set[int] = set()
+        try:
+            yield from parallel(joblib.delayed(function)(task) for task in tasks)
+        except BrokenProcessPool as error:
+            raise WorkerLost(
+                f"Expected workers that stay alive but got: {str(error).splitlines()[0]} Often that"
+                " is a lack of memory: run the same command again with fewer --jobs."
+            ) from error
 
 
 def _follow(master: int) -> None:
-    """End this process soon after ``master`` has gone (a killed run must not go on writing)."""
-    if master in _following:
-        return
-    _following.add(master)
+    """In a worker: end it soon after the process ``master`` has gone."""
+    parent = os.getppid()
+    if parent != master:  # gone before this worker was up
+        os._exit(1)
 
     def watch() -> None:
-        while _alive(master):
+        # Asking whether a process of that number lives would take a zombie for alive.
+        while os.getppid() == parent:
             time.sleep(0.5)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
