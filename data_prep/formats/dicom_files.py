@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from pydicom.dataset import Dataset
 from data_prep.errors import DataError
 from data_prep.formats.dicom_geometry import SliceInfo, order_slices
 from data_prep.formats.dicom_slices import frame_count, pixels, slices_of
-from data_prep.formats.stored import Stored, check_size, only_data_errors
+from data_prep.formats.stored import MAX_VOXELS, Stored, check_size, only_data_errors
 
 # SOP classes found beside images in exports that are no images of a scan: reports and key objects,
 # presentation states, raw data and segmentations, radiotherapy, documents, waveforms, DICOMDIR.
@@ -28,6 +29,10 @@ _FOREIGN = (".txt", ".csv", ".tsv", ".json", ".xml", ".pdf", ".html", ".md", ".j
 _FOREIGN_NAMES = ("dicomdir", "thumbs.db", "desktop.ini", "lockfile", "version")
 # Start of a file encrypted as a whole: CMS enveloped data, OID 1.2.840.113549.1.7.3.
 _ENVELOPED = bytes.fromhex("06092a864886f70d010703")
+
+
+# Transfer syntax "Deflated Explicit VR Little Endian".
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,29 @@ def read_header(path: Path, name: str, *, with_pixels: bool = False) -> Dataset:
     with warnings.catch_warnings(), only_data_errors(name):
         # pydicom's warnings quote values of the file.
         warnings.simplefilter("ignore")
+        _check_deflated(path, name)
         return pydicom.dcmread(path, stop_before_pixels=not with_pixels)
+
+
+def _check_deflated(path: Path, name: str) -> None:
+    """Refuse a deflated file that would fill the memory; pydicom inflates without a limit."""
+    with open(path, "rb") as file:
+        start = file.read(1024)
+        if _DEFLATED not in start:
+            return
+        # The deflated part follows the file's meta information, whose length stands first.
+        file.seek(144 + int.from_bytes(start[140:144], "little"))
+        engine, size = zlib.decompressobj(-15), 0
+        pending = file.read(1 << 20)
+        while pending and not engine.eof:
+            size += len(engine.decompress(pending, 1 << 24))
+            if size > MAX_VOXELS:
+                raise DataError(
+                    f"Expected at most {MAX_VOXELS} bytes of deflated data but got more. Save the "
+                    "file without deflating.",
+                    path=name,
+                )
+            pending = engine.unconsumed_tail or file.read(1 << 20)
 
 
 def _images(folder: Path, name: str) -> list[_Image]:

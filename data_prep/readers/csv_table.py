@@ -12,6 +12,7 @@ Columns (any order; UTF-8, commas between cells, points in numbers):
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 
@@ -106,8 +107,13 @@ def _record(
     cells: dict[str, str], name: str, row: int, origin: int, frame: str | None
 ) -> BookmarkRecord:
     volume = check_relative(cells["volume"])
-    if cells.get("series_uid"):
-        volume = f"{volume}#{cells['series_uid']}"
+    uid = cells.get("series_uid")
+    if uid:
+        if not re.fullmatch(r"[0-9.]{1,64}", uid):
+            raise DataError(
+                f"Expected digits and dots in series_uid but got {quoted(uid)}. Correct the cell."
+            )
+        volume = f"{volume}#{uid}"
     split = cells.get("split") or None
     if split is not None and split not in SPLITS:
         raise DataError(

@@ -1,14 +1,17 @@
 """DICOM folders and files that are not as they should be: the exact line that the user gets."""
 
 import os
+import resource
 import shutil
 import tempfile
+import zlib
 from pathlib import Path
 
 import pytest
 from pydicom.data import get_testdata_file
 
 from data_prep.errors import DataError
+from data_prep.formats import dicom_files
 from data_prep.volumes import read_volume
 
 
@@ -154,3 +157,32 @@ def test_frames_without_their_geometry(make_multiframe, tmp_path):
         "d.dcm, slice 1: Expected one image per position but got a duplicate: frame 2 and frame 3. "
         "Remove one."
     )
+
+
+def test_headers_that_ask_for_gigabytes(make_series, tmp_path, monkeypatch):
+    """Lengths that the file does not hold, and deflated data far larger than the file."""
+    folder = make_series(count=3)
+    path = folder / "IM010.dcm"
+    data = path.read_bytes()
+    at = 144 + int.from_bytes(data[140:144], "little")  # end of the meta information
+    pixels = data.index(b"\xe0\x7f\x10\x00OW")
+    path.write_bytes(data[: pixels + 8] + b"\xf0\xff\xff\xff" + data[pixels + 12 : -4000])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert refused(folder, tmp_path).startswith("series/IM010.dcm: Expected 8192 bytes of pixels")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
+
+    meta = data[:at].replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99")
+    monkeypatch.setattr(dicom_files, "MAX_VOXELS", 1 << 26)  # 64 MiB: to stay quick
+    packer = zlib.compressobj(9, wbits=-15)
+    body = packer.compress(data[at:]) + b"".join(packer.compress(bytes(1 << 24)) for _ in range(5))
+    length = int.from_bytes(meta[140:144], "little") + len(meta) - at
+    meta = meta[:140] + length.to_bytes(4, "little") + meta[144:]
+    uid = meta.index(b"1.2.840.10008.1.2.1.99") - 2
+    meta = meta[:uid] + (22).to_bytes(2, "little") + meta[uid + 2 :]
+    path.write_bytes(meta + body + packer.flush())
+    assert path.stat().st_size < 1_000_000
+    assert refused(folder, tmp_path) == (
+        "series/IM010.dcm: Expected at most 67108864 bytes of deflated data but got more. Save "
+        "the file without deflating."
+    )
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000

@@ -87,6 +87,10 @@ ROWS = {
         "a.nii,3,10,10,20,nan,15,8,15,12",
         "Expected a number in long_y2 but got 'nan'. Correct the cell.",
     ),
+    "underscore": (
+        "a.nii,3,10,10,20,1_0,15,8,15,12",
+        "Expected a number in long_y2 but got '1_0'. Correct the cell.",
+    ),
     "beyond reason": (
         "a.nii,3,10,10,20,1e300,15,8,15,12",
         "Expected a number in long_y2 but got '1e300'. Correct the cell.",
@@ -217,6 +221,15 @@ def test_volume_not_found_and_links_that_leave_the_root(make_table, tmp_path):
         f"bookmarks.csv, row 5: {leaves}",
         "bookmarks.csv, row 6: Expected a readable path but got a link that never ends or a name "
         "that the system refuses. Correct the path.",
+    ]
+
+
+def test_series_column(make_table):
+    path = make_table(GOOD + ",1.2.3", GOOD + ",../x", header=HEADER + ",series_uid")
+    records, errors = read_bookmarks(path)
+    assert [r.volume for r in records] == ["a.nii#1.2.3"]
+    assert [e.message for e in errors] == [
+        "Expected digits and dots in series_uid but got '../x'. Correct the cell."
     ]
 
 
