@@ -1,0 +1,165 @@
+"""A grid of settings that several workers go through together, each point once.
+
+The points lie in the queue of an Optuna study. A worker takes the next one, and its heartbeat
+tells the others that it lives. The point of a worker that died goes back into the queue. Two
+workers may put the same point there at the same moment: of several trials of one point the one
+with the lowest number counts, the others are closed as surplus without being run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+Point = dict[str, Any]
+LIVE = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def grid_points(axes: Mapping[str, Sequence[Any]]) -> list[Point]:
+    """All combinations of the axes, the last axis fastest.
+
+    Args:
+        axes: setting -> its values.
+
+    Returns:
+        One dict per point.
+    """
+    names = list(axes)
+    return [dict(zip(names, v, strict=True)) for v in itertools.product(*axes.values())]
+
+
+def open_study(
+    storage: str, name: str, *, heartbeat_s: int, pruner: optuna.pruners.BasePruner | None = None
+) -> optuna.Study:
+    """Open a study, or make it where there is none.
+
+    Args:
+        storage: address of a database that all workers reach, e.g. `sqlite:///sweep.db` on one
+            machine, `postgresql://…` or `mysql://…` on several.
+        name: name of the study.
+        heartbeat_s: seconds between signs of life; a worker silent for three times as long
+            counts as dead.
+        pruner: stops hopeless points early; None for never.
+
+    Returns:
+        The study, larger values being better.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        backend = optuna.storages.RDBStorage(
+            storage, heartbeat_interval=heartbeat_s, grace_period=3 * heartbeat_s
+        )
+    return optuna.create_study(
+        storage=backend,
+        study_name=name,
+        direction="maximize",
+        load_if_exists=True,
+        pruner=pruner or optuna.pruners.NopPruner(),
+        sampler=optuna.samplers.RandomSampler(),
+    )
+
+
+def key_of(point: Point) -> str:
+    """Name of a point in the study."""
+    return json.dumps(point, sort_keys=True)
+
+
+def trials_of(study: optuna.Study, point: Point) -> list[FrozenTrial]:
+    """The trials of a point that count, by number: surplus ones are left out."""
+    return [
+        trial
+        for trial in study.get_trials(deepcopy=False)
+        if trial.user_attrs.get("point") == key_of(point) and "surplus" not in trial.user_attrs
+    ]
+
+
+def queue_missing(study: optuna.Study, points: Sequence[Point], retry_failed: bool) -> int:
+    """Queue every point that is neither done, nor running, nor queued.
+
+    Args:
+        study: the study.
+        points: the grid.
+        retry_failed: also points whose run ended with an error, not only those whose worker
+            died.
+
+    Returns:
+        Number of points queued.
+    """
+    count = 0
+    for point in points:
+        trials = trials_of(study, point)
+        failed = any("error" in trial.user_attrs for trial in trials)
+        if any(trial.state in LIVE for trial in trials) or (failed and not retry_failed):
+            continue
+        study.enqueue_trial(point, user_attrs={"point": key_of(point)})
+        count += 1
+    return count
+
+
+def is_surplus(study: optuna.Study, trial: optuna.Trial, point: Point | None) -> bool:
+    """Tell whether another trial stands for the same point, or the trial for none."""
+    if point is None:
+        return True
+    return any(
+        other.number < trial.number and other.state in LIVE for other in trials_of(study, point)
+    )
+
+
+def work_through(
+    study: optuna.Study,
+    axes: Mapping[str, Sequence[Any]],
+    run_point: Callable[[optuna.Trial, Point], float],
+    *,
+    poll_s: float,
+    retry_failed: bool = False,
+) -> None:
+    """Run points until none is left for this worker or any other.
+
+    Waits for other workers' points, so that those of a worker that dies are done too.
+
+    Args:
+        study: study shared by the workers.
+        axes: the grid.
+        run_point: runs a point and returns its score; may raise `optuna.TrialPruned`. Any other
+            exception closes the point as failed, with its text.
+        poll_s: seconds between two looks while other workers finish.
+        retry_failed: run points again that ended with an error before.
+    """
+    points = grid_points(axes)
+    by_key = {key_of(point): point for point in points}
+
+    def objective(trial: optuna.Trial) -> float:
+        point = by_key.get(trial.user_attrs.get("point"))
+        if is_surplus(study, trial, point):
+            trial.set_user_attr("surplus", True)
+            raise optuna.TrialPruned("another trial stands for this point")
+        for name, values in axes.items():
+            trial.suggest_categorical(name, list(values))
+        try:
+            return run_point(trial, point)
+        except optuna.TrialPruned:
+            raise
+        except Exception as error:
+            trial.set_user_attr("error", str(error))
+            raise
+
+    queue_missing(study, points, retry_failed)
+    while True:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            optuna.storages.fail_stale_trials(study)
+        queue_missing(study, points, retry_failed=False)
+        states = {trial.state for trial in study.get_trials(deepcopy=False)}
+        if TrialState.WAITING in states:
+            study.optimize(objective, n_trials=1, catch=(Exception,))
+        elif TrialState.RUNNING in states:
+            time.sleep(poll_s)
+        else:
+            return

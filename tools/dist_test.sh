@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Test in several processes: dist_test.sh CONFIG CHECKPOINT PROCESSES [arguments of test.py]
+# Environment: NNODES, NODE_RANK, MASTER_ADDR, PORT for several nodes; MMGLAN_DATA for the data.
+# mmdet's script is read in place, so that its $0 is this file and it starts our test.py.
+set -e
+SCRIPT=$(python -m mmglan.engine.mmdet_tools dist_test.sh)
+. "$SCRIPT"

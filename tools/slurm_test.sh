@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Test under Slurm: slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [arguments of test.py]
+# Environment: GPUS, GPUS_PER_NODE, CPUS_PER_TASK, SRUN_ARGS; MMGLAN_DATA for the data.
+set -e
+cd "$(dirname "$0")/.."
+SCRIPT=$(python -m mmglan.engine.mmdet_tools slurm_test.sh)
+. "$SCRIPT"

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Train under Slurm: slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [arguments of train.py]
+# Environment: GPUS, GPUS_PER_NODE, CPUS_PER_TASK, SRUN_ARGS; MMGLAN_DATA for the data.
+set -e
+cd "$(dirname "$0")/.."
+SCRIPT=$(python -m mmglan.engine.mmdet_tools slurm_train.sh)
+. "$SCRIPT"

@@ -1,0 +1,183 @@
+"""Go through a grid of settings of a config, with as many workers as you start.
+
+The paper's search for a baseline: the weight of each loss from {1, 3, 5, 7, 9}.
+
+    python tools/sweep.py configs/baselines/mask-rcnn_r50_fpn_160e_lesions.py --list
+    python tools/sweep.py configs/baselines/mask-rcnn_r50_fpn_160e_lesions.py \\
+        --grid model.rpn_head.loss_cls.loss_weight=1,3,5,7,9 \\
+        --grid model.roi_head.mask_head.loss_mask.loss_weight=1,3,5,7,9
+
+Start the same command again, on this machine or on another one that reaches --storage, and the
+workers share the points; start it after an interruption, and it goes on where it stopped. Every
+point is trained once, in a directory of its own, and scored by its best validation result.
+Results: <work dir>/results.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from mmengine.config import Config
+
+from mmglan.engine.child_run import run_command, validation_scores
+from mmglan.engine.grid import grid_points, open_study, trials_of, work_through
+
+TRAIN = Path(__file__).with_name("train.py")
+
+
+def parse_axis(text: str) -> tuple[str, list[Any]]:
+    """Read `setting=value,value,…`; values are Python literals or bare words."""
+    name, equals, values = text.partition("=")
+    if not (name and equals and values):
+        raise argparse.ArgumentTypeError(f"expected SETTING=VALUE,VALUE,... but got {text!r}")
+
+    def literal(word: str) -> Any:
+        try:
+            return ast.literal_eval(word)
+        except (SyntaxError, ValueError):
+            return word
+
+    return name, [literal(word) for word in values.split(",")]
+
+
+def loss_weights(tree: Any, path: str = "model") -> Iterator[tuple[str, float]]:
+    """Find the loss weights of a model config: path and present value."""
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            if key == "loss_weight":
+                yield f"{path}.{key}", value
+            else:
+                yield from loss_weights(value, f"{path}.{key}")
+    elif isinstance(tree, (list, tuple)):
+        for index, value in enumerate(tree):
+            yield from loss_weights(value, f"{path}.{index}")
+
+
+def run_directory(work_dir: Path, point: dict[str, Any]) -> Path:
+    """Directory of a point: the last two words of each setting and its value."""
+    words = [f"{'.'.join(name.split('.')[-2:])}={value}" for name, value in point.items()]
+    return work_dir / "_".join(words).replace("/", "-")
+
+
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--list", action="store_true", help="list the loss weights and stop")
+    parser.add_argument("--grid", action="append", type=parse_axis, default=[], metavar="S=V,V,..")
+    parser.add_argument("--work-dir", type=Path, help="default: work_dirs/sweeps/<config>")
+    parser.add_argument("--storage", help="database; default: sqlite in the work directory")
+    parser.add_argument("--study", help="name in the database; default: <config>")
+    parser.add_argument("--metric", default="lesion/bbox_AP25", help="of the validation split")
+    parser.add_argument("--prune", action="store_true", help="stop points below the median")
+    parser.add_argument("--retry-failed", action="store_true", help="also points that failed")
+    parser.add_argument("--heartbeat", type=int, default=60, metavar="SECONDS")
+    parser.add_argument("--train-args", default="", help="more arguments of train.py, in quotes")
+    parser.add_argument("--cfg-options", nargs="+", default=[], help="for every point")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Work through the grid; 0 if every point of it is done."""
+    args = parse_args(arguments)
+    if args.list:
+        for path, value in loss_weights(Config.fromfile(args.config).model):
+            print(f"{path}={value}")
+        return 0
+    axes = dict(args.grid)
+    if not axes:
+        print("Expected at least one --grid SETTING=VALUE,VALUE,... (see --list)", file=sys.stderr)
+        return 2
+    work_dir = args.work_dir or Path("work_dirs/sweeps") / args.config.stem
+    work_dir.mkdir(parents=True, exist_ok=True)
+    study = open_study(
+        args.storage or f"sqlite:///{work_dir / 'sweep.db'}",
+        args.study or args.config.stem,
+        heartbeat_s=args.heartbeat,
+        pruner=optuna.pruners.MedianPruner() if args.prune else None,
+    )
+    if study.user_attrs.get("axes", axes) != axes:
+        print(
+            f"Expected the grid that study {study.study_name!r} was begun with, "
+            f"{json.dumps(study.user_attrs['axes'])}. Name another --study and --work-dir.",
+            file=sys.stderr,
+        )
+        return 2
+    study.set_user_attr("axes", axes)
+
+    def run_point(trial: optuna.Trial, point: dict[str, Any]) -> float:
+        return train_point(args, trial, point, run_directory(work_dir, point))
+
+    work_through(study, axes, run_point, poll_s=args.heartbeat / 4, retry_failed=args.retry_failed)
+    rows = result_rows(study, axes, work_dir)
+    write_table(rows, work_dir / "results.csv")
+    return 0 if all(row["state"] in ("COMPLETE", "PRUNED") for row in rows) else 1
+
+
+def train_point(
+    args: argparse.Namespace, trial: optuna.Trial, point: dict[str, Any], run_dir: Path
+) -> float:
+    """Train one point; returns its best validation score."""
+    trial.set_user_attr("run", run_dir.name)
+    trial.set_user_attr("worker", os.getpid())
+    options = [*args.cfg_options, *(f"{name}={value}" for name, value in point.items())]
+    command = [sys.executable, str(TRAIN), str(args.config), "--work-dir", str(run_dir)]
+    command += ["--resume", *args.train_args.split(), "--cfg-options", *options]
+
+    def hopeless() -> bool:
+        for epoch, score in sorted(validation_scores(run_dir, args.metric).items()):
+            trial.report(score, epoch)
+        return trial.should_prune()
+
+    if not run_command(command, run_dir / "train.log", watch=hopeless if args.prune else None):
+        raise optuna.TrialPruned
+    scores = validation_scores(run_dir, args.metric)
+    if not scores:
+        raise RuntimeError(f"expected {args.metric} in the log of {run_dir} but found none")
+    return max(scores.values())
+
+
+def result_rows(
+    study: optuna.Study, axes: dict[str, list[Any]], work_dir: Path
+) -> list[dict[str, Any]]:
+    """One row per point, best first: settings, score, state, runs started, run directory."""
+    rows = []
+    for point in grid_points(axes):
+        trials = trials_of(study, point)
+        last = trials[-1] if trials else None
+        score = last.value if last is not None and last.value is not None else None
+        state = last.state.name if last is not None else "MISSING"
+        directory = run_directory(work_dir, point).name
+        rows.append(
+            {**point, "score": score, "state": state, "runs": len(trials)} | {"run": directory}
+        )
+    return sorted(rows, key=lambda row: (row["score"] is None, -(row["score"] or 0)))
+
+
+def write_table(rows: list[dict[str, Any]], path: Path) -> None:
+    """Write the rows as CSV and print them."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_text(text.getvalue())
+    os.replace(part, path)
+    print(text.getvalue(), end="")
+    print(f"Written to {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Test a checkpoint: hands over to mmdet's own test.py, and keeps results in the run directory.
+
+Example:
+    python tools/test.py configs/glan/glan_r50_fpn_160e_lesions.py work_dirs/glan/epoch_160.pth
+
+`<work dir>/results.metrics.json`, `results.bbox.json` and `results.segm.json` are written unless
+`--cfg-options test_evaluator.outfile_prefix=…` names another place.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+from mmglan.engine.mmdet_tools import tool_path
+
+KEY = "test_evaluator.outfile_prefix"
+
+
+def with_results(arguments: list[str]) -> list[str]:
+    """Add the place of the results to mmdet's arguments.
+
+    Args:
+        arguments: command line of mmdet's test.py; the launcher may put its own options first.
+
+    Returns:
+        The command line with `test_evaluator.outfile_prefix` among its `--cfg-options`.
+    """
+    config = next((item for item in arguments if item.endswith(".py")), None)
+    if config is None or any(item.startswith(f"{KEY}=") for item in arguments):
+        return arguments
+    work_dir = Path("work_dirs") / Path(config).stem
+    for index, item in enumerate(arguments):
+        if item == "--work-dir":
+            work_dir = Path(arguments[index + 1])
+        elif item.startswith("--work-dir="):
+            work_dir = Path(item.partition("=")[2])
+    option = f"{KEY}={work_dir / 'results'}"
+    if "--cfg-options" in arguments:
+        place = arguments.index("--cfg-options") + 1
+        return [*arguments[:place], option, *arguments[place:]]
+    return [*arguments, "--cfg-options", option]
+
+
+if __name__ == "__main__":
+    sys.argv[1:] = with_results(sys.argv[1:])
+    runpy.run_path(str(tool_path("test.py")), run_name="__main__")
