@@ -195,16 +195,17 @@ TABLE_3 = PaperTable(
 TABLE_4 = PaperTable(
     "table4",
     "Table 4. TCIA CT Lymph Nodes, AP at IoU 0.10",
-    (Part("Box IoU", ("bbox_AP10",), ("AP10",)),),
+    (Part("Mask IoU", ("segm_AP10",), ("AP10",)), Part("Box IoU", ("bbox_AP10",), ("AP10",))),
     (
-        Row("nnDetection, abdominal", None, (47.0,)),
-        Row("nnUNetPlus, abdominal", None, (31.1,)),
-        Row("Ours, abdominal", "glan_r50_fpn_160e_tcia-abdomen", (51.9,)),
-        Row("nnDetection, mediastinal", None, (50.0,)),
-        Row("nnUNetPlus, mediastinal", None, (34.2,)),
-        Row("Ours, mediastinal", "glan_r50_fpn_160e_tcia-mediastinum", (52.2,)),
+        Row("nnDetection, abdominal", None, (47.0, 47.0)),
+        Row("nnUNetPlus, abdominal", None, (31.1, 31.1)),
+        Row("Ours, abdominal", "glan_r50_fpn_160e_tcia-abdomen", (51.9, 51.9)),
+        Row("nnDetection, mediastinal", None, (50.0, 50.0)),
+        Row("nnUNetPlus, mediastinal", None, (34.2, 34.2)),
+        Row("Ours, mediastinal", "glan_r50_fpn_160e_tcia-mediastinum", (52.2, 52.2)),
     ),
-    "The paper says mask IoU, but two of its figures equal published figures of box IoU.",
+    "The paper says mask IoU, but two of its figures equal published figures of box IoU; its "
+    "figures stand in both blocks.",
 )
 TABLE_5 = PaperTable(
     "table5",

@@ -11,6 +11,7 @@ import numpy as np
 
 # Larger pictures than this are stored as JPEG: some hundred slices must still open on a phone.
 PNG_LIMIT = 60_000
+JPEG_LIMIT = 120_000
 
 
 def read_slice(path: Path) -> np.ndarray:
@@ -39,9 +40,10 @@ def read_slice(path: Path) -> np.ndarray:
 
 
 def encode(image: np.ndarray, *, max_side: int = 640) -> tuple[str, str]:
-    """Picture as (MIME type, base64 text), not larger than ``max_side`` pixels.
+    """Picture as (MIME type, base64 text), at most ``max_side`` pixels and ``JPEG_LIMIT`` bytes.
 
-    Small pictures are PNG (exact), large ones JPEG of quality 90.
+    Small pictures are PNG (exact); large ones JPEG of quality 90, less only where the limit
+    demands it.
     """
     scale = max_side / max(image.shape[:2])
     if scale < 1:
@@ -50,8 +52,11 @@ def encode(image: np.ndarray, *, max_side: int = 640) -> tuple[str, str]:
     _, data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 3])
     kind = "image/png"
     if data.size > PNG_LIMIT:
-        _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])
         kind = "image/jpeg"
+        for quality in (90, 80, 65, 50, 35, 20):
+            _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+            if data.size <= JPEG_LIMIT:
+                break
     return kind, base64.b64encode(data.tobytes()).decode("ascii")
 
 

@@ -35,6 +35,8 @@ def test_small_pictures_are_exact_and_large_ones_bounded():
     noise = np.random.default_rng(0).integers(0, 256, (900, 600), np.uint8)
     kind, text = encode(noise, max_side=450)
     assert kind == "image/jpeg" and _decoded(text).shape == (450, 300)
+    kind, text = encode(np.random.default_rng(0).integers(0, 256, (640, 640), np.uint8))
+    assert kind == "image/jpeg" and len(text) <= 120_000 * 4 / 3 + 4
     uri = thumbnail(noise)
     assert uri.startswith("data:image/jpeg;base64,")
     assert _decoded(uri.split(",")[1]).shape == (72, 72)

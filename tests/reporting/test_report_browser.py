@@ -21,6 +21,8 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # No smooth scrolling: a click must not race with it.
+    "--force-prefers-reduced-motion",
 )
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -188,6 +190,35 @@ def test_keyboard(opened):
     # Keys belong to the slider while it has the focus.
     _one(opened, "#thr").send_keys(Keys.ARROW_RIGHT)
     assert _caption(opened).startswith("Case 1 (")
+
+
+def test_zoom_pan_and_brightness(opened):
+    svg = _one(opened, "#svg")
+    assert svg.get_dom_attribute("viewBox") == "0 0 220 180"
+    _one(opened, "#zoom-in").click()
+    left, top, width, _ = map(float, svg.get_dom_attribute("viewBox").split())
+    assert width == pytest.approx(220 / 1.4) and left + width / 2 == pytest.approx(110)
+    stage = _one(opened, "#stage")
+    ActionChains(opened).drag_and_drop_by_offset(stage, 40, 0).perform()
+    moved, same, *_ = map(float, svg.get_dom_attribute("viewBox").split())
+    assert moved < left and same == pytest.approx(top, abs=1e-6)
+    assert _caption(opened).startswith("Case 1 (")
+    _one(opened, "#fit").click()
+    assert svg.get_dom_attribute("viewBox") == "0 0 220 180"
+    opened.execute_script(
+        "const b = document.getElementById('bright'); b.value = 2;"
+        "b.dispatchEvent(new Event('input'));"
+    )
+    assert "brightness(2)" in _one(opened, "#svg image").get_attribute("style")
+
+
+def test_a_finding_is_marked_from_the_table(opened):
+    _threshold(opened, 0.5)
+    row = _one(opened, "#findings tr")
+    row.click()
+    assert len(opened.find_elements(By.CSS_SELECTOR, "rect.shape.pred.on")) == 1
+    row.send_keys(Keys.ENTER)
+    assert opened.find_elements(By.CSS_SELECTOR, "rect.shape.on") == []
 
 
 def test_everything_can_be_named_and_reached(opened):

@@ -63,7 +63,7 @@ function stagePointers() {
     else if (state.zoom > 1) { const unit = perPixel(); state.cx -= (e.clientX - last.x) * unit; state.cy -= (e.clientY - last.y) * unit; draw(); }
   });
   const release = (e) => {
-    const swipe = start && !start.zoomed && e.type === "pointerup" ? e.clientX - start.x : 0;
+    const swipe = start && !start.zoomed && e.type === "pointerup" && e.pointerType !== "mouse" ? e.clientX - start.x : 0;
     if (Math.abs(swipe) > 50 && Math.abs(swipe) > 2 * Math.abs(e.clientY - start.y)) step(swipe < 0 ? 1 : -1);
     held.delete(e.pointerId); start = null;
   };
