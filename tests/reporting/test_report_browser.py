@@ -209,7 +209,10 @@ def test_zoom_pan_and_brightness(opened):
         "const b = document.getElementById('bright'); b.value = 2;"
         "b.dispatchEvent(new Event('input'));"
     )
-    assert "brightness(2)" in _one(opened, "#svg image").get_attribute("style")
+    assert _one(opened, "#svg image").get_dom_attribute("filter") == "url(#window)"
+    transfer = _one(opened, "#svg feFuncG")
+    assert float(transfer.get_dom_attribute("slope")) == 2
+    assert float(transfer.get_dom_attribute("intercept")) == 0
 
 
 def test_a_finding_is_marked_from_the_table(opened):
