@@ -36,8 +36,9 @@ AXIS_RATIO = (0.7, 1.4)
 # Expected error of the oval's outline: pixels, and per pixel of the short axis.
 OVAL_ERROR_PX, OVAL_ERROR = 0.3, 0.08
 # Expected error of GrabCut's outline in pixels where the intensities on its two sides differ by
-# one standard deviation; inversely proportional to that difference.
-EDGE_ERROR_PX = 1.5
+# one standard deviation; inversely proportional to that difference. It never falls below the error
+# of whole pixels and partial volume.
+EDGE_ERROR_PX, PIXEL_ERROR_PX = 1.5, 0.4
 # Width of the ring outside the outline whose intensities count, pixels.
 RING_PX = 2
 
@@ -125,7 +126,9 @@ def _seed(bookmark: Bookmark, frame: Frame, seeds: str) -> np.ndarray:
         labels[(radius > BOUND) | (frame.beyond_ends() > tolerance)] = cv2.GC_BGD
         labels[radius <= 1] = cv2.GC_PR_FGD
         labels[frame.diamond() <= CORE] = cv2.GC_FGD
-    shapes.draw_segments(labels, bookmark, cv2.GC_FGD)
+    # An end point between two pixels would be rounded outwards, to a spike on the outline.
+    trim_px = 0.0 if seeds == "paper" else 0.5
+    shapes.draw_segments(labels, bookmark, cv2.GC_FGD, trim_px)
     return labels
 
 
@@ -182,7 +185,7 @@ def _refusal(mask: np.ndarray, bookmark: Bookmark) -> str:
 def _average(mask: np.ndarray, grey: np.ndarray, frame: Frame, short: float) -> np.ndarray:
     """Average GrabCut's outline and the oval, each weighted by 1 / its expected error squared."""
     oval_variance = (OVAL_ERROR_PX + OVAL_ERROR * short) ** 2
-    cut_variance = (EDGE_ERROR_PX / max(_separation(mask, grey), 0.1)) ** 2
+    cut_variance = (EDGE_ERROR_PX / max(_separation(mask, grey), 0.1)) ** 2 + PIXEL_ERROR_PX**2
     weight = oval_variance / (oval_variance + cut_variance)
     # The precise transform measures to the nearest pixel of the other side: the outline lies
     # half a pixel before it. The pixels around the crop are background.

@@ -102,10 +102,12 @@ def from_masks(image: Path, mask: Path, root: Path, select: Selection) -> Iterat
                 )
 
 
-def from_boxes(table: Path, root: Path, margin: float, select: Selection) -> Iterator[Case]:
+def from_boxes(
+    table: Path, root: Path, margin: float, origin: int, select: Selection
+) -> Iterator[Case]:
     """Lesions of which only the bounds are known, on 8-bit or 16-bit pictures.
 
-    Columns ``file, x1, y1, x2, y2`` (0-based pixel centres) and, for the clusters, ``patient``. The
+    Columns ``file, x1, y1, x2, y2`` (pixel centres) and, for the clusters, ``patient``. The
     bookmark is *assumed*: the two centre lines of the box, the longer one as long axis. Real axes
     are seldom parallel to the image's, so this says how well boxes are kept, not how well lesions
     are outlined.
@@ -114,6 +116,7 @@ def from_boxes(table: Path, root: Path, margin: float, select: Selection) -> Ite
         table: CSV file.
         root: folder of the pictures.
         margin: pixels that the table's boxes are wider than the bookmark on every side.
+        origin: number of the table's first pixel, 0 or 1.
         select: its noise is used.
 
     Raises:
@@ -131,7 +134,7 @@ def from_boxes(table: Path, root: Path, margin: float, select: Selection) -> Ite
         )
     for number, row in enumerate(rows, start=2):
         try:
-            x1, y1, x2, y2 = (float(row[key]) for key in ("x1", "y1", "x2", "y2"))
+            x1, y1, x2, y2 = (float(row[key]) - origin for key in ("x1", "y1", "x2", "y2"))
         except (TypeError, ValueError):
             raise DataError(
                 "Expected four numbers for the box but got something else. Correct the row.",

@@ -25,6 +25,7 @@ from data_prep.errors import DataError
 from data_prep.output_folder import replace_file
 from data_prep.pseudo_mask_cases import Case, Selection
 from data_prep.pseudo_mask_scores import SEEDINGS
+from data_prep.recist import Bookmark
 
 # With fewer volumes than this, 3D objects are resampled instead of volumes.
 MIN_VOLUMES = 10
@@ -40,11 +41,14 @@ class Task:
     root: Path
     boxes: bool
     margin: float
+    origin: int
     select: Selection
 
     def cases(self) -> Iterator[Case]:
         if self.boxes:
-            return pseudo_mask_cases.from_boxes(self.truth, self.root, self.margin, self.select)
+            return pseudo_mask_cases.from_boxes(
+                self.truth, self.root, self.margin, self.origin, self.select
+            )
         return pseudo_mask_cases.from_masks(self.image, self.truth, self.root, self.select)
 
 
@@ -67,17 +71,17 @@ def find_tasks(args: argparse.Namespace) -> tuple[list[Task], list[str]]:
         Selection(args.min_short_px, args.max_long_mm, args.noise, args.seed),
     )
     if args.boxes:
-        return [Task(images, Path(args.boxes), images, True, args.margin, select)], []
+        return [Task(images, Path(args.boxes), images, True, args.margin, args.origin, select)], []
     masks = Path(args.masks)
     if images.is_file():
-        return [Task(images, masks, images.parent, False, 0.0, select)], []
+        return [Task(images, masks, images.parent, False, 0.0, 0, select)], []
     tasks, errors = [], []
     for volume in inputs.find_volumes(images):
         mask = inputs.find_mask(masks, volume)
         if mask is None:
             errors.append(f"{volume}: Expected a mask of the same name but got none. Add it.")
         else:
-            tasks.append(Task(images / volume, masks / mask, images, False, 0.0, select))
+            tasks.append(Task(images / volume, masks / mask, images, False, 0.0, 0, select))
     if not tasks:
         raise DataError("Expected volumes with masks but got none. Correct --images and --masks.")
     return tasks, errors
@@ -162,16 +166,16 @@ def _tile(case: Case) -> np.ndarray:
     left, top = (max(int((a + b) / 2 - half), 0) for a, b in ((x1, x2), (y1, y2)))
     view = (slice(top, top + int(2 * half)), slice(left, left + int(2 * half)))
     points = case.bookmark.points() - (left, top)
+    low, high = np.percentile(case.image[view], (1, 99))
     picture = overlay.draw(
-        case.image[view],
+        np.clip(case.image[view].astype(np.float32), low, high),
         truth_masks=() if case.truth is None else [case.truth[view]],
         truth_boxes=[np.array(case.box) - (left, top, left, top)] if case.truth is None else (),
         predicted_masks=[mask[view]],
-        bookmarks=[case.bookmark.__class__(points[:2], points[2:])],
-        scale=max(1, round(_TILE_PX / (2 * half))),
+        bookmarks=[Bookmark(points[:2], points[2:])],
+        scale=max(1, -(-_TILE_PX // int(2 * half))),
     )
-    # Large lesions do not fit: shrink them, whole.
-    shrink = min(1.0, _TILE_PX * 1.5 / max(picture.shape[:2]))
+    shrink = _TILE_PX / max(picture.shape[:2])
     return cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
 
 
@@ -185,8 +189,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--images", required=True, help="volume, or folder of volumes (of pictures with --boxes)")
     truth = parser.add_mutually_exclusive_group(required=True)
     truth.add_argument("--masks", help="voxel mask, or folder of masks named like the volumes")
-    truth.add_argument("--boxes", help="CSV: file, x1, y1, x2, y2, patient; pixels, 0-based")
+    truth.add_argument("--boxes", help="CSV: file, x1, y1, x2, y2, patient; pixels")
     add("--margin", type=float, default=0.0, help="px that --boxes are wider on each side (0)")
+    add("--origin", type=int, choices=(0, 1), default=0, help="first pixel of --boxes (0)")
     add("--out-dir", required=True, help="receives scores.csv, summary.csv, summary.md, worst.png")
     add("--instances", action="store_true", help="labels number lesions, not structures")
     add("--min-short-px", type=float, default=3.0, help="shortest short axis, pixels (3)")

@@ -6,6 +6,7 @@ measured bookmark are centres of *foreground* pixels, so the lesion reaches half
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -167,10 +168,13 @@ def draw_quadrilateral(canvas: np.ndarray, ring: np.ndarray, value: int) -> None
     cv2.fillPoly(canvas, [_fixed_point(ring)], value, cv2.LINE_8, _SUBPIXEL_BITS)
 
 
-def draw_segments(canvas: np.ndarray, bookmark: Bookmark, value: int) -> None:
-    """Draw both axes of a bookmark into a uint8 canvas, in place, one pixel wide."""
+def draw_segments(canvas: np.ndarray, bookmark: Bookmark, value: int, trim_px: float = 0.0) -> None:
+    """Draw both axes into a uint8 canvas, in place, one pixel wide; ends cut by ``trim_px``."""
     for axis in (bookmark.long_axis, bookmark.short_axis):
-        start, end = (tuple(point.tolist()) for point in _fixed_point(axis))
+        inward = axis.mean(axis=0) - axis
+        half = math.hypot(*inward[0].tolist())
+        trimmed = axis + inward * (min(trim_px, half) / (half or 1.0))
+        start, end = (tuple(point.tolist()) for point in _fixed_point(trimmed))
         cv2.line(canvas, start, end, value, 1, cv2.LINE_8, _SUBPIXEL_BITS)
 
 
