@@ -16,6 +16,7 @@ from data_prep.errors import DataError
 from data_prep.split import SPLITS, check_leakage, slice_blocks, split_folds, split_patients
 
 SIZE_LIMITS_MM = (10.0, 20.0)
+NO_LESION = "no lesion"
 ONE_PATIENT = (
     "One patient only: split by contiguous blocks of slices. Neighbouring slices may show the same"
     " lesion, so scores on this split say that the pipeline works, not how a detector does on new"
@@ -170,11 +171,15 @@ def plan_splits(found: Dataset, options: SplitOptions) -> tuple[list[Plan], list
             raise DataError(f"{error} Choose another number of --folds.") from None
         plans = [Plan(f"fold{i}/", _by_patient(found, fold)) for i, fold in enumerate(folds)]
         return plans, [f"Split by patient into {options.folds} folds, seed {options.seed}."]
-    chosen = split_patients(patients, options.fractions, options.seed)
+    # Dealt out apart, so that every split gets lesions, and volumes without if there are some.
+    marked = {p: stratum for p, stratum in patients.items() if stratum[1] != NO_LESION}
+    chosen = split_patients(marked, options.fractions, options.seed)
+    empty = {p: stratum for p, stratum in patients.items() if p not in marked}
     remarks = [f"Split by patient, seed {options.seed}."]
     for name, share in zip(SPLITS, options.fractions, strict=True):
-        if share > 0 and name not in chosen.values() and patients:
-            remarks.append(f"Too few patients ({len(patients)}): {name} is empty.")
+        if share > 0 and name not in chosen.values():
+            remarks.append(f"Too few patients with lesions ({len(marked)}): {name} has none.")
+    chosen |= split_patients(empty, options.fractions, options.seed)
     return [Plan("", _by_patient(found, chosen))], remarks
 
 
@@ -189,7 +194,7 @@ def strata(found: Dataset) -> dict[str, tuple[str, str]]:
         sites = Counter(lesion.get("site", "") for lesion in lesions[patient])
         site = min(sites, key=lambda s: (-sites[s], s)) if sites else ""
         axes = [lesion["short_axis_mm"] for lesion in lesions[patient]]
-        result[patient] = (site, size_class(max(axes)) if axes else "no lesion")
+        result[patient] = (site, size_class(max(axes)) if axes else NO_LESION)
     return result
 
 

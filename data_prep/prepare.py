@@ -55,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
     sources, more = list_sources(records, extra, masks=masks, patient_pattern=args.patient_pattern)
     remarks += more
     split = _split_options(args, sources)
-    with OutputFolder(args.out_dir, _run(args, options, sources), overwrite=args.overwrite) as out:
+    run = _run(args, options, sources, errors)
+    with OutputFolder(args.out_dir, run, overwrite=args.overwrite) as out:
         tasks = [_task(source, root, masks, options, out.path) for source in sources]
         for _ in parallel.run_tasks(
             volume_job.run,
@@ -89,7 +90,8 @@ def run(args: argparse.Namespace) -> int:
 def _read_bookmarks(
     args: argparse.Namespace, root: Path
 ) -> tuple[list, list[DataError], list[str]]:
-    given = {"origin": args.origin, "frame": args.frame}
+    given = {"origin": args.origin, "frame": args.frame, "slices": args.bookmark_slices}
+    given["volume"] = args.bookmark_volume
     options = {name: value for name, value in given.items() if value is not None}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -184,23 +186,24 @@ def _stated(args: argparse.Namespace, options: VolumeOptions) -> dict:
     """Everything that changes the output, for the report and to tell one run from another."""
     split = {"split": args.split, "folds": args.folds, "seed": args.seed}
     if args.split_file is not None:
-        split = {"split_file": _digest(Path(args.split_file))}
-    return asdict(options) | split | {"overlays": args.overlays, "origin": args.origin}
+        split = {"split_file": _digest(read_split_file(args.split_file))}
+    return asdict(options) | split | {"overlays": args.overlays}
 
 
-def _run(args: argparse.Namespace, options: VolumeOptions, sources: Sequence[Source]) -> dict:
+def _run(
+    args: argparse.Namespace,
+    options: VolumeOptions,
+    sources: Sequence[Source],
+    errors: Sequence[DataError],
+) -> dict:
     listed = [[s.volume_id, s.patient_id, s.volume, s.patient, s.mask] for s in sources]
-    return _stated(args, options) | {
-        "bookmarks": _digest(Path(args.bookmarks)),
-        "frame": args.frame,
-        "bookmark_format": args.bookmark_format,
-        "volumes": hashlib.sha256(json_bytes(listed)).hexdigest()[:16],
-    }
+    marks = [volume_job.plain(record) for source in sources for record in source.records]
+    read = [marks, [str(error) for error in errors]]
+    return _stated(args, options) | {"bookmarks": _digest(read), "volumes": _digest(listed)}
 
 
-def _digest(path: Path) -> str:
-    content = path.read_bytes() if path.is_file() else b""
-    return hashlib.sha256(content).hexdigest()[:16]
+def _digest(content) -> str:
+    return hashlib.sha256(json_bytes(content)).hexdigest()[:16]
 
 
 def _fractions(text: str) -> tuple[float, float, float]:
@@ -247,6 +250,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--bookmark-format", default="auto", help="format of the bookmarks (default: by content)")
     add("--origin", type=int, choices=(0, 1), help="number of the first pixel in a CSV (default 0)")
     add("--frame", choices=("LPS", "RAS"), help="frame of millimetre coordinates in a CSV")
+    add("--bookmark-slices", choices=("largest", "all"), help="slices to measure label masks on")
+    add("--bookmark-volume", help="volume of a bookmark file that names none")
     add("--masks", help="folder of voxel masks: true lesions are written too")
     add("--binary-masks", action="store_true", help="masks hold 0 and 1: separate the components")
     add("--patient-pattern", help="regular expression; its group 1 in the volume path = patient")

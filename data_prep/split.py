@@ -184,10 +184,11 @@ def check_leakage(splits: Mapping[str, Iterable[Mapping]], *, by_patient: bool =
 
 
 def leaks(splits: Mapping[str, Iterable[Mapping]], *, by_patient: bool = True) -> list[str]:
-    """What :func:`check_leakage` complains about, one line each, sorted."""
+    """What :func:`check_leakage` complains about, one line each."""
     fields = {"file_name": "slice"}
     if by_patient:
-        fields |= {"patient_id": "patient", "volume_id": "volume", "digest": "identical slices"}
+        fields = {"patient_id": "patient", "volume_id": "volume"} | fields
+        fields["digest"] = "identical slices"
     where: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for split, images in splits.items():
         for image in images:
@@ -195,7 +196,8 @@ def leaks(splits: Mapping[str, Iterable[Mapping]], *, by_patient: bool = True) -
                 if image.get(field):
                     where[field, image[field]].setdefault(split, image["file_name"])
     lines = []
-    for (field, value), places in sorted(where.items()):
+    order = list(fields)
+    for (field, value), places in sorted(where.items(), key=lambda w: (order.index(w[0][0]), w)):
         if len(places) > 1:
             seen = " and ".join(f"{split} ({name})" for split, name in sorted(places.items()))
             what = fields[field] if field == "digest" else f"{fields[field]} {value}"

@@ -91,15 +91,17 @@ def _key(task: VolumeTask) -> str:
         task.volume_id,
         task.patient_id,
         asdict(task.options),
-        [_plain(asdict(record)) for record in task.records],
+        [plain(record) for record in task.records],
         _fingerprint(task.root, task.source),
         _fingerprint(task.mask_root, task.mask),
     ]
     return hashlib.sha256(json_bytes(stated)).hexdigest()
 
 
-def _plain(record: dict[str, Any]) -> dict[str, Any]:
-    return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in record.items()}
+def plain(record: readers.BookmarkRecord) -> dict[str, Any]:
+    """A bookmark as JSON-able values."""
+    values = vars(record).items()
+    return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values}
 
 
 def _fingerprint(root: str | None, relative: str | None) -> list:

@@ -18,6 +18,7 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
+from data_prep import phantom
 from data_prep.errors import DataError
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -38,6 +39,15 @@ def make_image():
         return image
 
     return make
+
+
+@pytest.fixture(scope="session")
+def phantom_dataset(tmp_path_factory) -> Path:
+    """Return a folder of images, masks and ``bookmarks.csv``: 6 volumes, and 3 without nodes."""
+    folder = tmp_path_factory.mktemp("phantoms")
+    options = {"shape": (10, 80, 80), "spacing_mm": (3.5, 3.5, 6.0)}
+    phantom.write_dataset(folder, 6, seed=11, n_empty=3, **options)
+    return folder
 
 
 @pytest.fixture

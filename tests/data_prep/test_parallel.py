@@ -1,0 +1,69 @@
+"""Tasks in this process, in workers, and on a Dask cluster."""
+
+import os
+import subprocess
+import sys
+
+import psutil
+import pytest
+from dask.distributed import Client, LocalCluster
+
+from data_prep import parallel
+
+
+def square(x: int) -> tuple[int, int]:
+    """A task; with the process that ran it."""
+    return x * x, os.getpid()
+
+
+def test_one_job_runs_here_in_order():
+    results = list(parallel.run_tasks(square, range(4), progress=False))
+    assert results == [(x * x, os.getpid()) for x in range(4)]
+
+
+def test_nothing_to_do():
+    assert list(parallel.run_tasks(square, [], jobs=2, progress=False)) == []
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_two_jobs_give_all_results(backend):
+    results = list(parallel.run_tasks(abs, range(-9, 0), jobs=2, backend=backend, progress=False))
+    assert sorted(results) == list(range(1, 10))
+
+
+def test_a_scheduler_without_dask_is_refused():
+    with pytest.raises(ValueError, match="Add --backend dask"):
+        list(parallel.run_tasks(abs, [1], jobs=2, scheduler="tcp://x:1", progress=False))
+
+
+def test_an_existing_dask_cluster_of_two_workers():
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster, set_as_default=False),
+    ):
+        found = parallel.run_tasks(
+            abs,
+            range(-20, 0),
+            backend="dask",
+            scheduler=cluster.scheduler_address,
+            progress=False,
+        )
+        assert sorted(found) == list(range(1, 21))
+
+
+def test_workers_end_when_their_master_is_killed():
+    code = (
+        "import time\n"
+        "from data_prep import parallel\n"
+        "for _ in parallel.run_tasks(time.sleep, [0.05] * 2 + [60] * 4, jobs=2, progress=False):\n"
+        "    print('up', flush=True)\n"
+    )
+    master = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    with master.stdout:
+        assert master.stdout.readline() == "up\n"
+        workers = psutil.Process(master.pid).children(recursive=True)
+        assert len(workers) >= 2
+        master.kill()
+        master.wait()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert alive == []
