@@ -5,6 +5,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
+from data_prep.errors import DataError
 from data_prep.readers import (
     BookmarkRecord,
     OneBasedWarning,
@@ -258,3 +259,29 @@ def test_a_whole_file_that_fits_better_shifted_is_warned_about(make_table):
     assert not fits_better_shifted([], sizes)
     zero = make_table("a.nii,0,60,60,64,60,62,58,62,62", name="zero.csv")
     assert not warn_if_one_based(read_bookmarks(zero)[0], sizes)
+
+
+def test_bookmarks_on_a_sagittal_series(make_series, make_table):
+    """Drawn across axial slices in its pixels: refused. In mm on one axial slice: placed."""
+    folder = make_series("sagittal", 12, orientation=(0, 1, 0, 0, 0, -1), step=(-2.0, 0, 0))
+    volume = read_volume(folder, root=folder.parent)
+    assert volume.array.shape == (64, 64, 12)
+    assert volume.spacing_mm == pytest.approx((2.0, 0.9, 0.7))
+    across = place_error(read_bookmarks(make_table(row(POINTS, "sagittal", 2)))[0][0], volume)
+    assert across == (
+        "bookmarks.csv, row 2, slice 2: Expected four points on one axial slice but got points on "
+        "axial slices 32 to 46. Draw the bookmark on an axial slice."
+    )
+    axial = np.array([[3.0, 10, 40], [9, 10, 40], [6, 8, 40], [6, 16, 40]])
+    table = make_table(
+        row(volume.to_patient_mm(axial), "sagittal", "LPS"), header=f"volume,frame,{MM_HEADER}"
+    )
+    placed = place(read_bookmarks(table)[0][0], volume)
+    assert placed.slice_index == 40
+    assert placed.bookmark.points() == pytest.approx(axial[:, :2], abs=1e-4)
+
+
+def place_error(record, volume):
+    with pytest.raises(DataError) as caught:
+        place(record, volume)
+    return str(caught.value)
