@@ -5,7 +5,7 @@ _base_ = "../glan/glan_r50_fpn_160e_lesions.py"
 # ---- what users change ----
 data_root = "{{$MMGLAN_DATA:work_dirs/demo/data/}}"
 image_scale = (128, 128)
-max_epochs = 15
+max_epochs = 12
 
 # ---- what is best left alone ----
 load_from = None

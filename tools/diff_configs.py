@@ -1,0 +1,42 @@
+"""Say in words how the second config differs from the first.
+
+    python tools/diff_configs.py configs/baselines/mask-rcnn_r50_fpn_160e_lesions.py \\
+        configs/glan/glan_r50_fpn_160e_lesions.py
+
+Only settings that a run reads are compared. --paths prints them as paths and values.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from mmengine.config import Config
+
+from mmglan.engine.config_diff import differences, in_words
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the differences; 0 whether there are any or not."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("first")
+    parser.add_argument("second")
+    parser.add_argument("--paths", action="store_true", help="paths and values, not words")
+    args = parser.parse_args(arguments)
+    first, second = (
+        Config.fromfile(name, import_custom_modules=False) for name in (args.first, args.second)
+    )
+    changes = differences(first, second)
+    if args.paths:
+        lines = [f"{path}: {old!r} -> {new!r}" for path, (old, new) in changes.items()]
+    else:
+        lines = in_words(changes) or ["A run sees no difference."]
+    print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
