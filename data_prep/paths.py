@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -68,6 +69,7 @@ def resolve_under(root: str | os.PathLike, relative: str | os.PathLike) -> Path:
             (Path(root) / part).resolve().is_relative_to(base)
             for part in {clean, clean.partition("#")[0]}
         )
+        _check_usable(path)
     except (OSError, RuntimeError, ValueError):
         raise DataError(
             "Expected a readable path but got a link that never ends or a name that the system "
@@ -81,6 +83,15 @@ def resolve_under(root: str | os.PathLike, relative: str | os.PathLike) -> Path:
             path=clean,
         )
     return path
+
+
+def _check_usable(path: Path) -> None:
+    """Raise OSError for endless links and impossible names; a missing file is no error."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+            raise
 
 
 def relative_name(path: str | os.PathLike, root: str | os.PathLike | None = None) -> str:
