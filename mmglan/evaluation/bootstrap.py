@@ -136,7 +136,7 @@ def bootstrap(
         ...     return (values @ weights / weights.sum(axis=0))[None]
         >>> both = bootstrap(mean, 5, n=1000, seed=1)[0]
         >>> [(round(both[m].low, 2), round(both[m].high, 2)) for m in ('percentile', 'bca')]
-        [(0.06, 0.64), (0.1, 0.82)]
+        [(0.06, 0.64), (0.08, 0.82)]
     """
     if method not in METHODS:
         raise ValueError(f"Expected method to be one of {', '.join(METHODS)} but got {method!r}")

@@ -18,7 +18,7 @@ from mmglan.evaluation.protocols import Protocol, get_protocol
 
 SCHEMA = 1
 # A curve is drawn up to this many false positives per image, with at most this many points.
-CURVE_FP = 32.0
+CURVE_FP = 16.0
 CURVE_POINTS = 400
 
 

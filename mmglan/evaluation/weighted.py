@@ -19,12 +19,17 @@ from mmglan.evaluation.cases import Cases
 from mmglan.evaluation.matching import Matches
 
 # Resamples at a time: keeps a block of weights in the processor's cache.
-BLOCK = 128
+BLOCK = 64
 _RECALL_STEPS = np.linspace(0.0, 1.0, 101)
 
 
 def _sparse(rows, patients, values, n_rows, n_patients):
     return csr_matrix((values.astype(np.float64), (rows, patients)), shape=(n_rows, n_patients))
+
+
+def _running_sums(columns: np.ndarray) -> np.ndarray:
+    """`(B, S)` sums down the columns of `(S, B)`; much faster along memory than across it."""
+    return np.cumsum(np.ascontiguousarray(columns.T), axis=1)
 
 
 class WeightedFROC:
@@ -91,30 +96,28 @@ class WeightedFROC:
         with np.errstate(divide="ignore", invalid="ignore"):
             fp, sensitivity = self._curves(weights, fps.max(initial=0.0))
         values = np.zeros((len(fps), weights.shape[1]))
-        if len(fp):
-            for column in range(weights.shape[1]):
+        if self.n_segments:
+            for column, (across, up) in enumerate(zip(fp, sensitivity, strict=True)):
                 if interpolation == "linear":
-                    values[:, column] = np.interp(
-                        fps, fp[:, column], sensitivity[:, column], left=0.0
-                    )
+                    values[:, column] = np.interp(fps, across, up, left=0.0)
                 else:
-                    place = np.searchsorted(fp[:, column], fps, side="right")
-                    values[:, column] = np.append(0.0, sensitivity[:, column])[place]
+                    place = np.searchsorted(across, fps, side="right")
+                    values[:, column] = np.append(0.0, up)[place]
         values[:, (self._lesions @ weights == 0) | (self._images @ weights == 0)] = np.nan
         return values
 
     def _curves(self, weights, highest):
-        """`(S', B)` curves, cut where all resamples have more than the highest FP asked for."""
+        """`(B, S')` curves, cut where all resamples have more than the highest FP asked for."""
         images = self._images @ weights
-        enough = 2 * highest * self._images.sum() + 100
+        enough = 1.25 * highest * self._images.sum() + 100
         while True:
             rows = int(np.searchsorted(self._total_false, enough, side="right")) + 1
-            fp = np.cumsum(self._false[:rows] @ weights, axis=0) / images
-            if rows >= self.n_segments or (fp[-1] > highest).all():
+            fp = _running_sums(self._false[:rows] @ weights) / images[:, None]
+            if rows >= self.n_segments or (fp[:, -1] > highest).all():
                 break
             enough *= 2
-        hits = np.cumsum(self._true[:rows] @ weights, axis=0) / (self._lesions @ weights)
-        return np.asfortranarray(fp), np.asfortranarray(hits)
+        hits = _running_sums(self._true[:rows] @ weights)
+        return fp, hits / (self._lesions @ weights)[:, None]
 
 
 class WeightedPrecision:
@@ -152,21 +155,17 @@ class WeightedPrecision:
         lesions = self._lesions @ weights
         values = np.zeros((2, weights.shape[1]))
         if len(self._finder):
-            counts = np.cumsum(self._counts @ weights, axis=0)
-            hits = np.cumsum(weights[self._finder], axis=0)
-            precision = hits / (counts + np.spacing(1))
-            envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+            hits = _running_sums(weights[self._finder])
+            precision = hits / (_running_sums(self._counts @ weights) + np.spacing(1))
             with np.errstate(divide="ignore", invalid="ignore"):
-                recall = hits / lesions
-            for wanted in MRECALL_PRECISIONS:
-                # The envelope falls, so its entries of at least `wanted` come first.
-                count = (envelope >= wanted).sum(axis=0)
-                reached = recall[np.maximum(count - 1, 0), np.arange(len(lesions))]
-                values[1] += np.where(count > 0, reached, 0.0) / len(MRECALL_PRECISIONS)
-            recall, envelope = np.asfortranarray(recall), np.asfortranarray(envelope)
-            for column in range(len(lesions)):
-                place = np.searchsorted(recall[:, column], _RECALL_STEPS, side="left")
-                place = place[place < len(envelope)]
-                values[0, column] = envelope[place, column].sum() / len(_RECALL_STEPS)
+                recall = hits / lesions[:, None]
+            # The highest precision at this recall or a higher one, falling.
+            backwards = np.maximum.accumulate(precision[:, ::-1], axis=1)
+            for column, (steps, rising) in enumerate(zip(recall, backwards, strict=True)):
+                place = np.searchsorted(steps, _RECALL_STEPS, side="left")
+                place = place[place < len(steps)]
+                values[0, column] = rising[len(steps) - 1 - place].sum() / len(_RECALL_STEPS)
+                count = len(steps) - np.searchsorted(rising, MRECALL_PRECISIONS, side="left")
+                values[1, column] = np.append(0.0, steps)[count].mean()
         values[:, lesions == 0] = np.nan
         return values

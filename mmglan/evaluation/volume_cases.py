@@ -1,0 +1,211 @@
+"""Cases in volumes: 3D boxes, and voxel instances against voxel instances.
+
+Letters: I volumes, n predictions and m lesions of one volume. Boxes are x1, y1, z1, x2, y2, z2 in
+voxels of the axial grid, upper corners where the box ends (inclusive boxes + 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pycocotools import mask as mask_utils
+from scipy import ndimage
+
+from mmglan.evaluation.cases import Cases
+from mmglan.evaluation.froc import flatten_predictions, flatten_truth
+from mmglan.evaluation.overlaps import box_pairs, matrix_pairs
+from mmglan.evaluation.stacking import Stacks
+
+
+@dataclass(frozen=True, eq=False)
+class VolumeInstances:
+    """Voxel instances of one volume and how they overlap.
+
+    Attributes:
+        predictions: `(n, 7)` boxes and score.
+        truth: `(m, 6)` boxes.
+        intersection: `(n, m)` common voxels.
+        pred_size: `(n,)` voxels.
+        truth_size: `(m,)` voxels.
+    """
+
+    predictions: np.ndarray
+    truth: np.ndarray
+    intersection: np.ndarray
+    pred_size: np.ndarray
+    truth_size: np.ndarray
+
+    def overlap(self, kind: str) -> np.ndarray:
+        """`(n, m)` IoU, IoBB or IoGT of the voxels."""
+        if kind == "iobb":
+            whole = np.broadcast_to(self.pred_size[:, None], self.intersection.shape)
+        elif kind == "iogt":
+            whole = np.broadcast_to(self.truth_size[None], self.intersection.shape)
+        else:
+            whole = self.pred_size[:, None] + self.truth_size[None] - self.intersection
+        return np.divide(
+            self.intersection, whole, out=np.zeros(self.intersection.shape), where=whole > 0
+        )
+
+
+def cases_of_boxes(
+    predictions: Sequence[np.ndarray],
+    truth: Sequence[np.ndarray],
+    patient: np.ndarray,
+    short_axis_mm: np.ndarray,
+    overlaps: Iterable[str] = ("iou",),
+    *,
+    spacing_mm: np.ndarray | None = None,
+) -> Cases:
+    """Cases of 3D boxes.
+
+    Args:
+        predictions: For each volume `(n, 7)` boxes and score.
+        truth: For each volume `(m, 6)` boxes.
+        patient: `(I,)` index of each volume's patient.
+        short_axis_mm: `(M,)` short axes of all lesions, by volume; NaN where unknown.
+        overlaps: Kinds of overlap that are needed besides IoU.
+        spacing_mm: `(I, 3)` x, y, z; given only for protocols in millimetres.
+    """
+    boxes, scores, image = flatten_predictions(predictions, 3)
+    lesions, counts = flatten_truth(truth, 3)
+    truth_image = np.repeat(np.arange(len(counts)), counts)
+    return Cases(
+        kind="bbox3d",
+        dims=3,
+        patient=np.asarray(patient, dtype=int),
+        scores=scores,
+        pred_image=image,
+        truth_image=truth_image,
+        overlaps=_box_overlaps(
+            ["iou", *overlaps], boxes, image, lesions, truth_image, counts, spacing_mm
+        ),
+        short_axis_mm=np.asarray(short_axis_mm, dtype=np.float64),
+    )
+
+
+def cases_of_instances(
+    volumes: Sequence[VolumeInstances],
+    patient: np.ndarray,
+    short_axis_mm: np.ndarray,
+    overlaps: Iterable[str] = ("iou",),
+    *,
+    spacing_mm: np.ndarray | None = None,
+) -> Cases:
+    """Cases of voxel instances; the centre rules use the instances' boxes. Arguments as above."""
+    boxes, scores, image = flatten_predictions([v.predictions for v in volumes], 3)
+    lesions, counts = flatten_truth([v.truth for v in volumes], 3)
+    truth_image = np.repeat(np.arange(len(counts)), counts)
+    kinds = dict.fromkeys(["iou", *overlaps])
+    voxel_kinds = [kind for kind in kinds if kind in ("iou", "iobb", "iogt")]
+    box_kinds = [kind for kind in kinds if kind not in voxel_kinds]
+    return Cases(
+        kind="segm3d",
+        dims=3,
+        patient=np.asarray(patient, dtype=int),
+        scores=scores,
+        pred_image=image,
+        truth_image=truth_image,
+        overlaps={k: matrix_pairs([v.overlap(k) for v in volumes]) for k in voxel_kinds}
+        | _box_overlaps(box_kinds, boxes, image, lesions, truth_image, counts, spacing_mm),
+        short_axis_mm=np.asarray(short_axis_mm, dtype=np.float64),
+    )
+
+
+def instances_of_labels(
+    predicted: np.ndarray, truth: np.ndarray, scores: Mapping[int, float] | None = None
+) -> VolumeInstances:
+    """Instances of two label maps on one grid.
+
+    Args:
+        predicted: `(Z, Y, X)` whole numbers, 0 background, one label per detection.
+        truth: `(Z, Y, X)`, one label per lesion.
+        scores: Confidence by label; without it every detection has 1.
+
+    Raises:
+        ValueError: Different grids, or a label without a score.
+    """
+    if predicted.shape != truth.shape:
+        raise ValueError(
+            f"Expected label maps on one grid but got {predicted.shape} and {truth.shape}"
+        )
+    pred_labels, pred_codes, pred_boxes = _label_boxes(predicted)
+    truth_labels, truth_codes, truth_boxes = _label_boxes(truth)
+    width = len(truth_labels) + 1
+    flat = pred_codes.ravel() * width + truth_codes.ravel()
+    table = np.bincount(flat, minlength=(len(pred_labels) + 1) * width).reshape(-1, width)
+    if scores is None:
+        confidence = np.ones(len(pred_labels))
+    else:
+        absent = [int(label) for label in pred_labels if int(label) not in scores]
+        if absent:
+            raise ValueError(f"Expected a score for every label but got none for {absent}")
+        confidence = np.array([scores[int(label)] for label in pred_labels], dtype=np.float64)
+    return VolumeInstances(
+        predictions=np.column_stack([pred_boxes, confidence]),
+        truth=truth_boxes,
+        intersection=table[1:, 1:].astype(np.float64),
+        pred_size=table[1:].sum(axis=1).astype(np.float64),
+        truth_size=table[:, 1:].sum(axis=0).astype(np.float64),
+    )
+
+
+def instances_of_stacks(
+    stacks: Stacks, masks: Mapping[tuple[int, int], dict], truth: np.ndarray
+) -> VolumeInstances:
+    """Instances of stacked 2D masks against a label map.
+
+    Args:
+        stacks: Result of stacking the boxes.
+        masks: Run-length code of each (slice, row); size (Y, X).
+        truth: `(Z, Y, X)` label map.
+    """
+    labels, codes, truth_boxes = _label_boxes(truth)
+    table = np.zeros((len(stacks.members), len(labels) + 1))
+    for number, members in enumerate(stacks.members):
+        for index, row in members:
+            mask = mask_utils.decode(masks[index, row]).astype(bool)
+            if not 0 <= index < len(truth) or mask.shape != truth.shape[1:]:
+                raise ValueError(
+                    f"slice {index}: Expected a mask on the grid {truth.shape} of the truth "
+                    f"but got {mask.shape}"
+                )
+            table[number] += np.bincount(codes[index][mask], minlength=len(labels) + 1)
+    return VolumeInstances(
+        predictions=stacks.boxes,
+        truth=truth_boxes,
+        intersection=table[:, 1:],
+        pred_size=table.sum(axis=1),
+        truth_size=np.bincount(codes.ravel(), minlength=len(labels) + 1)[1:].astype(np.float64),
+    )
+
+
+def connected_instances(labels: np.ndarray) -> np.ndarray:
+    """Numbers the connected components (26 neighbours) of everything above 0."""
+    return ndimage.label(labels > 0, structure=np.ones((3, 3, 3)))[0]
+
+
+def _label_boxes(labels):
+    """Labels, the map renumbered 0 to n, and `(n, 6)` boxes."""
+    values, codes = np.unique(labels, return_inverse=True)
+    codes = codes.reshape(labels.shape)
+    if not len(values) or values[0] != 0:
+        codes = codes + 1
+    else:
+        values = values[1:]
+    boxes = [
+        [*(side.start for side in reversed(found)), *(side.stop for side in reversed(found))]
+        for found in ndimage.find_objects(codes)
+    ]
+    return values, codes, np.array(boxes, dtype=np.float64).reshape(-1, 6)
+
+
+def _box_overlaps(kinds, boxes, image, lesions, truth_image, counts, spacing_mm):
+    if spacing_mm is not None:
+        scale = np.tile(np.asarray(spacing_mm, dtype=np.float64), 2)
+        boxes, lesions = boxes * scale[image], lesions * scale[truth_image]
+    return {
+        kind: box_pairs(boxes, image, lesions, counts, kind=kind) for kind in dict.fromkeys(kinds)
+    }

@@ -1,0 +1,122 @@
+"""Time FROC and the whole metric on a large random test set, against a plain loop.
+
+Example:
+    python tools/benchmarks/froc_speed.py --volumes 800 --predictions 200 --bootstrap 1000
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from mmglan.evaluation.froc import FROC_FPS, froc
+from mmglan.evaluation.summary import summarize, write_json
+from mmglan.evaluation.volume_cases import cases_of_boxes
+
+
+def random_set(volumes: int, predictions: int, seed: int):
+    """3D boxes as in DeepLesion's sub-volumes: 1 to 12 lesions each, half the boxes near one."""
+    rng = np.random.default_rng(seed)
+    truth, found = [], []
+    for _ in range(volumes):
+        low = rng.uniform([60, 60, 0], [440, 440, 50], (rng.integers(1, 13), 3))
+        lesions = np.hstack([low, low + rng.uniform([8, 8, 2], [60, 60, 12], low.shape)])
+        near = lesions[rng.integers(0, len(lesions), predictions // 2)]
+        near = near + rng.normal(0, 1, near.shape) * [5, 5, 1, 5, 5, 1]
+        low = rng.uniform([20, 20, 0], [480, 480, 58], (predictions - len(near), 3))
+        far = np.hstack([low, low + rng.uniform([8, 8, 2], [60, 60, 12], low.shape)])
+        boxes = np.vstack([near, far])
+        boxes[:, 3:] = np.maximum(boxes[:, 3:], boxes[:, :3] + 1)
+        scores = np.concatenate([rng.beta(2, 3, len(near)), rng.beta(1, 5, len(far))])
+        truth.append(lesions)
+        found.append(np.column_stack([boxes, scores]))
+    return found, truth
+
+
+def plain_loop(predictions, truth, threshold: float, fps):
+    """FROC with one Python step per detection, each against the lesions of its volume."""
+    rows = np.vstack(predictions)
+    volume = np.repeat(np.arange(len(predictions)), [len(boxes) for boxes in predictions])
+    found = [np.zeros(len(lesions), dtype=bool) for lesions in truth]
+    hits = misses = 0
+    sensitivity, false = [], []
+    for index in np.argsort(-rows[:, 6], kind="stable"):
+        box, lesions = rows[index], truth[volume[index]]
+        sides = np.minimum(box[3:6], lesions[:, 3:]) - np.maximum(box[:3], lesions[:, :3])
+        common = np.maximum(sides, 0).prod(axis=1)
+        union = (
+            (box[3:6] - box[:3]).prod() + (lesions[:, 3:] - lesions[:, :3]).prod(axis=1) - common
+        )
+        enough = common / union >= threshold
+        if enough.any():
+            new = enough & ~found[volume[index]]
+            hits += int(new.sum())
+            found[volume[index]] |= new
+        else:
+            misses += 1
+        sensitivity.append(hits)
+        false.append(misses)
+    curve = np.array(false) / len(truth), np.array(sensitivity) / sum(map(len, truth))
+    return np.interp(fps, *curve, left=0.0)
+
+
+def measure(volumes: int, predictions: int, bootstrap: int, repeats: int, seed: int = 0) -> dict:
+    """Runs both and compares them.
+
+    Returns:
+        dict: Seconds of each part, the ratio, and whether the values are identical.
+    """
+    found, truth = random_set(volumes, predictions, seed)
+    start = time.perf_counter()
+    expected = plain_loop(found, truth, 0.25, FROC_FPS)
+    loop_s = time.perf_counter() - start
+    fast_s = np.inf
+    for _ in range(repeats):
+        start = time.perf_counter()
+        values = froc(found, truth, threshold=0.25, dims=3).at(FROC_FPS)
+        fast_s = min(fast_s, time.perf_counter() - start)
+    start = time.perf_counter()
+    sides = np.vstack(truth)
+    short = (sides[:, 3:5] - sides[:, :2]).min(axis=1)
+    cases = cases_of_boxes(found, truth, np.arange(volumes), short, ("iobb",))
+    record = summarize([cases], "deeplesion", bootstrap=bootstrap)
+    whole_s = time.perf_counter() - start
+    return {
+        "volumes": volumes,
+        "predictions_per_volume": predictions,
+        "lesions": sum(map(len, truth)),
+        "plain_loop_s": loop_s,
+        "froc_s": float(fast_s),
+        "times_faster": loop_s / fast_s,
+        "identical": bool(np.array_equal(values, expected)),
+        "whole_metric_s": whole_s,
+        "bootstrap": bootstrap,
+        "figures": len(record["metrics"]),
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line; exit status 1 if the values differ."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--volumes", type=int, default=800)
+    parser.add_argument("--predictions", type=int, default=200, help="per volume")
+    parser.add_argument("--bootstrap", type=int, default=1000, help="resamples of patients")
+    parser.add_argument("--repeats", type=int, default=3, help="the best time counts")
+    parser.add_argument("--out", help="write the figures to this JSON file")
+    args = parser.parse_args(argv)
+    figures = measure(args.volumes, args.predictions, args.bootstrap, args.repeats)
+    for name, value in figures.items():
+        print(f"{name:24s} {value:.4g}" if isinstance(value, float) else f"{name:24s} {value}")
+    if args.out:
+        write_json(figures, args.out)
+    return 0 if figures["identical"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
