@@ -119,7 +119,7 @@ def region(bookmark: Bookmark, shape: tuple[int, int]) -> tuple[int, int, int, i
 def _seed(bookmark: Bookmark, frame: Frame, seeds: str) -> np.ndarray:
     labels = np.full(frame.u.shape, cv2.GC_PR_BGD, np.uint8)
     if seeds == "paper":
-        shapes.draw_quadrilateral(labels, bookmark.quadrilateral(), cv2.GC_PR_FGD)
+        labels[frame.diamond() <= 1] = cv2.GC_PR_FGD
     else:
         radius = frame.oval()
         tolerance = END_TOLERANCE * bookmark.short_length()

@@ -7,7 +7,7 @@ measured bookmark are centres of *foreground* pixels, so the lesion reaches half
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -19,7 +19,7 @@ _SUBPIXEL_BITS = 8
 
 
 def quadrilateral_mask(bookmark: Bookmark, shape: Sequence[int]) -> np.ndarray:
-    """The quadrilateral that joins adjacent end points (paper, Sec. 3.1), outline included.
+    """The quadrilateral that joins adjacent end points (paper, Sec. 3.1).
 
     Args:
         bookmark: end points in pixels of the mask.
@@ -28,9 +28,7 @@ def quadrilateral_mask(bookmark: Bookmark, shape: Sequence[int]) -> np.ndarray:
     Returns:
         bool `(H, W)`; parts outside are cut off.
     """
-    canvas = np.zeros(tuple(shape), np.uint8)
-    draw_quadrilateral(canvas, bookmark.quadrilateral(), 1)
-    return canvas.astype(bool)
+    return _mask(bookmark, shape, Frame.diamond)
 
 
 def ellipse_mask(bookmark: Bookmark, shape: Sequence[int]) -> np.ndarray:
@@ -43,14 +41,21 @@ def ellipse_mask(bookmark: Bookmark, shape: Sequence[int]) -> np.ndarray:
     Returns:
         bool `(H, W)`; parts outside are cut off.
     """
+    return _mask(bookmark, shape, Frame.oval)
+
+
+def _mask(
+    bookmark: Bookmark, shape: Sequence[int], radius: Callable[[Frame], np.ndarray]
+) -> np.ndarray:
     canvas = np.zeros(tuple(shape), bool)
-    # The oval lies within the parallelogram through the end points, half a pixel wider.
+    # Both shapes lie within the parallelogram through the end points, half a pixel wider.
     centre, points = crossing(bookmark), bookmark.points()
     reach = np.abs(points[:2] - centre).max(axis=0) + np.abs(points[2:] - centre).max(axis=0) + 2
     x1, y1 = np.maximum(np.floor(centre - reach), 0).astype(int)
     x2, y2 = np.minimum(np.ceil(centre + reach) + 1, np.array(shape)[::-1]).astype(int)
     if x1 < x2 and y1 < y2:
-        canvas[y1:y2, x1:x2] = Frame.of(bookmark, (y2 - y1, x2 - x1), (x1, y1)).oval() <= 1
+        frame = Frame.of(bookmark, (y2 - y1, x2 - x1), (x1, y1))
+        canvas[y1:y2, x1:x2] = radius(frame) <= 1
     return canvas
 
 
@@ -161,11 +166,6 @@ def _directions(bookmark: Bookmark) -> tuple[np.ndarray, np.ndarray]:
     # A short axis of less than half a pixel, or one that leans over, says nothing of a direction.
     usable = height > 0.5 and height > 0.5 * np.hypot(*across)
     return along, across / np.hypot(*across) if usable else normal
-
-
-def draw_quadrilateral(canvas: np.ndarray, ring: np.ndarray, value: int) -> None:
-    """Fill a quadrilateral `(4, 2)` (x, y) into a uint8 canvas, in place, outline included."""
-    cv2.fillPoly(canvas, [_fixed_point(ring)], value, cv2.LINE_8, _SUBPIXEL_BITS)
 
 
 def draw_segments(canvas: np.ndarray, bookmark: Bookmark, value: int, trim_px: float = 0.0) -> None:

@@ -1,0 +1,188 @@
+"""Pseudo masks: seeds, checks, clean-up, fallback, determinism."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from data_prep import grabcut, phantom, recist, shapes, surface
+from data_prep.recist import Bookmark
+
+
+def lobed(shape, centre, radius, waves=3, depth=0.25):
+    """A star-shaped blob."""
+    y, x = np.indices(shape)
+    angle = np.arctan2(y - centre[1], x - centre[0])
+    return np.hypot(x - centre[0], y - centre[1]) <= radius * (1 + depth * np.cos(waves * angle))
+
+
+@pytest.fixture
+def lesion():
+    """A lobed lesion in noise, and its bookmark: image, truth, bookmark."""
+    truth = lobed((96, 100), (50, 47), 16)
+    noise = np.random.default_rng(0).normal(0, 12, truth.shape)
+    image = np.where(truth, 260.0, 120.0) + noise
+    return ndimage.gaussian_filter(image, 0.6), truth, recist.measure(truth)
+
+
+@pytest.mark.parametrize("seeds", grabcut.SEEDS)
+def test_a_clear_lesion_is_outlined_better_than_by_shape_alone(lesion, seeds):
+    image, truth, bookmark = lesion
+    made = grabcut.pseudo_mask(image, bookmark, seeds)
+    assert made.source == f"grabcut:{seeds}"
+    assert made.mask.dtype == bool and made.mask.shape == image.shape
+    assert surface.dice(made.mask, truth) > 0.97
+    assert surface.dice(shapes.ellipse_mask(bookmark, image.shape), truth) < 0.92
+
+
+def test_bounded_does_not_leak_into_a_neighbour_of_the_same_intensity(lesion):
+    image, truth, bookmark = lesion
+    y, x = np.indices(truth.shape)
+    image = np.where((np.hypot(x - 79, y - 47) < 12) & ~truth, 260.0, image)
+    leaked = grabcut.pseudo_mask(image, bookmark, "paper", checked=False)
+    bounded = grabcut.pseudo_mask(image, bookmark)
+    assert leaked.source == "grabcut:paper"
+    assert leaked.mask[47, 79] and not bounded.mask[47, 79]
+    assert surface.dice(bounded.mask, truth) > 0.95
+    checked = grabcut.pseudo_mask(image, bookmark, "paper")
+    assert checked.source in ("ellipse:touches border", "ellipse:long axis off")
+    assert (checked.mask == shapes.ellipse_mask(bookmark, image.shape)).all()
+
+
+@pytest.mark.parametrize("seeds", grabcut.SEEDS)
+@pytest.mark.parametrize("kind", ["int16", "uint16", "float32", "float64", "uint8"])
+def test_the_mask_does_not_depend_on_type_offset_or_scale(lesion, seeds, kind):
+    image, _, bookmark = lesion
+    image = np.round((image - image.min()) / np.ptp(image) * 255)
+    expected = grabcut.pseudo_mask(image, bookmark, seeds).mask
+    converted = image.astype(kind)
+    if kind != "uint8":
+        converted = converted * converted.dtype.type(4)
+    assert (grabcut.pseudo_mask(converted, bookmark, seeds).mask == expected).all()
+
+
+@pytest.mark.parametrize("seeds", grabcut.SEEDS)
+def test_the_same_input_gives_the_same_mask_whatever_ran_before(lesion, seeds):
+    image, _, bookmark = lesion
+    noisy = image + np.random.default_rng(1).normal(0, 60, image.shape)
+    first = grabcut.pseudo_mask(noisy, bookmark, seeds).mask
+    for seed, threads in ((1, 1), (99, 2)):
+        cv2.setRNGSeed(seed)
+        cv2.setNumThreads(threads)
+        cv2.kmeans(np.random.rand(50, 1).astype(np.float32), 3, None, (3, 5, 0.1), 2, 0)
+        assert (grabcut.pseudo_mask(noisy, bookmark, seeds).mask == first).all()
+    cv2.setNumThreads(1)
+
+
+def test_only_the_square_around_the_long_axis_matters(lesion):
+    image, _, bookmark = lesion
+    x1, y1, x2, y2 = grabcut.region(bookmark, image.shape)
+    middle, length = bookmark.long_axis.mean(axis=0), bookmark.long_length()
+    assert x2 - x1 == pytest.approx(2 * length, abs=1.5) == y2 - y1
+    assert ((x1 + x2 - 1) / 2, (y1 + y2 - 1) / 2) == pytest.approx(middle.tolist(), abs=1)
+    changed = np.full_like(image, 1e4)
+    changed[y1:y2, x1:x2] = image[y1:y2, x1:x2]
+    for seeds in grabcut.SEEDS:
+        expected = grabcut.pseudo_mask(image, bookmark, seeds).mask
+        assert (grabcut.pseudo_mask(changed, bookmark, seeds).mask == expected).all()
+        cropped = Bookmark(bookmark.long_axis - (x1, y1), bookmark.short_axis - (x1, y1))
+        inside = grabcut.pseudo_mask(image[y1:y2, x1:x2], cropped, seeds).mask
+        assert (inside == expected[y1:y2, x1:x2]).all()
+
+
+@pytest.mark.parametrize("seeds", grabcut.SEEDS)
+@pytest.mark.parametrize("shift", [(-45, 0), (44, 0), (0, -42), (-44, -41)])
+def test_lesions_at_the_border_of_the_image(lesion, seeds, shift):
+    image, truth, bookmark = lesion
+    dx, dy = shift
+    rows, columns = slice(max(-dy, 0), 96 - max(dy, 0)), slice(max(-dx, 0), 100 - max(dx, 0))
+    offset = np.array((columns.start, rows.start))
+    moved = Bookmark(bookmark.long_axis - offset, bookmark.short_axis - offset)
+    made = grabcut.pseudo_mask(image[rows, columns], moved, seeds)
+    assert made.mask.any()
+    assert surface.dice(made.mask, truth[rows, columns]) > 0.8
+
+
+def test_a_mask_is_one_piece_without_holes_that_holds_the_bookmark(lesion):
+    image, _, bookmark = lesion
+    rng = np.random.default_rng(5)
+    for noise in (10, 40, 90, 200):
+        noisy = image + rng.normal(0, noise, image.shape)
+        for seeds in grabcut.SEEDS:
+            mask = grabcut.pseudo_mask(noisy, bookmark, seeds).mask
+            assert ndimage.label(mask)[1] == 1
+            assert (ndimage.binary_fill_holes(mask) == mask).all()
+            drawn = np.zeros(mask.shape, np.uint8)
+            shapes.draw_segments(drawn, bookmark, 1)
+            assert mask[drawn > 0].mean() > 0.9
+
+
+def test_without_contrast_the_mask_keeps_near_the_oval():
+    image = np.random.default_rng(3).normal(100, 20, (60, 60))
+    bookmark = Bookmark([[18, 30], [42, 30]], [[30, 22], [30, 38]])
+    oval = shapes.ellipse_mask(bookmark, image.shape)
+    assert surface.dice(grabcut.pseudo_mask(image, bookmark).mask, oval) > 0.9
+    constant = grabcut.pseudo_mask(np.full((60, 60), 7), bookmark)
+    assert surface.dice(constant.mask, oval) > 0.9
+
+
+def test_masks_that_miss_the_bookmark_are_refused():
+    bookmark = Bookmark([[10, 20], [40, 20]], [[25, 8], [25, 32]])
+    drawn = np.zeros((50, 60), np.uint8)
+    shapes.draw_segments(drawn, bookmark, 1)
+    assert grabcut._refusal(drawn, bookmark) == ""
+    assert grabcut._refusal(np.zeros_like(drawn), bookmark) == "empty"
+    long = drawn.copy()
+    long[20, 5:56] = 1
+    assert grabcut._refusal(long, bookmark) == "long axis off"
+    thin = drawn.copy()
+    thin[:18] = 0
+    thin[22:] = 0
+    assert grabcut._refusal(thin, bookmark) == "short axis off"
+    drawn[:21, 25] = 1
+    assert grabcut._refusal(drawn, bookmark) == "touches border"
+
+
+def test_small_lesions():
+    image = np.random.default_rng(0).normal(50, 5, (20, 20))
+    image[9:12, 9:12] += 100
+    bookmark = Bookmark([[9, 9], [11, 11]], [[11, 9], [9, 11]])
+    for seeds in grabcut.SEEDS:
+        mask = grabcut.pseudo_mask(image, bookmark, seeds).mask
+        assert 5 <= mask.sum() <= 13 and mask[10, 10]
+    point = Bookmark([[9, 9], [9, 9]], [[9, 9], [9, 9]])
+    assert grabcut.pseudo_mask(image, point).mask.sum() == 1
+
+
+def test_what_cannot_be_segmented_is_refused(lesion):
+    image, _, bookmark = lesion
+    with pytest.raises(ValueError, match="Expected seeds to be one of bounded, paper but got 'x'"):
+        grabcut.pseudo_mask(image, bookmark, "x")
+    with pytest.raises(
+        ValueError, match=r"Expected an image of shape \(H, W\) but got \(96, 100, 1"
+    ):
+        grabcut.pseudo_mask(image[:, :, None], bookmark)
+    away = Bookmark(bookmark.long_axis + 500, bookmark.short_axis + 500)
+    with pytest.raises(ValueError, match="inside the image of 100 x 96 pixels but got the end poi"):
+        grabcut.pseudo_mask(image, away)
+
+
+def test_bounded_is_no_worse_than_any_other_rule_on_cluttered_phantoms():
+    scores = {name: [] for name in ("bounded", "paper", "quadrilateral", "ellipse")}
+    for seed in range(3):
+        volume = phantom.make_phantom(seed, shape=(10, 128, 128), n_nodes=6, n_lookalikes=12)
+        for label, z, bookmark in phantom.bookmarks(volume):
+            truth, image = volume.labels[z] == label, volume.image[z]
+            masks = {
+                seeds: grabcut.pseudo_mask(image, bookmark, seeds).mask for seeds in grabcut.SEEDS
+            }
+            masks["quadrilateral"] = shapes.quadrilateral_mask(bookmark, truth.shape)
+            masks["ellipse"] = shapes.ellipse_mask(bookmark, truth.shape)
+            for name, mask in masks.items():
+                scores[name].append(surface.dice(mask, truth))
+    means = {name: np.mean(values) for name, values in scores.items()}
+    assert len(scores["bounded"]) >= 12
+    assert means["bounded"] > 0.95
+    assert means["bounded"] >= max(means.values()) - 0.01
