@@ -182,16 +182,20 @@ def draw_sheet(data_dir: Path, sets: Mapping[str, Mapping[str, Any]]) -> bytes |
         for lesion in content["annotations"]:
             if lesion["image_id"] in images and "short_axis_mm" in lesion:
                 image = images[lesion["image_id"]]
-                entries.append((lesion["short_axis_mm"], image["file_name"], split, lesion))
+                entries.append((lesion["short_axis_mm"], image["file_name"], split, lesion, image))
     entries.sort(key=lambda entry: entry[:3])
     count = min(12, len(entries))
     chosen = [entries[round(i * (len(entries) - 1) / max(count - 1, 1))] for i in range(count)]
     pictures, captions = [], []
-    for short, name, split, lesion in chosen:
-        if not checks.read_pixels((str(data_dir / "images"), name)).error:
-            picture = run_report.draw(data_dir / "images" / name, [lesion])
-            pictures.append(cv2.resize(picture, (360, 360 * picture.shape[0] // picture.shape[1])))
-            captions.append(f"{split} {name} {short:.1f} mm")
+    for short, name, split, lesion, image in chosen:
+        shape = (image["height"], image["width"])
+        size = tuple(lesion.get("segmentation", {"size": shape})["size"])
+        pixels = checks.read_pixels((str(data_dir / "images"), name))
+        if pixels.error or pixels.shape != shape or size != shape:
+            continue  # reported as a problem
+        picture = run_report.draw(data_dir / "images" / name, [lesion])
+        pictures.append(cv2.resize(picture, (360, 360 * picture.shape[0] // picture.shape[1])))
+        captions.append(f"{split} {name} {short:.1f} mm")
     if not pictures:
         return None
     sheet = overlay.sheet(pictures, captions, columns=4)
