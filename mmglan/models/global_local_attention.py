@@ -16,7 +16,12 @@ from mmengine.model import BaseModule, kaiming_init, normal_init
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mmglan.models.spectral_conv import prefers_spectral, spectral_conv3x3
+from mmglan.models.spectral_conv import (
+    CHUNK,
+    prefers_spectral,
+    spectral_conv3x3,
+    weight_frequencies,
+)
 
 
 class GlobalLocalAttention(BaseModule):
@@ -62,7 +67,7 @@ class GlobalLocalAttention(BaseModule):
     def init_weights(self) -> None:
         """He initialisation, and nearly equal weights of the scales to begin with."""
         kaiming_init(self.conv1)
-        normal_init(self.conv2, std=0.01)
+        normal_init(self.conv2, std=0.001)
         super().init_weights()
 
     def forward(self, local: Tensor, global_feats: Sequence[Tensor], image_index: Tensor) -> Tensor:
@@ -77,8 +82,31 @@ class GlobalLocalAttention(BaseModule):
         Returns:
             `(R, C, P, P)` in the type of `local`.
         """
-        weights = self.scale_weights(local, global_feats, image_index).to(local.dtype)
-        per_roi = self._expand(global_feats, image_index)
+        if torch.is_grad_enabled() or self.training or not prefers_spectral(local):
+            weights = self.scale_weights(local, global_feats, image_index)
+            return self._fused(weights, local, global_feats, image_index)
+        # Without gradients each RoI stands alone: chunks stay in the cache.
+        weight_hat = weight_frequencies(self._roi_weight(), local.shape[2])
+        fused = torch.empty_like(local)
+        for start in range(0, len(local), CHUNK):
+            rows = slice(start, start + CHUNK)
+            feats = [
+                feats if size == 1 else feats[rows]
+                for size, feats in zip(self.global_sizes, global_feats, strict=True)
+            ]
+            index = image_index[rows]
+            weights = self._scale_weights(local[rows], feats, index, weight_hat)
+            fused[rows] = self._fused(weights, local[rows], feats, index)
+        return fused
+
+    def _fused(
+        self, weights: Tensor, local: Tensor, global_feats: Sequence[Tensor], image_index: Tensor
+    ) -> Tensor:
+        weights = weights.to(local.dtype)
+        per_roi = [
+            feats[image_index] if size == 1 else feats
+            for size, feats in zip(self.global_sizes, global_feats, strict=True)
+        ]
         if len(per_roi) == 1:
             # Exact for weights of 0 and 1, and one pass over the features instead of three.
             return torch.lerp(per_roi[0], local, weights[:, :1])
@@ -107,31 +135,39 @@ class GlobalLocalAttention(BaseModule):
         return self._scale_weights(local, global_feats, image_index)
 
     def _scale_weights(
-        self, local: Tensor, global_feats: Sequence[Tensor], image_index: Tensor
+        self,
+        local: Tensor,
+        global_feats: Sequence[Tensor],
+        image_index: Tensor,
+        weight_hat: Tensor | None = None,
     ) -> Tensor:
-        weights = self.conv1.weight.split(self.in_channels, dim=1)
-        whole = [size == 1 for size in self.global_sizes]
-        roi_maps = [local] + [f for f, once in zip(global_feats, whole, strict=True) if not once]
-        roi_weights = weights[:1] + tuple(
-            w for w, once in zip(weights[1:], whole, strict=True) if not once
-        )
-        hidden = conv3x3(joined(roi_maps), joined(roi_weights))
-        if any(whole):
-            image_maps = [f for f, once in zip(global_feats, whole, strict=True) if once]
-            image_weights = [w for w, once in zip(weights[1:], whole, strict=True) if once]
+        roi_maps = [local, *self._pick(global_feats, whole=False)]
+        hidden = conv3x3(joined(roi_maps), self._roi_weight(), weight_hat)
+        if image_maps := self._pick(global_feats, whole=True):
+            image_weights = self._pick(self._scale_kernels()[1:], whole=True)
             image_part = conv3x3(joined(image_maps), joined(image_weights))
             hidden = hidden + image_part[image_index]
         if self.conv1.bias is not None:
             hidden = hidden + self.conv1.bias[:, None, None].to(hidden.dtype)
-        hidden = F.relu(self.norm(hidden))
+        hidden = F.relu(self.norm(hidden), inplace=True)
         logits = self.conv2(hidden)
         return logits.softmax(dim=1, dtype=torch.promote_types(logits.dtype, torch.float32))
 
-    def _expand(self, global_feats: Sequence[Tensor], image_index: Tensor) -> list[Tensor]:
-        """Every global scale as `(R, C, P, P)`."""
+    def _scale_kernels(self) -> tuple[Tensor, ...]:
+        """The part of the first convolution that belongs to each scale."""
+        return self.conv1.weight.split(self.in_channels, dim=1)
+
+    def _roi_weight(self) -> Tensor:
+        """The part of the first convolution that differs between the RoIs of an image."""
+        local, *global_kernels = self._scale_kernels()
+        return joined([local, *self._pick(global_kernels, whole=False)])
+
+    def _pick(self, of_scales: Sequence[Tensor], whole: bool) -> list[Tensor]:
+        """Those of the global scales that are the whole image, or that are not."""
         return [
-            feats[image_index] if size == 1 else feats
-            for size, feats in zip(self.global_sizes, global_feats, strict=True)
+            item
+            for item, size in zip(of_scales, self.global_sizes, strict=True)
+            if (size == 1) == whole
         ]
 
 
@@ -155,10 +191,10 @@ def joined(tensors: Sequence[Tensor]) -> Tensor:
     return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors), dim=1)
 
 
-def conv3x3(maps: Tensor, weight: Tensor) -> Tensor:
+def conv3x3(maps: Tensor, weight: Tensor, weight_hat: Tensor | None = None) -> Tensor:
     """3x3 convolution with zero padding by whichever exact form is cheaper here."""
     if prefers_spectral(maps):
-        return spectral_conv3x3(maps, weight)
+        return spectral_conv3x3(maps, weight, weight_hat)
     return F.conv2d(maps, weight, padding=1)
 
 

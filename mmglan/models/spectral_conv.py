@@ -4,7 +4,7 @@ A `P x P` map padded with zeros, convolved 3x3, equals a cyclic convolution of p
 (the one extra row and column are the padding, seen from both sides). By the convolution theorem it
 is a product per frequency. A real map has conjugate-symmetric frequencies, and a complex product
 takes three real ones, so that a 7x7 map needs M = 94 products where the direct form needs 441.
-All steps are products with three constant matrices, hence differentiable by autograd:
+All steps are products with three constant matrices:
 
     y = E [(G w) * (D x)]        D: (M, P*P)    G: (M, 9)    E: (P*P, M)
 
@@ -18,6 +18,9 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+CHUNK = 128
 
 
 @lru_cache(maxsize=16)
@@ -62,28 +65,77 @@ def spectral_matrices(
     return tuple(matrix.to(device=device, dtype=dtype) for matrix in matrices)
 
 
-def spectral_conv3x3(maps: Tensor, weight: Tensor) -> Tensor:
+def spectral_conv3x3(maps: Tensor, weight: Tensor, weight_hat: Tensor | None = None) -> Tensor:
     """`conv2d(maps, weight, padding=1)` for square maps.
 
     Args:
         maps: `(R, C, P, P)`.
         weight: `(O, C, 3, 3)`.
+        weight_hat: `(M, O, C)` of `weight_frequencies`, if it is at hand; it carries no gradient.
 
     Returns:
         `(R, O, P, P)`.
     """
-    num_maps, channels, size = maps.shape[:3]
-    out_channels = weight.shape[0]
-    forward, kernel, inverse = spectral_matrices(size, maps.dtype, maps.device)
-    products = len(forward)
-    maps_hat = (forward @ maps.reshape(num_maps * channels, -1).T).view(
-        products, num_maps, channels
-    )
-    weight_hat = (kernel @ weight.reshape(out_channels * channels, 9).T).view(
-        products, out_channels, channels
-    )
-    out_hat = torch.bmm(maps_hat, weight_hat.transpose(1, 2)).view(products, -1)
-    return (out_hat.T @ inverse.T).view(num_maps, out_channels, size, size)
+    if weight_hat is None:
+        weight_hat = weight_frequencies(weight.detach(), maps.shape[2])
+    return _SpectralConv.apply(maps.contiguous(), weight, weight_hat)
+
+
+def weight_frequencies(weight: Tensor, size: int) -> Tensor:
+    """`(M, O, C)`, the weights `(O, C, 3, 3)` at the frequencies of `size x size` maps."""
+    kernel = spectral_matrices(size, weight.dtype, weight.device)[1]
+    out_channels, channels = weight.shape[:2]
+    taps = weight.reshape(out_channels * channels, 9).T
+    return (kernel @ taps).view(len(kernel), out_channels, channels)
+
+
+class _SpectralConv(torch.autograd.Function):
+    """Goes through the maps in chunks, with buffers that stay in the cache and are used again.
+
+    Whole batches would need buffers of 100 MB, whose pages the system hands out and takes back at
+    each step; that costs as much as the products. The backward pass transforms the maps again
+    instead of keeping their frequencies.
+    """
+
+    @staticmethod
+    def forward(ctx, maps: Tensor, weight: Tensor, weight_hat: Tensor) -> Tensor:
+        ctx.save_for_backward(maps, weight)
+        forward, _, inverse = spectral_matrices(maps.shape[2], maps.dtype, maps.device)
+        result = maps.new_empty(len(maps), len(weight), *maps.shape[2:])
+        for part, out in zip(maps.split(CHUNK), result.split(CHUNK), strict=True):
+            part_hat = _transformed(part, forward)
+            out_hat = torch.bmm(part_hat, weight_hat.transpose(1, 2))
+            torch.mm(out_hat.flatten(1).T, inverse.T, out=out.view(-1, inverse.shape[0]))
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        maps, weight = ctx.saved_tensors
+        forward, kernel, inverse = spectral_matrices(maps.shape[2], maps.dtype, maps.device)
+        maps_grad = torch.empty_like(maps) if ctx.needs_input_grad[0] else None
+        weight_hat = weight_frequencies(weight, maps.shape[2])
+        weight_hat_grad = torch.zeros_like(weight_hat)
+        grad = grad.contiguous()
+        for start in range(0, len(maps), CHUNK):
+            rows = slice(start, start + CHUNK)
+            grad_hat = _transformed(grad[rows], inverse.T)
+            if maps_grad is not None:
+                part_hat_grad = torch.bmm(grad_hat, weight_hat)
+                out = maps_grad[rows].view(-1, forward.shape[1])
+                torch.mm(part_hat_grad.flatten(1).T, forward, out=out)
+            if ctx.needs_input_grad[1]:
+                part_hat = _transformed(maps[rows], forward)
+                weight_hat_grad.baddbmm_(grad_hat.transpose(1, 2), part_hat)
+        weight_grad = (kernel.T @ weight_hat_grad.flatten(1)).T.reshape(weight.shape)
+        return maps_grad, weight_grad if ctx.needs_input_grad[1] else None, None
+
+
+def _transformed(maps: Tensor, matrix: Tensor) -> Tensor:
+    """`(R, C, P, P)` by `(M, P*P)` gives `(M, R, C)`."""
+    num_maps, channels = maps.shape[:2]
+    product = matrix @ maps.reshape(num_maps * channels, matrix.shape[1]).T
+    return product.view(len(matrix), num_maps, channels)
 
 
 def prefers_spectral(maps: Tensor) -> bool:

@@ -1,0 +1,99 @@
+"""The plain form of the attention, and small detectors of the zoo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmdet.registry import MODELS
+from mmdet.testing import demo_mm_inputs
+from mmengine.config import Config, ConfigDict
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import init_default_scope
+from torch import Tensor, nn
+
+import mmglan.datasets
+import mmglan.models  # noqa: F401  (registers the modules)
+from mmglan.engine.shrink import shrink
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_single_thread():
+    """Small tensors gain nothing from threads; names in configs are mmdet's."""
+    init_default_scope("mmdet")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def plain_attention() -> Callable[..., tuple[Tensor, Tensor]]:
+    """Eq. 1-2 as the paper writes them: everything per RoI, one convolution over all scales."""
+
+    def attend(attention, local, global_feats, image_index):
+        scales = [local]
+        for size, feats in zip(attention.global_sizes, global_feats, strict=True):
+            scales.append(feats[image_index] if size == 1 else feats)
+        conv1 = attention.conv1
+        hidden = F.conv2d(torch.cat(scales, dim=1), conv1.weight, conv1.bias, padding=1)
+        hidden = F.relu(attention.norm(hidden))
+        logits = F.conv2d(hidden, attention.conv2.weight, attention.conv2.bias, padding=1)
+        weights = logits.softmax(dim=1)
+        fused = sum(weights[:, s, None] * scale for s, scale in enumerate(scales))
+        return fused, weights
+
+    return attend
+
+
+@pytest.fixture(scope="session")
+def zoo_config() -> Callable[[str], Config]:
+    """A config of the zoo in its small form, by its stem."""
+    files = {path.stem: path for path in CONFIGS.glob("[!_]*/*.py")}
+    return lambda stem: shrink(Config.fromfile(files[stem]), "data")
+
+
+@pytest.fixture(scope="session")
+def build() -> Callable[[dict], nn.Module]:
+    """Build an initialised model that runs on a CPU."""
+
+    def build_model(config: dict, seed: int = 0) -> nn.Module:
+        torch.manual_seed(seed)
+        model = revert_sync_batchnorm(MODELS.build(ConfigDict(config)))
+        model.init_weights()
+        return model
+
+    return build_model
+
+
+@pytest.fixture(scope="session")
+def batch() -> Callable[..., dict]:
+    """Images and samples as a loader gives them: by default a filled image and one without."""
+
+    def make(num_items=(2, 0), sizes=((64, 64), (48, 60)), channels=3, seed=0) -> dict:
+        import numpy as np
+
+        state = np.random.get_state()
+        np.random.seed(seed)
+        try:
+            return demo_mm_inputs(
+                len(sizes),
+                [[channels, *size] for size in sizes],
+                num_items=list(num_items),
+                num_classes=1,
+                with_mask=True,
+            )
+        finally:
+            np.random.set_state(state)
+
+    return make
