@@ -31,7 +31,7 @@ def format_summary(record: dict) -> str:
         for key, value in record["metrics"].items():
             if key.startswith(f"{kind}_"):
                 rows.append((key[len(kind) + 1 :], percent(value), _interval(record, key)))
-        lines += _columns(("figure", "value", "interval"), rows)
+        lines += columns(("figure", "value", "interval"), rows)
         for group, curves in record["froc"].items():
             if group.split("_")[0] == kind:
                 for threshold, curve in curves.items():
@@ -41,14 +41,14 @@ def format_summary(record: dict) -> str:
                         for p in curve["operating_points"]
                     ]
                     lines += ["", f"{KIND_WORDS.get(kind, kind)}, {rule} {threshold}"]
-                    lines += _columns(("FP", "sensitivity", "score from"), rows)
+                    lines += columns(("FP", "sensitivity", "score from"), rows)
     if record["strata"]:
         keys = sorted({key for entry in record["strata"].values() for key in entry["metrics"]})
         rows = [
             (name, str(entry["n_lesions"]), *(percent(entry["metrics"].get(key)) for key in keys))
             for name, entry in record["strata"].items()
         ]
-        lines += ["", "by short axis"] + _columns(("short axis", "lesions", *keys), rows)
+        lines += ["", "by short axis"] + columns(("short axis", "lesions", *keys), rows)
     return "\n".join(lines)
 
 
@@ -63,7 +63,8 @@ def _score(score):
     return "-" if score is None or not math.isfinite(score) else f"{score:.4f}"
 
 
-def _columns(header, rows):
+def columns(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    """Lines of an aligned table, the first column to the left, the others to the right."""
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
     return [
         "  "

@@ -1,0 +1,187 @@
+"""From files of any detector to cases: what `evaluate.py` and `compare.py` share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pycocotools import mask as mask_utils
+
+from mmglan.evaluation.cases import Cases
+from mmglan.evaluation.coco_files import (
+    GroundTruth,
+    cases_of_images,
+    group_results,
+    read_ground_truth,
+    read_json,
+    rle_of,
+)
+from mmglan.evaluation.protocols import Protocol
+from mmglan.evaluation.volume_cases import cases_of_boxes, cases_of_instances
+from mmglan.evaluation.volume_files import (
+    VolumeTruth,
+    compare_label_maps,
+    read_boxes_3d,
+    read_scores,
+    read_volumes,
+    stack_results,
+    truth_of_label_maps,
+)
+
+
+@dataclass
+class TruthFiles:
+    """Truth as named on the command line; at least one is given.
+
+    Attributes:
+        gt: COCO annotation file.
+        volumes: `volumes_<split>.json`.
+        gt_masks: Folder of true label maps, `<volume_id>.nii.gz`.
+    """
+
+    gt: Path | None = None
+    volumes: Path | None = None
+    gt_masks: Path | None = None
+
+    def read(self) -> tuple[GroundTruth | None, VolumeTruth | None]:
+        """Reads images' and volumes' truth."""
+        images = read_ground_truth(self.gt) if self.gt else None
+        if self.volumes:
+            return images, read_volumes(self.volumes)
+        return images, truth_of_label_maps(self.gt_masks) if self.gt_masks else None
+
+
+def read_cases(
+    files: TruthFiles,
+    truth: tuple[GroundTruth | None, VolumeTruth | None],
+    predictions: Sequence[Path],
+    protocol: Protocol,
+    *,
+    scores: Path | None = None,
+    components: bool = False,
+    stack_iou: float = 0.1,
+) -> list[Cases]:
+    """Reads predictions of one detector.
+
+    Args:
+        files: Where the truth is.
+        truth: What `files.read()` gave.
+        predictions: COCO result files of boxes and of masks, a JSON file of 3D boxes
+            (`volume_id`, `box3d`, `score`), or a folder of label maps.
+        protocol: Decides which overlaps are needed.
+        scores: CSV of the label maps' confidences.
+        components: Label maps are masks, not instances.
+        stack_iou: IoU above which 2D results on neighbouring slices are stacked.
+
+    Returns:
+        list[Cases]: Boxes, masks, 3D boxes, 3D masks, as far as there are predictions and truth.
+
+    Raises:
+        ValueError: A file that cannot be used, or predictions without truth to compare with.
+    """
+    images, volumes = truth
+    cases, stacked = [], {}
+    for path in predictions:
+        path = Path(path)
+        if path.is_dir():
+            cases.append(_label_map_cases(files, volumes, path, protocol, scores, components))
+            continue
+        rows = read_json(path)
+        if not isinstance(rows, list):
+            raise ValueError(f"{path.name}: Expected a list of results")
+        kind = _kind_of(rows, path)
+        if kind == "bbox3d":
+            if volumes is None:
+                raise ValueError(f"{path.name}: Expected --volumes to compare 3D boxes with")
+            boxes = read_boxes_3d(rows, volumes, path.name)
+            cases.append(_box_cases(volumes, boxes, protocol))
+            continue
+        if images is None:
+            raise ValueError(f"{path.name}: Expected --gt to compare COCO results with")
+        grouped = group_results(_with_boxes(rows, images, kind), images, path.name)
+        kinds = [criterion.overlap for criterion in protocol.criteria_2d]
+        cases.append(cases_of_images(images, grouped, kind, kinds, in_mm=protocol.in_mm))
+        stacked[kind] = grouped
+    if volumes is not None and stacked:
+        grouped = stacked.get("segm", stacked.get("bbox"))
+        stacks, masks = stack_results(images, grouped, volumes.ids, stack_iou)
+        cases.append(_box_cases(volumes, [one.boxes for one in stacks], protocol))
+        if files.gt_masks and "segm" in stacked:
+            found = compare_label_maps(volumes, files.gt_masks, stacks=stacks, masks=masks)
+            cases.append(_instance_cases(volumes, found, protocol))
+    return cases
+
+
+def _kind_of(rows, path):
+    if any("box3d" in row for row in rows):
+        return "bbox3d"
+    if any("segmentation" in row for row in rows):
+        return "segm"
+    return "segm" if not rows and ".segm" in path.name else "bbox"
+
+
+def _with_boxes(rows, images, kind):
+    """Masks without a box get the box of the mask, for stacking."""
+    if kind != "segm":
+        return rows
+    complete = []
+    for row in rows:
+        if "bbox" not in row and row.get("image_id") in images.position:
+            image = images.images[images.position[row["image_id"]]]
+            row = row | {"bbox": mask_utils.toBbox(rle_of(image, row)).tolist()}
+        complete.append(row)
+    return complete
+
+
+def _label_map_cases(files, volumes, folder, protocol, scores, components):
+    if not files.gt_masks:
+        raise ValueError(f"{folder.name}: Expected --gt-masks to compare label maps with")
+    found = compare_label_maps(
+        volumes,
+        files.gt_masks,
+        predicted_folder=folder,
+        scores=read_scores(scores) if scores else None,
+        components=components,
+    )
+    return _instance_cases(volumes, found, protocol)
+
+
+def _instance_cases(volumes, found, protocol):
+    lesions = [len(one.truth) for one in found]
+    known = [len(axes) for axes in volumes.short_axis_mm]
+    # The JSON file may hold other lesions than the label maps (a divided volume); then no sizes.
+    axes = (
+        np.concatenate([*volumes.short_axis_mm, np.zeros(0)])
+        if lesions == known
+        else np.full(sum(lesions), np.nan)
+    )
+    return cases_of_instances(
+        found,
+        volumes.patient,
+        axes,
+        [criterion.overlap for criterion in protocol.criteria_3d],
+        spacing_mm=_spacing(volumes, protocol),
+    )
+
+
+def _box_cases(volumes, boxes, protocol):
+    return cases_of_boxes(
+        boxes,
+        volumes.boxes,
+        volumes.patient,
+        np.concatenate([*volumes.short_axis_mm, np.zeros(0)]),
+        [criterion.overlap for criterion in protocol.criteria_3d],
+        spacing_mm=_spacing(volumes, protocol),
+    )
+
+
+def _spacing(volumes, protocol):
+    if not protocol.in_mm:
+        return None
+    if np.isnan(volumes.spacing_mm).any():
+        raise ValueError(
+            f"{volumes.name}: Expected spacing_mm of every volume for a protocol in millimetres"
+        )
+    return volumes.spacing_mm

@@ -1,0 +1,110 @@
+"""Compare two detectors on the same test set: difference, interval and p-value of every figure.
+
+    python tools/analysis/compare.py --gt test.json --pred-a ours.bbox.json --pred-b peer.bbox.json
+
+The interval is a paired bootstrap over patients; the p-value is that of a permutation test that
+exchanges the two detectors' results patient by patient (docs/metrics.md). All kinds of result
+files of evaluate.py work, one or several for each side.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from evaluate import add_truth_arguments
+
+from mmglan.evaluation.comparison import compare
+from mmglan.evaluation.from_files import TruthFiles, read_cases
+from mmglan.evaluation.protocols import get_protocol
+from mmglan.evaluation.summary import write_json
+from mmglan.evaluation.table import columns, percent
+
+
+def format_comparison(results: dict[str, dict]) -> str:
+    """Table of a comparison; differences and intervals in percentage points."""
+    rows = []
+    for name, found in results.items():
+        p_value = found["p_value"]
+        rows.append(
+            (
+                name,
+                percent(found["first"]),
+                percent(found["second"]),
+                percent(found["difference"]),
+                f"{percent(found['low'])} to {percent(found['high'])}",
+                f"{p_value:.4f}" if math.isfinite(p_value) else "-",
+            )
+        )
+    return "\n".join(columns(("figure", "A", "B", "A - B", "interval", "p"), rows))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line; exit status 0 only if everything was compared."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_truth_arguments(parser)
+    for side in "ab":
+        parser.add_argument(f"--pred-{side}", type=Path, nargs="+", required=True)
+        parser.add_argument(f"--scores-{side}", type=Path, help="CSV of label maps' scores")
+    parser.add_argument(
+        "--permutations", type=int, default=1000, metavar="N", help="for the p-values (1000)"
+    )
+    parser.add_argument("--out", type=Path, help="JSON file for the comparison")
+    args = parser.parse_args(argv)
+    if not (args.gt or args.volumes or args.gt_masks):
+        parser.error("expected --gt, --volumes or --gt-masks: there is nothing to compare with")
+    protocol = get_protocol(args.protocol)
+    files = TruthFiles(args.gt, args.volumes, args.gt_masks)
+    results: dict[str, dict] = {}
+    try:
+        truth = files.read()
+        sides = [
+            read_cases(
+                files,
+                truth,
+                predictions,
+                protocol,
+                scores=scores,
+                components=args.components,
+                stack_iou=args.stack_iou,
+            )
+            for predictions, scores in (
+                (args.pred_a, args.scores_a),
+                (args.pred_b, args.scores_b),
+            )
+        ]
+        kinds = [{cases.kind: cases for cases in side} for side in sides]
+        if set(kinds[0]) != set(kinds[1]):
+            raise ValueError(
+                f"Expected the same kinds of results on both sides but got {sorted(kinds[0])} "
+                f"and {sorted(kinds[1])}"
+            )
+        for kind in kinds[0]:
+            results |= compare(
+                kinds[0][kind],
+                kinds[1][kind],
+                protocol,
+                bootstrap=args.bootstrap,
+                permutations=args.permutations,
+                seed=args.seed,
+                level=args.level,
+                method=args.interval,
+            )
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if args.out:
+        write_json({"schema": 1, "protocol": protocol.name, "figures": results}, args.out)
+    print(format_comparison(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""Evaluate result files of any detector: AP, SEN, FROC, recall, with confidence intervals.
+
+2D, from COCO results:
+    python tools/analysis/evaluate.py --gt test.json --pred results.bbox.json results.segm.json
+
+3D, from the same results stacked over slices, against 3D boxes (and voxel masks):
+    python tools/analysis/evaluate.py --gt test_whole.json --pred results.bbox.json \\
+        --volumes volumes_test.json [--gt-masks masks/]
+
+3D, from label maps <volume_id>.nii.gz, one label per lesion, or from a JSON file of 3D boxes:
+    python tools/analysis/evaluate.py --gt-masks masks/ --pred label_maps/ [--scores scores.csv]
+    python tools/analysis/evaluate.py --volumes volumes_test.json --pred boxes3d.json
+
+The table goes to standard output, the figures in full precision to --out. Names and definitions:
+docs/metrics.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from mmglan.evaluation.from_files import TruthFiles, read_cases
+from mmglan.evaluation.protocols import PROTOCOLS, get_protocol
+from mmglan.evaluation.summary import summarize, write_json
+from mmglan.evaluation.table import format_summary
+
+
+def add_truth_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments that name the truth and the protocol; compare.py has the same."""
+    parser.add_argument("--gt", type=Path, help="COCO annotation file of the test set")
+    parser.add_argument("--volumes", type=Path, help="3D truth, volumes_<split>.json")
+    parser.add_argument(
+        "--gt-masks", type=Path, help="folder of true label maps, <volume_id>.nii.gz"
+    )
+    parser.add_argument("--protocol", choices=sorted(PROTOCOLS), default="deeplesion")
+    parser.add_argument(
+        "--bootstrap",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="resamples of patients for the intervals, 0 for none (default 1000)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the resampling (default 0)")
+    parser.add_argument("--level", type=float, default=0.95, help="of the intervals (0.95)")
+    parser.add_argument("--interval", choices=["bca", "percentile"], default="bca")
+    parser.add_argument(
+        "--components",
+        action="store_true",
+        help=("predicted label maps are masks, not instances: take their connected components"),
+    )
+    parser.add_argument(
+        "--stack-iou",
+        type=float,
+        default=0.1,
+        help="2D boxes on neighbouring slices are one lesion above this IoU (0.1)",
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line; exit status 0 only if everything was evaluated."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_truth_arguments(parser)
+    parser.add_argument(
+        "--pred",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="COCO results, JSON of 3D boxes, or a folder of label maps",
+    )
+    parser.add_argument("--scores", type=Path, help="CSV volume_id,label,score of label maps")
+    parser.add_argument("--out", type=Path, help="JSON file for the figures, e.g. my.metrics.json")
+    args = parser.parse_args(argv)
+    if not (args.gt or args.volumes or args.gt_masks):
+        parser.error("expected --gt, --volumes or --gt-masks: there is nothing to compare with")
+    protocol = get_protocol(args.protocol)
+    files = TruthFiles(args.gt, args.volumes, args.gt_masks)
+    try:
+        truth = files.read()
+        cases = read_cases(
+            files,
+            truth,
+            args.pred,
+            protocol,
+            scores=args.scores,
+            components=args.components,
+            stack_iou=args.stack_iou,
+        )
+        if truth[0] is not None and not truth[0].has_patients:
+            print(
+                f"{truth[0].name}: images without patient_id: each counts as a patient of its own",
+                file=sys.stderr,
+            )
+        record = summarize(
+            cases,
+            protocol,
+            bootstrap=args.bootstrap,
+            seed=args.seed,
+            level=args.level,
+            method=args.interval,
+        )
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if args.out:
+        write_json(record, args.out)
+    print(format_summary(record))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
