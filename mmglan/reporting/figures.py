@@ -76,11 +76,12 @@ def froc_figure(metrics: dict[str, Any]) -> dict[str, Any] | None:
         )
     if not traces:
         return None
+    volumes = any("3d" in kind for kind, _, _ in curves)
     return {
         "data": traces,
         "layout": {
             "xaxis": {
-                "title": {"text": "False positives per image"},
+                "title": {"text": "False positives per image" + ("", ", 3D: per volume")[volumes]},
                 "type": "log",
                 "tickmode": "array",
                 "tickvals": list(TICKS),

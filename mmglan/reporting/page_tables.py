@@ -84,7 +84,8 @@ def operating_tables(metrics: dict[str, Any]) -> list[dict[str, Any]]:
         ]
         if points:
             name = curve_name(kind, threshold)
-            tables.append({"name": name, "points": points})
+            unit = "volume" if "3d" in kind else "image"
+            tables.append({"name": name, "unit": unit, "points": points})
     return tables
 
 

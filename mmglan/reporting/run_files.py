@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 METRICS_NAME = "results.metrics.json"
+# Where the 3D figures of tools/analysis/evaluate.py lie beside it.
+VOLUMES_SUFFIX = "_volumes.metrics.json"
 
 
 def read_json(path: Path) -> Any:
@@ -123,6 +125,19 @@ def check_metrics(metrics: Any, path: Path) -> dict[str, Any]:
     return metrics
 
 
+def with_volumes(metrics: dict[str, Any], volumes: dict[str, Any]) -> dict[str, Any]:
+    """A metrics file's content with the 3D figures of another: keys of ``bbox3d``, ``segm3d``."""
+
+    def is_3d(key: str) -> bool:
+        return key.rsplit("/", 1)[-1].split("_")[0].endswith("3d")
+
+    merged = dict(metrics)
+    for part in ("metrics", "intervals", "froc"):
+        extra = {key: value for key, value in (volumes.get(part) or {}).items() if is_3d(key)}
+        merged[part] = {**(metrics.get(part) or {}), **extra}
+    return merged
+
+
 def config_file(folder: Path) -> Path | None:
     """The config that MMEngine dumped into a work directory, the newest of several."""
     found = sorted(Path(folder).glob("*.py"), key=lambda p: (p.stat().st_mtime_ns, p.name))
@@ -134,7 +149,8 @@ def read_run(folder: Path, *, metrics_name: str = METRICS_NAME) -> Run:
 
     Args:
         folder: as written by ``tools/train.py`` and ``tools/test.py``.
-        metrics_name: the metrics file in it.
+        metrics_name: the metrics file in it. 3D figures are taken from
+            ``results_volumes.metrics.json`` where that lies beside it.
 
     Raises:
         FileNotFoundError: no metrics file.
@@ -147,6 +163,9 @@ def read_run(folder: Path, *, metrics_name: str = METRICS_NAME) -> Run:
             f"Expected {metrics_name} in {folder} but got none. Run tools/test.py on it first."
         )
     metrics = check_metrics(read_json(path), path)
+    volumes = path.with_name(metrics_name.removesuffix(".metrics.json") + VOLUMES_SUFFIX)
+    if volumes.is_file():
+        metrics = with_volumes(metrics, check_metrics(read_json(volumes), volumes))
     dumped = config_file(folder)
     config = read_dumped_config(dumped) if dumped else {}
     return Run(folder, dumped.stem if dumped else folder.resolve().name, metrics, config)

@@ -38,6 +38,10 @@ def test_froc_figure_of_the_page():
     assert low["y"] == [10.0, 40.0, 70.0] and high["y"] == [30.0, 60.0, 80.0]
     assert high["fill"] == "tonexty"
     assert froc_figure({"froc": {}}) is None
+    assert figure["layout"]["xaxis"]["title"]["text"] == "False positives per image"
+    both = froc_figure({"froc": {"bbox": {"0.25": CURVE}, "bbox3d_IoBB": {"0.30": CURVE}}})
+    assert both["data"][-1]["name"] == "3D boxes, IoBB 0.30"
+    assert both["layout"]["xaxis"]["title"]["text"].endswith("3D: per volume")
     without = froc_figure({"froc": {"bbox": {"0.25": {**CURVE, "band_low": None}}}})
     assert len(without["data"]) == 1
 

@@ -60,6 +60,17 @@ def test_runs_are_found_below_folders_and_once(tmp_path):
     assert [run.folder.resolve() for run in found] == [second.resolve(), first.resolve()]
 
 
+def test_figures_of_volumes_join_the_run(tmp_path):
+    folder = _run(tmp_path / "run")
+    volumes = {"schema": 1, "metrics": {"bbox_AP25": 0.1, "bbox3d_SEN25": 0.75}}
+    volumes["froc"] = {"bbox3d_IoBB": {"0.30": {}}}
+    (folder / "results_volumes.metrics.json").write_text(json.dumps(volumes))
+    run = read_run(folder)
+    assert run.metrics["metrics"] == {"bbox_AP25": 0.5, "bbox3d_SEN25": 0.75}
+    assert run.metrics["froc"] == {"bbox3d_IoBB": {"0.30": {}}}
+    assert [r.metrics for r in find_runs([tmp_path])] == [run.metrics]
+
+
 def test_errors_say_what_to_do(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"tools/test.py"):
         read_run(tmp_path)

@@ -16,6 +16,8 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
 from mmglan.reporting.detections import choose_slices, detection_figure
 from mmglan.reporting.findings import load_results, load_truth, mark_findings
 from mmglan.reporting.run_files import write_bytes

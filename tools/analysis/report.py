@@ -16,6 +16,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
 from mmglan.evaluation.protocols import get_protocol
 from mmglan.reporting.findings import load_results, load_truth, mark_findings
 from mmglan.reporting.html_report import build_report
