@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import runpy
 import sys
-from pathlib import Path
 
-from mmglan.engine.mmdet_tools import tool_path
+from mmglan.mmdet_tools import tool_path, work_dir_of
 
 KEY = "test_evaluator.outfile_prefix"
 
@@ -27,15 +26,9 @@ def with_results(arguments: list[str]) -> list[str]:
     Returns:
         The command line with `test_evaluator.outfile_prefix` among its `--cfg-options`.
     """
-    config = next((item for item in arguments if item.endswith(".py")), None)
-    if config is None or any(item.startswith(f"{KEY}=") for item in arguments):
+    work_dir = work_dir_of(arguments)
+    if work_dir is None or any(item.startswith(f"{KEY}=") for item in arguments):
         return arguments
-    work_dir = Path("work_dirs") / Path(config).stem
-    for index, item in enumerate(arguments):
-        if item == "--work-dir":
-            work_dir = Path(arguments[index + 1])
-        elif item.startswith("--work-dir="):
-            work_dir = Path(item.partition("=")[2])
     option = f"{KEY}={work_dir / 'results'}"
     if "--cfg-options" in arguments:
         place = arguments.index("--cfg-options") + 1

@@ -1,10 +1,15 @@
 """Run-time parts: hooks, sampler, checkpoint guard. Importing the package registers them."""
 
-from .. import _require_openmmlab  # noqa: F401
-from .checkpoint_guard import install as _install_checkpoint_guard
-from .epoch_seed_hook import EpochSeedHook, seed_worker_from_torch
-from .lesion_balanced_sampler import LesionBalancedSampler
-from .run_info_hook import RunInfoHook
+from mmglan import compat
+
+compat.require_openmmlab()
+
+# The check comes first: the imports below fail without a reason the reader could act on.
+# ruff: noqa: E402
+from mmglan.engine.checkpoint_guard import install as _install_checkpoint_guard
+from mmglan.engine.epoch_seed_hook import EpochSeedHook, seed_worker_from_torch
+from mmglan.engine.lesion_balanced_sampler import LesionBalancedSampler
+from mmglan.engine.run_info_hook import RunInfoHook
 
 _install_checkpoint_guard()
 

@@ -46,7 +46,7 @@ class Size:
 
 
 TINY = Size(64, 64, 16, 32, 16, 32, 4, 2, 1, 1)
-SMALL = Size(128, 128, 64, 256, 64, 200, 2, 4, 15, 4)
+SMALL = Size(128, 64, 32, 128, 64, 200, 2, 4, 15, 2)
 
 
 def shrink(cfg: Config, data_root: str | Path, size: Size = TINY) -> Config:

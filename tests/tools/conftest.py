@@ -1,0 +1,54 @@
+"""A tiny prepared data set and what the tools need to run on it as commands."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from data_prep import phantom, prepare
+from mmglan.engine.shrink import shrink
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def tiny_set(tmp_path_factory) -> Path:
+    """Prepared phantoms of 64 x 64 pixels; half of the training slices hold no lesion."""
+    folder = tmp_path_factory.mktemp("tiny_set")
+    bookmarks = phantom.write_dataset(
+        folder / "raw", 5, n_nodes=3, n_empty=2, shape=(8, 64, 64), spacing_mm=(5.0, 5.0, 5.0)
+    )
+    status = prepare.main(
+        ["--images", str(folder / "raw/images"), "--bookmarks", str(bookmarks)]
+        + ["--masks", str(folder / "raw/masks"), "--out-dir", str(folder / "data")]
+        + ["--keep-empty", "all", "--max-empty", "2", "--split", "0.5,0.25,0.25"]
+        + ["--overlays", "0", "--quiet"]
+    )
+    assert status == 0
+    return folder / "data"
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tiny_set, tmp_path_factory) -> Path:
+    """The main config in its tiny form, as a file; three epochs, tested at the end."""
+    stem = "glan_r50_fpn_160e_lesions"
+    cfg = shrink(Config.fromfile(ROOT / "configs/glan" / f"{stem}.py"), tiny_set)
+    cfg.train_cfg.update(max_epochs=3, val_interval=3)
+    cfg.default_hooks.logger.interval = 1
+    path = tmp_path_factory.mktemp("config") / f"{stem}.py"
+    cfg.dump(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def command_environment() -> dict[str, str]:
+    """Environment in which the tools find this source tree and this Python."""
+    folder = str(Path(sys.executable).parent)
+    return {
+        **os.environ,
+        "PATH": os.pathsep.join([folder, os.environ.get("PATH", "")]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "OMP_NUM_THREADS": "1",
+    }

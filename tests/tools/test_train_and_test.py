@@ -1,0 +1,162 @@
+"""tools/train.py, test.py and their distributed forms, as commands on a tiny data set."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmglan.mmdet_tools import tool_path, without_vain_resume, work_dir_of
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAIN, TEST = ROOT / "tools/train.py", ROOT / "tools/test.py"
+
+
+def weights(run_dir: Path, epoch: int = 3) -> dict[str, torch.Tensor]:
+    return torch.load(run_dir / f"epoch_{epoch}.pth", weights_only=False)["state_dict"]
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_config, tmp_path_factory, command_environment) -> Path:
+    """Run directory of an undisturbed training."""
+    run_dir = tmp_path_factory.mktemp("undisturbed")
+    command = [sys.executable, str(TRAIN), str(tiny_config), "--work-dir", str(run_dir)]
+    done = subprocess.run(command, env=command_environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return run_dir
+
+
+def test_run_directory_says_what_the_run_was(trained, tiny_set):
+    info = json.loads((trained / "run_info.json").read_text())
+    assert (info["seed"], info["processes"], info["resumed_from_epoch"]) == (0, 1, 0)
+    assert info["environment"]["packages"]["torch"] == torch.__version__
+    assert len(info["dataset_sha256"]) == 64
+    assert info["annotation_file"] == str(tiny_set / "annotations/train.json")
+    assert info["command"][0] == "train.py"
+    assert (trained / "glan_r50_fpn_160e_lesions.py").exists()
+
+
+def test_killed_and_resumed_run_ends_with_the_same_weights(
+    trained, tiny_config, tmp_path, command_environment
+):
+    command = [sys.executable, str(TRAIN), str(tiny_config), "--work-dir", str(tmp_path)]
+    command += ["--resume"]  # from the first start on: nothing to resume yet
+    log = tmp_path / "log"
+    with log.open("w") as stream:
+        first = subprocess.Popen(command, env=command_environment, stdout=stream, stderr=stream)
+    deadline = time.monotonic() + 300
+    while "Epoch(train) [2][2/" not in log.read_text():
+        assert first.poll() is None and time.monotonic() < deadline, log.read_text()[-2000:]
+        time.sleep(0.02)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    assert (tmp_path / "epoch_1.pth").exists() and not (tmp_path / "epoch_2.pth").exists()
+
+    done = subprocess.run(command, env=command_environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads((tmp_path / "run_info.json").read_text())["resumed_from_epoch"] == 1
+    expected, found = weights(trained), weights(tmp_path)
+    assert expected.keys() == found.keys()
+    assert [key for key in expected if not torch.equal(expected[key], found[key])] == []
+    start = torch.zeros_like(expected["uncertainty.log_variance"])
+    assert not torch.equal(found["uncertainty.log_variance"], start)
+
+
+@pytest.fixture(scope="module")
+def tested(trained, tiny_config, command_environment) -> dict[str, float]:
+    """Figures of one process."""
+    command = [sys.executable, str(TEST), str(tiny_config), str(trained / "epoch_3.pth")]
+    command += ["--work-dir", str(trained)]
+    done = subprocess.run(command, env=command_environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads((trained / "results.metrics.json").read_text())["metrics"]
+
+
+def test_test_leaves_results_where_reports_look(trained, tested):
+    assert {"bbox_AP25", "segm_SEN50"} <= tested.keys()
+    assert json.loads((trained / "results.bbox.json").read_text())
+    assert (trained / "results.segm.json").exists()
+    assert json.loads((trained / "test_info.json").read_text())["processes"] == 1
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def test_two_processes_train_and_test(trained, tested, tiny_config, tmp_path, command_environment):
+    options = ["--cfg-options", "train_dataloader.dataset.filter_cfg.filter_empty_gt=False"]
+    options += ["train_dataloader.batch_size=1", "train_cfg.max_epochs=1"]
+    environment = {**command_environment, "PORT": free_port()}
+    command = ["bash", str(ROOT / "tools/dist_train.sh"), str(tiny_config), "2"]
+    done = subprocess.run(
+        [*command, "--work-dir", str(tmp_path / "train"), *options],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    info = json.loads((tmp_path / "train/run_info.json").read_text())
+    assert (info["processes"], info["batch_size_per_process"]) == (2, 1)
+    assert all(torch.isfinite(tensor).all() for tensor in weights(tmp_path / "train", 1).values())
+
+    # One checkpoint tested by two processes gives the figures of one process, digit by digit.
+    environment["PORT"] = free_port()
+    command = ["bash", str(ROOT / "tools/dist_test.sh"), str(tiny_config)]
+    command += [str(trained / "epoch_3.pth"), "2", "--work-dir", str(tmp_path / "test")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads((tmp_path / "test/test_info.json").read_text())["processes"] == 2
+    found = json.loads((tmp_path / "test/results.metrics.json").read_text())["metrics"]
+    assert found == tested
+
+
+@pytest.mark.parametrize(
+    "name", ["train.py", "test.py", "dist_train.sh", "dist_test.sh", "slurm_train.sh"]
+)
+def test_scripts_are_those_of_the_installed_mmdet(name):
+    assert tool_path(name).is_file()
+    assert ROOT not in tool_path(name).parents or "site-packages" in str(tool_path(name))
+
+
+def test_missing_script_is_an_error_that_says_what_to_do():
+    with pytest.raises(FileNotFoundError, match=r"Expected mmdet's none\.py .* Install mmdet"):
+        tool_path("none.py")
+
+
+def test_slurm_script_would_start_our_train_script(tmp_path, command_environment):
+    # A stand-in for srun that prints its arguments: the dry run of a machine without Slurm.
+    (tmp_path / "srun").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "srun").chmod(0o755)
+    environment = {**command_environment, "GPUS": "16", "GPUS_PER_NODE": "8"}
+    environment["PATH"] = f"{tmp_path}:{environment['PATH']}"
+    command = ["bash", "tools/slurm_train.sh", "part", "job", "config.py", "work", "--amp"]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    words = done.stdout.split()
+    assert words[:2] == ["-p", "part"] and "--ntasks=16" in words
+    script = words.index("tools/train.py")
+    assert words[script + 1 : script + 3] == ["config.py", "--work-dir=work"]
+    assert words[script + 3 :] == ["--launcher=slurm", "--amp"]
+
+
+def test_work_dir_is_found_behind_what_a_launcher_puts_first():
+    words = ["--local-rank=0", "configs/a.py", "--launcher", "pytorch"]
+    assert work_dir_of(words) == Path("work_dirs/a")
+    assert work_dir_of([*words, "--work-dir", "w"]) == Path("w")
+    assert work_dir_of([*words, "--work-dir=w"]) == Path("w")
+    assert work_dir_of(["--help"]) is None
+
+
+def test_resume_is_dropped_only_where_there_is_nothing(tmp_path):
+    words = ["a.py", "--work-dir", str(tmp_path), "--resume"]
+    assert without_vain_resume(words) == words[:-1]
+    assert without_vain_resume([*words, "x.pth"]) == [*words, "x.pth"]
+    (tmp_path / "last_checkpoint").write_text("epoch_1.pth")
+    assert without_vain_resume(words) == words

@@ -1,0 +1,186 @@
+"""Train and test the rows of a table of the paper, then write the table.
+
+    python tools/run_table.py --table 2                      # here, one row after the other
+    python tools/run_table.py --table 2 --gpus 4             # here, each row on four GPUs
+    python tools/run_table.py --table 2 --how print          # only say what would run
+    python tools/run_table.py --table 2 --how slurm --partition gpu --gpus 4    # one job per row
+
+Rows that have their results are skipped and interrupted ones go on, so the same command can be
+given again at any time. --small trains small forms of the models, for a machine without a GPU.
+The table is written to <work dir>/tables beside the paper's figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mmengine.config import Config
+from tqdm import tqdm
+
+from mmglan.engine.child_run import run_command
+from mmglan.engine.shrink import SMALL, shrink
+from mmglan.reporting.paper_tables import TABLES
+
+ROOT = Path(__file__).resolve().parents[1]
+TOOLS = ROOT / "tools"
+
+
+def stems_of(table: int) -> list[str]:
+    """Stems of the configs of a table, each once, in the order of its rows."""
+    (found,) = (t for t in TABLES if t.label == f"table{table}")
+    return list(dict.fromkeys(row.stem for row in found.rows if row.stem))
+
+
+def config_path(stem: str) -> Path:
+    """Find a config of the zoo.
+
+    Raises:
+        FileNotFoundError: no config has this stem.
+    """
+    for path in (ROOT / "configs").glob(f"[!_]*/{stem}.py"):
+        return path
+    raise FileNotFoundError(f"Expected a config named {stem}.py in configs/ but found none.")
+
+
+def is_finished(run_dir: Path) -> bool:
+    """Tell whether a run was trained and tested."""
+    return (run_dir / "results.metrics.json").exists()
+
+
+def checkpoint_of(run_dir: Path) -> Path:
+    """The checkpoint to test: best on the validation split, else the last.
+
+    Raises:
+        FileNotFoundError: the run has no checkpoint.
+    """
+    best = sorted(run_dir.glob("best_*.pth"), key=lambda path: path.stat().st_mtime)
+    if best:
+        return best[-1]
+    last = run_dir / "last_checkpoint"
+    if not last.exists():
+        raise FileNotFoundError(f"{run_dir.name}: Expected a checkpoint but found none.")
+    return run_dir / Path(last.read_text().strip()).name
+
+
+def train_command(config: Path, run_dir: Path, gpus: int) -> list[str]:
+    """Command that trains, or goes on training."""
+    rest = ["--work-dir", str(run_dir), "--resume"]
+    if gpus > 1:
+        script = ["bash", str(TOOLS / "dist_train.sh"), str(config), str(gpus)]
+        return [*script, *rest, "--auto-scale-lr"]
+    return [sys.executable, str(TOOLS / "train.py"), str(config), *rest]
+
+
+def run_test_command(config: Path, checkpoint: Path, run_dir: Path, gpus: int) -> list[str]:
+    """Command that tests a checkpoint."""
+    if gpus > 1:
+        script = ["bash", str(TOOLS / "dist_test.sh"), str(config), str(checkpoint), str(gpus)]
+    else:
+        script = [sys.executable, str(TOOLS / "test.py"), str(config), str(checkpoint)]
+    return [*script, "--work-dir", str(run_dir)]
+
+
+def small_config(stem: str, args: argparse.Namespace) -> Path:
+    """Write the small form of a config into the work directory."""
+    size = replace(SMALL, epochs=args.epochs or SMALL.epochs)
+    cfg = Config.fromfile(config_path(stem), import_custom_modules=False)
+    path = args.work_dir / "configs" / f"{stem}.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shrink(cfg, args.data_root or cfg.data_root, size).dump(path)
+    return path
+
+
+def run_row(stem: str, args: argparse.Namespace) -> None:
+    """Train and test one row.
+
+    Raises:
+        RuntimeError: a command failed.
+    """
+    run_dir = args.work_dir / stem
+    config = small_config(stem, args) if args.small else config_path(stem)
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    if args.data_root:
+        environment["MMGLAN_DATA"] = args.data_root.rstrip("/") + "/"
+    run_command(train_command(config, run_dir, args.gpus), run_dir / "train.log", environment)
+    checkpoint = checkpoint_of(run_dir)
+    command = run_test_command(config, checkpoint, run_dir, args.gpus)
+    run_command(command, run_dir / "test.log", environment)
+
+
+def slurm_command(stem: str, args: argparse.Namespace) -> list[str]:
+    """Command that hands one row to Slurm as a job: this tool, for that row, in its allocation."""
+    row = ["python", "tools/run_table.py", "--rows", stem, "--gpus", str(args.gpus)]
+    row += ["--work-dir", str(args.work_dir), "--no-collect"]
+    row += ["--data-root", args.data_root] if args.data_root else []
+    job = ["sbatch", "--job-name", stem, "--gres", f"gpu:{args.gpus}", "--ntasks", "1"]
+    job += ["--cpus-per-task", str(4 * args.gpus), "--chdir", str(ROOT)]
+    job += ["--partition", args.partition] if args.partition else []
+    return [*job, "--wrap", shlex.join(row)]
+
+
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--table", type=int, choices=range(1, len(TABLES) + 1))
+    what.add_argument("--rows", nargs="+", metavar="STEM", help="names of configs, without .py")
+    parser.add_argument("--how", choices=("run", "print", "slurm"), default="run")
+    parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/paper"))
+    parser.add_argument("--data-root", help="prepared data set (default: MMGLAN_DATA or config)")
+    parser.add_argument("--gpus", type=int, default=1, help="processes per row")
+    parser.add_argument("--partition", help="of Slurm")
+    parser.add_argument("--small", action="store_true", help="small models, trained from scratch")
+    parser.add_argument("--epochs", type=int, help="length of training with --small")
+    parser.add_argument("--no-collect", action="store_true", help="do not write the table")
+    args = parser.parse_args(arguments)
+    if args.epochs and not args.small:
+        parser.error("--epochs shortens small forms only: expected --small beside it")
+    return args
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run, print or submit; 0 if all of it succeeded."""
+    args = parse_args(arguments)
+    stems = args.rows or stems_of(args.table)
+    open_rows = [stem for stem in stems if not is_finished(args.work_dir / stem)]
+    for stem in stems:
+        if stem not in open_rows:
+            print(f"{stem}: has its results")
+    failed = []
+    progress = tqdm(open_rows, unit="row", disable=args.how != "run", file=sys.stderr)
+    for stem in progress:
+        progress.set_description(stem)
+        try:
+            if args.how == "run":
+                run_row(stem, args)
+            elif args.how == "slurm":
+                subprocess.run(slurm_command(stem, args), check=True)
+            else:
+                run_dir, config = args.work_dir / stem, config_path(stem)
+                print(shlex.join(train_command(config, run_dir, args.gpus)))
+                best = run_dir / "best_lesion_bbox_AP25_epoch_*.pth"
+                print(" ".join(run_test_command(config, best, run_dir, args.gpus)))
+        except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+            failed.append(stem)
+            print(f"{stem}: {error}", file=sys.stderr)
+    if args.how == "run" and not args.no_collect and len(failed) < len(stems):
+        collect = [sys.executable, str(TOOLS / "analysis" / "collect_results.py")]
+        folders = [str(args.work_dir / stem) for stem in stems if stem not in failed]
+        out = ["--out-dir", str(args.work_dir / "tables")]
+        status = subprocess.run([*collect, *folders, *out], cwd=Path.cwd()).returncode
+        failed += ["the table"] if status else []
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
