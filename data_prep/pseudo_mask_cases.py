@@ -102,71 +102,91 @@ def from_masks(image: Path, mask: Path, root: Path, select: Selection) -> Iterat
                 )
 
 
-def from_boxes(
-    table: Path, root: Path, margin: float, origin: int, select: Selection
-) -> Iterator[Case]:
-    """Lesions of which only the bounds are known, on 8-bit or 16-bit pictures.
+@dataclass(frozen=True)
+class BoxRow:
+    """A row of a table of boxes: columns ``file, x1, y1, x2, y2``, and ``patient`` for clusters."""
 
-    Columns ``file, x1, y1, x2, y2`` (pixel centres) and, for the clusters, ``patient``. The
-    bookmark is *assumed*: the two centre lines of the box, the longer one as long axis. Real axes
-    are seldom parallel to the image's, so this says how well boxes are kept, not how well lesions
-    are outlined.
+    table: str
+    number: int
+    cells: dict[str, str]
 
-    Args:
-        table: CSV file.
-        root: folder of the pictures.
-        margin: pixels that the table's boxes are wider than the bookmark on every side.
-        origin: number of the table's first pixel, 0 or 1.
-        select: its noise is used.
+
+def read_boxes(table: Path) -> list[BoxRow]:
+    """Read a table of boxes.
 
     Raises:
-        DataError: the table, a row of it, or a picture is not as expected.
+        DataError: the file is unreadable, has no row, or lacks a column.
     """
-    name = table.name
-    with open(table, newline="", encoding="utf-8-sig") as stream:
-        rows = list(csv.DictReader(stream))
+    try:
+        with open(table, newline="", encoding="utf-8-sig") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"Expected a CSV table in UTF-8 but got: {error.__class__.__name__}. Correct --boxes.",
+            path=table.name,
+        ) from None
     missing = {"file", "x1", "y1", "x2", "y2"} - set(rows[0] if rows else ())
     if missing:
         raise DataError(
-            f"Expected the columns file, x1, y1, x2, y2 and a row but got no "
+            "Expected rows with the columns file, x1, y1, x2, y2 but got no "
             f"{', '.join(sorted(missing))}. Correct the table.",
-            path=name,
+            path=table.name,
         )
-    for number, row in enumerate(rows, start=2):
-        try:
-            x1, y1, x2, y2 = (float(row[key]) - origin for key in ("x1", "y1", "x2", "y2"))
-        except (TypeError, ValueError):
-            raise DataError(
-                "Expected four numbers for the box but got something else. Correct the row.",
-                path=name,
-                row=number,
-            ) from None
-        x1, y1, x2, y2 = x1 + margin, y1 + margin, x2 - margin, y2 - margin
-        image = cv2.imread(str(resolve_under(root, row["file"])), cv2.IMREAD_ANYDEPTH)
-        if image is None or not (0 <= x1 < x2 < image.shape[1] and 0 <= y1 < y2 < image.shape[0]):
-            raise DataError(
-                f"Expected a picture that holds the box but got {row['file']}, which does not. "
-                "Correct the row.",
-                path=name,
-                row=number,
-            )
-        x, y = (x1 + x2) / 2, (y1 + y2) / 2
-        lines = [((x1, y), (x2, y)), ((x, y1), (x, y2))]
-        lines.sort(key=lambda line: -abs(line[1][0] - line[0][0]) - abs(line[1][1] - line[0][1]))
-        bookmark = disturb(Bookmark(*map(np.array, lines)), select, (row["file"], number))
-        patient = row.get("patient") or row["file"]
-        yield Case(
-            volume=row["file"],
-            slice_index=0,
-            label=number,
-            part=1,
-            cluster=patient,
-            image=image,
-            truth=None,
-            box=(x1, y1, x2 + 1, y2 + 1),
-            bookmark=bookmark,
-            spacing_mm=(1.0, 1.0),
+    return [BoxRow(table.name, number, cells) for number, cells in enumerate(rows, start=2)]
+
+
+def from_box(row: BoxRow, root: Path, margin: float, origin: int, select: Selection) -> Case:
+    """A lesion of which only the bounds are known, on an 8-bit or 16-bit picture.
+
+    The bookmark is *assumed*: the two centre lines of the box, the longer one as long axis. Real
+    axes are seldom parallel to the image's, so this says how well boxes are kept, not how well
+    lesions are outlined.
+
+    Args:
+        row: its numbers are coordinates of pixel centres.
+        root: folder of the pictures.
+        margin: pixels that the box is wider than the bookmark on every side.
+        origin: number of the first pixel, 0 or 1.
+        select: its noise is used.
+
+    Raises:
+        DataError: the row or its picture is not as expected.
+    """
+    cells = row.cells
+    try:
+        x1, y1, x2, y2 = (float(cells[key]) - origin for key in ("x1", "y1", "x2", "y2"))
+    except (TypeError, ValueError):
+        raise DataError(
+            "Expected four numbers for the box but got something else. Correct the row.",
+            path=row.table,
+            row=row.number,
+        ) from None
+    x1, y1, x2, y2 = x1 + margin, y1 + margin, x2 - margin, y2 - margin
+    file = resolve_under(root, cells["file"])
+    image = cv2.imread(str(file), cv2.IMREAD_ANYDEPTH) if file.is_file() else None
+    if image is None or not (0 <= x1 < x2 < image.shape[1] and 0 <= y1 < y2 < image.shape[0]):
+        found = "no picture" if image is None else f"one of {image.shape[1]} x {image.shape[0]}"
+        raise DataError(
+            f"Expected a picture {cells['file']} that holds the box but got {found}. Correct the "
+            "row.",
+            path=row.table,
+            row=row.number,
         )
+    x, y = (x1 + x2) / 2, (y1 + y2) / 2
+    lines = [np.array(((x1, y), (x2, y))), np.array(((x, y1), (x, y2)))]
+    lines.sort(key=lambda line: -np.ptp(line))
+    return Case(
+        volume=cells["file"],
+        slice_index=0,
+        label=row.number,
+        part=1,
+        cluster=cells.get("patient") or cells["file"],
+        image=image,
+        truth=None,
+        box=(x1, y1, x2 + 1, y2 + 1),
+        bookmark=disturb(Bookmark(*lines), select, (cells["file"], row.number)),
+        spacing_mm=(1.0, 1.0),
+    )
 
 
 def disturb(bookmark: Bookmark, select: Selection, key: tuple) -> Bookmark:

@@ -8,11 +8,9 @@ bookmark by every seeding; Dice, average surface distance (mm) and the IoU of th
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import math
+import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,36 +18,43 @@ from typing import Any
 import cv2
 import numpy as np
 
-from data_prep import inputs, overlay, parallel, pseudo_mask_cases, pseudo_mask_scores
+from data_prep import (
+    inputs,
+    overlay,
+    parallel,
+    pseudo_mask_cases,
+    pseudo_mask_report,
+    pseudo_mask_scores,
+)
 from data_prep.errors import DataError
 from data_prep.output_folder import replace_file
-from data_prep.pseudo_mask_cases import Case, Selection
+from data_prep.pseudo_mask_cases import BoxRow, Case, Selection
 from data_prep.pseudo_mask_scores import SEEDINGS
-from data_prep.recist import Bookmark
 
 # With fewer volumes than this, 3D objects are resampled instead of volumes.
 MIN_VOLUMES = 10
-_TILE_PX = 176
 
 
 @dataclass(frozen=True)
 class Task:
-    """One volume with its mask, or one table of boxes, for a worker."""
+    """One volume with its mask, or one row of a table of boxes, for a worker."""
 
-    image: Path
-    truth: Path
     root: Path
-    boxes: bool
-    margin: float
-    origin: int
     select: Selection
+    volume: str = ""
+    mask: Path | None = None
+    box: BoxRow | None = None
+    margin: float = 0.0
+    origin: int = 0
 
-    def cases(self) -> Iterator[Case]:
-        if self.boxes:
-            return pseudo_mask_cases.from_boxes(
-                self.truth, self.root, self.margin, self.origin, self.select
+    def cases(self) -> Iterable[Case]:
+        if self.box is not None:
+            yield pseudo_mask_cases.from_box(
+                self.box, self.root, self.margin, self.origin, self.select
             )
-        return pseudo_mask_cases.from_masks(self.image, self.truth, self.root, self.select)
+        else:
+            image = self.root / self.volume
+            yield from pseudo_mask_cases.from_masks(image, self.mask, self.root, self.select)
 
 
 def run(task: Task) -> tuple[list[dict[str, Any]], str]:
@@ -65,77 +70,28 @@ def run(task: Task) -> tuple[list[dict[str, Any]], str]:
 
 
 def find_tasks(args: argparse.Namespace) -> tuple[list[Task], list[str]]:
-    """Volumes with masks, and the error lines of volumes without."""
-    images, select = (
-        Path(args.images),
-        Selection(args.min_short_px, args.max_long_mm, args.noise, args.seed),
-    )
+    """Volumes with masks (or rows with boxes), and the error lines of volumes without."""
+    images = Path(args.images)
+    select = Selection(args.min_short_px, args.max_long_mm, args.noise, args.seed)
     if args.boxes:
-        return [Task(images, Path(args.boxes), images, True, args.margin, args.origin, select)], []
+        rows = pseudo_mask_cases.read_boxes(Path(args.boxes))
+        return [
+            Task(images, select, row.cells["file"] or "", None, row, args.margin, args.origin)
+            for row in rows
+        ], []
     masks = Path(args.masks)
     if images.is_file():
-        return [Task(images, masks, images.parent, False, 0.0, 0, select)], []
+        return [Task(images.parent, select, images.name, masks)], []
     tasks, errors = [], []
     for volume in inputs.find_volumes(images):
         mask = inputs.find_mask(masks, volume)
         if mask is None:
             errors.append(f"{volume}: Expected a mask of the same name but got none. Add it.")
         else:
-            tasks.append(Task(images / volume, masks / mask, images, False, 0.0, 0, select))
+            tasks.append(Task(images, select, volume, masks / mask))
     if not tasks:
         raise DataError("Expected volumes with masks but got none. Correct --images and --masks.")
     return tasks, errors
-
-
-def csv_bytes(rows: Sequence[dict[str, Any]]) -> bytes:
-    """A CSV table; floats with six digits, nothing for None and NaN."""
-
-    def cell(value: Any) -> Any:
-        if isinstance(value, float):
-            return "" if math.isnan(value) else f"{value:.6g}"
-        return "" if value is None else value
-
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: cell(value) for key, value in row.items()} for row in rows)
-    return stream.getvalue().encode()
-
-
-def table_text(summary: Sequence[dict[str, Any]], level: float) -> str:
-    """The overall table with intervals, then the means per group, as Markdown."""
-
-    def interval(row: dict[str, Any], name: str, digits: int = 3, sign: str = "") -> str:
-        if math.isnan(row[name]):
-            return "–"
-        text = f"{row[name]:{sign}.{digits}f}"
-        low, high = row[f"{name}_low"], row[f"{name}_high"]
-        if math.isnan(low):
-            return text
-        return f"{text} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
-
-    overall = [row for row in summary if row["group"] == "all"]
-    has_masks = not math.isnan(overall[0]["dsc"])
-    lines = [
-        f"n = {overall[0]['n']} lesions in {overall[0]['n_clusters']} clusters; "
-        f"intervals at {level:.0%}, clusters resampled.",
-        "",
-        "| seeding | DSC | ASD mm | IoU of boxes | bounded minus it | oval instead | empty |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in overall:
-        cells = [row["seeding"], interval(row, "dsc"), interval(row, "asd_mm", 2)]
-        cells += [interval(row, "iou"), interval(row, "bounded_minus", 3, "+")]
-        cells += [str(row["n_replaced"]), str(row["n_empty"])]
-        lines.append(f"| {' | '.join(cells)} |")
-    metric = "dsc" if has_masks else "iou"
-    lines += ["", f"Mean {'DSC' if has_masks else 'IoU of boxes'} by group:", ""]
-    lines += [f"| group | n | {' | '.join(SEEDINGS)} |", "|---" * (2 + len(SEEDINGS)) + "|"]
-    for group in dict.fromkeys(row["group"] for row in summary):
-        rows = {row["seeding"]: row for row in summary if row["group"] == group}
-        means = " | ".join(f"{rows[seeding][metric]:.3f}" for seeding in SEEDINGS)
-        lines.append(f"| {group} | {rows['bounded']['n']} | {means} |")
-    return "\n".join(lines) + "\n"
 
 
 def draw_worst(tasks: Sequence[Task], rows: Sequence[dict[str, Any]], number: int) -> np.ndarray:
@@ -147,36 +103,17 @@ def draw_worst(tasks: Sequence[Task], rows: Sequence[dict[str, Any]], number: in
     volumes = {row["volume"] for row in worst}
     tiles: dict[int, np.ndarray] = {}
     for task in tasks:
-        if not task.boxes and task.image.relative_to(task.root).as_posix() not in volumes:
+        if task.volume not in volumes:
             continue
-        for case in task.cases():
-            key = (case.volume, case.slice_index, case.label, case.part)
-            if key in wanted:
-                tiles[wanted[key]] = _tile(case)
+        with contextlib.suppress(DataError):  # told already, while scoring
+            for case in task.cases():
+                key = (case.volume, case.slice_index, case.label, case.part)
+                if key in wanted:
+                    tiles[wanted[key]] = pseudo_mask_report.tile(case)
     captions = [
         f"{r[metric]:.2f} {Path(r['volume']).name[:10]} z{r['slice']} #{r['label']}" for r in worst
     ]
     return overlay.sheet([tiles[rank] for rank in range(len(worst))], captions)
-
-
-def _tile(case: Case) -> np.ndarray:
-    mask = pseudo_mask_scores.make_mask(case.image, case.bookmark, "bounded").mask
-    x1, y1, x2, y2 = case.box
-    half = max(x2 - x1, y2 - y1, 8.0)
-    left, top = (max(int((a + b) / 2 - half), 0) for a, b in ((x1, x2), (y1, y2)))
-    view = (slice(top, top + int(2 * half)), slice(left, left + int(2 * half)))
-    points = case.bookmark.points() - (left, top)
-    low, high = np.percentile(case.image[view], (1, 99))
-    picture = overlay.draw(
-        np.clip(case.image[view].astype(np.float32), low, high),
-        truth_masks=() if case.truth is None else [case.truth[view]],
-        truth_boxes=[np.array(case.box) - (left, top, left, top)] if case.truth is None else (),
-        predicted_masks=[mask[view]],
-        bookmarks=[Bookmark(points[:2], points[2:])],
-        scale=max(1, -(-_TILE_PX // int(2 * half))),
-    )
-    shrink = _TILE_PX / max(picture.shape[:2])
-    return cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -208,16 +145,17 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     args = parse(argv)
+    errors: list[str] = []
+    rows: list[dict[str, Any]] = []
     try:
         tasks, errors = find_tasks(args)
-        rows = []
         for found, error in parallel.run_tasks(run, tasks, jobs=args.jobs, description="scoring"):
             rows += found
             errors += [error] if error else []
         if not rows:
             raise DataError("Expected at least one lesion but got none. Widen the limits of size.")
     except DataError as error:
-        print(error, file=sys.stderr)
+        print(*sorted(errors), error, sep="\n", file=sys.stderr)
         return 1
     rows.sort(key=lambda r: (*pseudo_mask_scores.row_key(r), SEEDINGS.index(r["seeding"])))
     # Lesions of one volume are alike; of one object on neighbouring slices, even more so.
@@ -233,16 +171,26 @@ def main(argv: Sequence[str] | None = None) -> int:
                 n_resamples=args.resamples,
             )
         ]
-    text = table_text(summary, args.level)
-    out = Path(args.out_dir)
-    replace_file(out / "scores.csv", csv_bytes(rows))
-    replace_file(out / "summary.csv", csv_bytes(summary))
-    replace_file(out / "summary.md", text.encode())
+    text = pseudo_mask_report.table_text(summary, args.level)
+    files = {
+        "scores.csv": pseudo_mask_report.csv_bytes(rows),
+        "summary.csv": pseudo_mask_report.csv_bytes(summary),
+        "summary.md": text.encode(),
+    }
     if args.worst:
         sheet = draw_worst(tasks, rows, args.worst)
-        replace_file(out / "worst.png", cv2.imencode(".png", sheet[:, :, ::-1])[1].tobytes())
+        files["worst.png"] = cv2.imencode(".png", sheet[:, :, ::-1])[1].tobytes()
+    try:
+        for name, content in files.items():
+            replace_file(Path(args.out_dir) / name, content)
+    except OSError as error:
+        print(
+            f"Expected an --out-dir that can be written but got: {error.strerror}. Choose another.",
+            file=sys.stderr,
+        )
+        return 1
     print(text)
-    for line in errors:
+    for line in sorted(errors):
         print(line, file=sys.stderr)
     return 1 if errors else 0
 

@@ -1,0 +1,91 @@
+"""Tables and pictures of the quality report of pseudo masks."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from data_prep import overlay, pseudo_mask_scores
+from data_prep.pseudo_mask_cases import Case
+from data_prep.pseudo_mask_scores import SEEDINGS
+from data_prep.recist import Bookmark
+
+_TILE_PX = 176
+
+
+def csv_bytes(rows: Sequence[dict[str, Any]]) -> bytes:
+    """A CSV table; floats with six digits, nothing for None and NaN."""
+
+    def cell(value: Any) -> Any:
+        if isinstance(value, float):
+            return "" if math.isnan(value) else f"{value:.6g}"
+        return "" if value is None else value
+
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: cell(value) for key, value in row.items()} for row in rows)
+    return stream.getvalue().encode()
+
+
+def table_text(summary: Sequence[dict[str, Any]], level: float) -> str:
+    """The overall table with intervals, then the means per group, as Markdown."""
+
+    def interval(row: dict[str, Any], name: str, digits: int = 3, sign: str = "") -> str:
+        if math.isnan(row[name]):
+            return "–"
+        text = f"{row[name]:{sign}.{digits}f}"
+        low, high = row[f"{name}_low"], row[f"{name}_high"]
+        if math.isnan(low):
+            return text
+        return f"{text} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
+
+    overall = [row for row in summary if row["group"] == "all"]
+    has_masks = not math.isnan(overall[0]["dsc"])
+    lines = [
+        f"n = {overall[0]['n']} lesions in {overall[0]['n_clusters']} clusters; "
+        f"intervals at {level:.0%}, clusters resampled.",
+        "",
+        "| seeding | DSC | ASD mm | IoU of boxes | bounded minus it | oval instead | empty |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in overall:
+        cells = [row["seeding"], interval(row, "dsc"), interval(row, "asd_mm", 2)]
+        cells += [interval(row, "iou"), interval(row, "bounded_minus", 3, "+")]
+        cells += [str(row["n_replaced"]), str(row["n_empty"])]
+        lines.append(f"| {' | '.join(cells)} |")
+    metric = "dsc" if has_masks else "iou"
+    lines += ["", f"Mean {'DSC' if has_masks else 'IoU of boxes'} by group:", ""]
+    lines += [f"| group | n | {' | '.join(SEEDINGS)} |", "|---" * (2 + len(SEEDINGS)) + "|"]
+    for group in dict.fromkeys(row["group"] for row in summary):
+        rows = {row["seeding"]: row for row in summary if row["group"] == group}
+        means = " | ".join(f"{rows[seeding][metric]:.3f}" for seeding in SEEDINGS)
+        lines.append(f"| {group} | {rows['bounded']['n']} | {means} |")
+    return "\n".join(lines) + "\n"
+
+
+def tile(case: Case) -> np.ndarray:
+    """A case as a square picture: truth yellow, mask of ``bounded`` green, bookmark cyan."""
+    mask = pseudo_mask_scores.make_mask(case.image, case.bookmark, "bounded").mask
+    x1, y1, x2, y2 = case.box
+    half = max(x2 - x1, y2 - y1, 8.0)
+    left, top = (max(int((a + b) / 2 - half), 0) for a, b in ((x1, x2), (y1, y2)))
+    view = (slice(top, top + int(2 * half)), slice(left, left + int(2 * half)))
+    points = case.bookmark.points() - (left, top)
+    low, high = np.percentile(case.image[view], (1, 99))
+    picture = overlay.draw(
+        np.clip(case.image[view].astype(np.float32), low, high),
+        truth_masks=() if case.truth is None else [case.truth[view]],
+        truth_boxes=[np.array(case.box) - (left, top, left, top)] if case.truth is None else (),
+        predicted_masks=[mask[view]],
+        bookmarks=[Bookmark(points[:2], points[2:])],
+        scale=max(1, -(-_TILE_PX // int(2 * half))),
+    )
+    shrink = _TILE_PX / max(picture.shape[:2])
+    return cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)

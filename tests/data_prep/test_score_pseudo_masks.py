@@ -1,0 +1,242 @@
+"""The quality report, from files to table, and its parts."""
+
+from __future__ import annotations
+
+import csv
+
+import cv2
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from scipy import ndimage
+
+from data_prep import phantom, pseudo_mask_cases, pseudo_mask_scores, recist, score_pseudo_masks
+from data_prep.intervals import clustered_mean
+from data_prep.pseudo_mask_cases import Case, Selection
+from data_prep.recist import Bookmark
+
+SEEDINGS = pseudo_mask_scores.SEEDINGS
+
+
+def table(path):
+    with open(path, newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory):
+    out = tmp_path_factory.mktemp("phantoms")
+    phantom.write_dataset(out, 3, seed=2, shape=(8, 96, 96), n_nodes=4)
+    return out
+
+
+def command(folder, out, *more):
+    return score_pseudo_masks.main(
+        ["--images", str(folder / "images"), "--masks", str(folder / "masks")]
+        + ["--out-dir", str(out), "--instances", "--resamples", "50", *more]
+    )
+
+
+def test_the_report_on_phantoms(phantoms, tmp_path, capsys):
+    assert command(phantoms, tmp_path) == 0
+    rows = table(tmp_path / "scores.csv")
+    lesions = {(row["volume"], row["slice"], row["label"], row["part"]) for row in rows}
+    assert len(rows) == len(lesions) * len(SEEDINGS) and len(lesions) > 15
+    summary = {
+        row["seeding"]: row for row in table(tmp_path / "summary.csv") if row["group"] == "all"
+    }
+    assert list(summary) == list(SEEDINGS)
+    for seeding, entry in summary.items():
+        dsc = [float(row["dsc"]) for row in rows if row["seeding"] == seeding]
+        assert float(entry["dsc"]) == pytest.approx(np.mean(dsc), abs=1e-5)
+        assert int(entry["n"]) == len(lesions)
+        assert float(entry["dsc_low"]) <= float(entry["dsc"]) <= float(entry["dsc_high"])
+    assert float(summary["bounded"]["dsc"]) > 0.95 > float(summary["box"]["dsc"])
+    assert float(summary["bounded"]["bounded_minus"]) == 0.0
+    text = (tmp_path / "summary.md").read_text()
+    assert text in capsys.readouterr().out
+    assert f"n = {len(lesions)} lesions" in text
+    picture = cv2.imread(str(tmp_path / "worst.png"))
+    assert picture.ndim == 3 and picture.shape[0] > 176
+    assert ((picture == (0, 255, 255)).all(axis=2)).any()  # truth, yellow
+
+
+def test_the_report_is_the_same_for_any_number_of_workers(phantoms, tmp_path):
+    for jobs in ("1", "2"):
+        assert command(phantoms, tmp_path / jobs, "--jobs", jobs) == 0
+    for name in ("scores.csv", "summary.csv", "summary.md", "worst.png"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
+def test_volumes_that_fail_are_named_and_the_rest_is_scored(phantoms, tmp_path, capsys):
+    folder = tmp_path / "set"
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+        for k in (0, 1):
+            file = f"phantom_{k:03d}.nii.gz"
+            (folder / name / file).write_bytes((phantoms / name / file).read_bytes())
+    (folder / "masks" / "phantom_001.nii.gz").unlink()
+    (folder / "images" / "broken.nii.gz").write_bytes(b"nothing")
+    (folder / "masks" / "broken.nii.gz").write_bytes(b"nothing")
+    assert command(folder, tmp_path / "out") == 1
+    assert {row["volume"] for row in table(tmp_path / "out" / "scores.csv")} == {
+        "phantom_000.nii.gz"
+    }
+    errors = capsys.readouterr().err
+    assert "phantom_001.nii.gz: Expected a mask of the same name but got none. Add it." in errors
+    assert "broken.nii.gz: Expected" in errors
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--min-short-px", "500"], "Expected at least one lesion but got none. Widen the limits"),
+        (["--masks", "nowhere"], "Expected volumes with masks but got none. Correct --images"),
+    ],
+)
+def test_a_run_without_lesions_fails_in_one_line(phantoms, tmp_path, capsys, more, message):
+    assert command(phantoms, tmp_path, *more) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "summary.csv").exists()
+
+
+def test_an_output_folder_that_cannot_be_written(phantoms, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert command(phantoms, tmp_path / "file" / "out") == 1
+    assert "Expected an --out-dir that can be written but got: Not a dir" in capsys.readouterr().err
+
+
+def test_every_component_of_every_label_is_a_case(tmp_path):
+    labels = np.zeros((3, 40, 50), np.uint8)
+    labels[0, 5:12, 5:14] = 4  # two parts of label 4 that meet on slice 1
+    labels[0, 20:28, 5:12] = 4
+    labels[1, 5:28, 5:12] = 4
+    labels[2, 30:38, 30:45] = 9
+    labels[2, 2:4, 2:4] = 9  # too small
+    image = np.random.default_rng(0).integers(0, 99, labels.shape).astype(np.int16)
+    for name, array in (("image", image), ("labels", labels)):
+        file = sitk.GetImageFromArray(array)
+        file.SetSpacing((2.0, 2.0, 5.0))
+        sitk.WriteImage(file, str(tmp_path / f"{name}.nii.gz"))
+    cases = list(
+        pseudo_mask_cases.from_masks(
+            tmp_path / "image.nii.gz", tmp_path / "labels.nii.gz", tmp_path, Selection()
+        )
+    )
+    assert [(c.slice_index, c.label, c.part) for c in cases] == [
+        (0, 4, 1),
+        (0, 4, 2),
+        (1, 4, 1),
+        (2, 9, 2),
+    ]
+    assert len({c.cluster for c in cases[:3]}) == 1 != len({c.cluster for c in cases})
+    assert cases[0].box == (5, 5, 14, 12) and cases[0].spacing_mm == (2.0, 2.0)
+    assert (cases[1].truth == (ndimage.label(labels[0])[0] == 2)).all()
+    assert cases[3].bookmark == recist.measure(cases[3].truth)
+    small = Selection(max_long_mm=25.0)
+    files = (tmp_path / "image.nii.gz", tmp_path / "labels.nii.gz", tmp_path)
+    assert len(list(pseudo_mask_cases.from_masks(*files, small))) == 2
+
+
+def test_scores_by_hand():
+    truth = np.zeros((30, 40), bool)
+    truth[10:21, 8:29] = True
+    bookmark = Bookmark([[8, 15], [28, 15]], [[18, 12], [18, 18]])
+    case = Case("v", 3, 7, 1, "c", truth * 100, truth, (8, 10, 29, 21), bookmark, (0.5, 0.5))
+    row = pseudo_mask_scores.score(case, "box")
+    assert (row["slice"], row["label"], row["long_mm"], row["short_mm"]) == (3, 7, 10.0, 3.0)
+    assert row["dsc"] == pytest.approx(2 * 21 * 7 / (21 * 7 + 21 * 11))
+    assert row["iou"] == pytest.approx(7 / 11)
+    assert pseudo_mask_scores.score(case, "ellipse")["iou"] == pytest.approx(7 / 11)
+    # Above and below, the box lies 2 pixels of 0.5 mm inside; at its corners the sides are nearer.
+    assert 0.5 < row["asd_mm"] < 1.0
+
+
+def test_boxes_only(tmp_path):
+    image = np.full((64, 64), 50, np.uint8)
+    image[20:31, 12:41] = 200
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    (tmp_path / "boxes.csv").write_text("file,x1,y1,x2,y2\na.png,8,16,46,36\n")
+    rows = pseudo_mask_cases.read_boxes(tmp_path / "boxes.csv")
+    found = [pseudo_mask_cases.from_box(row, tmp_path, 5.0, 1, Selection()) for row in rows]
+    assert len(found) == 1 and found[0].truth is None
+    assert found[0].box == (12.0, 20.0, 41.0, 31.0)
+    assert found[0].bookmark.points().tolist() == [[12, 25], [40, 25], [26, 20], [26, 30]]
+    arguments = ["--images", str(tmp_path), "--boxes", str(tmp_path / "boxes.csv"), "--margin", "5"]
+    assert (
+        score_pseudo_masks.main([*arguments, "--origin", "1", "--out-dir", str(tmp_path / "o")])
+        == 0
+    )
+    rows = {row["seeding"]: row for row in table(tmp_path / "o" / "scores.csv")}
+    assert rows["bounded"]["dsc"] == "" and float(rows["bounded"]["iou"]) > 0.9
+    assert float(rows["box"]["iou"]) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,x1,y1,x2\na.png,1,2,3\n", "boxes.csv: Expected rows with the columns file, x1, y1"),
+        ("file,x1,y1,x2,y2\n", "boxes.csv: Expected rows with the columns file, x1, y1, x2, y2"),
+        ("\xff", "boxes.csv: Expected a CSV table in UTF-8 but got: UnicodeDecodeError"),
+        ("{}a.png,1,2,x,4\n", "boxes.csv, row 3: Expected four numbers for the box but got"),
+        ("{}a.png,1,2,5\n", "boxes.csv, row 3: Expected four numbers for the box but got"),
+        ("{}a.png,1,2,99,4\n", "boxes.csv, row 3: Expected a picture a.png that holds the box but"),
+        ("{}b.png,1,2,5,4\n", "boxes.csv, row 3: Expected a picture b.png that holds the box but"),
+        ("{}../b.png,1,2,5,4\n", "Expected a path"),
+    ],
+)
+def test_bad_box_tables(tmp_path, capsys, text, message):
+    cv2.imwrite(str(tmp_path / "a.png"), np.eye(16, dtype=np.uint8) * 90)
+    good = "file,x1,y1,x2,y2\na.png,2,2,9,7\n"
+    (tmp_path / "boxes.csv").write_bytes(text.format(good).encode("latin-1"))
+    arguments = ["--images", str(tmp_path), "--boxes", str(tmp_path / "boxes.csv")]
+    assert score_pseudo_masks.main([*arguments, "--out-dir", str(tmp_path / "o")]) == 1
+    errors = [line for line in capsys.readouterr().err.splitlines() if "Expected" in line]
+    assert len(errors) == 1 and message in errors[0]
+    # The good row is scored all the same.
+    assert (tmp_path / "o" / "scores.csv").exists() == ("{}" in text)
+
+
+def test_noise_is_seeded_and_scales_with_the_lesion():
+    bookmark = Bookmark([[0, 0], [40, 0]], [[20, -10], [20, 10]])
+    select = Selection(noise=0.05, seed=3)
+    moves = [
+        pseudo_mask_cases.disturb(bookmark, select, (k,)).points() - bookmark.points()
+        for k in range(400)
+    ]
+    assert np.std(moves) == pytest.approx(0.05 * 20, rel=0.05)
+    again = pseudo_mask_cases.disturb(bookmark, select, (0,))
+    assert (again.points() - bookmark.points() == moves[0]).all()
+    assert pseudo_mask_cases.disturb(bookmark, Selection(), (0,)) == bookmark
+
+
+def test_intervals_resample_clusters():
+    rng = np.random.default_rng(0)
+    clusters = np.repeat(np.arange(20), 15)
+    values = rng.normal(0, 1, 20)[clusters] + rng.normal(0, 0.1, 300)
+    mean, low, high = clustered_mean(values, clusters)
+    assert mean == pytest.approx(values.mean()) and low < mean < high
+    # Twenty clusters of which each is nearly one value: 2 × 1.96 / √20 wide, not 2 × 1.96 / √300.
+    assert high - low == pytest.approx(3.92 * values.std() / np.sqrt(20), rel=0.25)
+    _, low, high = clustered_mean(values, np.arange(300))
+    assert high - low == pytest.approx(3.92 * values.std() / np.sqrt(300), rel=0.25)
+    assert clustered_mean([2.0] * 6, list("aabbcc")) == (2.0, 2.0, 2.0)
+    assert np.isnan(clustered_mean([1.0, 2.0], ["a", "b"])[1])
+    assert np.isnan(clustered_mean([], [])).all()
+
+
+def test_box_iou_by_hand():
+    assert pseudo_mask_scores.box_iou((0, 0, 4, 2), (2, 0, 6, 2)) == pytest.approx(1 / 3)
+    assert pseudo_mask_scores.box_iou((0, 0, 4, 2), (4, 0, 6, 2)) == 0.0
+    assert pseudo_mask_scores.box_iou((0, 0, 0, 0), (0, 0, 0, 0)) == 0.0
+
+
+def test_pseudo_masks_on_a_real_volume(shared_data, tmp_path):
+    folder = shared_data / "mr_abdomen"
+    arguments = ["--images", str(folder / "image.nii.gz"), "--masks", str(folder / "labels.nii.gz")]
+    arguments += ["--out-dir", str(tmp_path), "--resamples", "20", "--worst", "0"]
+    assert score_pseudo_masks.main(arguments) == 0
+    summary = table(tmp_path / "summary.csv")
+    dsc = {row["seeding"]: float(row["dsc"]) for row in summary if row["group"] == "all"}
+    assert dsc["bounded"] >= 0.85
+    assert dsc["bounded"] >= max(dsc[s] for s in ("paper", "quadrilateral", "ellipse")) - 0.01
