@@ -269,6 +269,12 @@ def test_phone(browser, made_report):
     assert _caption(browser).startswith("Case 1 (")
     _one(browser, "#next").click()
     assert _caption(browser).startswith("Case 2 (")
+    # The legend lies below the plot and not on it.
+    plot, legend = browser.execute_script(
+        "return ['.bglayer', '.legend'].map(c => document.querySelector('#froc-plot ' + c)"
+        ".getBoundingClientRect()).map(r => [r.top, r.bottom])"
+    )
+    assert plot[1] <= legend[0] and plot[1] - plot[0] >= 150
     left, _, width, _ = _stage(browser)
     assert left >= 0 and left + width <= 390
     assert browser.get_log("browser") == []

@@ -6,7 +6,8 @@ function plot(id, figure) {
   const place = $(id);
   if (!place || !figure) return null;
   const narrow = window.innerWidth < 760, f = figure.layout;
-  const layout = { ...look, ...f, xaxis: { ...axis, ...f.xaxis }, yaxis: { ...axis, ...f.yaxis }, legend: { orientation: "h", y: (narrow ? -0.3 : -0.2) - (f.xaxis && f.xaxis.title && narrow ? 0.12 : 0), yanchor: "top", font: { size: narrow ? 11 : 12 } } };
+  const layout = { ...look, ...f, xaxis: { ...axis, ...f.xaxis }, yaxis: { ...axis, ...f.yaxis }, legend: { orientation: "h", y: narrow ? -0.25 : -0.2, yanchor: "top", font: { size: narrow ? 11 : 12 } } };
+  if (narrow) { layout.margin = { ...look.margin, l: 44, t: f.title ? 40 : 12 }; layout.xaxis.title = undefined; layout.yaxis.title = undefined; }
   Plotly.newPlot(place, figure.data, layout, { responsive: true, displaylogo: false, displayModeBar: narrow ? false : "hover", scrollZoom: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] });
   return place;
 }
@@ -15,7 +16,7 @@ const froc = plot("froc-plot", DATA.figures.froc);
 if (froc) {
   $("froc-axis").addEventListener("change", (e) => Plotly.relayout(froc, { "xaxis.type": e.target.value, "xaxis.tickmode": e.target.value === "log" ? "array" : "auto", "xaxis.autorange": true }));
   if (DATA.cases.length) {
-    Plotly.addTraces(froc, { x: [null], y: [null], mode: "markers", name: "threshold of the case browser", marker: { size: 12, color: "#ffffff", line: { color: "#ff0000", width: 3 } } });
+    Plotly.addTraces(froc, { x: [null], y: [null], mode: "markers", name: "threshold of the case browser", cliponaxis: false, marker: { size: 12, color: "#ffffff", line: { color: "#ff0000", width: 3 } } });
     const last = froc.data.length - 1;
     const mark = (threshold, iou) => {
       const all = DATA.totals[iou];
