@@ -48,17 +48,39 @@ class PrecisionRecall:
 
 
 class _OverlapEval(COCOeval):
-    """COCOeval that takes its overlaps from outside, so that volumes work as images do."""
+    """COCOeval that takes its overlaps from outside, so that volumes work as images do.
+
+    Its matching is a Python loop over predictions and lesions. Predictions that overlap no lesion
+    enough for any threshold can not match: they are kept out of that loop and put back, unmatched.
+    """
 
     def __init__(self, truth, results, matrices):
         super().__init__(truth, results, "bbox")
         self._matrices = matrices
+        self._found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def computeIoU(self, imgId, catId):
-        matrix = self._matrices[imgId - 1]
-        scores = [-result["score"] for result in self._dts[imgId, catId]]
-        order = np.argsort(scores, kind="mergesort")[: self.params.maxDets[-1]]
-        return matrix[order] if matrix.size else []
+        results = self._dts[imgId, catId]
+        scores = np.array([result["score"] for result in results])
+        order = np.argsort(-scores, kind="mergesort")[: self.params.maxDets[-1]]
+        matrix = self._matrices[imgId - 1][order]
+        enough = (matrix >= min(self.params.iouThrs)).any(axis=1)
+        self._found[imgId] = scores[order], enough
+        self._dts[imgId, catId] = [results[index] for index in order[enough]]
+        return matrix[enough] if enough.any() else []
+
+    def evaluateImg(self, imgId, catId, aRng, maxDet):
+        scores, enough = self._found[imgId]
+        part = super().evaluateImg(imgId, catId, aRng, maxDet)
+        if part is None and len(scores):
+            part = {"image_id": imgId, "gtIgnore": np.zeros(0), "dtMatches": 0, "dtIgnore": 0}
+        if part is not None:
+            for name in ("dtMatches", "dtIgnore"):
+                whole = np.zeros((len(self.params.iouThrs), len(scores)))
+                whole[:, enough] = part[name]
+                part[name] = whole
+            part["dtScores"] = scores
+        return part
 
 
 def precision_recall(

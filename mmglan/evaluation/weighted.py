@@ -19,12 +19,17 @@ from mmglan.evaluation.cases import Cases
 from mmglan.evaluation.matching import Matches
 
 # Resamples at a time: keeps a block of weights in the processor's cache.
-BLOCK = 64
+BLOCK = 32
 _RECALL_STEPS = np.linspace(0.0, 1.0, 101)
 
 
-def _sparse(rows, patients, values, n_rows, n_patients):
-    return csr_matrix((values.astype(np.float64), (rows, patients)), shape=(n_rows, n_patients))
+def _number_type(n_predictions: int):
+    """Single precision where it counts exactly: up to 2^24, with patients drawn up to 64 times."""
+    return np.float32 if 64 * n_predictions < 1 << 24 else np.float64
+
+
+def _sparse(rows, patients, values, n_rows, n_patients, dtype):
+    return csr_matrix((values.astype(dtype), (rows, patients)), shape=(n_rows, n_patients))
 
 
 def _running_sums(columns: np.ndarray) -> np.ndarray:
@@ -65,7 +70,8 @@ class WeightedFROC:
         starts[1:] = has_hit[1:] | has_hit[:-1]
         segment = (np.cumsum(starts) - 1)[group]
         self.n_segments = int(segment[-1]) + 1 if len(order) else 0
-        shape = (self.n_segments, n_patients)
+        self._dtype = _number_type(len(order))
+        shape = (self.n_segments, n_patients, self._dtype)
         self._false = _sparse(segment[false], patient[false], np.ones(int(false.sum())), *shape)
         found = hits > 0
         self._true = _sparse(segment[found], patient[found], hits[found], *shape)
@@ -77,7 +83,7 @@ class WeightedFROC:
         """Sensitivity, as `FROCCurve.at`.
 
         Args:
-            weights: `(P, B)` how often each patient counts.
+            weights: `(P, B)` how often each patient counts, whole numbers.
             fps: `(Q,)` false positives per image.
             interpolation: `'linear'` or `'step'`.
 
@@ -92,7 +98,7 @@ class WeightedFROC:
         return np.concatenate(blocks, axis=1) if blocks else np.zeros((len(fps), 0))
 
     def _block(self, weights, fps, interpolation):
-        weights = np.ascontiguousarray(weights, dtype=np.float64)
+        weights = np.ascontiguousarray(weights, dtype=self._dtype)
         with np.errstate(divide="ignore", invalid="ignore"):
             fp, sensitivity = self._curves(weights, fps.max(initial=0.0))
         values = np.zeros((len(fps), weights.shape[1]))
@@ -129,8 +135,9 @@ class WeightedPrecision:
         finds = np.flatnonzero(verdict.hit)
         before_last = finds[-1] + 1 if len(finds) else 0
         row = np.searchsorted(finds, np.arange(before_last))
+        self._dtype = _number_type(len(verdict.image))
         self._counts = _sparse(
-            row, patient[:before_last], np.ones(before_last), len(finds), n_patients
+            row, patient[:before_last], np.ones(before_last), len(finds), n_patients, self._dtype
         )
         self._finder = patient[finds]
         lesions = np.bincount(cases.patient[verdict.truth_image], minlength=n_patients)
@@ -140,13 +147,13 @@ class WeightedPrecision:
         """101-point AP and mean recall over precisions 0.10, 0.15, …, 0.50.
 
         Args:
-            weights: `(P, B)` how often each patient counts.
+            weights: `(P, B)` how often each patient counts, whole numbers.
 
         Returns:
             np.ndarray: `(2, B)`, NaN where no lesion was drawn.
         """
         blocks = [
-            self._block(np.ascontiguousarray(weights[:, first : first + BLOCK], dtype=np.float64))
+            self._block(np.ascontiguousarray(weights[:, first : first + BLOCK], dtype=self._dtype))
             for first in range(0, weights.shape[1], BLOCK)
         ]
         return np.concatenate(blocks, axis=1) if blocks else np.zeros((2, 0))
@@ -156,7 +163,8 @@ class WeightedPrecision:
         values = np.zeros((2, weights.shape[1]))
         if len(self._finder):
             hits = _running_sums(weights[self._finder])
-            precision = hits / (_running_sums(self._counts @ weights) + np.spacing(1))
+            counts = _running_sums(self._counts @ weights)
+            precision = hits / (counts.astype(np.float64) + np.spacing(1))
             with np.errstate(divide="ignore", invalid="ignore"):
                 recall = hits / lesions[:, None]
             # The highest precision at this recall or a higher one, falling.

@@ -1,0 +1,86 @@
+"""Intervals against scipy's own bootstrap, and cases that have none."""
+
+from __future__ import annotations
+
+import doctest
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from mmglan.evaluation import bootstrap as module
+from mmglan.evaluation.bootstrap import (
+    bca_interval,
+    bootstrap,
+    leave_one_out,
+    patient_weights,
+    percentile_interval,
+)
+
+
+def test_worked_example():
+    result = doctest.testmod(module)
+    assert result.attempted > 0 and result.failed == 0
+
+
+def test_weights_are_draws_and_repeatable():
+    weights = patient_weights(7, 500, seed=3)
+    assert weights.shape == (7, 500)
+    assert (weights.sum(axis=0) == 7).all() and (weights == weights.round()).all()
+    assert np.array_equal(weights, patient_weights(7, 500, seed=3))
+    assert not np.array_equal(weights, patient_weights(7, 500, seed=4))
+    assert leave_one_out(3).tolist() == [[0, 1, 1], [1, 0, 1], [1, 1, 0]]
+    assert patient_weights(0, 5).shape == (0, 5)
+
+
+@pytest.mark.parametrize("method", ["bca", "percentile"])
+def test_equals_scipy(method):
+    """Same data, same resamples: scipy's resamples are turned into weights."""
+    data = np.random.default_rng(1).exponential(size=25)
+    expected = stats.bootstrap(
+        (data,),
+        np.mean,
+        n_resamples=2000,
+        method="BCa" if method == "bca" else method,
+        rng=np.random.default_rng(5),
+    )
+    samples = expected.bootstrap_distribution
+    jackknife = np.array([np.delete(data, i).mean() for i in range(25)])
+    if method == "bca":
+        ours = bca_interval(data.mean(), samples, jackknife)
+    else:
+        ours = percentile_interval(samples)
+    assert ours.low == pytest.approx(expected.confidence_interval.low, abs=1e-9)
+    assert ours.high == pytest.approx(expected.confidence_interval.high, abs=1e-9)
+    assert (ours.method, ours.n, ours.level) == (method, 2000, 0.95)
+
+
+def test_covers_the_mean_about_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    inside = 0
+    for repeat in range(200):
+        data = rng.exponential(size=40)
+
+        def mean(weights, data=data):
+            return (data @ weights / weights.sum(axis=0))[None]
+
+        interval = bootstrap(mean, 40, n=400, seed=repeat, level=0.9)[0]["bca"]
+        inside += interval.low <= 1 <= interval.high
+    assert 0.82 <= inside / 200 <= 0.95
+
+
+def test_where_bca_is_not_defined():
+    same = bca_interval(1.0, np.ones(50), np.ones(5))
+    assert (same.low, same.high, same.method) == (1, 1, "percentile")
+    one_side = bca_interval(2.0, np.linspace(0, 1, 50), np.array([1.9, 2.1]))
+    assert one_side.method == "percentile"
+    nothing = bca_interval(np.nan, np.full(50, np.nan), np.full(5, np.nan))
+    assert np.isnan(nothing.low) and nothing.n == 0
+    some = percentile_interval(np.array([np.nan, 0.0, 1.0]))
+    assert some.n == 2 and 0 <= some.low < some.high <= 1
+
+
+@pytest.mark.parametrize("options", [{"method": "normal"}, {"level": 1.0}])
+def test_bad_options_are_named(options):
+    with pytest.raises(ValueError, match="Expected"):
+        bootstrap(lambda weights: weights[:1], 3, **options)

@@ -1,0 +1,100 @@
+"""Paired comparison: differences, what pairing gains, and honest p-values."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+
+from mmglan.evaluation.coco_files import cases_of_images, group_results, read_ground_truth
+from mmglan.evaluation.comparison import compare, permutation_p
+from mmglan.evaluation.figures import Figures
+from mmglan.evaluation.protocols import PROTOCOLS
+
+
+def cases_of(ann, rows):
+    truth = read_ground_truth(ann)
+    return cases_of_images(truth, group_results(rows, truth), "bbox")
+
+
+def test_differences_and_direction(coco_set):
+    ann, boxes, _ = coco_set(0, n_images=60)
+    rows = json.loads(boxes.read_text())
+    rng = np.random.default_rng(0)
+    worse = [row | {"score": float(rng.random())} for row in rows if rng.random() < 0.3]
+    good, bad = cases_of(ann, rows), cases_of(ann, worse)
+    results = compare(good, bad, bootstrap=100, permutations=200)
+    protocol = PROTOCOLS["deeplesion"]
+    alone = Figures(good, protocol)
+    for name, value in zip(alone.names, alone.estimates, strict=True):
+        if f"bbox_{name}" in results:
+            assert results[f"bbox_{name}"]["first"] == pytest.approx(value, abs=1e-12)
+    sen = results["bbox_SEN25"]
+    assert sen["difference"] == pytest.approx(sen["first"] - sen["second"])
+    assert 0 < sen["low"] < sen["difference"] < sen["high"]
+    assert sen["p_value"] <= 0.01
+    turned = compare(bad, good, bootstrap=100, permutations=20)["bbox_SEN25"]
+    assert turned["difference"] == pytest.approx(-sen["difference"])
+    assert turned["percentile"] == pytest.approx([-x for x in reversed(sen["percentile"])])
+
+
+def test_detector_against_itself_and_on_another_scale(coco_set):
+    ann, boxes, _ = coco_set(1)
+    cases = cases_of(ann, json.loads(boxes.read_text()))
+    same = compare(cases, replace(cases, scores=cases.scores / 7), bootstrap=50, permutations=50)
+    for found in same.values():
+        assert found["difference"] == 0 and found["low"] == found["high"] == 0
+        assert found["p_value"] == 1
+
+
+def test_permutations_are_exchanges_of_patients(coco_set):
+    """With three patients, the p-value is that of all eight exchanges, made by hand."""
+    ann, boxes, _ = coco_set(2, n_images=9)
+    rows = json.loads(boxes.read_text())
+    kept = [row for row in rows if row["image_id"] > 94 or row["score"] > 0.5]
+    first, second = cases_of(ann, rows), cases_of(ann, kept)
+    found = compare(first, second, bootstrap=10, permutations=1200)["bbox_FROC25_mean"]
+    truth = read_ground_truth(ann)
+    patient = {image["id"]: image["patient_id"] for image in truth.images}
+    n_images = len(truth.images)
+
+    def ranked(part):
+        scores = np.array([row["score"] for row in part])
+        return [row | {"score": -float((scores >= row["score"]).sum()) / n_images} for row in part]
+
+    sides = ranked(rows), ranked(kept)
+    protocol = PROTOCOLS["deeplesion"]
+    place = Figures(first, protocol).names.index("FROC25_mean")
+    names = sorted(set(patient.values()))
+    assert len(names) == 3
+    differences = []
+    for choice in product([0, 1], repeat=3):
+        values = []
+        for side in (0, 1):
+            mixed = [
+                row
+                for which in (0, 1)
+                for row in sides[which]
+                if (choice[names.index(patient[row["image_id"]])] ^ side) == which
+            ]
+            values.append(Figures(cases_of(ann, mixed), protocol).estimates[place])
+        differences.append(values[0] - values[1])
+    assert differences[0] == pytest.approx(found["difference"], abs=1e-12)
+    exact = np.mean(np.abs(differences) >= abs(differences[0]) - 1e-12)
+    assert found["p_value"] == pytest.approx(exact, abs=0.05)
+
+
+def test_p_value_counts_the_difference_itself():
+    assert permutation_p(0.5, np.array([0.1, -0.2, 0.3])) == 0.25
+    assert permutation_p(0.3, np.array([0.1, -0.3, 0.3, np.nan])) == 0.75
+    assert np.isnan(permutation_p(np.nan, np.zeros(3)))
+
+
+def test_other_test_set_is_refused(coco_set):
+    one = cases_of(coco_set(0, "a")[0], [])
+    other = cases_of(coco_set(1, "b")[0], [])
+    with pytest.raises(ValueError, match="same images and lesions"):
+        compare(one, other)

@@ -1,0 +1,75 @@
+"""Stacking by hand: chains, one-to-one links, gaps, empty slices."""
+
+from __future__ import annotations
+
+import doctest
+
+import numpy as np
+import pytest
+
+from mmglan.evaluation import stacking
+from mmglan.evaluation.stacking import stack
+
+
+def box(x, score, width=10):
+    return [x, 0, x + width, 10, score]
+
+
+def test_worked_example():
+    result = doctest.testmod(stacking)
+    assert result.attempted > 0 and result.failed == 0
+
+
+def test_union_and_maximum():
+    stacks = stack([[box(0, 0.2)], [box(3, 0.9)], [box(6, 0.4)]])
+    assert stacks.boxes.tolist() == [[0, 0, 0, 16, 10, 3, 0.9]]
+    assert stacks.members == [[(0, 0), (1, 0), (2, 0)]]
+
+
+def test_links_need_more_than_the_threshold():
+    # Two boxes of width 11 shifted by 9: common 2, together 20, IoU exactly 0.1.
+    pair = [[box(0, 0.5, 11)], [box(9, 0.6, 11)]]
+    assert len(stack(pair).members) == 2
+    assert len(stack(pair, iou_threshold=0.09).members) == 1
+
+
+def test_one_to_one_by_falling_iou():
+    # Both upper boxes overlap the lower one; the closer one gets it whatever the scores are.
+    stacks = stack([[box(0, 0.5)], [box(4, 0.9), box(1, 0.1)]])
+    assert stacks.members == [[(1, 0)], [(0, 0), (1, 1)]]
+    assert stacks.boxes[:, 6].tolist() == [0.9, 0.5]
+    # Equal IoU: the order of the rows.
+    assert stack([[box(0, 0.5)], [box(2, 0.1), box(2, 0.2)]]).members[0] == [(0, 0), (1, 0)]
+
+
+def test_gap_and_missing_slice_end_a_chain():
+    assert len(stack([[box(0, 0.5)], [], [box(0, 0.6)]]).members) == 2
+    stacks = stack({7: [box(0, 0.5)], 9: [box(0, 0.6)], 8: [box(1, 0.1)]})
+    assert stacks.members == [[(7, 0), (8, 0), (9, 0)]]
+    assert stacks.boxes[0, [2, 5]].tolist() == [7, 10]
+    assert len(stack({7: [box(0, 0.5)], 9: [box(0, 0.6)]}).members) == 2
+
+
+def test_nothing():
+    for nothing in ([], {}, [[], []]):
+        stacks = stack(nothing)
+        assert stacks.boxes.shape == (0, 7) and stacks.members == []
+
+
+def test_wrong_shape_is_named():
+    with pytest.raises(ValueError, match=r"slice 1: Expected.*\(n, 5\)"):
+        stack([[], [[0, 0, 1, 1]]])
+
+
+def test_every_box_is_in_one_stack():
+    rng = np.random.default_rng(0)
+    slices = []
+    for _ in range(12):
+        low = rng.uniform(0, 50, (rng.integers(0, 9), 2))
+        slices.append(np.column_stack([low, low + rng.uniform(5, 25, low.shape), low[:, 0] / 50]))
+    stacks = stack(slices)
+    members = sorted(member for chain in stacks.members for member in chain)
+    assert members == [(z, row) for z in range(12) for row in range(len(slices[z]))]
+    assert (np.diff(stacks.boxes[:, 6]) <= 0).all()
+    for chain, found in zip(stacks.members, stacks.boxes, strict=True):
+        assert [z for z, _ in chain] == list(range(int(found[2]), int(found[5])))
