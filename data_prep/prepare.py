@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -46,6 +47,11 @@ def run(args: argparse.Namespace) -> int:
     root = images.parent if images.is_file() else images
     options = volume_options(args)
     records, errors, remarks = _read_bookmarks(args, root)
+    if images.is_file():
+        mine = [record for record in records if record.volume.split("#")[0] == images.name]
+        if len(mine) < len(records):
+            remarks.append(f"{len(records) - len(mine)} bookmarks of other volumes were left out.")
+        records = mine
     extra = []
     if options.keep_empty in ("volumes", "all"):
         extra = [images.name] if images.is_file() else find_volumes(root)
@@ -124,13 +130,13 @@ def _task(
     return volume_job.VolumeTask(
         volume_id=source.volume_id,
         patient_id=source.patient_id,
-        root=str(root),
+        root=os.path.abspath(root),  # workers elsewhere have another current folder
         source=source.volume,
-        mask_root=None if mask_root is None else str(mask_root),
+        mask_root=None if mask_root is None else os.path.abspath(mask_root),
         mask=source.mask,
         records=source.records,
         options=options,
-        out_dir=str(out_dir),
+        out_dir=os.path.abspath(out_dir),
     )
 
 

@@ -184,6 +184,12 @@ def test_missing_folders(two, capsys, option, error):
     assert capsys.readouterr().err == f"error: {error}\n"
 
 
+def test_one_volume_of_a_table_of_many(two, capsys):
+    assert run(two / "images" / "b.mha", two / "marks.csv", two / "out") == 0
+    assert "2 bookmarks of other volumes were left out." in capsys.readouterr().out
+    assert len(lesions(two / "out")) == 2
+
+
 def test_two_patients_for_one_volume(two, capsys):
     with open(two / "marks.csv", "a") as stream:
         stream.write("\n" + cross("a.mha", 3, patient="z"))
