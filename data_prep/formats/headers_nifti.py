@@ -1,4 +1,4 @@
-"""The header of a NIfTI-1 or NIfTI-2 file, checked field by field."""
+"""The header of a NIfTI-1 file, checked field by field."""
 
 from __future__ import annotations
 
@@ -27,21 +27,17 @@ _TYPES = {
     1280: "u8",
 }
 _COLOUR = (128, 2304)
-# Offsets of dim, datatype, pixdim, vox_offset, scl_slope, scl_inter, qform_code, sform_code.
-_LAYOUT = {
-    348: ("8h", 40, 70, "8f", 76, "f", 108, "ff", 112, "hh", 252),
-    540: ("8q", 16, 12, "8d", 104, "q", 168, "dd", 176, "ii", 344),
-}
 _MAX_OFFSET = 1 << 24
 
 
 def nifti(path: Path, name: str) -> Header:
     """Read and check the header of ``.nii`` and ``.nii.gz``."""
     start, zipped = _start(path, name)
-    order, length = _byte_order(start)
-    if order is None:
+    order = next((o for o in "<>" if struct.unpack_from(o + "i", start)[0] == 348), None)
+    if order is None or start[344:348] != b"n+1\0":
+        what = "NIfTI-2" if start[4:8] == b"n+2\0" else "other contents"
         raise DataError(
-            "Expected a NIfTI file but got other contents. Check the format and the extension.",
+            f"Expected a NIfTI-1 file but got {what}. Check the format and the extension.",
             path=name,
         )
     if zipped != path.name.lower().endswith(".gz"):
@@ -50,15 +46,11 @@ def nifti(path: Path, name: str) -> Header:
             f"Expected the extension {wanted} for these contents but got {got}. Rename the file.",
             path=name,
         )
-    dims_f, dims_at, type_at, pix_f, pix_at, off_f, off_at, scl_f, scl_at, form_f, form_at = (
-        _LAYOUT[length]
-    )
-    dims = struct.unpack_from(order + dims_f, start, dims_at)
-    (code,) = struct.unpack_from(order + "h", start, type_at)
-    spacing = struct.unpack_from(order + pix_f, start, pix_at)[1:4]
-    (offset,) = struct.unpack_from(order + off_f, start, off_at)
-    slope, intercept = struct.unpack_from(order + scl_f, start, scl_at)
-    forms = struct.unpack_from(order + form_f, start, form_at)
+    dims = struct.unpack_from(order + "8h", start, 40)
+    (code,) = struct.unpack_from(order + "h", start, 70)
+    spacing = struct.unpack_from(order + "3f", start, 80)
+    offset, slope, intercept = struct.unpack_from(order + "3f", start, 108)
+    forms = struct.unpack_from(order + "2h", start, 252)  # qform and sform code
 
     _check_dims(dims, name)
     if code in _COLOUR:
@@ -72,9 +64,9 @@ def nifti(path: Path, name: str) -> Header:
             path=name,
         )
     check_spacing(spacing, name)
-    if not math.isfinite(offset) or not length + 4 <= offset <= _MAX_OFFSET:
+    if not math.isfinite(offset) or not 352 <= offset <= _MAX_OFFSET:
         raise DataError(
-            f"Expected voxels from byte {length + 4} on but got {offset:g}. Repair the header.",
+            f"Expected voxels from byte 352 on but got {offset:g}. Repair the header.",
             path=name,
         )
     if not any(forms):
@@ -110,21 +102,7 @@ def _start(path: Path, name: str) -> tuple[bytes, bool]:
             start = zlib.decompressobj(31).decompress(start, 1 << 12)
         except zlib.error:
             raise DataError(BROKEN_COMPRESSION, path=name) from None
-    if len(start) < 544:
-        start = start + bytes(544 - len(start)) if len(start) >= 348 else b""
-    return start, zipped
-
-
-def _byte_order(start: bytes) -> tuple[str | None, int]:
-    for order in "<>":
-        if not start:
-            break
-        (length,) = struct.unpack_from(order + "i", start, 0)
-        if length == 348 and start[344:348] == b"n+1\0":
-            return order, length
-        if length == 540 and start[4:8] == b"n+2\0":
-            return order, length
-    return None, 0
+    return start.ljust(348, b"\0"), zipped
 
 
 def _check_dims(dims: tuple[int, ...], name: str) -> None:

@@ -81,7 +81,7 @@ NIFTI_FIELDS = {
     ),
     "magic": (
         (344, "<i", 0),
-        "Expected a NIfTI file but got other contents. Check the format and the extension.",
+        "Expected a NIfTI-1 file but got other contents. Check the format and the extension.",
     ),
     "skewed": (
         (280, "<f", 5.0),

@@ -75,7 +75,7 @@ def test_the_rest_of_the_set_is_finished(image_root, tmp_path, make_table, capsy
         "nan.nii.gz, slice 0: Expected finite intensities but got",
         "short.nii: Expected 65536 bytes of voxels but got 65486: the file is cut off.",
         "single.mha: Expected at least 2 slices but got 1.",
-        "text.nii: Expected a NIfTI file but got other contents.",
+        "text.nii: Expected a NIfTI-1 file but got other contents.",
         "time.nii.gz: Expected a 3D volume but got 4D (64 x 64 x 4 x 2).",
     }
     for start in starts:

@@ -70,6 +70,7 @@ def test_wrong_extension(tmp_path, make_image):
     (tmp_path / "d.mha").write_bytes(plain.read_bytes())
     (tmp_path / "e.txt").write_bytes(plain.read_bytes())
     (tmp_path / "f.nii").write_bytes(b"")
+    (tmp_path / "g.nii").write_bytes(struct.pack("<i4s", 540, b"n+2\0") + bytes(600))
     assert refused(tmp_path / "a.nii.gz", tmp_path) == (
         "a.nii.gz: Expected the extension .nii for these contents but got .nii.gz. Rename the file."
     )
@@ -79,7 +80,10 @@ def test_wrong_extension(tmp_path, make_image):
     other = "file but got other contents. Check the format and the extension."
     assert refused(tmp_path / "c.nrrd", tmp_path) == f"c.nrrd: Expected a NRRD {other}"
     assert refused(tmp_path / "d.mha", tmp_path) == f"d.mha: Expected a MetaImage {other}"
-    assert refused(tmp_path / "f.nii", tmp_path) == f"f.nii: Expected a NIfTI {other}"
+    assert refused(tmp_path / "f.nii", tmp_path) == f"f.nii: Expected a NIfTI-1 {other}"
+    assert refused(tmp_path / "g.nii", tmp_path) == (
+        "g.nii: Expected a NIfTI-1 file but got NIfTI-2. Check the format and the extension."
+    )
     assert refused(tmp_path / "e.txt", tmp_path) == (
         "e.txt: Expected DICOM, NIfTI (.nii, .nii.gz), NRRD (.nrrd) or MetaImage (.mha, .mhd) but "
         "got none of these. Check the file and its extension."
