@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the trial; 0 if all outputs are the same."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--volumes", type=int, default=40)
+    parser.add_argument("--volumes", type=int, default=20)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--no-chain", action="store_true", help="leave the last part out")

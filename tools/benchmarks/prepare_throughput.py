@@ -164,7 +164,7 @@ def tree_digest(folder: Path) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; 0 if the outputs agree and memory is flat."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--volumes", type=int, default=1000)
+    parser.add_argument("--volumes", type=int, default=100)
     parser.add_argument("--shape", default="20,256,256", help="Z,Y,X of the phantoms")
     parser.add_argument("--work-dir", default="work_dirs/prepare_throughput")
     parser.add_argument("--make-only", action="store_true", help="make the data set and stop")
