@@ -126,7 +126,9 @@ class _SpectralConv(torch.autograd.Function):
                 torch.mm(part_hat_grad.flatten(1).T, forward, out=out)
             if ctx.needs_input_grad[1]:
                 part_hat = _transformed(maps[rows], forward)
-                weight_hat_grad.baddbmm_(grad_hat.transpose(1, 2), part_hat)
+                torch.baddbmm(
+                    weight_hat_grad, grad_hat.transpose(1, 2), part_hat, out=weight_hat_grad
+                )
         weight_grad = (kernel.T @ weight_hat_grad.flatten(1)).T.reshape(weight.shape)
         return maps_grad, weight_grad if ctx.needs_input_grad[1] else None, None
 

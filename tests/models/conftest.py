@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from mmdet.registry import MODELS
-from mmdet.testing import demo_mm_inputs
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import HorizontalBoxes
+from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config, ConfigDict
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 import mmglan.datasets
@@ -76,24 +80,45 @@ def build() -> Callable[[dict], nn.Module]:
     return build_model
 
 
+def lesion_sample(generator: torch.Generator, height: int, width: int, count: int):
+    """A sample with `count` square lesions of 12-24 pixels and their masks."""
+    masks = np.zeros((count, height, width), dtype=np.uint8)
+    boxes = torch.zeros(count, 4)
+    for i in range(count):
+        side, x, y = (int(torch.randint(12, 25, (1,), generator=generator)) for _ in range(3))
+        boxes[i] = torch.tensor([x, y, x + side, y + side])
+        masks[i, y : y + side, x : x + side] = 1
+    metainfo = dict(
+        img_id=0,
+        img_shape=(height, width),
+        ori_shape=(height, width),
+        scale_factor=(1.0, 1.0),
+    )
+    sample = DetDataSample(metainfo=metainfo)
+    sample.gt_instances = InstanceData(
+        bboxes=HorizontalBoxes(boxes),
+        labels=torch.zeros(count, dtype=torch.long),
+        masks=BitmapMasks(masks, height, width),
+    )
+    sample.ignored_instances = InstanceData(
+        bboxes=HorizontalBoxes(torch.zeros(0, 4)),
+        labels=torch.zeros(0, dtype=torch.long),
+        masks=BitmapMasks(masks[:0], height, width),
+    )
+    return sample
+
+
 @pytest.fixture(scope="session")
 def batch() -> Callable[..., dict]:
     """Images and samples as a loader gives them: by default a filled image and one without."""
 
     def make(num_items=(2, 0), sizes=((64, 64), (48, 60)), channels=3, seed=0) -> dict:
-        import numpy as np
-
-        state = np.random.get_state()
-        np.random.seed(seed)
-        try:
-            return demo_mm_inputs(
-                len(sizes),
-                [[channels, *size] for size in sizes],
-                num_items=list(num_items),
-                num_classes=1,
-                with_mask=True,
-            )
-        finally:
-            np.random.set_state(state)
+        generator = torch.Generator().manual_seed(seed)
+        images = [torch.rand(channels, *size, generator=generator) * 255 for size in sizes]
+        samples = [
+            lesion_sample(generator, *size, count)
+            for size, count in zip(sizes, num_items, strict=True)
+        ]
+        return dict(inputs=images, data_samples=samples)
 
     return make

@@ -1,0 +1,141 @@
+"""Eq. 6 and its variants by hand, and where they settle."""
+
+import math
+
+import pytest
+import torch
+
+from mmglan.models.uncertainty_loss import TaskUncertainty, weights_and_terms
+
+LOSSES = torch.tensor([0.5, 2.0, 0.1])
+S = torch.tensor([0.3, -0.4, 1.2])
+
+
+def total(losses, s, variant="paper", **kwargs):
+    weights, terms = weights_and_terms(losses, s, variant, **kwargs)
+    return (weights * losses + terms).sum()
+
+
+def test_paper_with_sigma_one_is_the_plain_sum():
+    assert total(LOSSES, torch.zeros(3)).item() == LOSSES.sum().item()
+
+
+def test_paper_equals_equation_6():
+    sigma = [math.exp(s / 2) for s in S.tolist()]
+    expected = sum(
+        loss / sig**2 + math.log(sig) for loss, sig in zip(LOSSES.tolist(), sigma, strict=True)
+    )
+    assert total(LOSSES, S).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_kendall_halves_regression():
+    regression = torch.tensor([False, True, False])
+    expected = sum(
+        loss * math.exp(-s) * (0.5 if is_box else 1) + s / 2
+        for loss, s, is_box in zip(LOSSES.tolist(), S.tolist(), [0, 1, 0], strict=True)
+    )
+    result = total(LOSSES, S, "kendall", regression=regression)
+    assert result.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_liebel_by_hand_and_never_negative():
+    expected = sum(
+        loss * math.exp(-s) / 2 + math.log(1 + math.exp(s))
+        for loss, s in zip(LOSSES.tolist(), S.tolist(), strict=True)
+    )
+    assert total(LOSSES, S, "liebel").item() == pytest.approx(expected, rel=1e-6)
+    assert total(LOSSES * 1e-3, torch.full((3,), -7.0), "liebel") > 0
+    assert total(LOSSES * 1e-3, torch.full((3,), -7.0), "paper") < 0
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_uw_so_by_hand_and_without_gradient(temperature):
+    exps = [math.exp(1 / loss / temperature) for loss in LOSSES.tolist()]
+    losses = LOSSES.clone().requires_grad_()
+    weights, terms = weights_and_terms(losses, S, "uw_so", temperature=temperature)
+    torch.testing.assert_close(weights, torch.tensor(exps) / sum(exps))
+    assert not weights.requires_grad and terms.eq(0).all()
+
+
+@pytest.mark.parametrize("variant", ["paper", "kendall", "liebel"])
+def test_a_loss_of_zero_gives_no_slope_and_no_term(variant):
+    s = S.clone().requires_grad_()
+    losses = torch.tensor([0.5, 0.0, 0.1])
+    regression = torch.tensor([False, True, False])
+    result = total(losses, s, variant, regression=regression)
+    result.backward()
+    assert s.grad[1] == 0 and (s.grad[[0, 2]] != 0).all()
+    rest = total(losses[[0, 2]], S[[0, 2]], variant, regression=regression[[0, 2]])
+    torch.testing.assert_close(result, rest)
+
+
+def test_uw_so_leaves_out_losses_of_zero():
+    weights, _ = weights_and_terms(torch.tensor([0.5, 0.0, 0.5]), S, "uw_so")
+    torch.testing.assert_close(weights, torch.tensor([0.5, 0.0, 0.5]))
+    weights, _ = weights_and_terms(torch.zeros(2), S[:2], "uw_so")
+    assert torch.equal(weights, torch.zeros(2))
+
+
+def test_a_loss_that_is_not_a_number_stays_visible():
+    assert total(torch.tensor([0.5, float("nan"), 0.1]), S).isnan()
+
+
+def test_optimum_is_sigma_squared_twice_the_loss_analytically():
+    """d/ds (L exp(-s) + s / 2) = 0 at exp(s) = 2 L."""
+    s = (2 * LOSSES).log().requires_grad_()
+    total(LOSSES, s).backward()
+    torch.testing.assert_close(s.grad, torch.zeros(3), atol=1e-6, rtol=0)
+
+
+def test_training_reaches_the_optimum():
+    uncertainty = TaskUncertainty(["a", "b"])
+    losses = torch.tensor([0.7, 0.05])
+    optimizer = torch.optim.SGD(uncertainty.parameters(), lr=0.2, momentum=0.9)
+    for _ in range(300):
+        weights, terms = uncertainty(losses)
+        optimizer.zero_grad()
+        (weights * losses + terms).sum().backward()
+        optimizer.step()
+    torch.testing.assert_close(uncertainty.sigmas() ** 2, 2 * losses, rtol=1e-3, atol=0)
+
+
+def test_s_stays_in_its_range_and_comes_back():
+    uncertainty = TaskUncertainty(["a"], log_variance_range=(-2.0, 2.0))
+    optimizer = torch.optim.SGD(uncertainty.parameters(), lr=1.0)
+
+    def step(loss):
+        weights, terms = uncertainty(torch.tensor([loss]))
+        optimizer.zero_grad()
+        (weights * loss + terms).sum().backward()
+        optimizer.step()
+        return weights.item()
+
+    weights = [step(1e-6) for _ in range(30)]
+    assert max(weights) == pytest.approx(math.exp(2))
+    for _ in range(30):
+        step(1.0)
+    assert uncertainty.sigmas().item() ** 2 == pytest.approx(2.0, rel=1e-3)
+
+
+def test_initial_values_and_storage():
+    uncertainty = TaskUncertainty(["a", "b"], init_log_variance=[0.0, 1.0])
+    assert uncertainty.sigmas().tolist() == pytest.approx([1, math.exp(0.5)])
+    assert list(uncertainty.state_dict()) == ["log_variance"]
+    assert TaskUncertainty(["a", "b"], init_log_variance=-1.0).log_variance.tolist() == [-1, -1]
+    assert list(TaskUncertainty(["a"], "uw_so").parameters()) == []
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        dict(variant="best"),
+        dict(regression=["c"]),
+        dict(init_log_variance=[0.0]),
+        dict(init_log_variance=9.0),
+        dict(temperature=0),
+    ],
+    ids=lambda kwargs: next(iter(kwargs)),
+)
+def test_bad_settings(kwargs):
+    with pytest.raises(ValueError, match=r"Expected .* but got"):
+        TaskUncertainty(["a", "b"], **kwargs)
