@@ -111,7 +111,8 @@ def draw_worst(tasks: Sequence[Task], rows: Sequence[dict[str, Any]], number: in
                 if key in wanted:
                     tiles[wanted[key]] = pseudo_mask_report.tile(case)
     captions = [
-        f"{r[metric]:.2f} {Path(r['volume']).name[:10]} z{r['slice']} #{r['label']}" for r in worst
+        f"{r[metric]:.2f} {Path(inputs.stem(r['volume'])).stem[-13:]} z{r['slice']} #{r['label']}"
+        for r in worst
     ]
     return overlay.sheet([tiles[rank] for rank in range(len(worst))], captions)
 
