@@ -122,14 +122,16 @@ def _curve(figures, criterion, curve, n, seed, level):
     if len(keep) > CURVE_POINTS:
         keep = keep[np.unique(np.linspace(0, len(keep) - 1, CURVE_POINTS).round().astype(int))]
     low = high = None
-    if n and len(keep):
+    if n and len(keep) and curve.n_lesions:
         weights = patient_weights(figures.cases.n_patients, n, seed)
         samples = figures.weighted_curve(criterion).at(
             weights, curve.fp[keep], figures.protocol.interpolation
         )
-        with np.errstate(invalid="ignore"):
-            ends = np.nanquantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=1)
-        low, high = ends.tolist()
+        # A resample without lesions has no curve; all points of it are NaN.
+        samples = samples[:, np.isfinite(samples).all(axis=0)]
+        if samples.shape[1]:
+            ends = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=1)
+            low, high = ends.tolist()
     return {
         "fp": curve.fp[keep].tolist(),
         "sensitivity": curve.sensitivity[keep].tolist(),

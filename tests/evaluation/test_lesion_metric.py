@@ -1,0 +1,139 @@
+"""LesionMetric: from model output to figures, in one process and in two."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmdet.registry import METRICS
+
+from mmglan.evaluation.from_files import TruthFiles, read_cases
+from mmglan.evaluation.protocols import PROTOCOLS
+from mmglan.evaluation.summary import summarize
+
+SCRIPT = Path(__file__).parent / "scripts" / "evaluate_in_processes.py"
+
+
+def instances(rows, shape=(96, 96), with_masks=False):
+    boxes = torch.tensor([row["bbox"] for row in rows], dtype=torch.float32).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    found = {
+        "bboxes": boxes,
+        "scores": torch.tensor([row["score"] for row in rows]),
+        "labels": torch.zeros(len(rows), dtype=torch.long),
+    }
+    if with_masks:
+        masks = torch.zeros(len(rows), *shape, dtype=torch.bool)
+        for mask, (x1, y1, x2, y2) in zip(masks, boxes.round().int().clamp(0), strict=True):
+            mask[y1:y2, x1:x2] = True
+        found["masks"] = masks
+    return found
+
+
+def run(metric, ann, rows, **options):
+    ids = [image["id"] for image in json.loads(ann.read_text())["images"]]
+    for image_id in ids:
+        found = instances([row for row in rows if row["image_id"] == image_id], **options)
+        metric.process(None, [{"img_id": image_id, "pred_instances": found}])
+    return metric.evaluate(len(ids))
+
+
+def test_same_figures_as_from_its_own_files(coco_set, tmp_path):
+    ann, boxes, _ = coco_set(0)
+    rows = json.loads(boxes.read_text())
+    prefix = tmp_path / "out" / "results"
+    metric = METRICS.build(
+        dict(type="LesionMetric", ann_file=str(ann), outfile_prefix=str(prefix), bootstrap=50)
+    )
+    figures = run(metric, ann, rows, with_masks=True)
+    files = TruthFiles(gt=ann)
+    written = [Path(f"{prefix}.{kind}.json") for kind in ("bbox", "segm")]
+    cases = read_cases(files, files.read(), written, PROTOCOLS["deeplesion"])
+    record = summarize(cases, bootstrap=50)
+    assert figures == {f"lesion/{name}": value for name, value in record["metrics"].items()}
+    assert json.loads(Path(f"{prefix}.metrics.json").read_text()) == json.loads(json.dumps(record))
+    wanted = "AP10 AP25 AP50 mAP SEN25 SEN50 FROC25_fp0.125 FROC50_fp8 FROC25_mean mRecall25 "
+    wanted += "recall25_fp5.85 recall25_fp9"
+    for kind in ("bbox", "segm"):
+        for name in wanted.split():
+            assert 0 < figures[f"lesion/{kind}_{name}"] <= 1
+    # Boxes of float32 and masks of whole pixels: near the boxes' own figures, full precision kept.
+    assert figures["lesion/bbox_AP25"] != round(figures["lesion/bbox_AP25"], 3)
+
+
+def test_detector_without_masks(coco_set, tmp_path):
+    ann, boxes, _ = coco_set(1)
+    metric = METRICS.build(dict(type="LesionMetric", ann_file=str(ann)))
+    figures = run(metric, ann, json.loads(boxes.read_text()))
+    assert figures["lesion/bbox_SEN25"] > 0
+    assert not any(name.startswith("lesion/segm") for name in figures)
+
+
+def test_no_predictions_and_no_lesions(coco_set):
+    ann, boxes, _ = coco_set(2)
+    rows = json.loads(boxes.read_text())
+    metric = METRICS.build(dict(type="LesionMetric", ann_file=str(ann), bootstrap=20))
+    silent = run(metric, ann, [], with_masks=True)
+    assert set(silent.values()) == {0.0} and "lesion/segm_AP25" in silent
+    data = json.loads(ann.read_text())
+    ann.write_text(json.dumps(data | {"annotations": []}))
+    for predicted in (rows, []):
+        metric = METRICS.build(dict(type="LesionMetric", ann_file=str(ann), bootstrap=20))
+        healthy = run(metric, ann, predicted, with_masks=True)
+        assert np.isnan(list(healthy.values())).all()
+
+
+def test_untested_images_count_and_are_named(coco_set):
+    ann, _, _ = coco_set(3)
+    metric = METRICS.build(dict(type="LesionMetric", ann_file=str(ann), iou_types="bbox"))
+    metric.process(None, [{"img_id": 100, "pred_instances": instances([])}])
+    with pytest.warns(UserWarning, match="23 of 24 images were not tested"):
+        assert metric.evaluate(1)["lesion/bbox_SEN25"] == 0
+
+
+@pytest.mark.parametrize("options", [{"iou_types": ("keypoints",)}, {"protocol": "mine"}])
+def test_bad_options_are_named(coco_set, options):
+    with pytest.raises(ValueError, match="Expected"):
+        METRICS.build(dict(type="LesionMetric", ann_file=str(coco_set(0)[0]), **options))
+
+
+def test_two_processes_give_the_figures_of_one(coco_set, tmp_path, repository):
+    ann, _, masks = coco_set(4, n_images=23, tied=True)
+    nothing = tmp_path / "nothing.json"
+    nothing.write_text("[]")
+    environment = os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
+    started = [
+        subprocess.Popen(
+            [
+                *(sys.executable, str(SCRIPT), str(rank), "2", str(tmp_path / "store")),
+                *(str(ann), str(tmp_path / "two"), str(masks), str(nothing)),
+            ],
+            env=environment,
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    specification = importlib.util.spec_from_file_location("evaluate_in_processes", SCRIPT)
+    script = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(script)
+    for number, results in enumerate((masks, nothing)):
+        script.evaluate(0, 1, ann, results, tmp_path / f"one.{number}")
+    for process in started:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors[-2000:]
+    for number in range(2):
+        for end in ("json", "metrics.json", "bbox.json", "segm.json"):
+            one, two = (tmp_path / f"{name}.{number}.{end}" for name in ("one", "two"))
+            assert one.exists() == two.exists()
+            assert not one.exists() or one.read_text() == two.read_text()
+    assert json.loads((tmp_path / "two.0.json").read_text())["lesion/segm_FROC50_mean"] > 0
+    assert json.loads((tmp_path / "two.1.json").read_text())["lesion/bbox_SEN25"] == 0
