@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import os
 import shlex
 import subprocess
@@ -18,12 +19,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import mmdet
+from data_prep import phantom
+from mmglan.mmdet_tools import tool_path
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "configs/demo/glan_r18_demo.py"
-PHANTOM = dict(n_volumes=30, seed=0)
-_MIM_TOOLS = Path(mmdet.__file__).parent / ".mim" / "tools"
+BATCH_SIZE, EPOCHS = 4, 12  # as in CONFIG
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,20 @@ class Step:
     command: list[str]
 
 
-def plan(images: str, bookmarks: str, masks: str | None, work: Path) -> list[Step]:
-    """The steps for a data set, in order; ``images`` and ``bookmarks`` may not exist yet."""
+def prepare(images: str, bookmarks: str, masks: str | None, work: Path) -> Step:
+    """The first step: everything up to the COCO data set."""
+    command = ["-m", "data_prep.prepare", "--images", images, "--bookmarks", bookmarks]
+    command += ["--masks", masks] if masks else []
+    command += ["--out-dir", str(work / "data"), "--jobs", "2", "--overlays", "12"]
+    return Step("prepare", "bookmarks to pseudo masks and COCO JSON", command)
+
+
+def plan(work: Path, epochs: int) -> list[Step]:
+    """The steps after :func:`prepare`, in order."""
     data, run = work / "data", work / "run"
     annotations = data / "annotations"
     checkpoint = run / "last.pth"
-    test = [str(_MIM_TOOLS / "test.py"), CONFIG, str(checkpoint)]
+    test = [str(tool_path("test.py")), CONFIG, str(checkpoint)]
 
     def tested_on(split: str) -> list[str]:
         out = run / ("results" if split == "test" else f"results_{split}")
@@ -58,20 +67,19 @@ def plan(images: str, bookmarks: str, masks: str | None, work: Path) -> list[Ste
             f"test_evaluator.outfile_prefix={out}",
         ]
 
-    prepare = ["-m", "data_prep.prepare", "--images", images, "--bookmarks", bookmarks]
-    prepare += ["--masks", masks] if masks else []
-    prepare += ["--out-dir", str(data), "--jobs", "2", "--overlays", "12"]
     truth, results = str(annotations / "test.json"), str(run / "results")
     findings = ["--gt", truth, "--pred", f"{results}.bbox.json", "--segm", f"{results}.segm.json"]
     findings += ["--images", str(data / "images"), "--out", str(work / "findings.png")]
     report = [str(run), "--gt", truth, "--images", str(data / "images")]
+    train = [str(tool_path("train.py")), CONFIG, "--work-dir", str(run), "--resume"]
+    if epochs != EPOCHS:
+        train += ["--cfg-options", f"train_cfg.max_epochs={epochs}"]
+        train += [
+            f"train_cfg.val_interval={epochs}",
+            f"default_hooks.checkpoint.interval={max(1, epochs // 10)}",
+        ]
     return [
-        Step("prepare", "bookmarks to pseudo masks and COCO JSON", prepare),
-        Step(
-            "train",
-            "train Mask R-CNN with both modules (mmdet's train.py)",
-            [str(_MIM_TOOLS / "train.py"), CONFIG, "--work-dir", str(run), "--resume"],
-        ),
+        Step("train", "train Mask R-CNN with both modules (mmdet's train.py)", train),
         Step("test-train", "test on the training slices (mmdet's test.py)", tested_on("train")),
         Step("test", "test on unseen slices (mmdet's test.py)", tested_on("test")),
         Step(
@@ -81,6 +89,12 @@ def plan(images: str, bookmarks: str, masks: str | None, work: Path) -> list[Ste
         ),
         Step("report", "HTML report", ["tools/analysis/report.py", *report]),
     ]
+
+
+def epochs_for(annotations: Path, iterations: int) -> int:
+    """Epochs over the slices with lesions of a COCO file that make about so many iterations."""
+    slices = len({a["image_id"] for a in json.loads(annotations.read_text())["annotations"]})
+    return math.ceil(iterations / max(1, math.ceil(slices / BATCH_SIZE)))
 
 
 def run(step: Step, work: Path, environment: dict[str, str]) -> None:
@@ -161,14 +175,12 @@ def loss_of_first_and_last_epoch(run_dir: Path) -> tuple[float, float]:
     return sum(first) / len(first), sum(last) / len(last)
 
 
-def draw_phantoms(work: Path) -> tuple[str, str, str]:
+def draw_phantoms(work: Path, volumes: int) -> tuple[str, str, str]:
     """Write the default data set once; returns its images, bookmarks and masks."""
-    from data_prep import phantom
-
     folder = work / "phantom"
     if not (folder / "bookmarks.csv").exists():
-        print(f"[demo] drawing {PHANTOM['n_volumes']} phantom volumes", flush=True)
-        phantom.write_dataset(folder, **PHANTOM)
+        print(f"[demo] drawing {volumes} phantom volumes", flush=True)
+        phantom.write_dataset(folder, volumes, seed=0)
     return str(folder / "images"), str(folder / "bookmarks.csv"), str(folder / "masks")
 
 
@@ -179,6 +191,10 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--bookmarks", help="RECIST bookmarks of the volumes")
     parser.add_argument("--masks", help="folder of voxel masks, if there are any")
     parser.add_argument("--work-dir", type=Path, help="where everything is written")
+    parser.add_argument("--volumes", type=int, default=30, help="phantoms to draw (30)")
+    parser.add_argument(
+        "--iterations", type=int, default=240, help="training steps of 4 slices, about (240)"
+    )
     args = parser.parse_args(argv)
     if bool(args.images) != bool(args.bookmarks):
         parser.error("expected both --images and --bookmarks, or neither")
@@ -199,11 +215,12 @@ def main(argv: list[str] | None = None) -> int:
         source = (os.path.abspath(args.images), os.path.abspath(args.bookmarks))
         source = (*source, args.masks and os.path.abspath(args.masks))
     else:
-        source = draw_phantoms(work)
-    work = work.resolve() if work.is_absolute() else work
+        source = draw_phantoms(work, args.volumes)
     environment = {**os.environ, "MMGLAN_DATA": f"{work / 'data'}/"}
     began = time.monotonic()
-    for step in plan(*source, work):
+    run(prepare(*source, work), work, environment)
+    epochs = epochs_for(work / "data" / "annotations" / "train.json", args.iterations)
+    for step in plan(work, epochs):
         run(step, work, environment)
     print(f"\n[demo] finished in {time.monotonic() - began:.0f} s. Written to {work}:")
     for path in ("data/annotations", "data/overlays", "run/last.pth", "run/results.metrics.json"):

@@ -1,0 +1,92 @@
+"""The demo on a tiny data set: killed in mid-run, run again, its figures and files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+SMALL = ["--volumes", "6", "--iterations", "1"]
+
+
+def _start(repository, work):
+    command = [sys.executable, "tools/demo.py", "--work-dir", str(work), *SMALL]
+    return subprocess.Popen(
+        command,
+        cwd=repository,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(repository, tmp_path_factory):
+    """Work folder of a demo that was killed while it trained, and the output of its second run."""
+    work = tmp_path_factory.mktemp("demo")
+    process = _start(repository, work)
+    for line in process.stdout:
+        if line.startswith("[demo] train"):
+            break
+    time.sleep(2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = {p: p.stat().st_mtime_ns for p in (work / "data" / "annotations").iterdir()}
+    again = _start(repository, work)
+    output, _ = again.communicate()
+    assert again.returncode == 0, output
+    return work, kept, output
+
+
+def test_a_second_run_finishes_without_doing_finished_steps_anew(runs):
+    work, kept, output = runs
+    assert kept and all(path.stat().st_mtime_ns == time_ for path, time_ in kept.items())
+    assert "bookmarks to pseudo masks and COCO JSON: done before" in output
+    done = json.loads((work / "steps.json").read_text())
+    assert list(done) == ["prepare", "train", "test-train", "test", "figure", "report"]
+
+
+def test_it_ends_with_its_files_and_figures(runs):
+    work, _, output = runs
+    for name in ("findings.png", "run/report.html", "run/last.pth", "run/results.metrics.json"):
+        assert (work / name).stat().st_size > 0
+        assert str(work / name) in output
+    figures = output[output.index("[demo] figures:") :]
+    found = json.loads((work / "run" / "results_train.metrics.json").read_text())
+    share = f"{found['metrics']['bbox_FROC25_fp1']:.1%} of {found['n_lesions']}"
+    assert f"training lesions found at 1 FP per image, box IoU 0.25: {share}" in figures
+    assert "test, masks: AP25" in figures
+
+
+def test_a_third_run_does_nothing_anew(repository, runs):
+    work, _, _ = runs
+    third = _start(repository, work)
+    output, _ = third.communicate()
+    assert third.returncode == 0
+    assert output.count(": done before") == 6
+
+
+def test_other_settings_in_the_same_folder_are_refused(repository, runs):
+    work, _, _ = runs
+    command = [sys.executable, "tools/demo.py", "--work-dir", str(work)]
+    done = subprocess.run(
+        [*command, "--iterations", "9", "--volumes", "6"],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Expected" in done.stderr and "name another --work-dir" in done.stderr
+
+
+def test_images_without_bookmarks_are_refused(repository):
+    command = [sys.executable, "tools/demo.py", "--images", "volumes"]
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "expected both --images and --bookmarks" in done.stderr
