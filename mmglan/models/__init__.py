@@ -11,6 +11,7 @@ from .global_local_roi_head import (
 from .uncertainty_wrapper import UncertaintyLossWrapper
 
 __all__ = [
+    "AdaptStemHook",
     "GlobalLocalAttention",
     "GlobalLocalCascadeRoIHead",
     "GlobalLocalHTCRoIHead",
