@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -197,3 +198,67 @@ def test_report_bytes(folder, sound_report, survives, damage, data):
     path = folder / "report.dcm"
     path.write_bytes(damage(data, sound_report, len(sound_report)))
     survives(read_bookmarks, path, format="sr")
+
+
+REPORT_KEYWORDS = [
+    "ValueType",
+    "ConceptNameCodeSequence",
+    "ContentSequence",
+    "CodeValue",
+    "CodingSchemeDesignator",
+    "GraphicData",
+    "GraphicType",
+    "ReferencedSOPSequence",
+    "ReferencedSOPInstanceUID",
+    "ReferencedFrameNumber",
+    "RelationshipType",
+    "SeriesInstanceUID",
+    "PatientID",
+]
+REPORT_VALUES = st.one_of(
+    st.none(),
+    st.lists(st.floats(-9, 99, width=32), max_size=7),
+    st.sampled_from(["", "SCOORD3D", "NUM", "POINT", "1.2.3", "103339001", "SRT", [], [2, 3]]),
+)
+
+
+@fuzz
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(REPORT_KEYWORDS), st.integers(0, 12), st.none() | REPORT_VALUES),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_report_values(folder, sound_report, survives, edits):
+    path = folder / "values.dcm"
+    path.write_bytes(sound_report)
+    report = pydicom.dcmread(path)
+    found = datasets(report)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for keyword, at, value in edits:
+            holders = [d for d in found if keyword in d]
+            holder = holders[at % len(holders)] if holders else report
+            try:
+                if value is not None:
+                    setattr(holder, keyword, value)
+                elif holders:
+                    delattr(holder, keyword)
+            except Exception:
+                continue  # pydicom does not take every value
+        try:
+            report.save_as(path)
+        except Exception:
+            return  # nor write all that it takes
+    survives(read_bookmarks, path, format="sr")
+
+
+def datasets(dataset):
+    """Return a dataset and all those nested in it."""
+    found = [dataset]
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value or ():
+                found += datasets(item)
+    return found
