@@ -109,10 +109,11 @@ def _fingerprint(root: str | None, relative: str | None) -> list:
     if root is None or relative is None:
         return []
     path = Path(root) / relative.split("#")[0]
+    files = [path] if path.is_file() else []
     if path.is_dir():
         files = [p for p in path.rglob("*") if p.is_file()]
-    else:  # a header file may have its voxels in a second file of the same stem
-        files = [p for p in path.parent.glob(f"{path.name.split('.')[0]}.*") if p.is_file()]
+    elif path.suffix.lower() in (".mhd", ".nhdr"):  # the voxels are in a file beside it
+        files = [p for p in path.parent.iterdir() if p.name.startswith(f"{path.stem}.")]
     listed = []
     for file in sorted(files):
         state = file.stat()

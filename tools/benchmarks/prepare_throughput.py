@@ -24,7 +24,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import joblib
+import numpy as np
 import psutil
+import SimpleITK as sitk
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from data_prep import phantom
+from data_prep.readers.csv_table import PIXEL_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2]
 CHUNK = 25
@@ -69,38 +76,34 @@ print("@" + json.dumps({"status": status, "total": time.perf_counter() - began, 
 
 
 def make_dataset(folder: Path, n_volumes: int, shape: tuple[int, int, int], jobs: int) -> None:
-    """Write ``n_volumes`` phantoms below ``folder`` and one table of their bookmarks."""
-    starts = [s for s in range(0, n_volumes, CHUNK) if not _is_made(folder, s)]
-    joblib.Parallel(n_jobs=jobs)(
+    """Write ``n_volumes`` volumes below ``folder/images`` and one table of their bookmarks."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    starts = range(0, n_volumes, CHUNK)
+    parts = joblib.Parallel(n_jobs=jobs)(
         joblib.delayed(_make_chunk)(folder, start, min(CHUNK, n_volumes - start), shape)
         for start in starts
     )
     with open(folder / "bookmarks.csv", "w", newline="", encoding="utf-8") as stream:
-        writer = None
-        for start in range(0, n_volumes, CHUNK):
-            chunk = folder / f"chunk_{start:05d}"
-            with open(chunk / "bookmarks.csv", newline="", encoding="utf-8") as part:
-                for row in csv.DictReader(part):
-                    row["volume"] = f"{chunk.name}/images/{row['volume']}"
-                    row["patient"] = f"{start}-{row['patient']}"
-                    writer = writer or csv.DictWriter(stream, row, lineterminator="\n")
-                    if stream.tell() == 0:
-                        writer.writeheader()
-                    writer.writerow(row)
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["volume", "slice", "patient", *PIXEL_COLUMNS])
+        writer.writerows(row for part in parts for row in part)
 
 
-def _is_made(folder: Path, start: int) -> bool:
-    chunk = folder / f"chunk_{start:05d}"
-    return (chunk / "bookmarks.csv").exists() and not (chunk / "masks").exists()
-
-
-def _make_chunk(folder: Path, start: int, n: int, shape: tuple[int, int, int]) -> None:
-    from data_prep import phantom
-
+def _make_chunk(folder: Path, start: int, n: int, shape: tuple[int, int, int]) -> list[list]:
+    """One phantom under ``n`` different noises: drawing each anew would take minutes."""
     spacing_mm = (320 / shape[2], 320 / shape[1], 120 / shape[0])
-    chunk = folder / f"chunk_{start:05d}"
-    phantom.write_dataset(chunk, n, start, shape=shape, spacing_mm=spacing_mm)
-    shutil.rmtree(chunk / "masks")
+    base = phantom.make_phantom(start, shape=shape, spacing_mm=spacing_mm)
+    marks = phantom.bookmarks(base)
+    rows = []
+    for index in range(start, start + n):
+        noise = np.random.default_rng(index).integers(-12, 13, shape, dtype=np.int16)
+        image = sitk.GetImageFromArray(np.maximum(base.image + noise, 0))
+        image.SetSpacing(spacing_mm)
+        name = f"{index:05d}.nii.gz"
+        sitk.WriteImage(image, str(folder / "images" / name), True, 1)
+        for _, z, mark in marks:
+            rows.append([name, z, name[:5], *mark.points().ravel().tolist()])
+    return rows
 
 
 def first_volumes(folder: Path, n: int) -> Path:
@@ -116,7 +119,14 @@ def measure(folder: Path, bookmarks: Path, out: Path, jobs: int, clocked: bool =
     """Run ``prepare`` once; seconds, bookmarks, peak memory of the largest process in MiB."""
     shutil.rmtree(out, ignore_errors=True)
     start = ["-c", _CLOCKED] if clocked else ["-m", "data_prep.prepare"]
-    command = [sys.executable, *start, "--images", str(folder), "--bookmarks", str(bookmarks)]
+    command = [
+        sys.executable,
+        *start,
+        "--images",
+        str(folder / "images"),
+        "--bookmarks",
+        str(bookmarks),
+    ]
     command += ["--out-dir", str(out), "--jobs", str(jobs), "--overlays", "0", "--quiet"]
     began = time.perf_counter()
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -167,7 +177,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--volumes", type=int, default=100)
     parser.add_argument("--shape", default="20,256,256", help="Z,Y,X of the phantoms")
     parser.add_argument("--work-dir", default="work_dirs/prepare_throughput")
-    parser.add_argument("--make-only", action="store_true", help="make the data set and stop")
     parser.add_argument("--keep", action="store_true", help="keep the data set for another run")
     args = parser.parse_args(argv)
     shape = tuple(int(n) for n in args.shape.split(","))
@@ -175,25 +184,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     data = work / f"data_{args.volumes}_{args.shape.replace(',', 'x')}"
     if not (data / "bookmarks.csv").exists():
         make_dataset(data, args.volumes, shape, jobs=2)
-    if args.make_only:
-        return 0
     every, few = data / "bookmarks.csv", first_volumes(data, max(1, args.volumes // 10))
-    runs = {
-        "one worker": measure(data, every, work / "one", 1),
-        "two workers": measure(data, every, work / "two", 2),
-        "one worker, clocked": measure(data, every, work / "clocked", 1, clocked=True),
-        "one worker, a tenth": measure(data, few, work / "few", 1),
+    plan = {
+        "one worker, a tenth": (few, "few", 1, False),
+        "one worker": (every, "one", 1, False),
+        "two workers": (every, "two", 2, False),
+        "one worker, clocked": (every, "clocked", 1, True),
     }
+    runs = {}
+    for name, (bookmarks, out, jobs, clocked) in plan.items():
+        run = runs[name] = measure(data, bookmarks, work / out, jobs, clocked)
+        print(
+            f"{name:22}{run['bookmarks']:7} bookmarks {run['seconds']:8.1f} s"
+            f" {run['bookmarks_per_second']:8.1f} /s  peak {run['peak_mib']:7.1f} MiB",
+            flush=True,
+        )
     same = tree_digest(work / "one") == tree_digest(work / "two")
     growth = runs["one worker"]["peak_mib"] / runs["one worker, a tenth"]["peak_mib"]
     result = {"volumes": args.volumes, "shape_zyx": shape, "same_bytes": same}
     result |= {"memory_growth": growth, "runs": runs}
     (work / "throughput.json").write_text(json.dumps(result, indent=1))
-    for name, run in runs.items():
-        print(
-            f"{name:22}{run['bookmarks']:7} bookmarks {run['seconds']:8.1f} s"
-            f" {run['bookmarks_per_second']:8.1f} /s  peak {run['peak_mib']:7.1f} MiB"
-        )
     clocked = runs["one worker, clocked"]
     shares = {name: clocked[f"share_{name}"] for name in ("cv2", "SimpleITK", "zlib")}
     listed = ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
