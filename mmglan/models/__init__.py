@@ -8,6 +8,7 @@ from .global_local_roi_head import (
     GlobalLocalMixin,
     GlobalLocalRoIHead,
 )
+from .stem import AdaptStemHook
 from .uncertainty_wrapper import UncertaintyLossWrapper
 
 __all__ = [
