@@ -71,11 +71,12 @@ def read_ground_truth(path: str | Path) -> GroundTruth:
     if len(truth.position) != len(images):
         raise ValueError(f"{name}: Expected distinct image ids but some repeat")
     for row, annotation in enumerate(data["annotations"]):
-        if annotation["image_id"] not in truth.position:
+        if annotation.get("image_id") not in truth.position:
             raise ValueError(
                 f"{name}: annotations[{row}]: Expected the id of an image of this file "
-                f"but got image_id {annotation['image_id']}"
+                f"but got image_id {annotation.get('image_id')}"
             )
+        _check_record(annotation, f"{name}: annotations[{row}]")
         if annotation.get("iscrowd"):
             raise ValueError(
                 f"{name}: annotations[{row}]: Expected single lesions but got a crowd region "
@@ -92,21 +93,38 @@ def group_results(results: Iterable[dict], truth: GroundTruth, name: str = "resu
         list[list[dict]]: For each image of `truth` its results, in their order.
 
     Raises:
-        ValueError: A result of an unknown image, or without a finite score.
+        ValueError: A result of an unknown image, or without a finite score and box.
     """
     grouped: list[list[dict]] = [[] for _ in truth.images]
     for row, result in enumerate(results):
-        if result.get("image_id") not in truth.position:
+        if not isinstance(result, dict) or result.get("image_id") not in truth.position:
+            found = result.get("image_id") if isinstance(result, dict) else result
             raise ValueError(
                 f"{name}: result {row}: Expected the id of an image of {truth.name} "
-                f"but got image_id {result.get('image_id')}"
+                f"but got image_id {found}"
             )
-        if not np.isfinite(result.get("score", np.nan)):
+        _check_record(result, f"{name}: result {row}")
+        if not _finite([result.get("score")], 1):
             raise ValueError(
                 f"{name}: result {row}: Expected a finite score but got {result.get('score')}"
             )
         grouped[truth.position[result["image_id"]]].append(result)
     return grouped
+
+
+def _check_record(record: dict, where: str):
+    """A result or annotation needs a box of four numbers x, y, width, height."""
+    box = record.get("bbox")
+    if not _finite(box, 4) or min(box[2:]) < 0:
+        raise ValueError(f"{where}: Expected bbox as x, y, width, height but got {box}")
+
+
+def _finite(values, count):
+    try:
+        numbers = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        return False
+    return numbers.shape == (count,) and bool(np.isfinite(numbers).all())
 
 
 def short_axis_mm(image: dict, annotation: dict) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 
 from mmglan.evaluation.matching import Matches, match
 from mmglan.evaluation.overlaps import box_pairs
-from mmglan.evaluation.protocols import FROC_FPS
+from mmglan.evaluation.protocols import FROC_FPS, Criterion, Protocol, get_protocol
 
 INTERPOLATIONS = ("linear", "step")
 
@@ -156,6 +156,34 @@ def froc(
         duplicates=duplicates,
     )
     return curve_of(matches, scores, len(ground_truth), len(truth))
+
+
+def froc_by_protocol(
+    predictions: Sequence[np.ndarray],
+    ground_truth: Sequence[np.ndarray],
+    protocol: str | Protocol,
+    *,
+    dims: int = 2,
+    inclusive: bool = False,
+) -> dict[Criterion, FROCCurve]:
+    """FROC curves of a preset, one for each of its criteria; otherwise as `froc`.
+
+    Boxes are taken as they are: for `luna` give them in mm.
+    """
+    protocol = get_protocol(protocol)
+    return {
+        criterion: froc(
+            predictions,
+            ground_truth,
+            threshold=criterion.threshold,
+            overlap=criterion.overlap,
+            dims=dims,
+            duplicates=protocol.duplicates,
+            inclusive=inclusive,
+            assignment=protocol.assignment,
+        )
+        for criterion in protocol.criteria(dims)
+    }
 
 
 def curve_of(matches: Matches, scores: np.ndarray, n_images: int, n_lesions: int) -> FROCCurve:

@@ -115,9 +115,9 @@ def read_cases(
 
 
 def _kind_of(rows, path):
-    if any("box3d" in row for row in rows):
+    if any(isinstance(row, dict) and "box3d" in row for row in rows):
         return "bbox3d"
-    if any("segmentation" in row for row in rows):
+    if any(isinstance(row, dict) and "segmentation" in row for row in rows):
         return "segm"
     return "segm" if not rows and ".segm" in path.name else "bbox"
 
@@ -128,7 +128,8 @@ def _with_boxes(rows, images, kind):
         return rows
     complete = []
     for row in rows:
-        if "bbox" not in row and row.get("image_id") in images.position:
+        known = isinstance(row, dict) and row.get("image_id") in images.position
+        if known and "bbox" not in row and "segmentation" in row:
             image = images.images[images.position[row["image_id"]]]
             row = row | {"bbox": mask_utils.toBbox(rle_of(image, row)).tolist()}
         complete.append(row)

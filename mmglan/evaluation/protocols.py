@@ -1,4 +1,69 @@
-"""Named protocols: everything that must be fixed for a FROC figure to be comparable."""
+"""Named protocols: everything that must be fixed for a FROC figure to be comparable.
+
+What all presets share. All images (volumes) of the test set count in the average of false
+positives, those without lesions and those without predictions included. Predictions are taken by
+falling score; equal scores pass a threshold together. Nothing is cut by score before. A lesion
+counts once. Operating points are 1/8, 1/4, 1/2, 1, 2, 4 and 8 false positives per image; their
+mean is the FROC score; SEN is the sensitivity at 5. Below the first point of a curve the
+sensitivity is 0, beyond its last point it stays.
+
+`deeplesion` - Yan et al. 2018 and 2020, and the paper that this package implements.
+    2D: a prediction finds every lesion with which its IoU is at least 0.25 (0.50). One that
+    reaches no lesion is a false positive. One that reaches only lesions found before is neither.
+    3D: the same with intersection over the prediction's box (IoBB) of at least 0.3, and with IoU
+    of at least 0.25 and 0.50. Linear interpolation. Boxes given as voxel indices are inclusive.
+
+`picai` - PI-CAI, Saha et al. 2024.
+    IoU of at least 0.10. One to one within an image, the assignment with the greatest sum of IoU
+    whatever the scores. A prediction that is left over but reaches a lesion is neither true nor
+    false. No interpolation: the last point that does not exceed the false positives asked for.
+
+`luna` - LUNA16, Setio et al. 2017.
+    A prediction finds every lesion whose centre is at most the lesion's radius away from its own
+    centre, in mm; the radius is half the longest side of the lesion's box. Further predictions on
+    a found lesion are neither. Linear interpolation.
+
+`centre-in-box` - as in many tools for reading rooms.
+    A prediction finds every lesion in whose box its centre lies, border included. Further
+    predictions on a found lesion are neither. Linear interpolation.
+
+Example:
+    One image, two lesions 10 wide, side by side with a gap of 2. Predictions: the first lesion
+    moved by 4 (IoU 6/14 = 0.43, 0.9); both lesions in one box (IoU 10/22 = 0.45 with either,
+    0.8); the second lesion moved by 7 (IoU 3/17 = 0.18, 0.7); far away (0.6).
+
+    >>> from mmglan.evaluation.froc import froc_by_protocol
+    >>> lesions = [[0, 0, 10, 10], [12, 0, 22, 10]]
+    >>> found = [[4, 0, 14, 10, 0.9], [0, 0, 22, 10, 0.8], [19, 0, 29, 10, 0.7]]
+    >>> found += [[50, 0, 60, 10, 0.6]]
+    >>> def show(name):
+    ...     for criterion, curve in froc_by_protocol([found], [lesions], name).items():
+    ...         print(criterion.label, curve.sensitivity.tolist(), curve.fp.tolist())
+
+    IoU 0.25: the first finds lesion 1 (with lesion 2 its IoU is 2/18), the second lesion 2; the
+    third reaches nothing. IoU 0.50: nothing is found.
+
+    >>> show('deeplesion')
+    25 [0.5, 1.0, 1.0, 1.0] [0.0, 0.0, 1.0, 2.0]
+    50 [0.0, 0.0, 0.0, 0.0] [1.0, 2.0, 3.0, 4.0]
+
+    IoU 0.10, one to one: first to lesion 1, second to lesion 2 has the greatest sum; the third
+    reaches lesion 2 but is left over, so it is neither.
+
+    >>> show('picai')
+    10 [0.5, 1.0, 1.0, 1.0] [0.0, 0.0, 0.0, 1.0]
+
+    Radius 5: the first centre is 4 from lesion 1; the second 6 from both, a false positive; the
+    third 7 from lesion 2, a false positive.
+
+    >>> show('luna')
+    _radius [0.5, 0.5, 0.5, 0.5] [0.0, 1.0, 2.0, 3.0]
+
+    Centres at x = 9 (in lesion 1), 11 (in the gap), 24 and 55 (in none).
+
+    >>> show('centre-in-box')
+    _centre [0.5, 0.5, 0.5, 0.5] [0.0, 1.0, 2.0, 3.0]
+"""
 
 from __future__ import annotations
 

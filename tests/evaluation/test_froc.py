@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mmglan.evaluation import froc as froc_module
-from mmglan.evaluation import matching
+from mmglan.evaluation import matching, protocols
 from mmglan.evaluation.froc import FROC_FPS, froc
 
 LESION = [[0, 0, 10, 10]]
@@ -216,7 +216,7 @@ def test_bad_options_are_named(options):
         froc([NONE], [NONE], **options)
 
 
-@pytest.mark.parametrize("module", [froc_module, matching])
+@pytest.mark.parametrize("module", [froc_module, matching, protocols])
 def test_worked_examples(module):
     result = doctest.testmod(module)
     assert result.attempted > 0 and result.failed == 0

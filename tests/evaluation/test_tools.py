@@ -1,0 +1,171 @@
+"""evaluate.py and compare.py in this process, and the benchmark on a small set."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from mmglan.evaluation.coco_files import read_ground_truth, short_axis_mm
+
+
+@pytest.fixture
+def tool(repository):
+    def load(name):
+        path = repository / "tools" / name
+        specification = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(module)
+        return module
+
+    return load
+
+
+def test_evaluate_writes_and_prints(tool, coco_set, tmp_path, capsys):
+    ann, boxes, masks = coco_set(0)
+    out = tmp_path / "new" / "my.metrics.json"
+    argv = ["--gt", str(ann), "--pred", str(boxes), str(masks), "--bootstrap", "40"]
+    assert tool("analysis/evaluate.py").main([*argv, "--out", str(out)]) == 0
+    record = json.loads(out.read_text())
+    assert record["schema"] == 1 and record["n_patients"] == 8 and record["n_images"] == 24
+    assert set(record["froc"]) == {"bbox", "segm"} and set(record["froc"]["bbox"]) == {
+        "0.25",
+        "0.50",
+    }
+    curve = record["froc"]["bbox"]["0.25"]
+    assert len(curve["fp"]) == len(curve["band_low"]) == len(curve["score"])
+    for low, value, high in zip(
+        curve["band_low"], curve["sensitivity"], curve["band_high"], strict=True
+    ):
+        assert 0 <= low <= high <= 1 and 0 <= value <= 1
+    points = {point["fp"]: point for point in curve["operating_points"]}
+    assert sorted(points) == [0.125, 0.25, 0.5, 1, 2, 4, 5, 5.85, 8, 9]
+    assert points[5]["sensitivity"] == record["metrics"]["bbox_SEN25"]
+    interval = record["intervals"]["bbox_SEN25"]
+    assert interval["low"] <= record["metrics"]["bbox_SEN25"] <= interval["high"]
+    assert sum(entry["n_lesions"] for entry in record["strata"].values()) == record["n_lesions"]
+    printed = capsys.readouterr().out
+    assert f"{100 * record['metrics']['segm_AP50']:.2f}" in printed
+    assert "< 10 mm" in printed and "score from" in printed
+    # The score threshold at an operating point does what it says.
+    threshold = points[1]["score"]
+    rows = [row for row in json.loads(boxes.read_text()) if row["score"] >= threshold]
+    boxes.write_text(json.dumps(rows))
+    assert (
+        tool("analysis/evaluate.py").main([*argv[:4], "--bootstrap", "0", "--out", str(out)]) == 0
+    )
+    cut = json.loads(out.read_text())
+    assert cut["intervals"] == {} and cut["froc"]["bbox"]["0.25"]["band_low"] is None
+    assert cut["metrics"]["bbox_FROC25_fp8"] == points[1]["sensitivity"]
+    assert cut["froc"]["bbox"]["0.25"]["fp"][-1] <= 1
+
+
+@pytest.mark.parametrize("protocol", ["picai", "luna", "centre-in-box"])
+def test_every_protocol_from_files(tool, coco_set, tmp_path, protocol):
+    ann, boxes, masks = coco_set(1)
+    out = tmp_path / "out.json"
+    argv = ["--gt", str(ann), "--pred", str(boxes), str(masks), "--protocol", protocol]
+    assert tool("analysis/evaluate.py").main([*argv, "--bootstrap", "0", "--out", str(out)]) == 0
+    record = json.loads(out.read_text())
+    label = {"picai": "10", "luna": "_radius", "centre-in-box": "_centre"}[protocol]
+    assert record["protocol"] == protocol
+    assert 0 < record["metrics"][f"bbox_SEN{label}"] <= 1
+    assert 0 < record["metrics"][f"segm_FROC{label}_mean"] <= 1
+
+
+def test_errors_name_the_file_and_the_place(tool, coco_set, tmp_path, capsys):
+    ann, boxes, _ = coco_set(0)
+    main = tool("analysis/evaluate.py").main
+    rows = json.loads(boxes.read_text())
+    cases = [
+        ([rows[0] | {"image_id": 999}], r"result 0: Expected the id of an image of set.ann.json"),
+        ([rows[0] | {"score": None}], "result 0: Expected a finite score but got None"),
+        ([rows[0] | {"bbox": [1, 2, -3, 4]}], "result 0: Expected bbox as x, y, width, height"),
+        ([rows[0] | {"bbox": [1, 2, 3]}], "but got [1, 2, 3]"),
+        ([5], "result 0: Expected the id"),
+        ({"a": 1}, "Expected a list of results"),
+        ([{"volume_id": "v0", "box3d": [0] * 6, "score": 1}], "Expected --volumes"),
+    ]
+    for content, message in cases:
+        boxes.write_text(json.dumps(content))
+        assert main(["--gt", str(ann), "--pred", str(boxes)]) == 1
+        assert message in capsys.readouterr().err
+    boxes.write_text("[{")
+    assert main(["--gt", str(ann), "--pred", str(boxes)]) == 1
+    assert "set.bbox.json: Expected JSON" in capsys.readouterr().err
+    assert main(["--gt", str(ann), "--pred", str(tmp_path / "none.json")]) == 1
+    assert "none.json" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["--pred", str(boxes)])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image_id": 7}, r"annotations\[0\]: .*image_id 7"),
+        ({"bbox": [1, 2, float("nan"), 4]}, r"annotations\[0\]: Expected bbox"),
+        ({"iscrowd": 1}, r"annotations\[0\]: .*crowd"),
+    ],
+)
+def test_bad_annotations_are_named(coco_set, change, message):
+    ann = coco_set(0)[0]
+    data = json.loads(ann.read_text())
+    data["annotations"][0] |= change
+    ann.write_text(json.dumps(data))
+    with pytest.raises(ValueError, match=message):
+        read_ground_truth(ann)
+
+
+def test_short_axis_from_what_there_is():
+    image = {"id": 1, "spacing_mm": [0.5, 2.0, 3.0]}
+    lesion = {"bbox": [0, 0, 30, 10]}
+    assert short_axis_mm(image, lesion) == 15
+    # Long axis along y: 10 px = 20 mm; short axis along x: 8 px = 4 mm.
+    assert short_axis_mm(image, lesion | {"recist": [0, 0, 0, 10, -4, 5, 4, 5]}) == 4
+    assert short_axis_mm(image, lesion | {"short_axis_mm": 7.5}) == 7.5
+    assert np.isnan(short_axis_mm({"id": 1}, lesion))
+
+
+def test_compare_writes_and_prints(tool, coco_set, tmp_path, capsys, monkeypatch, repository):
+    monkeypatch.syspath_prepend(str(repository / "tools" / "analysis"))
+    ann, boxes, _ = coco_set(0)
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(json.loads(boxes.read_text())[::2]))
+    out = tmp_path / "comparison.json"
+    main = tool("analysis/compare.py").main
+    argv = ["--gt", str(ann), "--pred-a", str(boxes), "--pred-b", str(other)]
+    short = ["--bootstrap", "30", "--permutations", "30"]
+    assert main([*argv, *short, "--out", str(out)]) == 0
+    found = json.loads(out.read_text())["figures"]["bbox_SEN25"]
+    assert found["difference"] == pytest.approx(found["first"] - found["second"])
+    assert 1 / 31 <= found["p_value"] <= 1
+    line = next(x for x in capsys.readouterr().out.splitlines() if "bbox_SEN25" in x)
+    assert f"{100 * found['difference']:.2f}" in line
+    other.write_text(json.dumps([{"image_id": 1, "score": 1, "bbox": [0, 0, 1, 1]}]))
+    assert main([*argv, *short]) == 1
+    assert "other.json: result 0" in capsys.readouterr().err
+    sys.modules.pop("evaluate", None)
+
+
+def test_benchmark_gives_identical_values(tool, tmp_path, capsys):
+    out = tmp_path / "speed.json"
+    argv = ["--volumes", "20", "--predictions", "40", "--bootstrap", "20", "--out", str(out)]
+    assert tool("benchmarks/froc_speed.py").main(argv) == 0
+    figures = json.loads(out.read_text())
+    assert figures["identical"] is True and figures["froc_s"] > 0
+    assert "times_faster" in capsys.readouterr().out
+
+
+def test_nothing_at_all(tool, tmp_path):
+    for truth in ({"images": [], "annotations": []}, {"images": [{"id": 1}], "annotations": []}):
+        ann, boxes, out = (tmp_path / name for name in ("ann.json", "found.json", "out.json"))
+        ann.write_text(json.dumps(truth))
+        boxes.write_text("[]")
+        argv = ["--gt", str(ann), "--pred", str(boxes), "--out", str(out), "--bootstrap", "10"]
+        assert tool("analysis/evaluate.py").main(argv) == 0
+        record = json.loads(out.read_text())
+        assert record["n_images"] == len(truth["images"]) and record["n_lesions"] == 0
+        assert set(record["metrics"].values()) == {None}

@@ -1,0 +1,221 @@
+"""Evaluation in volumes: boxes, voxel instances, label maps and stacked masks agree."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from mmglan.evaluation.figures import Figures
+from mmglan.evaluation.froc import froc
+from mmglan.evaluation.from_files import TruthFiles, read_cases
+from mmglan.evaluation.protocols import PROTOCOLS
+from mmglan.evaluation.stacking import stack
+from mmglan.evaluation.volume_cases import (
+    cases_of_boxes,
+    cases_of_instances,
+    connected_instances,
+    instances_of_labels,
+    instances_of_stacks,
+)
+
+SHAPE = (6, 40, 40)
+DEEPLESION = PROTOCOLS["deeplesion"]
+
+
+def label_map(boxes):
+    """Label map with the inclusive boxes x1, y1, z1, x2, y2, z2 as 1, 2, …"""
+    labels = np.zeros(SHAPE, np.uint16)
+    for number, (x1, y1, z1, x2, y2, z2) in enumerate(boxes, 1):
+        labels[z1 : z2 + 1, y1 : y2 + 1, x1 : x2 + 1] = number
+    return labels
+
+
+TRUTH = [[2, 2, 0, 9, 9, 3], [20, 20, 2, 29, 27, 4]]
+FOUND = [[2, 2, 1, 9, 9, 3], [30, 2, 0, 35, 8, 1], [20, 20, 2, 29, 27, 5]]
+
+
+def write(path, labels, spacing=(1.0, 1.0, 3.0), flip=False):
+    """Writes a label map; flipped, the same voxels are stored from head to feet."""
+    image = sitk.GetImageFromArray(labels[::-1] if flip else labels)
+    image.SetSpacing(spacing)
+    if flip:
+        image.SetDirection((1, 0, 0, 0, 1, 0, 0, 0, -1))
+        image.SetOrigin((0, 0, (SHAPE[0] - 1) * spacing[2]))
+    path.parent.mkdir(exist_ok=True)
+    sitk.WriteImage(image, str(path))
+
+
+def test_overlaps_by_hand():
+    found = instances_of_labels(label_map(FOUND), label_map(TRUTH), {1: 0.9, 2: 0.8, 3: 0.7})
+    assert found.predictions[:, :6].tolist() == [
+        [2, 2, 1, 10, 10, 4],
+        [30, 2, 0, 36, 9, 2],
+        [20, 20, 2, 30, 28, 6],
+    ]
+    assert found.predictions[:, 6].tolist() == [0.9, 0.8, 0.7]
+    assert found.overlap("iou").tolist() == [[0.75, 0], [0, 0], [0, 0.75]]
+    assert found.overlap("iobb").tolist() == [[1, 0], [0, 0], [0, 0.75]]
+    assert found.overlap("iogt").tolist() == [[0.75, 0], [0, 0], [0, 1]]
+
+
+def test_boxes_and_voxels_of_boxes_agree():
+    """Lesions that are boxes: voxel overlap is box overlap, so all figures are the same."""
+    rng = np.random.default_rng(0)
+    predictions, truth, instances = [], [], []
+    for _ in range(8):
+        boxes = []
+        for side in (rng.integers(0, 3), rng.integers(0, 5)):
+            low = rng.integers(0, [30, 30, 4], (side, 3))
+            # One column of the volume each, so that label maps do not overwrite each other.
+            low[:, 0] = np.arange(side) * 8
+            boxes.append(np.hstack([low, low + rng.integers(3, [7, 9, 5], (side, 3)) - 1]))
+            boxes[-1][:, 5] = np.minimum(boxes[-1][:, 5], SHAPE[0] - 1)
+        scores = rng.random(len(boxes[1]))
+        truth.append(boxes[0] + [0, 0, 0, 1, 1, 1])
+        predictions.append(np.column_stack([boxes[1] + [0, 0, 0, 1, 1, 1], scores]))
+        instances.append(
+            instances_of_labels(
+                label_map(boxes[1]), label_map(boxes[0]), dict(enumerate(scores, 1))
+            )
+        )
+    patient = np.arange(8) // 2
+    sizes = np.full(sum(map(len, truth)), 12.0)
+    for protocol in PROTOCOLS.values():
+        kinds = [criterion.overlap for criterion in protocol.criteria_3d]
+        spacing = np.tile([0.7, 0.7, 3.0], (8, 1)) if protocol.in_mm else None
+        boxes = cases_of_boxes(predictions, truth, patient, sizes, kinds, spacing_mm=spacing)
+        voxels = cases_of_instances(instances, patient, sizes, kinds, spacing_mm=spacing)
+        of_boxes, of_voxels = Figures(boxes, protocol), Figures(voxels, protocol)
+        assert of_boxes.names == of_voxels.names and "volumeSEN" in " ".join(of_boxes.names)
+        assert np.allclose(of_boxes.estimates, of_voxels.estimates, rtol=0, atol=1e-12)
+    inclusive = [rows - [0, 0, 0, 1, 1, 1] for rows in truth]
+    with_scores = [rows - [0, 0, 0, 1, 1, 1, 0] for rows in predictions]
+    curve = froc(with_scores, inclusive, threshold=0.3, overlap="iobb", dims=3, inclusive=True)
+    boxes = Figures(cases_of_boxes(predictions, truth, patient, sizes, ["iobb"]), DEEPLESION)
+    place = boxes.names.index("FROC_IoBB30_mean")
+    assert boxes.estimates[place] == pytest.approx(curve.mean(), abs=1e-12)
+
+
+def test_volume_sensitivity_by_hand():
+    """Two volumes with lesions, one healthy; one of volume 0's two lesions is found."""
+    truth = [np.array(TRUTH) + [0, 0, 0, 1, 1, 1], np.array(TRUTH[:1]), np.zeros((0, 6))]
+    found = [np.array([[2, 2, 1, 10, 10, 4, 0.9]]), np.zeros((0, 7)), np.zeros((0, 7))]
+    unknown = np.full(3, np.nan)
+    cases = cases_of_boxes(found, truth, np.arange(3), unknown, ["iobb"])
+    figures = Figures(cases, DEEPLESION)
+    values = dict(zip(figures.names, figures.estimates, strict=True))
+    assert values["SEN25"] == pytest.approx(1 / 3)
+    assert values["volumeSEN25"] == pytest.approx(1 / 2)
+    assert values["AP25"] == pytest.approx(34 / 101)
+    assert not any("mm" in name for name in figures.names)
+
+
+def test_stacked_masks_against_voxels():
+    from pycocotools import mask as mask_utils
+
+    found = label_map(FOUND)
+    slices, masks = {}, {}
+    for index in range(SHAPE[0]):
+        rows = []
+        for label, score in ((1, 0.9), (2, 0.8), (3, 0.7)):
+            mask = found[index] == label
+            if mask.any():
+                masks[index, len(rows)] = mask_utils.encode(np.asfortranarray(mask, np.uint8))
+                x, y, w, h = mask_utils.toBbox(masks[index, len(rows)])
+                rows.append([x, y, x + w, y + h, score])
+        slices[index] = rows
+    of_stacks = instances_of_stacks(stack(slices), masks, label_map(TRUTH))
+    of_labels = instances_of_labels(found, label_map(TRUTH), {1: 0.9, 2: 0.8, 3: 0.7})
+    for name in ("predictions", "truth", "intersection", "pred_size", "truth_size"):
+        assert np.array_equal(getattr(of_stacks, name), getattr(of_labels, name)), name
+    with pytest.raises(ValueError, match="slice 4: Expected a mask on the grid"):
+        instances_of_stacks(stack(slices), masks, label_map(TRUTH)[:4])
+
+
+def test_label_map_files(tmp_path):
+    """Stored orientation does not matter; a missing map is an error, an empty one is not."""
+    write(tmp_path / "truth" / "a.nii.gz", label_map(TRUTH))
+    write(tmp_path / "truth" / "b.nii.gz", label_map([]))
+    write(tmp_path / "found" / "a.nii.gz", label_map(FOUND), flip=True)
+    files = TruthFiles(gt_masks=tmp_path / "truth")
+    truth = files.read()
+    assert truth[1].ids == ["a", "b"] and [len(boxes) for boxes in truth[1].boxes] == [2, 0]
+    assert truth[1].boxes[0].tolist() == [[2, 2, 0, 10, 10, 4], [20, 20, 2, 30, 28, 5]]
+    with pytest.raises(FileNotFoundError, match="label map of volume b"):
+        read_cases(files, truth, [tmp_path / "found"], DEEPLESION)
+    write(tmp_path / "found" / "b.nii.gz", label_map([]))
+    scores = tmp_path / "scores.csv"
+    scores.write_text("volume_id,label,score\na,1,0.9\na,2,0.8\na,3,0.7\n")
+    (cases,) = read_cases(files, truth, [tmp_path / "found"], DEEPLESION, scores=scores)
+    figures = dict(
+        zip(Figures(cases, DEEPLESION).names, Figures(cases, DEEPLESION).estimates, strict=True)
+    )
+    assert cases.kind == "segm3d" and cases.n_images == 2
+    # Found at 0 FP, then one FP in two volumes, then the second lesion.
+    assert figures["FROC50_fp0.25"] == 0.5 and figures["FROC50_fp0.5"] == 1
+    scores.write_text("volume_id,label,score\na,1,0.9\n")
+    with pytest.raises(ValueError, match=r"volume a: .* score .* none for \[2, 3\]"):
+        read_cases(files, truth, [tmp_path / "found"], DEEPLESION, scores=scores)
+    scores.write_text("volume_id,label,score\na,1,high\n")
+    with pytest.raises(ValueError, match=r"scores.csv, row 2: .*'high'"):
+        read_cases(files, truth, [tmp_path / "found"], DEEPLESION, scores=scores)
+    write(tmp_path / "found" / "a.nii.gz", label_map(FOUND), spacing=(1.0, 1.0, 2.0))
+    with pytest.raises(ValueError, match="volume a: Expected the grid"):
+        read_cases(files, truth, [tmp_path / "found"], DEEPLESION)
+
+
+def test_masks_that_are_not_instances():
+    both = connected_instances(label_map(FOUND) > 0)
+    assert sorted(np.unique(both)) == [0, 1, 2, 3]
+    touching = connected_instances(label_map([[0, 0, 0, 3, 3, 0], [4, 4, 1, 6, 6, 1]]))
+    assert touching.max() == 1
+
+
+def test_results_stacked_from_files(coco_set, tmp_path):
+    """Truth: every lesion of the images as a box one slice thick in its volume."""
+    ann, boxes, _ = coco_set(0)
+    data = json.loads(ann.read_text())
+    image_of = {image["id"]: image for image in data["images"]}
+    names = sorted({image["volume_id"] for image in data["images"]})
+    volumes = [
+        {"id": i, "volume_id": name, "patient_id": name, "spacing_mm": [0.8, 0.8, 3.0]}
+        for i, name in enumerate(names)
+    ]
+    lesions = []
+    for annotation in data["annotations"]:
+        x, y, w, h = annotation["bbox"]
+        image = image_of[annotation["image_id"]]
+        z = image["slice_index"]
+        box = [x, y, z, x + w - 1, y + h - 1, z]
+        lesions.append({"volume_id": image["volume_id"], "box3d": box, "short_axis_mm": 8.0})
+    path = tmp_path / "volumes.json"
+    path.write_text(json.dumps({"volumes": volumes, "lesions": lesions}))
+    files = TruthFiles(gt=ann, volumes=path)
+    cases = read_cases(files, files.read(), [boxes], DEEPLESION, stack_iou=0.999)
+    assert [one.kind for one in cases] == ["bbox", "bbox3d"]
+    flat, deep = (Figures(one, DEEPLESION) for one in cases)
+    # Nothing is stacked, so volumes hold the images' boxes: the same lesions are found in all.
+    total = [
+        figures.curves[criterion].sensitivity[-1]
+        for figures, criterion in (
+            (flat, DEEPLESION.criteria_2d[0]),
+            (deep, DEEPLESION.criteria_3d[1]),
+        )
+    ]
+    assert total[0] == total[1] > 0.8
+    joined = read_cases(files, files.read(), [boxes], DEEPLESION)[1]
+    assert len(joined.scores) < len(cases[1].scores)
+    rows = [
+        {"volume_id": lesion["volume_id"], "box3d": lesion["box3d"], "score": 0.5}
+        for lesion in lesions
+    ]
+    boxes.write_text(json.dumps(rows))
+    (exact,) = read_cases(files, files.read(), [boxes], DEEPLESION)
+    figures = Figures(exact, DEEPLESION)
+    assert figures.estimates[figures.names.index("AP50")] == pytest.approx(1)
+    boxes.write_text(json.dumps(rows + [rows[0] | {"volume_id": "other"}]))
+    with pytest.raises(ValueError, match=r"volume of volumes\.json but got other"):
+        read_cases(files, files.read(), [boxes], DEEPLESION)
