@@ -17,6 +17,7 @@ from data_prep.readers import BookmarkRecord
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 _SLICE_SUFFIXES = (".dcm", ".ima", ".png")
+_MASK_NAME = re.compile(r"(^|[_.-])(masks?|segs?|segmentations?|labels?)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -48,19 +49,24 @@ def stem(volume: str) -> str:
     return base
 
 
-def find_volumes(root: Path) -> list[str]:
+def find_volumes(root: Path, masks: Path | None = None) -> list[str]:
     """Paths, relative to ``root``, of everything below that looks like a volume.
 
     Files of the volume formats count, and folders that hold DICOM or PNG slices. DICOM files
-    without an ending are known by the four letters that they carry.
+    without an ending are known by the four letters that they carry. Left out are what lies in the
+    folder ``masks`` and files that are called as masks are (``…_mask``, ``…_seg``, ``labels`` …).
     """
     found = []
     for folder, folders, names in os.walk(root):
         folders.sort()
+        if masks is not None and Path(folder).resolve() == masks.resolve() != root.resolve():
+            folders.clear()
+            continue
         names = sorted(name for name in names if not name.startswith("."))
         here = os.path.relpath(folder, root)
         files = [name for name in names if name.lower().endswith(SUFFIXES)]
-        found += [os.path.normpath(os.path.join(here, name)) for name in files]
+        images = [name for name in files if not _MASK_NAME.search(stem(name))]
+        found += [os.path.normpath(os.path.join(here, name)) for name in images]
         rest = [name for name in names if name not in files]
         if any(name.lower().endswith(_SLICE_SUFFIXES) for name in rest) or any(
             "." not in name and _is_dicom(Path(folder) / name) for name in rest[:1]
@@ -170,7 +176,7 @@ def _patient(
         match = re.search(pattern, volume)
         if match is None or not match.groups() or not match.group(1):
             raise DataError(
-                f"Expected a path that fits the patient pattern {pattern!r} (with one group) but it"
+                f"Expected a path that fits the patient pattern '{pattern}' (with one group) but it"
                 " does not. Correct --patient-pattern.",
                 path=volume,
             )

@@ -89,7 +89,10 @@ class OutputFolder:
             running one, or cannot be written.
     """
 
-    OURS = ("images", "annotations", "overlays", "report.json", "errors.txt", "ids.csv", STATE)
+    OURS = (
+        *("images", "annotations", "overlays", "report.json"),
+        *("errors.txt", "remarks.txt", "ids.csv", STATE),
+    )
 
     def __init__(self, path: str | Path, run: dict[str, Any], *, overwrite: bool = False) -> None:
         self.path = Path(path)

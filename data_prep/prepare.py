@@ -20,8 +20,9 @@ from data_prep import assemble, parallel, readers, run_report, volume_job
 from data_prep.errors import DataError
 from data_prep.inputs import Source, find_volumes, list_sources
 from data_prep.output_folder import OutputFolder, json_bytes
-from data_prep.slices import KEEP_EMPTY, SEEDS, VolumeOptions
-from data_prep.split import SPLITS, read_split_file
+from data_prep.prepare_args import parse_args, volume_options
+from data_prep.slices import VolumeOptions
+from data_prep.split import read_split_file
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,18 +47,19 @@ def run(args: argparse.Namespace) -> int:
         )
     root = images.parent if images.is_file() else images
     options = volume_options(args)
-    records, errors, remarks = _read_bookmarks(args, root)
+    records, errors, named = _read_bookmarks(args, root)
+    remarks = []
     if images.is_file():
         mine = [record for record in records if record.volume.split("#")[0] == images.name]
         if len(mine) < len(records):
             remarks.append(f"{len(records) - len(mine)} bookmarks of other volumes were left out.")
         records = mine
-    extra = []
-    if options.keep_empty in ("volumes", "all"):
-        extra = [images.name] if images.is_file() else find_volumes(root)
     masks = None if args.masks is None else Path(args.masks)
     if masks is not None and not masks.exists():
         raise DataError("Expected masks but found nothing there. Correct --masks.", path=masks)
+    extra = []
+    if options.keep_empty in ("volumes", "all"):
+        extra = [images.name] if images.is_file() else find_volumes(root, masks)
     sources, more = list_sources(records, extra, masks=masks, patient_pattern=args.patient_pattern)
     remarks += more
     split = _split_options(args, sources)
@@ -75,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
         ):
             pass
         results = [volume_job.load_result(out.path, source.volume_id) for source in sources]
-        remarks += _one_based(records, sources, results)
+        named += [line for result in results for line in result["remarks"]]
+        named += _one_based(records, sources, results)
         found = assemble.collect(results, options.context)
         plans, more = assemble.plan_splits(found, split)
         remarks += more
@@ -88,8 +91,8 @@ def run(args: argparse.Namespace) -> int:
         lines = [str(error) for error in errors]
         lines += [line for result in results for line in result["errors"]]
         report = run_report.build(found, plans, results, remarks, lines, _stated(args, options))
-        run_report.write(out, report, lines)
-    run_report.show(report, lines, Path(args.out_dir))
+        run_report.write(out, report, named, lines)
+    run_report.show(report, named, lines, Path(args.out_dir))
     return 1 if lines or not found.listed else 0
 
 
@@ -137,19 +140,6 @@ def _task(
         records=source.records,
         options=options,
         out_dir=os.path.abspath(out_dir),
-    )
-
-
-def volume_options(args: argparse.Namespace) -> VolumeOptions:
-    """The options of the command line that concern single volumes."""
-    return VolumeOptions(
-        seeds=args.seeds,
-        normalize=args.normalize,
-        context=args.context,
-        keep_empty=args.keep_empty,
-        max_empty=args.max_empty,
-        whole_volumes=args.whole_volumes,
-        binary_masks=args.binary_masks,
     )
 
 
@@ -210,86 +200,6 @@ def _run(
 
 def _digest(content) -> str:
     return hashlib.sha256(json_bytes(content)).hexdigest()[:16]
-
-
-def _fractions(text: str) -> tuple[float, float, float]:
-    try:
-        shares = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        shares = ()
-    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-        raise argparse.ArgumentTypeError(
-            f"expected three shares with sum 1, as 0.7,0.15,0.15, but got {text}"
-        )
-    return shares
-
-
-def _normalization(text: str) -> str:
-    if text in ("image", "volume"):
-        return text
-    try:
-        low, high = (float(part) for part in text.removeprefix("window:").split(","))
-    except ValueError:
-        low = high = 0.0
-    if not text.startswith("window:") or not low < high:
-        raise argparse.ArgumentTypeError(
-            f"expected image, volume or window:low,high (as window:-175,275) but got {text}"
-        )
-    return text
-
-
-def _at_least(lowest: int):
-    def convert(text: str) -> int:
-        if not text.lstrip("-").isdigit() or int(text) < lowest:
-            raise argparse.ArgumentTypeError(f"expected a whole number ≥ {lowest} but got {text}")
-        return int(text)
-
-    return convert
-
-
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(prog="python -m data_prep.prepare", description=__doc__)
-    add = parser.add_argument_group("input").add_argument
-    add("--images", required=True, help="folder of the volumes, or one volume")
-    add("--bookmarks", required=True, help="RECIST bookmarks (see docs/data_prep.md)")
-    add("--bookmark-format", default="auto", help="format of the bookmarks (default: by content)")
-    add("--origin", type=int, choices=(0, 1), help="number of the first pixel in a CSV (default 0)")
-    add("--frame", choices=("LPS", "RAS"), help="frame of millimetre coordinates in a CSV")
-    add("--bookmark-slices", choices=("largest", "all"), help="slices to measure label masks on")
-    add("--bookmark-volume", help="volume of a bookmark file that names none")
-    add("--masks", help="folder of voxel masks: true lesions are written too")
-    add("--binary-masks", action="store_true", help="masks hold 0 and 1: separate the components")
-    add("--patient-pattern", help="regular expression; its group 1 in the volume path = patient")
-    add = parser.add_argument_group("slices and masks").add_argument
-    add("--seeds", choices=SEEDS, default="bounded", help="pseudo masks (default: bounded)")
-    add(
-        "--normalize",
-        type=_normalization,
-        default="image",
-        help="image (the paper's, default), volume, or window:low,high (CT)",
-    )
-    add("--context", type=_at_least(0), default=0, help="neighbouring slices on either side")
-    add("--keep-empty", choices=KEEP_EMPTY, help="keep slices and/or volumes without lesions")
-    add("--max-empty", type=_at_least(0), help="keep at most so many empty slices per volume")
-    add("--whole-volumes", action="store_true", help="write all slices, for tests on volumes")
-    add = parser.add_argument_group("split").add_argument
-    kinds = parser.add_mutually_exclusive_group()
-    kinds.add_argument(
-        "--split", type=_fractions, help=f"shares of {', '.join(SPLITS)} (0.7,0.15,0.15)"
-    )
-    kinds.add_argument("--folds", type=_at_least(3), help="k folds for cross-validation instead")
-    kinds.add_argument("--split-file", help="CSV with the columns patient (or volume) and split")
-    add("--seed", type=int, default=0, help="of the random split (default 0)")
-    add = parser.add_argument_group("output and work").add_argument
-    add("--out-dir", required=True, help="folder for the data set; new or of the same run")
-    add("--overwrite", action="store_true", help="replace an earlier run with other options")
-    add("--overlays", type=_at_least(0), default=24, help="pictures to draw (default 24)")
-    add("--jobs", type=_at_least(1), default=1, help="worker processes (default 1)")
-    add("--backend", default="loky", help="joblib backend: loky, threading, dask, …")
-    add("--scheduler", help="address of a Dask scheduler, tcp://host:8786")
-    add("--quiet", action="store_true", help="no progress bar")
-    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

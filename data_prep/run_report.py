@@ -1,4 +1,4 @@
-"""What a run leaves for people: pictures, ``report.json``, ``errors.txt`` and ``ids.csv``."""
+"""What a run leaves for people: pictures, a report, errors and remarks, and who is who."""
 
 from __future__ import annotations
 
@@ -72,8 +72,14 @@ def _count(found: Dataset, plan: Plan, split: str) -> dict[str, int]:
     return counts
 
 
-def write(out: OutputFolder, report: Mapping[str, Any], errors: Sequence[str]) -> None:
-    """Write ``report.json`` and ``errors.txt`` (one line each, empty if all went well)."""
+def write(
+    out: OutputFolder, report: Mapping[str, Any], named: Sequence[str], errors: Sequence[str]
+) -> None:
+    """Write ``report.json``, and line by line ``errors.txt`` and ``remarks.txt``.
+
+    The remarks of the last name files and series; those of the report do not.
+    """
+    out.write("remarks.txt", "".join(f"{line}\n" for line in named).encode())
     out.write("errors.txt", "".join(f"{line}\n" for line in errors).encode())
     out.write("report.json", json_bytes(report))
 
@@ -122,9 +128,11 @@ def draw(image_file: Path, lesions: Sequence[Mapping[str, Any]]) -> np.ndarray:
     )
 
 
-def show(report: Mapping[str, Any], errors: Sequence[str], out_dir: Path) -> None:
+def show(
+    report: Mapping[str, Any], named: Sequence[str], errors: Sequence[str], out_dir: Path
+) -> None:
     """Print the counts, and what went wrong."""
-    for remark in report["remarks"]:
+    for remark in [*report["remarks"], *named]:
         print(remark)
     print(f"{'split':14}patients  volumes  slices  without lesion  lesions")
     for name, n in report["splits"].items():

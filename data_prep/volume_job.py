@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -127,6 +128,7 @@ def _process(task: VolumeTask) -> dict[str, Any]:
         "patient_id": task.patient_id,
         "n_bookmarks": len(task.records),
         "errors": [],
+        "remarks": [],
         **_nothing(),
     }
     try:
@@ -168,7 +170,12 @@ def _fill(task: VolumeTask, result: dict[str, Any]) -> None:
     options = task.options
     path = resolve_under(task.root, task.source)
     stated = next((r.spacing_mm for r in task.records if r.spacing_mm is not None), None)
-    volume = volumes.read_volume(path, root=task.root, spacing_mm=stated)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        volume = volumes.read_volume(
+            path, root=task.root, spacing_mm=stated, series_rule=options.series_rule
+        )
+    result["remarks"] = sorted({str(w.message) for w in caught if w.category is UserWarning})
     depth = volume.array.shape[0]
     spacing = [float(v) for v in volume.spacing_mm]
     result |= {"shape_zyx": [int(n) for n in volume.array.shape], "spacing_mm": spacing}

@@ -1,0 +1,115 @@
+"""The command line of :mod:`data_prep.prepare`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from data_prep.slices import KEEP_EMPTY, SEEDS, VolumeOptions
+from data_prep.split import SPLITS
+
+DESCRIPTION = """From volumes and RECIST bookmarks to a COCO data set: normalised 16-bit slices,
+annotations with pseudo masks and without, true lesions where there are voxel masks, pictures to
+look at, and a report. A run that was interrupted goes on where it stopped when the same command
+is given again. Exit status: 0 if everything was done, 1 if rows or volumes were left out (see
+errors.txt), 2 if nothing could be made."""
+
+
+def volume_options(args: argparse.Namespace) -> VolumeOptions:
+    """The options of the command line that concern single volumes."""
+    return VolumeOptions(
+        seeds=args.seeds,
+        normalize=args.normalize,
+        context=args.context,
+        keep_empty=args.keep_empty,
+        max_empty=args.max_empty,
+        whole_volumes=args.whole_volumes,
+        binary_masks=args.binary_masks,
+        series_rule=args.series,
+    )
+
+
+def _fractions(text: str) -> tuple[float, float, float]:
+    try:
+        shares = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        shares = ()
+    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        raise argparse.ArgumentTypeError(
+            f"expected three shares with sum 1, as 0.7,0.15,0.15, but got {text}"
+        )
+    return shares
+
+
+def _normalization(text: str) -> str:
+    if text in ("image", "volume"):
+        return text
+    try:
+        low, high = (float(part) for part in text.removeprefix("window:").split(","))
+    except ValueError:
+        low = high = 0.0
+    if not text.startswith("window:") or not low < high:
+        raise argparse.ArgumentTypeError(
+            f"expected image, volume or window:low,high (as window:-175,275) but got {text}"
+        )
+    return text
+
+
+def _at_least(lowest: int):
+    def convert(text: str) -> int:
+        if not text.lstrip("-").isdigit() or int(text) < lowest:
+            raise argparse.ArgumentTypeError(f"expected a whole number ≥ {lowest} but got {text}")
+        return int(text)
+
+    return convert
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="python -m data_prep.prepare", description=DESCRIPTION)
+    add = parser.add_argument_group("input").add_argument
+    add("--images", required=True, help="folder of the volumes, or one volume")
+    add(
+        "--series",
+        choices=("only", "most-slices"),
+        default="only",
+        help="DICOM folders with several series: refuse them (default), or take the longest",
+    )
+    add("--bookmarks", required=True, help="RECIST bookmarks (see docs/data_prep.md)")
+    add("--bookmark-format", default="auto", help="format of the bookmarks (default: by content)")
+    add("--origin", type=int, choices=(0, 1), help="number of the first pixel in a CSV (default 0)")
+    add("--frame", choices=("LPS", "RAS"), help="frame of millimetre coordinates in a CSV")
+    add("--bookmark-slices", choices=("largest", "all"), help="slices to measure label masks on")
+    add("--bookmark-volume", help="volume of a bookmark file that names none")
+    add("--masks", help="folder of voxel masks: true lesions are written too")
+    add("--binary-masks", action="store_true", help="masks hold 0 and 1: separate the components")
+    add("--patient-pattern", help="regular expression; its group 1 in the volume path = patient")
+    add = parser.add_argument_group("slices and masks").add_argument
+    add("--seeds", choices=SEEDS, default="bounded", help="pseudo masks (default: bounded)")
+    add(
+        "--normalize",
+        type=_normalization,
+        default="image",
+        help="image (the paper's, default), volume, or window:low,high (CT)",
+    )
+    add("--context", type=_at_least(0), default=0, help="neighbouring slices on either side")
+    add("--keep-empty", choices=KEEP_EMPTY, help="keep slices and/or volumes without lesions")
+    add("--max-empty", type=_at_least(0), help="keep at most so many empty slices per volume")
+    add("--whole-volumes", action="store_true", help="write all slices, for tests on volumes")
+    add = parser.add_argument_group("split").add_argument
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument(
+        "--split", type=_fractions, help=f"shares of {', '.join(SPLITS)} (0.7,0.15,0.15)"
+    )
+    kinds.add_argument("--folds", type=_at_least(3), help="k folds for cross-validation instead")
+    kinds.add_argument("--split-file", help="CSV with the columns patient (or volume) and split")
+    add("--seed", type=int, default=0, help="of the random split (default 0)")
+    add = parser.add_argument_group("output and work").add_argument
+    add("--out-dir", required=True, help="folder for the data set; new or of the same run")
+    add("--overwrite", action="store_true", help="replace an earlier run with other options")
+    add("--overlays", type=_at_least(0), default=24, help="pictures to draw (default 24)")
+    add("--jobs", type=_at_least(1), default=1, help="worker processes (default 1)")
+    add("--backend", default="loky", help="joblib backend: loky, threading, dask, …")
+    add("--scheduler", help="address of a Dask scheduler, tcp://host:8786")
+    add("--quiet", action="store_true", help="no progress bar")
+    return parser.parse_args(argv)

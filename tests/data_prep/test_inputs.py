@@ -1,0 +1,100 @@
+"""Which volumes, masks and patients a run finds."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_prep.errors import DataError
+from data_prep.inputs import find_mask, find_volumes, list_sources, stem
+from data_prep.readers import BookmarkRecord
+
+POINTS = np.array([[1.0, 2], [9, 2], [5, 1], [5, 4]])
+
+
+def record(volume, patient=None, row=2):
+    return BookmarkRecord(volume, POINTS, slice_index=0, patient=patient, file="m.csv", row=row)
+
+
+def touch(root, *names):
+    for name in names:
+        path = Path(root) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+
+
+def test_stem_drops_the_ending_and_the_series():
+    assert stem("a/b.nii.gz") == stem("a/b.NRRD") == "a/b"
+    assert stem("a.1/series#1.2.3") == "a.1/series"
+
+
+def test_volumes_below_a_folder(tmp_path):
+    touch(tmp_path, "b.nii.gz", "a/x.mha", "a/notes.txt", "dicom/one/1.dcm", "dicom/one/2.dcm")
+    touch(tmp_path, "png/000001_01_01/012.png", ".hidden.nii", "empty/readme")
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "IM0001").write_bytes(bytes(128) + b"DICM" + bytes(8))
+    assert find_volumes(tmp_path) == [
+        "a/x.mha",
+        "b.nii.gz",
+        "bare",
+        "dicom/one",
+        "png/000001_01_01",
+    ]
+
+
+def test_masks_are_no_volumes(tmp_path):
+    touch(
+        tmp_path, "a.nii.gz", "a_mask.nii.gz", "b-seg.nrrd", "labels.nii.gz", "x/Segmentation.mha"
+    )
+    touch(tmp_path, "unmasked.nii.gz", "truth/a.nii.gz")
+    assert find_volumes(tmp_path, tmp_path / "truth") == ["a.nii.gz", "unmasked.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    ("mask", "volume"),
+    [
+        ("a/b.nii.gz", "a/b.nii.gz"),
+        ("a/b.nrrd", "a/b.nii.gz"),
+        ("a/b_mask.nii.gz", "a/b.mha"),
+        ("a/b_labels.mha", "a/b"),
+        ("ABD_LYMPH_001/ABD_LYMPH_001_mask.nii.gz", "ABD_LYMPH_001"),
+        ("ABD_LYMPH_001/ABD_LYMPH_001_mask.nii.gz", "series/ABD_LYMPH_001"),
+    ],
+)
+def test_masks_by_name(tmp_path, mask, volume):
+    assert find_mask(tmp_path, volume) is None
+    touch(tmp_path, mask)
+    assert find_mask(tmp_path, volume) == mask
+
+
+def test_pseudonyms_follow_the_order_of_names():
+    records = [record("c", "Zoe", 4), record("a", "Zoe", 3), record("b", "Ann", 2)]
+    sources, remarks = list_sources(records, ["d", "a"])
+    named = [(s.volume_id, s.patient_id, s.volume, s.patient) for s in sources]
+    assert named == [
+        ("v0001", "p0002", "a", "Zoe"),
+        ("v0002", "p0001", "b", "Ann"),
+        ("v0003", "p0002", "c", "Zoe"),
+        ("v0004", "p0003", "d", "d"),
+    ]
+    assert remarks == [
+        "No patient is named for 1 of 4 volumes: each of them is taken as a patient of its own. Add"
+        " a patient column, or use --patient-pattern."
+    ]
+
+
+def test_pattern_that_does_not_fit_names_the_volume():
+    with pytest.raises(DataError) as caught:
+        list_sources([record("scan7.nii")], patient_pattern=r"^(P\d+)/")
+    assert str(caught.value) == (
+        "scan7.nii: Expected a path that fits the patient pattern '^(P\\d+)/' (with one group) but it"
+        " does not. Correct --patient-pattern."
+    )
+
+
+def test_one_mask_file_for_several_volumes_is_refused(tmp_path):
+    touch(tmp_path, "mask.nii.gz")
+    with pytest.raises(DataError, match="a folder of masks for 2 volumes but got one file"):
+        list_sources([record("a"), record("b")], masks=tmp_path / "mask.nii.gz")
+    (only,), _ = list_sources([record("a")], masks=tmp_path / "mask.nii.gz")
+    assert only.mask == "mask.nii.gz"
