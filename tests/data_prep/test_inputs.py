@@ -87,8 +87,8 @@ def test_pattern_that_does_not_fit_names_the_volume():
     with pytest.raises(DataError) as caught:
         list_sources([record("scan7.nii")], patient_pattern=r"^(P\d+)/")
     assert str(caught.value) == (
-        "scan7.nii: Expected a path that fits the patient pattern '^(P\\d+)/' (with one group) but it"
-        " does not. Correct --patient-pattern."
+        "scan7.nii: Expected a path that fits the patient pattern '^(P\\d+)/' (with one group) but"
+        " it does not. Correct --patient-pattern."
     )
 
 
