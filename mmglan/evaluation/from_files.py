@@ -96,7 +96,7 @@ def read_cases(
             if volumes is None:
                 raise ValueError(f"{path.name}: Expected --volumes to compare 3D boxes with")
             boxes = read_boxes_3d(rows, volumes, path.name)
-            cases.append(_box_cases(volumes, boxes, protocol))
+            cases.append(box_cases(volumes, boxes, protocol))
             continue
         if images is None:
             raise ValueError(f"{path.name}: Expected --gt to compare COCO results with")
@@ -107,7 +107,7 @@ def read_cases(
     if volumes is not None and stacked:
         grouped = stacked.get("segm", stacked.get("bbox"))
         stacks, masks = stack_results(images, grouped, volumes.ids, stack_iou)
-        cases.append(_box_cases(volumes, [one.boxes for one in stacks], protocol))
+        cases.append(box_cases(volumes, [one.boxes for one in stacks], protocol))
         if files.gt_masks and "segm" in stacked:
             found = compare_label_maps(volumes, files.gt_masks, stacks=stacks, masks=masks)
             cases.append(_instance_cases(volumes, found, protocol))
@@ -167,7 +167,8 @@ def _instance_cases(volumes, found, protocol):
     )
 
 
-def _box_cases(volumes, boxes, protocol):
+def box_cases(volumes: VolumeTruth, boxes: list[np.ndarray], protocol: Protocol) -> Cases:
+    """Cases of 3D boxes, for each volume `(n, 7)`, under a protocol."""
     return cases_of_boxes(
         boxes,
         volumes.boxes,

@@ -13,9 +13,11 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
 from mmglan.evaluation.coco_files import cases_of_images, group_results, read_ground_truth
+from mmglan.evaluation.from_files import box_cases
 from mmglan.evaluation.protocols import get_protocol
 from mmglan.evaluation.summary import summarize, write_json
 from mmglan.evaluation.table import format_summary
+from mmglan.evaluation.volume_files import read_volumes, stack_results
 
 IOU_TYPES = ("bbox", "segm")
 
@@ -34,6 +36,8 @@ class LesionMetric(BaseMetric):
             `<prefix>.metrics.json` (figures, intervals, curves) are written.
         bootstrap: Resamples of patients for the intervals; 0 for none.
         protocol: `'deeplesion'`, `'picai'`, `'luna'` or `'centre-in-box'`.
+        volumes_file: `volumes_<split>.json`. If given, detections are stacked over the slices and
+            compared in 3D as well (`bbox3d_...`); the test set should hold whole volumes.
         seed: Of the resampling.
         level: Confidence level of the intervals.
         interval: `'bca'` or `'percentile'`.
@@ -50,6 +54,7 @@ class LesionMetric(BaseMetric):
         outfile_prefix: str | None = None,
         bootstrap: int = 0,
         protocol: str = "deeplesion",
+        volumes_file: str | None = None,
         seed: int = 0,
         level: float = 0.95,
         interval: str = "bca",
@@ -62,6 +67,7 @@ class LesionMetric(BaseMetric):
         if unknown or not self.iou_types:
             raise ValueError(f"Expected iou_types of {IOU_TYPES} but got {iou_types!r}")
         self.truth = read_ground_truth(ann_file)
+        self.volumes = read_volumes(volumes_file) if volumes_file else None
         self.outfile_prefix = outfile_prefix
         self.protocol = get_protocol(protocol)
         self.options = dict(bootstrap=bootstrap, seed=seed, level=level, method=interval)
@@ -119,15 +125,14 @@ class LesionMetric(BaseMetric):
             if self.outfile_prefix:
                 write_json(rows, f"{self.outfile_prefix}.{kind}.json")
             kinds = [criterion.overlap for criterion in self.protocol.criteria_2d]
+            grouped = group_results(rows, self.truth)
             cases.append(
-                cases_of_images(
-                    self.truth,
-                    group_results(rows, self.truth),
-                    kind,
-                    kinds,
-                    in_mm=self.protocol.in_mm,
-                )
+                cases_of_images(self.truth, grouped, kind, kinds, in_mm=self.protocol.in_mm)
             )
+            if kind == "bbox" and self.volumes is not None:
+                stacks, _ = stack_results(self.truth, grouped, self.volumes.ids)
+                boxes = [one.boxes for one in stacks]
+                cases.append(box_cases(self.volumes, boxes, self.protocol))
         record = summarize(cases, self.protocol, **self.options)
         if self.outfile_prefix:
             write_json(record, f"{self.outfile_prefix}.metrics.json")

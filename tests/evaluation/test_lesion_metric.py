@@ -68,6 +68,38 @@ def test_same_figures_as_from_its_own_files(coco_set, tmp_path):
     assert figures["lesion/bbox_AP25"] != round(figures["lesion/bbox_AP25"], 3)
 
 
+def test_volumes_as_from_files(coco_set, tmp_path):
+    ann, boxes, _ = coco_set(5)
+    images = {image["id"]: image for image in json.loads(ann.read_text())["images"]}
+    lesions = [
+        {"volume_id": images[i]["volume_id"], "box3d": [x, y, 0, x + 9, y + 9, 1]}
+        for i, (x, y, _, _) in (
+            (lesion["image_id"], lesion["bbox"])
+            for lesion in json.loads(ann.read_text())["annotations"]
+        )
+    ]
+    names = sorted({image["volume_id"] for image in images.values()})
+    volumes = tmp_path / "volumes.json"
+    volumes.write_text(
+        json.dumps({"volumes": [{"volume_id": name} for name in names], "lesions": lesions})
+    )
+    prefix = tmp_path / "results"
+    metric = METRICS.build(
+        dict(
+            type="LesionMetric",
+            ann_file=str(ann),
+            volumes_file=str(volumes),
+            outfile_prefix=str(prefix),
+        )
+    )
+    figures = run(metric, ann, json.loads(boxes.read_text()))
+    files = TruthFiles(gt=ann, volumes=volumes)
+    cases = read_cases(files, files.read(), [f"{prefix}.bbox.json"], PROTOCOLS["deeplesion"])
+    expected = summarize(cases)["metrics"]
+    assert figures == {f"lesion/{name}": value for name, value in expected.items()}
+    assert figures["lesion/bbox3d_SEN_IoBB30"] > 0 and figures["lesion/bbox3d_SEN25"] > 0
+
+
 def test_detector_without_masks(coco_set, tmp_path):
     ann, boxes, _ = coco_set(1)
     metric = METRICS.build(dict(type="LesionMetric", ann_file=str(ann)))
