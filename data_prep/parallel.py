@@ -6,6 +6,7 @@ The order in which results arrive is not fixed; callers must not let their outpu
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -83,8 +84,9 @@ def run_tasks(
         description: Text of the progress bar (written to stderr).
         progress: Show the bar.
     """
-    bar = tqdm(total=len(tasks), desc=description, unit="vol", disable=None if progress else True)
-    with bar:
+    # In a log file a line every ten seconds is enough.
+    pause = 0.1 if sys.stderr.isatty() else 10.0
+    with tqdm(total=len(tasks), desc=description, disable=not progress, mininterval=pause) as bar:
         for result in _results(function, tasks, jobs, backend, scheduler):
             bar.update()
             yield result

@@ -36,6 +36,12 @@ def test_a_scheduler_without_dask_is_refused():
         list(parallel.run_tasks(abs, [1], jobs=2, scheduler="tcp://x:1", progress=False))
 
 
+def test_a_worker_that_dies_is_one_line_with_advice():
+    with pytest.raises(parallel.WorkerLost, match=r"again with fewer --jobs\.$") as caught:
+        list(parallel.run_tasks(os._exit, [3, 3], jobs=2, progress=False))
+    assert "\n" not in str(caught.value)
+
+
 def test_an_existing_dask_cluster_of_two_workers():
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
