@@ -1,5 +1,6 @@
 """A tiny prepared data set and the zoo's files, for the tests of configs."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,6 @@ def tiny_data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def load_config():
-    """Read a config of the zoo by its stem."""
+    """Read a config of the zoo by its stem, once each; do not change what you get."""
     files = {path.stem: path for path in CONFIGS.glob("[!_]*/*.py")}
-    return lambda stem: Config.fromfile(files[stem])
+    return cache(lambda stem: Config.fromfile(files[stem]))

@@ -1,0 +1,10 @@
+"""Ours on DeepLesion (Table 6); 3D FROC of sub-volumes: docs/zoo.md."""
+
+_base_ = "./glan_r50_fpn_160e_lesions.py"
+
+data_root = "{{$MMGLAN_DATA:data/deeplesion/}}"
+train_dataloader = dict(dataset=dict(data_root=data_root))
+val_dataloader = dict(dataset=dict(data_root=data_root))
+val_evaluator = dict(ann_file=data_root + "annotations/val.json")
+test_dataloader = dict(dataset=dict(data_root=data_root))
+test_evaluator = dict(ann_file=data_root + "annotations/test.json")

@@ -1,0 +1,250 @@
+"""Every config differs from its neighbour in the zoo exactly as its name says."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmglan.engine.config_diff import ABSENT, differences
+from mmglan.reporting.paper_tables import TABLES
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+STEMS = {path.stem for path in CONFIGS.glob("[!_]*/*.py")}
+OURS = "glan_r50_fpn_160e_lesions"
+MASK = "mask-rcnn_r50_fpn_160e_lesions"
+PLAIN = "glan_r50_fpn_wo-uncertainty_160e_lesions"
+HEAD = "model.roi_head"
+
+
+def weight(part: str) -> dict:
+    return {f"model.{part}.loss_weight": (1.0, 10.0)}
+
+
+def sizes(*shares: float) -> dict:
+    return {f"{HEAD}.attention.global_sizes": ([1.0], list(shares))}
+
+
+def of_data(root: str) -> dict:
+    old = "data/lesions/"
+    return {
+        **{f"{s}_dataloader.dataset.data_root": (old, root) for s in ("train", "val", "test")},
+        **{
+            f"{s}_evaluator.ann_file": (f"{old}annotations/{s}.json", f"{root}annotations/{s}.json")
+            for s in ("val", "test")
+        },
+    }
+
+
+BOXES_ONLY = {
+    "train_dataloader.dataset.pipeline.1.with_mask": (True, False),
+    "val_evaluator.iou_types": (["bbox", "segm"], ["bbox"]),
+    "test_evaluator.iou_types": (["bbox", "segm"], ["bbox"]),
+}
+RECIST = {
+    **BOXES_ONLY,
+    "train_dataloader.dataset.ann_file": (
+        "annotations/train.json",
+        "annotations/train_recist.json",
+    ),
+    "val_dataloader.dataset.ann_file": ("annotations/val.json", "annotations/val_recist.json"),
+    "val_evaluator.ann_file": (
+        "data/lesions/annotations/val.json",
+        "data/lesions/annotations/val_recist.json",
+    ),
+}
+UNCERTAINTY = {
+    "model.type": ("MaskRCNN", "UncertaintyLossWrapper"),
+    "model.detector": (ABSENT, "MaskRCNN"),
+    "model.tasks": (ABSENT, "mask_rcnn"),
+}
+ATTENTION = {
+    f"{HEAD}.type": ("StandardRoIHead", "GlobalLocalRoIHead"),
+    f"{HEAD}.attention.global_sizes": (ABSENT, [1.0]),
+}
+CASCADE_ATTENTION = {**ATTENTION, f"{HEAD}.type": ("CascadeRoIHead", "GlobalLocalCascadeRoIHead")}
+
+
+def wrapped(detector: str, tasks: str) -> dict:
+    return {
+        "model.type": (detector, "UncertaintyLossWrapper"),
+        "model.detector": (ABSENT, detector),
+        "model.tasks": (ABSENT, tasks),
+    }
+
+
+def reverse(changes: dict) -> dict:
+    return {path: (new, old) for path, (old, new) in changes.items()}
+
+
+# Parts whose settings are all gone or new; the paths below them are not listed one by one.
+MASK_BRANCH = (f"{HEAD}.mask_roi_extractor", f"{HEAD}.mask_head")
+RPN, BOX = "rpn_head", "roi_head.bbox_head"
+SMOOTH_L1 = {".type": ("L1Loss", "SmoothL1Loss"), ".beta": (ABSENT, 1.0)}
+CASES = {
+    OURS: (MASK, {**UNCERTAINTY, **ATTENTION}, ()),
+    "glan_r50_fpn_wo-attention_160e_lesions": (OURS, reverse(ATTENTION), ()),
+    PLAIN: (OURS, reverse(UNCERTAINTY), ()),
+    "glan_r50_fpn_wo-pseudo-mask_160e_lesions": (
+        OURS,
+        {**RECIST, "model.tasks": ("mask_rcnn", "faster_rcnn")},
+        MASK_BRANCH,
+    ),
+    "mask-rcnn_r50_fpn_wo-pseudo-mask_160e_lesions": (MASK, RECIST, MASK_BRANCH),
+    "glan_r50_fpn_l10-rpn-cls_160e_lesions": (PLAIN, weight(f"{RPN}.loss_cls"), ()),
+    "glan_r50_fpn_l10-rpn-bbox_160e_lesions": (PLAIN, weight(f"{RPN}.loss_bbox"), ()),
+    "glan_r50_fpn_l10-rpn-cls-rpn-bbox_160e_lesions": (
+        PLAIN,
+        weight(f"{RPN}.loss_cls") | weight(f"{RPN}.loss_bbox"),
+        (),
+    ),
+    "glan_r50_fpn_l10-mask_160e_lesions": (PLAIN, weight("roi_head.mask_head.loss_mask"), ()),
+    "glan_r50_fpn_l10-cls_160e_lesions": (PLAIN, weight(f"{BOX}.loss_cls"), ()),
+    "glan_r50_fpn_l10-bbox_160e_lesions": (PLAIN, weight(f"{BOX}.loss_bbox"), ()),
+    "glan_r50_fpn_l10-cls-bbox-mask_160e_lesions": (
+        PLAIN,
+        weight(f"{BOX}.loss_cls")
+        | weight(f"{BOX}.loss_bbox")
+        | weight("roi_head.mask_head.loss_mask"),
+        (),
+    ),
+    "glan_r50_fpn_g010_160e_lesions": (OURS, sizes(0.10), ()),
+    "glan_r50_fpn_g025_160e_lesions": (OURS, sizes(0.25), ()),
+    "glan_r50_fpn_g050_160e_lesions": (OURS, sizes(0.50), ()),
+    "glan_r50_fpn_g100-g010_160e_lesions": (OURS, sizes(1.0, 0.10), ()),
+    "glan_r50_fpn_g100-g025_160e_lesions": (OURS, sizes(1.0, 0.25), ()),
+    "glan_r50_fpn_g100-g050_160e_lesions": (OURS, sizes(1.0, 0.50), ()),
+    "glan_r50_fpn_amp-160e_lesions": (
+        OURS,
+        {
+            "optim_wrapper.type": ("OptimWrapper", "AmpOptimWrapper"),
+            "optim_wrapper.loss_scale": (ABSENT, "dynamic"),
+        },
+        (),
+    ),
+    "glan_r50_fpn_syncbn_160e_lesions": (
+        OURS,
+        {f"{HEAD}.attention.norm_cfg.type": (ABSENT, "SyncBN")},
+        (),
+    ),
+    "glan_r50_fpn_balanced-160e_lesions": (
+        OURS,
+        {
+            "train_dataloader.dataset.filter_cfg.filter_empty_gt": (True, False),
+            "train_dataloader.sampler.type": ("DefaultSampler", "LesionBalancedSampler"),
+            "train_dataloader.sampler.shuffle": (True, ABSENT),
+            "train_dataloader.sampler.lesion_free_fraction": (ABSENT, 0.25),
+        },
+        (),
+    ),
+    "glan_r50_fpn_25d_160e_lesions": (
+        OURS,
+        {
+            "train_dataloader.dataset.pipeline.0.context": (ABSENT, 1),
+            "val_dataloader.dataset.pipeline.1.context": (ABSENT, 1),
+            "test_dataloader.dataset.pipeline.1.context": (ABSENT, 1),
+        },
+        (),
+    ),
+    "glan_r50_fpn_200roi_160e_lesions": (
+        OURS,
+        {
+            **{f"model.{RPN}.loss_bbox{key}": value for key, value in SMOOTH_L1.items()},
+            **{f"model.{BOX}.loss_bbox{key}": value for key, value in SMOOTH_L1.items()},
+            "model.train_cfg.rpn_proposal.max_per_img": (1000, 2000),
+            "model.train_cfg.rcnn.sampler.num": (512, 200),
+            "model.train_cfg.rcnn.sampler.pos_fraction": (0.25, 0.33),
+            "model.test_cfg.rcnn.nms.iou_threshold": (0.5, 0.3),
+        },
+        (),
+    ),
+    "glan_cascade-mask-rcnn_r50_fpn_160e_lesions": (
+        "cascade-mask-rcnn_r50_fpn_160e_lesions",
+        {**wrapped("CascadeRCNN", "cascade_mask_rcnn"), **CASCADE_ATTENTION},
+        (),
+    ),
+    "glan_detectors_cascade-rcnn_r50_160e_lesions": (
+        "detectors_cascade-rcnn_r50_160e_lesions",
+        {**wrapped("CascadeRCNN", "cascade_rcnn"), **CASCADE_ATTENTION},
+        (),
+    ),
+    "vfnet_r50_fpn_uncertainty_160e_lesions": (
+        "vfnet_r50_fpn_160e_lesions",
+        wrapped("VFNet", "vfnet"),
+        (),
+    ),
+    "glan_swin-t_fpn_160e_lesions": (
+        OURS,
+        {"model.neck.in_channels": ([256, 512, 1024, 2048], [96, 192, 384, 768])},
+        ("model.backbone", "optim_wrapper", "load_from"),
+    ),
+    "glan_r50_fpn_160e_tcia-abdomen": (OURS, of_data("data/tcia-abdomen/"), ()),
+    "glan_r50_fpn_160e_tcia-mediastinum": (OURS, of_data("data/tcia-mediastinum/"), ()),
+    "glan_r50_fpn_160e_deeplesion": (OURS, of_data("data/deeplesion/"), ()),
+    "glan_r50_fpn_160e_volumes": (
+        OURS,
+        {
+            "test_dataloader.dataset.data_root": ("data/lesions/", "data/volumes/"),
+            "test_dataloader.dataset.ann_file": (
+                "annotations/test.json",
+                "annotations/test_truth.json",
+            ),
+            "test_evaluator.ann_file": (
+                "data/lesions/annotations/test.json",
+                "data/volumes/annotations/test_truth.json",
+            ),
+        },
+        (),
+    ),
+    "faster-rcnn_r50_fpn_160e_lesions": (MASK, BOXES_ONLY, ("model", "load_from")),
+    "cascade-mask-rcnn_r50_fpn_160e_lesions": (MASK, {}, ("model", "load_from")),
+    "detectors_cascade-rcnn_r50_160e_lesions": (MASK, BOXES_ONLY, ("model", "load_from")),
+    "vfnet_r50_fpn_160e_lesions": (MASK, BOXES_ONLY, ("model", "load_from")),
+    "yolov3_d53_160e_lesions": (
+        MASK,
+        {**BOXES_ONLY, "optim_wrapper.clip_grad.max_norm": (5, 35)},
+        ("model", "load_from"),
+    ),
+}
+
+
+@pytest.mark.parametrize("stem", sorted(CASES))
+def test_differs_as_its_name_says(stem, load_config):
+    reference, expected, parts = CASES[stem]
+    found = differences(load_config(reference), load_config(stem))
+    inside = {p for p in found if any(p == part or p.startswith(f"{part}.") for part in parts)}
+    assert {path: change for path, change in found.items() if path not in inside} == expected
+    for part in parts:
+        assert any(path == part or path.startswith(f"{part}.") for path in inside)
+
+
+def test_every_config_has_its_case_but_the_two_roots():
+    assert STEMS - CASES.keys() == {MASK, "glan_r18_demo"}
+
+
+def test_every_row_of_the_tables_has_its_config():
+    rows = {row.stem for table in TABLES for row in table.rows if row.stem}
+    assert rows <= STEMS
+
+
+@pytest.mark.parametrize("stem", sorted(STEMS - {"glan_r18_demo"}))
+def test_trains_as_the_paper_does(stem, load_config):
+    cfg = load_config(stem)
+    assert cfg.train_cfg.max_epochs == 160
+    assert cfg.train_dataloader.batch_size == 4
+    assert cfg.auto_scale_lr == dict(enable=False, base_batch_size=4)
+    if "swin" not in stem:
+        assert cfg.optim_wrapper.optimizer == dict(
+            type="SGD", lr=1e-3, momentum=0.9, weight_decay=1e-4
+        )
+    own = cfg.optim_wrapper.paramwise_cfg.custom_keys.uncertainty
+    assert own == dict(lr_mult=10.0, decay_mult=0.0)
+    assert any(backend.type == "TensorboardVisBackend" for backend in cfg.vis_backends)
+
+
+def test_one_variable_moves_all_data(monkeypatch):
+    monkeypatch.setenv("MMGLAN_DATA", "elsewhere/")
+    cfg = Config.fromfile(CONFIGS / "glan" / f"{OURS}.py")
+    roots = {cfg[f"{split}_dataloader"].dataset.data_root for split in ("train", "val", "test")}
+    assert roots == {"elsewhere/"}
+    assert cfg.val_evaluator.ann_file == "elsewhere/annotations/val.json"
+    assert cfg.test_evaluator.ann_file == "elsewhere/annotations/test.json"
