@@ -83,25 +83,33 @@ def pseudo_mask(
         raise ValueError(f"Expected an image of shape (H, W) but got {image.shape}.")
     x1, y1, x2, y2 = region(bookmark, image.shape)
     local = Bookmark(bookmark.long_axis - (x1, y1), bookmark.short_axis - (x1, y1))
-    frame = Frame.of(local, (y2 - y1, x2 - x1))
-    labels = _seed(local, frame, seeds)
-    segments = np.zeros(labels.shape, np.uint8)
-    shapes.draw_segments(segments, local, 1)
+    segments = np.zeros((y2 - y1, x2 - x1), np.uint8)
+    if segments.size:
+        shapes.draw_segments(segments, local, 1)
     if not segments.any():
-        raise ValueError(
-            f"Expected a bookmark inside the image of {image.shape[1]} x {image.shape[0]} pixels "
-            f"but got the end points {bookmark.points().tolist()}."
-        )
+        raise _outside(image, bookmark)
+    frame = Frame.of(local, segments.shape)
+    labels = _seed(local, frame, seeds)
     grey = _eight_bits(image[y1:y2, x1:x2])
     crop = _clean(_cut(grey, labels), segments)
     reason = _refusal(crop, local) if checked else ""
     if reason:
-        return PseudoMask(shapes.ellipse_mask(bookmark, image.shape), f"ellipse:{reason}")
+        oval = shapes.ellipse_mask(bookmark, image.shape)
+        if not oval.any():
+            raise _outside(image, bookmark)
+        return PseudoMask(oval, f"ellipse:{reason}")
     if seeds == "bounded" and crop.any():
         crop = _clean(_average(crop, grey, frame, bookmark.short_length()), segments)
     mask = np.zeros(image.shape, bool)
     mask[y1:y2, x1:x2] = crop
     return PseudoMask(mask, f"grabcut:{seeds}")
+
+
+def _outside(image: np.ndarray, bookmark: Bookmark) -> ValueError:
+    return ValueError(
+        f"Expected a bookmark inside the image of {image.shape[1]} x {image.shape[0]} pixels "
+        f"but got the end points {bookmark.points().tolist()}."
+    )
 
 
 def region(bookmark: Bookmark, shape: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -142,8 +150,9 @@ def _eight_bits(image: np.ndarray) -> np.ndarray:
 
 def _cut(grey: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """GrabCut's foreground, uint8; changes ``labels``."""
-    if (labels & 1).all():  # GC_BGD and GC_PR_BGD are even: no background to learn from
-        return np.ones_like(labels)
+    foreground = labels & 1  # GC_FGD and GC_PR_FGD are odd
+    if foreground.all() or not foreground.any():  # GrabCut has nothing to tell apart
+        return foreground
     # GrabCut's k-means draws from OpenCV's global generator.
     cv2.setRNGSeed(0)
     models = np.zeros((1, 65)), np.zeros((1, 65))

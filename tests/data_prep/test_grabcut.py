@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import ndimage
 
 from data_prep import grabcut, phantom, recist, shapes, surface
@@ -167,6 +169,25 @@ def test_what_cannot_be_segmented_is_refused(lesion):
     away = Bookmark(bookmark.long_axis + 500, bookmark.short_axis + 500)
     with pytest.raises(ValueError, match="inside the image of 100 x 96 pixels but got the end poi"):
         grabcut.pseudo_mask(image, away)
+
+
+@given(seed=st.integers(0, 2**32 - 1), inside=st.booleans())
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_whatever_the_bookmark_there_is_a_mask_or_a_plain_error(seed, inside):
+    """Tiny images, constant ones, bookmarks that lean, shrink to a point or leave the image."""
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(1, 40, 2)
+    image = rng.integers(0, rng.choice((1, 2, 3000)), (height, width)).astype(np.int16)
+    low, high = (0.0, 1.0) if inside else (-0.5, 1.5)
+    points = rng.uniform(low, high, (4, 2)) * (width - 1, height - 1)
+    bookmark = Bookmark(points[:2], points[2:])
+    for seeds in grabcut.SEEDS:
+        try:
+            mask = grabcut.pseudo_mask(image, bookmark, seeds).mask
+        except ValueError as error:
+            assert "Expected a bookmark inside the image" in str(error)
+        else:
+            assert mask.shape == image.shape and mask.any()
 
 
 def test_bounded_is_no_worse_than_any_other_rule_on_cluttered_phantoms():
