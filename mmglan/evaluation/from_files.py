@@ -18,17 +18,15 @@ from mmglan.evaluation.coco_files import (
     read_json,
     rle_of,
 )
-from mmglan.evaluation.protocols import Protocol
-from mmglan.evaluation.volume_cases import cases_of_boxes, cases_of_instances
-from mmglan.evaluation.volume_files import (
-    VolumeTruth,
+from mmglan.evaluation.label_maps import (
     compare_label_maps,
-    read_boxes_3d,
+    read_ids,
     read_scores,
-    read_volumes,
-    stack_results,
     truth_of_label_maps,
 )
+from mmglan.evaluation.protocols import Protocol
+from mmglan.evaluation.volume_cases import cases_of_boxes, cases_of_instances
+from mmglan.evaluation.volume_files import VolumeTruth, read_boxes_3d, read_volumes, stack_results
 
 
 @dataclass
@@ -39,11 +37,13 @@ class TruthFiles:
         gt: COCO annotation file.
         volumes: `volumes_<split>.json`.
         gt_masks: Folder of true label maps, `<volume_id>.nii.gz`.
+        ids: `ids.csv` of the prepared data set, if label maps are named as the source volumes.
     """
 
     gt: Path | None = None
     volumes: Path | None = None
     gt_masks: Path | None = None
+    ids: Path | None = None
 
     def read(self) -> tuple[GroundTruth | None, VolumeTruth | None]:
         """Reads images' and volumes' truth."""
@@ -109,7 +109,8 @@ def read_cases(
         stacks, masks = stack_results(images, grouped, volumes.ids, stack_iou)
         cases.append(box_cases(volumes, [one.boxes for one in stacks], protocol))
         if files.gt_masks and "segm" in stacked:
-            found = compare_label_maps(volumes, files.gt_masks, stacks=stacks, masks=masks)
+            ids = read_ids(files.ids) if files.ids else None
+            found = compare_label_maps(volumes, files.gt_masks, stacks=stacks, masks=masks, ids=ids)
             cases.append(_instance_cases(volumes, found, protocol))
     return cases
 
@@ -145,6 +146,7 @@ def _label_map_cases(files, volumes, folder, protocol, scores, components):
         predicted_folder=folder,
         scores=read_scores(scores) if scores else None,
         components=components,
+        ids=read_ids(files.ids) if files.ids else None,
     )
     return _instance_cases(volumes, found, protocol)
 

@@ -82,9 +82,11 @@ def _add_kind(record, figures: Figures, n, seed, level, method):
         if n:
             record["intervals"][key] = intervals[index]
     for stratum, places in figures.strata_names.items():
+        count = figures.n_lesions_of(stratum)
         entry = record["strata"].setdefault(
-            stratum, {"n_lesions": figures.n_lesions_of(stratum), "metrics": {}, "intervals": {}}
+            stratum, {"n_lesions": count, "n_lesions_of": {}, "metrics": {}, "intervals": {}}
         )
+        entry["n_lesions_of"][cases.kind] = count
         for name, index in places.items():
             key = f"{cases.kind}_{name}"
             entry["metrics"][key] = float(figures.estimates[index])

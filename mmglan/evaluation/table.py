@@ -42,14 +42,22 @@ def format_summary(record: dict) -> str:
                     ]
                     lines += ["", f"{KIND_WORDS.get(kind, kind)}, {rule} {threshold}"]
                     lines += columns(("FP", "sensitivity", "score from"), rows)
-    if record["strata"]:
-        keys = sorted({key for entry in record["strata"].values() for key in entry["metrics"]})
-        rows = [
-            (name, str(entry["n_lesions"]), *(percent(entry["metrics"].get(key)) for key in keys))
-            for name, entry in record["strata"].items()
-        ]
-        lines += ["", "by short axis"] + columns(("short axis", "lesions", *keys), rows)
+        lines += _strata(record, kind)
     return "\n".join(lines)
+
+
+def _strata(record, kind):
+    rows, names = [], []
+    for stratum, entry in record["strata"].items():
+        if kind in entry["n_lesions_of"]:
+            found = {k: v for k, v in entry["metrics"].items() if k.startswith(f"{kind}_")}
+            names = [key[len(kind) + 1 :] for key in found]
+            count = str(entry["n_lesions_of"][kind])
+            rows.append((stratum, count, *(percent(value) for value in found.values())))
+    if not rows:
+        return []
+    title = f"{KIND_WORDS.get(kind, kind)}, by short axis"
+    return ["", title, *columns(("short axis", "lesions", *names), rows)]
 
 
 def _interval(record, key):

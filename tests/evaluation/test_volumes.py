@@ -167,6 +167,22 @@ def test_label_map_files(tmp_path):
         read_cases(files, truth, [tmp_path / "found"], DEEPLESION)
 
 
+def test_label_maps_named_as_the_source_volumes(tmp_path):
+    for folder, labels in (("truth", label_map(TRUTH)), ("found", label_map(FOUND))):
+        write(tmp_path / folder / "scan 7.nii.gz", labels)
+    volumes, ids = tmp_path / "volumes.json", tmp_path / "ids.csv"
+    lesions = [{"volume_id": "v1", "box3d": box, "short_axis_mm": 8.0} for box in TRUTH]
+    volumes.write_text(json.dumps({"volumes": [{"volume_id": "v1"}], "lesions": lesions}))
+    ids.write_text("volume_id,patient_id,volume,patient\nv1,p1,scan 7.nii.gz,x\n")
+    files = TruthFiles(volumes=volumes, gt_masks=tmp_path / "truth", ids=ids)
+    (cases,) = read_cases(files, files.read(), [tmp_path / "found"], DEEPLESION)
+    assert cases.n_lesions == 2 and len(cases.scores) == 3
+    assert cases.short_axis_mm.tolist() == [8, 8]
+    ids.write_text("volume_id,patient_id,volume,patient\nv1,p1,../scan 7.nii.gz,x\n")
+    with pytest.raises(ValueError, match=r"scan 7"):
+        read_cases(files, files.read(), [tmp_path / "found"], DEEPLESION)
+
+
 def test_masks_that_are_not_instances():
     both = connected_instances(label_map(FOUND) > 0)
     assert sorted(np.unique(both)) == [0, 1, 2, 3]

@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     if not (args.gt or args.volumes or args.gt_masks):
         parser.error("expected --gt, --volumes or --gt-masks: there is nothing to compare with")
     protocol = get_protocol(args.protocol)
-    files = TruthFiles(args.gt, args.volumes, args.gt_masks)
+    files = TruthFiles(args.gt, args.volumes, args.gt_masks, args.ids)
     results: dict[str, dict] = {}
     try:
         truth = files.read()

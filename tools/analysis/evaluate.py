@@ -36,6 +36,9 @@ def add_truth_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gt-masks", type=Path, help="folder of true label maps, <volume_id>.nii.gz"
     )
+    parser.add_argument(
+        "--ids", type=Path, help="ids.csv, if label maps are named as the source volumes"
+    )
     parser.add_argument("--protocol", choices=sorted(PROTOCOLS), default="deeplesion")
     parser.add_argument(
         "--bootstrap",
@@ -79,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     if not (args.gt or args.volumes or args.gt_masks):
         parser.error("expected --gt, --volumes or --gt-masks: there is nothing to compare with")
     protocol = get_protocol(args.protocol)
-    files = TruthFiles(args.gt, args.volumes, args.gt_masks)
+    files = TruthFiles(args.gt, args.volumes, args.gt_masks, args.ids)
     try:
         truth = files.read()
         cases = read_cases(

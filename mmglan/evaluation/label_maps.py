@@ -1,0 +1,153 @@
+"""Folders of label maps: one file per volume, one label per lesion or detection."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from data_prep.coco import lesions_3d
+from data_prep.paths import resolve_under
+from data_prep.volumes import Volume, read_label_volume
+from mmglan.evaluation.stacking import Stacks
+from mmglan.evaluation.volume_cases import (
+    VolumeInstances,
+    connected_instances,
+    instances_of_labels,
+    instances_of_stacks,
+)
+from mmglan.evaluation.volume_files import VolumeTruth, ended
+
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+
+
+def read_ids(path: str | Path) -> dict[str, str]:
+    """Names of the source volumes by volume id, from the `ids.csv` of `data_prep.prepare`."""
+    name = Path(path).name
+    with open(path, newline="") as file:
+        reader = csv.DictReader(file)
+        missing = sorted({"volume_id", "volume"} - set(reader.fieldnames or []))
+        if missing:
+            raise ValueError(f"{name}: Expected columns volume_id, volume but got no {missing}")
+        return {row["volume_id"]: row["volume"] for row in reader}
+
+
+def label_map(
+    folder: str | Path,
+    volume_id: str,
+    components: bool = False,
+    ids: Mapping[str, str] | None = None,
+) -> Volume:
+    """Reads the label map of a volume from a folder, on the axial grid.
+
+    Args:
+        folder: With files `<volume_id>.nii.gz`, or of another volume format.
+        volume_id: The volume.
+        components: Number the connected components.
+        ids: Names of the source volumes; maps may also be named as these.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    folder = Path(folder)
+    names = [volume_id]
+    if ids and volume_id in ids:
+        source = ids[volume_id]
+        suffix = next((end for end in SUFFIXES if source.endswith(end)), "")
+        names.append(source.removesuffix(suffix))
+    for path in (resolve_under(folder, name + suffix) for name in names for suffix in SUFFIXES):
+        if path.is_file():
+            volume = read_label_volume(path, root=folder, allow_empty=True)
+            if components:
+                array = connected_instances(volume.array)
+                volume = Volume(array, volume.spacing_mm, volume.source_id, volume.grid)
+            return volume
+    raise FileNotFoundError(
+        f"{folder.name}: Expected a label map of volume {volume_id} ({volume_id}.nii.gz) but "
+        "there is none; write an empty one if nothing was found, or name the ids file if maps "
+        "are named as the source volumes"
+    )
+
+
+def truth_of_label_maps(folder: str | Path) -> VolumeTruth:
+    """3D truth from a folder of label maps alone; every volume is a patient of its own."""
+    folder = Path(folder)
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    ids = sorted({name[: -len(s)] for name in names for s in SUFFIXES if name.endswith(s)})
+    if not ids:
+        raise FileNotFoundError(
+            f"{folder.name}: Expected a folder of label maps (*.nii.gz) but found none"
+        )
+    maps = (label_map(folder, volume_id) for volume_id in ids)
+    spacing, boxes, axes = [], [], []
+    for volume in tqdm(maps, total=len(ids), desc="true label maps"):
+        lesions = lesions_3d(volume.array, volume.spacing_mm)
+        spacing.append(volume.spacing_mm)
+        boxes.append(ended([lesion["box3d"] for lesion in lesions]))
+        axes.append(np.array([lesion["short_axis_mm"] for lesion in lesions]))
+    return VolumeTruth(folder.name, ids, np.arange(len(ids)), np.array(spacing), boxes, axes)
+
+
+def read_scores(path: str | Path) -> dict[str, dict[int, float]]:
+    """Confidence of label maps' labels: a CSV with columns volume_id, label, score."""
+    name = Path(path).name
+    scores: dict[str, dict[int, float]] = {}
+    with open(path, newline="") as file:
+        reader = csv.DictReader(file)
+        missing = {"volume_id", "label", "score"} - set(reader.fieldnames or [])
+        if missing:
+            raise ValueError(f"{name}: Expected columns volume_id, label, score; no {missing}")
+        for line, row in enumerate(reader, 2):
+            try:
+                scores.setdefault(row["volume_id"], {})[int(row["label"])] = float(row["score"])
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    f"{name}, row {line}: Expected a label and a score "
+                    f"but got {row['label']!r} and {row['score']!r}"
+                ) from error
+    return scores
+
+
+def compare_label_maps(
+    truth: VolumeTruth,
+    truth_folder: str | Path,
+    *,
+    predicted_folder: str | Path | None = None,
+    scores: dict[str, dict[int, float]] | None = None,
+    stacks: list[Stacks] | None = None,
+    masks: list[dict] | None = None,
+    components: bool = False,
+    ids: Mapping[str, str] | None = None,
+) -> list[VolumeInstances]:
+    """Voxel instances of every volume, read one after the other.
+
+    Args:
+        truth: Volumes wanted.
+        truth_folder: Their true label maps.
+        predicted_folder: Predicted label maps; or else
+        stacks: stacked results of each volume with
+        masks: their masks.
+        scores: Confidences by volume and label, see `read_scores`.
+        components: Predicted maps are not instances: number their connected components.
+        ids: Names of the source volumes by volume id.
+    """
+    found = []
+    for number, volume_id in enumerate(tqdm(truth.ids, desc="label maps")):
+        true_map = label_map(truth_folder, volume_id, ids=ids)
+        try:
+            if predicted_folder is None:
+                one = instances_of_stacks(stacks[number], masks[number], true_map.array)
+            else:
+                predicted = label_map(predicted_folder, volume_id, components, ids)
+                difference = predicted.grid.difference_from(true_map.grid)
+                if difference:
+                    raise ValueError(f"Expected the grid of the truth with {difference}")
+                confidence = None if scores is None else scores.get(volume_id, {})
+                one = instances_of_labels(predicted.array, true_map.array, confidence)
+        except ValueError as error:
+            raise ValueError(f"volume {volume_id}: {error}") from error
+        found.append(one)
+    return found
