@@ -107,13 +107,16 @@ def write_overlays(out: OutputFolder, found: Dataset, number: int) -> None:
     for lesion in found.lesions:
         if lesion["image_id"] in lesions:
             lesions[lesion["image_id"]].append(lesion)
-    for image_id, marked in lesions.items():
-        image = images[image_id]
-        name = f"{image['volume_id']}_{image['slice_index']:04d}.png"
-        if not (out.path / "overlays" / name).is_file():
-            picture = draw(out.path / "images" / image["file_name"], marked)
-            _, png = cv2.imencode(".png", picture[:, :, ::-1])
-            out.write(f"overlays/{name}", png.tobytes())
+    names = {
+        f"{images[i]['volume_id']}_{images[i]['slice_index']:04d}.png": i for i in sorted(lesions)
+    }
+    for path in (out.path / "overlays").glob("*.png"):
+        if path.name not in names:
+            path.unlink()
+    for name, image_id in names.items():
+        picture = draw(out.path / "images" / images[image_id]["file_name"], lesions[image_id])
+        _, png = cv2.imencode(".png", picture[:, :, ::-1])
+        out.write(f"overlays/{name}", png.tobytes())
 
 
 def draw(image_file: Path, lesions: Sequence[Mapping[str, Any]]) -> np.ndarray:

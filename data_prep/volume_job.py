@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import warnings
 from collections import defaultdict
 from collections.abc import Sequence
@@ -64,6 +65,8 @@ def run(task: VolumeTask) -> str:
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     key = _key(task)
     if not _is_done(task, key):
+        # Slices of an earlier state of the volume must not outlive it.
+        shutil.rmtree(Path(task.out_dir) / "images" / task.volume_id, ignore_errors=True)
         result = _process(task) | {"key": key}
         write_atomically(Path(task.out_dir), task.result_name, json_bytes(result))
     return task.volume_id

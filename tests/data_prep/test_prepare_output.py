@@ -1,13 +1,13 @@
 """The output folder of ``prepare``: whose it is, what happens to it, and that reruns go on."""
 
 import json
-import os
 import resource
 import shutil
 import subprocess
 import sys
 
 import pytest
+import SimpleITK as sitk
 
 from data_prep import prepare, volume_job
 from data_prep.output_folder import OutputError, OutputFolder, write_atomically
@@ -66,15 +66,22 @@ def test_lost_files_come_back(done, phantom_dataset, tmp_path):
     assert tree(out) == tree(done)
 
 
-def test_a_replaced_volume_is_done_again(phantom_dataset, tmp_path):
+def test_a_replaced_volume_is_done_again_and_leaves_no_trace(phantom_dataset, tmp_path):
     data, out = tmp_path / "data", tmp_path / "out"
     shutil.copytree(phantom_dataset, data)
-    assert run(data, out) == 0
+    assert run(data, out, "--whole-volumes") == 0
     before = tree(out)
-    os.utime(data / "images" / "phantom_002.nii.gz", ns=(1, 1))
-    assert run(data, out) == 0
+    path = data / "images" / "phantom_002.nii.gz"
+    image = sitk.ReadImage(str(path))
+    # Other intensities, and one slice less at the end.
+    sitk.WriteImage(4000 - image[:, :, :-1], str(path))
+    status = run(data, out, "--whole-volumes")
     after = tree(out)
-    assert [name for name in after if after[name] != before[name]] == [".state/volumes/v0003.json"]
+    assert "images/v0003/0009.png" in before and "images/v0003/0009.png" not in after
+    assert before["images/v0003/0004.png"] != after["images/v0003/0004.png"]
+    assert before["images/v0002/0004.png"] == after["images/v0002/0004.png"]
+    assert run(data, tmp_path / "fresh", "--whole-volumes") == status
+    assert after == tree(tmp_path / "fresh")
 
 
 def test_a_folder_of_something_else_is_left_alone(phantom_dataset, tmp_path, capsys):
