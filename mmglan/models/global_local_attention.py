@@ -201,11 +201,13 @@ def conv3x3(maps: Tensor, weight: Tensor, weight_hat: Tensor | None = None) -> T
 @contextmanager
 def running_stats_kept(norm: nn.Module):
     """A recomputation must not count a batch twice in the running statistics."""
-    if not hasattr(norm, "momentum"):
+    if getattr(norm, "num_batches_tracked", None) is None:
         yield
         return
-    momentum, norm.momentum = norm.momentum, 0.0
+    momentum, count = norm.momentum, norm.num_batches_tracked.clone()
+    norm.momentum = 0.0
     try:
         yield
     finally:
         norm.momentum = momentum
+        norm.num_batches_tracked.copy_(count)

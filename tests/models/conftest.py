@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import mmdet
 import numpy as np
 import pytest
 import torch
@@ -68,12 +69,27 @@ def zoo_config() -> Callable[[str], Config]:
 
 
 @pytest.fixture(scope="session")
+def retinanet_config() -> Callable[[], ConfigDict]:
+    """MMDetection's RetinaNet, which the zoo does not hold, in a small form."""
+    path = Path(mmdet.__file__).parent / ".mim/configs/_base_/models/retinanet_r50_fpn.py"
+
+    def make() -> ConfigDict:
+        config = Config.fromfile(path).model
+        config.backbone.update(depth=18, base_channels=16, init_cfg=None, norm_eval=False)
+        config.neck.in_channels = [16, 32, 64, 128]
+        config.bbox_head.num_classes = 1
+        return config
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def build() -> Callable[[dict], nn.Module]:
     """Build an initialised model that runs on a CPU."""
 
-    def build_model(config: dict, seed: int = 0) -> nn.Module:
+    def build_model(config: dict, seed: int = 0, **settings) -> nn.Module:
         torch.manual_seed(seed)
-        model = revert_sync_batchnorm(MODELS.build(ConfigDict(config)))
+        model = revert_sync_batchnorm(MODELS.build(ConfigDict(config, **settings)))
         model.init_weights()
         return model
 

@@ -1,12 +1,10 @@
 """The wrapper around detectors of the zoo and of MMDetection."""
 
-import os.path as osp
 import warnings
 
-import mmdet
 import pytest
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import ConfigDict
 from mmengine.runner.checkpoint import get_state_dict, load_state_dict
 
 from mmglan.models import UncertaintyLossWrapper
@@ -69,12 +67,8 @@ def test_sigma_one_keeps_the_loss_and_its_gradient(stem, zoo_config, build, batc
             torch.testing.assert_close(other.grad, parameter.grad)
 
 
-def test_retinanet_of_mmdet(build, batch):
-    root = osp.join(osp.dirname(mmdet.__file__), ".mim/configs/_base_/models/")
-    config = Config.fromfile(root + "retinanet_r50_fpn.py").model
-    config.backbone.update(depth=18, base_channels=16, init_cfg=None, norm_eval=False)
-    config.neck.in_channels, config.bbox_head.num_classes = [16, 32, 64, 128], 1
-    model = build(wrapped(config, "retinanet", init_log_variance=[0.5, -0.5]))
+def test_retinanet_of_mmdet(retinanet_config, build, batch):
+    model = build(wrapped(retinanet_config(), "retinanet", init_log_variance=[0.5, -0.5]))
     losses = losses_of(model, batch((2, 0)))
     assert isinstance(losses["loss_cls"], list) and len(losses["loss_cls"]) == 5
     torch.testing.assert_close(sum(losses["loss_cls"]), losses["raw/cls"] * losses["weight/cls"])
