@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mmglan.evaluation.cases import Cases
+from mmglan.evaluation.overlaps import Pairs
 
 AP_THRESHOLDS = (0.1, 0.25, 0.5)
 COCO_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10))
@@ -62,7 +63,7 @@ class _OverlapEval(COCOeval):
     def computeIoU(self, imgId, catId):
         results = self._dts[imgId, catId]
         scores = np.array([result["score"] for result in results])
-        order = np.argsort(-scores, kind="mergesort")[: self.params.maxDets[-1]]
+        order = np.argsort(-scores, kind="mergesort")
         matrix = self._matrices[imgId - 1][order]
         enough = (matrix >= min(self.params.iouThrs)).any(axis=1)
         self._found[imgId] = scores[order], enough
@@ -102,6 +103,7 @@ def precision_recall(
     Returns:
         dict: By (threshold, 0) for all lesions, and by (threshold, 1 + a) for stratum a.
     """
+    cases = _most_certain(cases, max_detections)
     known = np.where(np.isnan(cases.short_axis_mm), -1.0, cases.short_axis_mm)
     truth_boxes = [
         _record(number, image, area=area)
@@ -135,6 +137,25 @@ def precision_recall(
             ap = float(found.mean()) if len(found) and found.min() >= 0 else float("nan")
             verdicts[threshold, area] = _verdict(parts, index, ap)
     return verdicts
+
+
+def _most_certain(cases: Cases, count: int) -> Cases:
+    """The `count` predictions of highest score in each image; of equal scores the first ones."""
+    order = np.lexsort((-cases.scores, cases.pred_image))
+    per_image = np.bincount(cases.pred_image, minlength=cases.n_images)
+    first = np.cumsum(per_image) - per_image
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order)) - first[cases.pred_image[order]]
+    keep = rank < count
+    pairs = cases.overlaps["iou"]
+    kept = keep[pairs.pred]
+    number = np.cumsum(keep) - 1
+    return replace(
+        cases,
+        scores=cases.scores[keep],
+        pred_image=cases.pred_image[keep],
+        overlaps={"iou": Pairs(number[pairs.pred[kept]], pairs.truth[kept], pairs.overlap[kept])},
+    )
 
 
 def _record(number, image, **more):

@@ -45,6 +45,11 @@ class GroundTruth:
         """Whether every image names its patient."""
         return all("patient_id" in image for image in self.images)
 
+    @property
+    def has_masks(self) -> bool:
+        """Whether every lesion has a segmentation."""
+        return all(lesion.get("segmentation") for rows in self.lesions for lesion in rows)
+
 
 def read_json(path: str | Path):
     """Reads a JSON file; errors name the file."""
@@ -196,13 +201,28 @@ def cases_of_images(
 
 
 def rle_of(image: dict, record: dict) -> dict:
-    """Run-length code of a result's or annotation's segmentation (polygons, counts or RLE)."""
-    segmentation = record["segmentation"]
-    if isinstance(segmentation, dict) and isinstance(segmentation["counts"], (str, bytes)):
-        return segmentation
+    """Run-length code of a result's or annotation's segmentation (polygons, counts or RLE).
+
+    Raises:
+        ValueError: No segmentation, or a mask of another size than the image.
+    """
+    segmentation = record.get("segmentation")
+    if not segmentation:
+        raise ValueError(
+            f"image {image['id']}: Expected a segmentation of every lesion and result to compare "
+            "masks but one has none"
+        )
     height, width = image["height"], image["width"]
-    rle = mask_utils.frPyObjects(segmentation, height, width)
-    return mask_utils.merge(rle) if isinstance(rle, list) else rle
+    if not isinstance(segmentation, dict):
+        return mask_utils.merge(mask_utils.frPyObjects(segmentation, height, width))
+    if list(segmentation["size"]) != [height, width]:
+        raise ValueError(
+            f"image {image['id']}: Expected a mask of {height} x {width} pixels but got "
+            f"{' x '.join(map(str, segmentation['size']))}"
+        )
+    if isinstance(segmentation["counts"], (str, bytes)):
+        return segmentation
+    return mask_utils.frPyObjects(segmentation, height, width)
 
 
 def _matrix(image, rows, lesions, field_name, overlap):

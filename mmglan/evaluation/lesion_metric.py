@@ -69,6 +69,7 @@ class LesionMetric(BaseMetric):
         self.truth = read_ground_truth(ann_file)
         self.volumes = read_volumes(volumes_file) if volumes_file else None
         self.outfile_prefix = outfile_prefix
+        self.dropped = 0
         self.protocol = get_protocol(protocol)
         self.options = dict(bootstrap=bootstrap, seed=seed, level=level, method=interval)
 
@@ -87,6 +88,11 @@ class LesionMetric(BaseMetric):
             masks = found.get("masks") if "segm" in self.iou_types else None
             if masks is not None and not isinstance(masks, list):
                 masks = encode_mask_results(masks.detach().cpu().numpy())
+            finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
+            self.dropped += int((~finite).sum())
+            if masks is not None:
+                masks = [mask for mask, good in zip(masks, finite, strict=True) if good]
+            boxes, scores = boxes[finite], scores[finite]
             # Plain types: they are pickled between processes and written as JSON.
             self.results.append(
                 dict(
@@ -96,6 +102,17 @@ class LesionMetric(BaseMetric):
                     masks=None if masks is None else [_text_rle(mask) for mask in masks],
                 )
             )
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Collects the results of all processes; see MMEngine."""
+        if self.dropped:
+            warnings.warn(
+                f"{self.dropped} predictions were left out: their box or score is not finite. "
+                "Has the training diverged?",
+                stacklevel=2,
+            )
+            self.dropped = 0
+        return super().evaluate(size)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Computes all figures from the results of all processes.
@@ -120,6 +137,9 @@ class LesionMetric(BaseMetric):
         for kind in self.iou_types:
             if kind == "segm" and not _has_masks(results):
                 logger.info("No masks were predicted: figures of boxes only.")
+                continue
+            if kind == "segm" and not self.truth.has_masks:
+                logger.info(f"{self.truth.name} has no masks: figures of boxes only.")
                 continue
             rows = _coco_results(results, kind)
             if self.outfile_prefix:

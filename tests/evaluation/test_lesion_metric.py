@@ -130,6 +130,21 @@ def test_untested_images_count_and_are_named(coco_set):
         assert metric.evaluate(1)["lesion/bbox_SEN25"] == 0
 
 
+def test_truth_without_masks_and_predictions_that_are_not_finite(coco_set):
+    ann, boxes, _ = coco_set(6)
+    data = json.loads(ann.read_text())
+    for lesion in data["annotations"]:
+        del lesion["segmentation"]
+    ann.write_text(json.dumps(data))
+    rows = json.loads(boxes.read_text())
+    expected = run(METRICS.build(dict(type="LesionMetric", ann_file=str(ann))), ann, rows)
+    bad = [rows[0] | {"bbox": [1, 2, float("nan"), 4]}, rows[1] | {"score": float("inf")}]
+    metric = METRICS.build(dict(type="LesionMetric", ann_file=str(ann)))
+    with pytest.warns(UserWarning, match="2 predictions were left out"):
+        figures = run(metric, ann, rows + bad, with_masks=True)
+    assert figures == expected
+
+
 @pytest.mark.parametrize("options", [{"iou_types": ("keypoints",)}, {"protocol": "mine"}])
 def test_bad_options_are_named(coco_set, options):
     with pytest.raises(ValueError, match="Expected"):

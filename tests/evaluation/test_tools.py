@@ -86,6 +86,11 @@ def test_errors_name_the_file_and_the_place(tool, coco_set, tmp_path, capsys):
         ([rows[0] | {"bbox": [1, 2, -3, 4]}], "result 0: Expected bbox as x, y, width, height"),
         ([rows[0] | {"bbox": [1, 2, 3]}], "but got [1, 2, 3]"),
         ([5], "result 0: Expected the id"),
+        ([rows[0] | {"segmentation": []}], "image 100: Expected a segmentation of every"),
+        (
+            [rows[0] | {"segmentation": {"size": [9, 9], "counts": "0"}}],
+            "image 100: Expected a mask of 96 x 96 pixels but got 9 x 9",
+        ),
         ({"a": 1}, "Expected a list of results"),
         ([{"volume_id": "v0", "box3d": [0] * 6, "score": 1}], "Expected --volumes"),
     ]
