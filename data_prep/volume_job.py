@@ -30,7 +30,7 @@ from data_prep.paths import resolve_under
 from data_prep.slices import Slices, VolumeOptions, used_slices
 
 # Raise it when the same input gives other results than before: earlier results are then made anew.
-RESULT_VERSION = 1
+RESULT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,9 @@ def _fill(task: VolumeTask, result: dict[str, Any]) -> None:
     slices = Slices(volume.array, options.normalize)
     for z, kind in sorted(used.items()):
         image = slices.normalized(z)
-        result["lesions"] += [_lesion(image, m, spacing, options.seeds) for m in marks[z]]
+        # The percentile cut would flatten bright lesions; GrabCut maps its own crop to 8 bits.
+        shown = image if options.normalize.startswith("window:") else volume.array[z]
+        result["lesions"] += [_lesion(shown, m, spacing, options.seeds) for m in marks[z]]
         result["slices"].append({"slice_index": z, "kind": kind} | _write(task, image, z))
     if labels is not None:
         result["truth"] = _truth(labels, sorted(used), spacing)
