@@ -1,8 +1,7 @@
 """Volumes in: any supported file or folder becomes an axial LPS array with its way back.
 
 Formats: DICOM (a folder or a multi-frame file), NIfTI, NRRD, MetaImage, and DeepLesion's folders
-of 16-bit PNG slices. Adding one means adding a file with ``read(path, name, ...) -> Stored`` and a
-line in `read_volume`.
+of 16-bit PNG slices; `data_prep.formats` holds their readers.
 """
 
 from __future__ import annotations

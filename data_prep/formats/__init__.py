@@ -31,6 +31,11 @@ def read_stored(
         DataError: Whatever goes wrong.
     """
     with only_data_errors(name):
+        if series_uid is not None and path.exists() and not path.is_dir():
+            raise DataError(
+                "Expected a DICOM folder before '#' but got a file. Remove '#' and what follows.",
+                path=name,
+            )
         if not path.exists():
             raise DataError(
                 "Expected a volume but found nothing at this path. Correct the path.", path=name
@@ -46,7 +51,7 @@ def read_stored(
                     "again.",
                     path=name,
                 )
-            if deeplesion_slices.matches(entries):
+            if series_uid is None and deeplesion_slices.matches(entries):
                 return deeplesion_slices.read(path, name, spacing_mm)
             return dicom_files.read_folder(path, name, series_uid, series_rule)
         if header_files.matches(path):

@@ -26,6 +26,7 @@ _NO_SCAN = (
     "1.2.840.10008.1.3.10",
 )
 _FOREIGN = (".txt", ".csv", ".tsv", ".json", ".xml", ".pdf", ".html", ".md", ".jpg", ".jpeg")
+_FOREIGN += (".nii", ".nii.gz", ".nrrd", ".mha", ".zip")
 _FOREIGN_NAMES = ("dicomdir", "thumbs.db", "desktop.ini", "lockfile", "version")
 # Start of a file encrypted as a whole: CMS enveloped data, OID 1.2.840.113549.1.7.3.
 _ENVELOPED = bytes.fromhex("06092a864886f70d010703")

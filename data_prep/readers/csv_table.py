@@ -111,13 +111,13 @@ def _record(
     if uid:
         if not re.fullmatch(r"[0-9.]{1,64}", uid):
             raise DataError(
-                f"Expected digits and dots in series_uid but got {quoted(uid)}. Correct the cell."
+                "Expected digits and dots in series_uid but got others. Correct the cell."
             )
         volume = f"{volume}#{uid}"
     split = cells.get("split") or None
     if split is not None and split not in SPLITS:
         raise DataError(
-            f"Expected train, val or test in split but got {quoted(split)}. Correct the cell."
+            "Expected train, val or test in split but got another value. Correct the cell."
         )
     in_mm = "long_x1_mm" in cells
     columns = MM_COLUMNS if in_mm else PIXEL_COLUMNS
@@ -133,7 +133,7 @@ def _record(
         used = (cells.get("frame") or frame or "").upper()
         if used not in ("LPS", "RAS"):
             raise DataError(
-                f"Expected the frame LPS or RAS but got {quoted(used)}. State the frame of the mm."
+                "Expected the frame LPS or RAS but got another. State the frame of the mm."
             )
     else:
         used = "pixel"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,10 +89,15 @@ def number(text: str, column: str) -> float:
         value = float("" if "_" in text else text)  # Python would take 1_0 for ten
     except ValueError:
         hint = "Write a decimal point." if "," in text else "Correct the cell."
-        raise DataError(f"Expected a number in {column} but got {quoted(text)}. {hint}") from None
+        raise DataError(f"Expected a number in {column} but got {_shown(text)}. {hint}") from None
     if not math.isfinite(value) or abs(value) > 1e6:
         raise DataError(f"Expected a number in {column} but got {quoted(text)}. Correct the cell.")
     return value
+
+
+def _shown(text: str) -> str:
+    """Return what stands in a cell if it is like a number; other text may be a patient's name."""
+    return quoted(text) if re.fullmatch(r"[-+0-9.,_eE ]*", text) else "text"
 
 
 def whole_number(text: str, column: str) -> int:

@@ -43,6 +43,11 @@ def test_several_series(make_series, tmp_path):
         "series: Expected the series 9.9 but got only 1.2.3.1 (2 slices); 1.2.3.2 (2 slices). "
         "Correct the UID."
     )
+    frames = f"{folder / 'IM003.dcm'}#1.2.3.1"
+    assert refused(frames, tmp_path) == (
+        "series/IM003.dcm: Expected a DICOM folder before '#' but got a file. Remove '#' and what "
+        "follows."
+    )
     # The rule refuses a tie rather than to pick one silently.
     assert "Expected one image series" in refused(folder, tmp_path, series_rule="most-slices")
 

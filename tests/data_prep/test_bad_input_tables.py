@@ -81,7 +81,7 @@ ROWS = {
     ),
     "not a number": (
         "a.nii,3,10,10,20,ten,15,8,15,12",
-        "Expected a number in long_y2 but got 'ten'. Correct the cell.",
+        "Expected a number in long_y2 but got text. Correct the cell.",
     ),
     "NaN": (
         "a.nii,3,10,10,20,nan,15,8,15,12",
@@ -229,7 +229,7 @@ def test_series_column(make_table):
     records, errors = read_bookmarks(path)
     assert [r.volume for r in records] == ["a.nii#1.2.3"]
     assert [e.message for e in errors] == [
-        "Expected digits and dots in series_uid but got '../x'. Correct the cell."
+        "Expected digits and dots in series_uid but got others. Correct the cell."
     ]
 
 
@@ -262,8 +262,8 @@ def test_no_patient_in_errors(make_table):
     )
     records, errors = read_bookmarks(path)
     assert [str(e) for e in errors] == [
-        "bookmarks.csv, row 2: Expected train, val or test in split but got 'nowhere'. Correct the "
-        "cell.",
-        "bookmarks.csv, row 3: Expected a number in long_x2 but got 'x'. Correct the cell.",
+        "bookmarks.csv, row 2: Expected train, val or test in split but got another value. Correct "
+        "the cell.",
+        "bookmarks.csv, row 3: Expected a number in long_x2 but got text. Correct the cell.",
     ]
     assert records == []

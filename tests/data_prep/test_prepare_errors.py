@@ -52,7 +52,7 @@ def test_one_broken_row_among_ten_thousand(tmp_path, capsys):
     marks.write_text("\n".join([HEADER, *rows]))
     assert run(images, marks, tmp_path / "out", "--seeds", "ellipse") == 1
     assert (tmp_path / "out" / "errors.txt").read_text() == (
-        "marks.csv, row 6545: Expected a number in slice but got 'x1'. Correct the cell.\n"
+        "marks.csv, row 6545: Expected a number in slice but got text. Correct the cell.\n"
     )
     assert len(lesions(tmp_path / "out")) == 9_999
     assert "1 errors." in capsys.readouterr().err
