@@ -1,0 +1,132 @@
+"""Files that would run code are refused; what training writes is read."""
+
+import functools
+import os
+import threading
+from http.server import HTTPServer, SimpleHTTPRequestHandler
+
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.runner.checkpoint import _load_checkpoint
+
+import mmglan.engine
+from mmglan.engine.checkpoint_guard import main, safe_load
+
+assert mmglan.engine  # importing it installs the guard
+
+
+class Command:
+    """Unpickling this makes a folder."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder,)
+
+
+@pytest.fixture
+def hostile(tmp_path):
+    """A checkpoint that makes a folder when it is unpickled, and that folder."""
+    path, folder = tmp_path / "hostile.pth", tmp_path / "made_by_the_file"
+    torch.save({"state_dict": {"a": torch.ones(2)}, "extra": Command(folder)}, path)
+    return path, folder
+
+
+def test_weights_are_read(tmp_path):
+    torch.save({"state_dict": {"a": torch.arange(3.0)}, "meta": {"epoch": 4}}, tmp_path / "w.pth")
+    content = _load_checkpoint(str(tmp_path / "w.pth"), map_location="cpu")
+    assert content["state_dict"]["a"].tolist() == [0, 1, 2]
+    assert content["meta"] == {"epoch": 4}
+
+
+def test_hostile_file_is_refused_unopened_and_says_what_to_do(hostile):
+    path, folder = hostile
+    with pytest.raises(ValueError, match="Expected a checkpoint of plain weights") as error:
+        _load_checkpoint(str(path))
+    assert not folder.exists()
+    assert "GLOBAL posix.mkdir" in str(error.value)
+    assert "python -m mmglan.engine.checkpoint_guard hostile.pth OUT.pth" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_file_that_is_no_checkpoint_and_missing_file(tmp_path):
+    (tmp_path / "text.pth").write_text("not a checkpoint")
+    with pytest.raises(ValueError, match=r"text\.pth: Expected a checkpoint"):
+        safe_load(tmp_path / "text.pth")
+    with pytest.raises(FileNotFoundError, match=r"none\.pth: Expected a checkpoint"):
+        safe_load(tmp_path / "none.pth")
+
+
+def test_log_histories_of_training_checkpoints_are_read(tmp_path):
+    hub = MessageHub("guard")
+    hub.update_scalar("train/loss", 1.0)
+    hub.update_scalar("train/loss", 3.0)
+    torch.save({"message_hub": hub.state_dict()}, tmp_path / "epoch.pth")
+    history = safe_load(tmp_path / "epoch.pth")["message_hub"]["log_scalars"]["train/loss"]
+    assert isinstance(history, HistoryBuffer)
+    assert (history.mean(), history.current()) == (2.0, 3.0)
+
+
+def test_other_attributes_of_histories_stay_out_of_reach(tmp_path):
+    class Reach:
+        def __reduce__(self):
+            return getattr, (HistoryBuffer, "__init__")
+
+    torch.save({"x": Reach()}, tmp_path / "reach.pth")
+    with pytest.raises(ValueError, match="a reference to '__init__'"):
+        safe_load(tmp_path / "reach.pth")
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Address of an HTTP server of a folder, and the folder."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
+    handler.log_message = lambda *args: None
+    server = HTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", folder
+    server.shutdown()
+
+
+def test_downloads_are_guarded_and_kept(server, tmp_path, monkeypatch):
+    address, folder = server
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    torch.save({"state_dict": {"a": torch.ones(1)}}, folder / "good.pth")
+    assert _load_checkpoint(f"{address}/good.pth")["state_dict"]["a"].item() == 1
+    (folder / "good.pth").unlink()
+    assert _load_checkpoint(f"{address}/good.pth")["state_dict"]["a"].item() == 1
+
+    made = tmp_path / "made"
+    torch.save({"x": Command(made)}, folder / "bad.pth")
+    with pytest.raises(ValueError, match=r"bad\.pth: Expected a checkpoint of plain weights"):
+        _load_checkpoint(f"{address}/bad.pth")
+    assert not made.exists()
+
+
+@pytest.mark.parametrize("path", ["s3://bucket/a.pth", "petrel://a.pth", "pavi://a.pth"])
+def test_remote_storage_is_refused(path):
+    with pytest.raises(ValueError, match=r"Expected a file or an http\(s\) address .* Copy"):
+        _load_checkpoint(path)
+
+
+def test_a_trusted_file_is_converted_by_hand_only(hostile, tmp_path, capsys):
+    path, folder = hostile
+    out = tmp_path / "plain.pth"
+    with pytest.raises(SystemExit):
+        main([str(path), str(out)])
+    assert not out.exists() and not folder.exists()
+    assert main([str(path), str(out), "--i-trust-this-file"]) == 0
+    assert folder.exists()  # its code did run: that is what the flag says
+    assert safe_load(out)["state_dict"]["a"].tolist() == [1, 1]
+    assert "1 tensors" in capsys.readouterr().out
+
+
+def test_conversion_of_a_file_without_weights_fails(tmp_path, capsys):
+    torch.save({"meta": 1}, tmp_path / "empty.pth")
+    status = main([str(tmp_path / "empty.pth"), str(tmp_path / "o.pth"), "--i-trust-this-file"])
+    assert status == 1
+    assert "Expected a state dict" in capsys.readouterr().err

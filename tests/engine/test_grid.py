@@ -1,0 +1,130 @@
+"""Workers that share a grid do every point once, even where one of them is killed."""
+
+import collections
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from mmglan.engine.grid import grid_points, key_of, open_study, queue_missing, work_through
+
+ROOT = Path(__file__).resolve().parents[2]
+AXES = {"a": [1, 3, 5], "b": ["x", "y"]}
+WORKER = """
+import os, sys, time
+from pathlib import Path
+from mmglan.engine.grid import open_study, work_through
+
+AXES = {"a": [1, 3, 5], "b": ["x", "y"]}
+folder, hang = Path(sys.argv[1]), sys.argv[2] == "hang"
+
+def run_point(trial, point):
+    name = f"{point['a']}{point['b']}"
+    with (folder / "started.txt").open("a") as file:
+        file.write(f"{name} {os.getpid()}\\n")
+    if hang:
+        time.sleep(600)
+    time.sleep(0.2)
+    return point["a"] + 0.5 * (point["b"] == "y")
+
+study = open_study(f"sqlite:///{folder}/grid.db", "grid", heartbeat_s=1)
+work_through(study, AXES, run_point, poll_s=0.3)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def completed(study: optuna.Study) -> collections.Counter:
+    done = study.get_trials(states=(TrialState.COMPLETE,))
+    return collections.Counter(trial.user_attrs["point"] for trial in done)
+
+
+def test_all_combinations_last_axis_fastest():
+    assert grid_points({"a": [1, 2], "b": ["x", "y"]}) == [
+        {"a": 1, "b": "x"},
+        {"a": 1, "b": "y"},
+        {"a": 2, "b": "x"},
+        {"a": 2, "b": "y"},
+    ]
+
+
+def test_point_of_a_killed_worker_is_done_by_another(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def start(mode):
+        command = [sys.executable, "-W", "ignore", "-c", WORKER, str(tmp_path), mode]
+        return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+    victim = start("hang")
+    started, deadline = tmp_path / "started.txt", time.monotonic() + 120
+    while not started.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    others = [start("work"), start("work")]
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    for other in others:
+        _, errors = other.communicate(timeout=200)
+        assert other.returncode == 0, errors[-2000:]
+
+    study = open_study(f"sqlite:///{tmp_path}/grid.db", "grid", heartbeat_s=1)
+    assert completed(study) == {key_of(point): 1 for point in grid_points(AXES)}
+    lost = started.read_text().splitlines()[0].split()
+    runs = [line.split() for line in started.read_text().splitlines()]
+    assert lost[1] == str(victim.pid)
+    assert [name for name, _ in runs].count(lost[0]) == 2
+    assert len(runs) == 7  # six points, one of them begun twice
+    assert study.best_params == {"a": 5, "b": "y"}
+
+
+def test_second_copy_of_a_point_is_closed_as_surplus(tmp_path):
+    study = open_study(f"sqlite:///{tmp_path}/g.db", "g", heartbeat_s=60)
+    point = {"a": 1}
+    for _ in range(2):  # as two workers do at the same moment
+        study.enqueue_trial(point, user_attrs={"point": key_of(point)})
+    runs = []
+    work_through(study, {"a": [1, 2]}, lambda trial, p: runs.append(p) or 1.0, poll_s=0.1)
+    assert runs == [{"a": 1}, {"a": 2}]
+    assert set(completed(study).values()) == {1}
+    assert [t.user_attrs.get("surplus") for t in study.trials] == [None, True, None]
+
+
+def test_failed_point_is_told_and_run_again_on_demand_only(tmp_path):
+    study = open_study(f"sqlite:///{tmp_path}/g.db", "g", heartbeat_s=60)
+    broken, runs = [True], []
+
+    def run_point(trial, point):
+        runs.append(point["a"])
+        if point["a"] == 2 and broken[0]:
+            raise RuntimeError("no memory")
+        return float(point["a"])
+
+    work_through(study, {"a": [1, 2]}, run_point, poll_s=0.1)
+    assert runs == [1, 2]
+    assert [t.user_attrs.get("error") for t in study.trials] == [None, "no memory"]
+    work_through(study, {"a": [1, 2]}, run_point, poll_s=0.1)
+    assert runs == [1, 2]
+    broken[0] = False
+    work_through(study, {"a": [1, 2]}, run_point, poll_s=0.1, retry_failed=True)
+    assert runs == [1, 2, 2]
+    assert sum(completed(study).values()) == 2
+    assert queue_missing(study, grid_points({"a": [1, 2]}), retry_failed=True) == 0
+
+
+def test_pruned_point_counts_as_done(tmp_path):
+    study = open_study(f"sqlite:///{tmp_path}/g.db", "g", heartbeat_s=60)
+
+    def run_point(trial, point):
+        raise optuna.TrialPruned
+
+    work_through(study, {"a": [1]}, run_point, poll_s=0.1)
+    assert queue_missing(study, [{"a": 1}], retry_failed=True) == 0
+    assert [trial.state for trial in study.trials] == [TrialState.PRUNED]

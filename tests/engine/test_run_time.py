@@ -1,0 +1,141 @@
+"""Seeds of epochs and workers, start-up without a GPU, what a run records."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from mmglan.engine.child_run import run_command, validation_scores
+from mmglan.engine.cpu_processes import should_start_gloo
+from mmglan.engine.epoch_seed_hook import EpochSeedHook, seed_worker_from_torch
+from mmglan.engine.run_info_hook import dataset_hash, git_state, write_json
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def draws() -> tuple[float, float, float]:
+    return random.random(), float(np.random.rand()), float(torch.rand(1))
+
+
+def draws_of(seed: int, epoch: int) -> tuple[float, float, float]:
+    EpochSeedHook().before_train_epoch(SimpleNamespace(seed=seed, epoch=epoch))
+    return draws()
+
+
+def test_numbers_depend_on_seed_and_epoch_only():
+    first = draws_of(0, 3)
+    draws()
+    assert draws_of(0, 3) == first
+    others = [draws_of(0, 4), draws_of(1, 3), draws_of(3, 0)]
+    assert all(a != b for other in others for a, b in zip(other, first, strict=True))
+
+
+class Noise(Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return np.random.rand()
+
+
+def test_workers_repeat_an_epoch_and_differ_between_epochs_and_each_other():
+    loader = DataLoader(Noise(), num_workers=2, worker_init_fn=seed_worker_from_torch)
+
+    def epoch(number):
+        EpochSeedHook().before_train_epoch(SimpleNamespace(seed=0, epoch=number))
+        return torch.cat(list(loader)).tolist()
+
+    first, second = epoch(0), epoch(1)
+    assert epoch(0) == first
+    assert len(set(first + second)) == 8
+
+
+def test_gloo_starts_only_where_a_launcher_meets_no_gpu():
+    launched = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
+    assert should_start_gloo(launched, has_cuda=False)
+    assert not should_start_gloo(launched, has_cuda=True)
+    assert not should_start_gloo({"LOCAL_RANK": "0"}, has_cuda=False)
+
+
+def test_importing_the_start_up_module_opens_the_group():
+    code = (
+        "import mmglan.engine.cpu_processes, torch.distributed as d;"
+        "print(d.is_initialized() and d.get_backend())"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MASTER_ADDR": "127.0.0.1"}
+    environment |= {"MASTER_PORT": "0", "RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
+    environment["CUDA_VISIBLE_DEVICES"] = ""
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert found.stdout.strip().endswith("gloo"), found.stderr[-500:]
+
+
+def git(folder: Path, *arguments: str) -> str:
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    command = ["git", "-C", str(folder), *who, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_git_state_names_commit_and_changed_files(tmp_path):
+    assert git_state(tmp_path) == {"commit": None, "changed_files": None}
+    git(tmp_path, "init", "-q")
+    (tmp_path / "a.txt").write_text("1")
+    git(tmp_path, "add", "a.txt")
+    git(tmp_path, "commit", "-qm", "first")
+    commit = git(tmp_path, "rev-parse", "HEAD")
+    assert git_state(tmp_path) == {"commit": commit, "changed_files": []}
+    (tmp_path / "a.txt").write_text("2")
+    assert git_state(tmp_path) == {"commit": commit, "changed_files": ["a.txt"]}
+
+
+def test_dataset_hash_changes_with_annotations_and_images(tmp_path):
+    file = tmp_path / "train.json"
+    file.write_text(json.dumps({"images": [{"file_name": "v/1.png"}], "annotations": []}))
+    missing = dataset_hash(file, tmp_path)
+    (tmp_path / "v").mkdir()
+    (tmp_path / "v/1.png").write_bytes(b"abc")
+    whole = dataset_hash(file, tmp_path)
+    assert missing != whole and whole == dataset_hash(file, tmp_path)
+    (tmp_path / "v/1.png").write_bytes(b"abcd")
+    assert dataset_hash(file, tmp_path) != whole
+    (tmp_path / "v/1.png").write_bytes(b"xyz")  # contents are not read: sizes are
+    assert dataset_hash(file, tmp_path) == whole
+    file.write_text(file.read_text() + " ")
+    assert dataset_hash(file, tmp_path) != whole
+
+
+def test_json_is_sorted_and_leaves_no_part_behind(tmp_path):
+    write_json(tmp_path / "x.json", {"b": 1, "a": 2})
+    assert (tmp_path / "x.json").read_text() == '{\n  "a": 2,\n  "b": 1\n}\n'
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_failing_command_is_told_by_its_last_line(tmp_path):
+    code = "import sys; print('reason', file=sys.stderr); sys.exit(3)"
+    with pytest.raises(RuntimeError, match=r"exit status 3, see .*log: reason"):
+        run_command([sys.executable, "-c", code], tmp_path / "log")
+
+
+def test_watched_command_is_stopped(tmp_path):
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    assert run_command(command, tmp_path / "log", watch=lambda: True, poll_s=0.1) is False
+
+
+def test_scores_of_resumed_runs_are_joined(tmp_path):
+    for name, lines in {
+        "1": '{"lesion/bbox_AP25": 0.5, "step": 1}\n{"loss": 1.0, "step": 3}\n{"lesion/bb',
+        "2": '{"lesion/bbox_AP25": 0.75, "step": 2}\n',
+    }.items():
+        folder = tmp_path / name / "vis_data"
+        folder.mkdir(parents=True)
+        (folder / "scalars.json").write_text(lines)
+    assert validation_scores(tmp_path, "lesion/bbox_AP25") == {1: 0.5, 2: 0.75}

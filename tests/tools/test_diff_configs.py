@@ -1,0 +1,33 @@
+import importlib.util
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+MASK = ROOT / "configs/baselines/mask-rcnn_r50_fpn_160e_lesions.py"
+OURS = ROOT / "configs/glan/glan_r50_fpn_160e_lesions.py"
+
+
+def run(*arguments: str) -> int:
+    spec = importlib.util.spec_from_file_location("diff_configs", ROOT / "tools/diff_configs.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main([str(argument) for argument in arguments])
+
+
+def test_says_what_is_ours(capsys):
+    assert run(MASK, OURS) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "The losses are weighted by learned uncertainty (tasks of mask_rcnn).",
+        "The box branch attends to global features (boxes of 1 of the image).",
+    ]
+
+
+def test_same_config_has_no_difference(capsys):
+    assert run(OURS, OURS) == 0
+    assert capsys.readouterr().out == "A run sees no difference.\n"
+
+
+def test_paths_and_values(capsys):
+    assert run(MASK, OURS, "--paths") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "model.type: 'MaskRCNN' -> 'UncertaintyLossWrapper'" in lines
+    assert "model.tasks: nothing -> 'mask_rcnn'" in lines

@@ -1,0 +1,93 @@
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+OURS = "glan_r50_fpn_160e_lesions"
+
+
+@pytest.fixture(scope="module")
+def run_table():
+    spec = importlib.util.spec_from_file_location("run_table", ROOT / "tools/run_table.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_rows_of_the_first_table_in_its_order(run_table):
+    assert run_table.stems_of(1) == [
+        "yolov3_d53_160e_lesions",
+        "faster-rcnn_r50_fpn_160e_lesions",
+        "mask-rcnn_r50_fpn_wo-pseudo-mask_160e_lesions",
+        "detectors_cascade-rcnn_r50_160e_lesions",
+        "mask-rcnn_r50_fpn_160e_lesions",
+        "cascade-mask-rcnn_r50_fpn_160e_lesions",
+        OURS,
+    ]
+
+
+def test_print_names_two_commands_per_open_row(run_table, tmp_path, capsys):
+    done = tmp_path / "glan_r50_fpn_wo-attention_160e_lesions"
+    done.mkdir()
+    (done / "results.metrics.json").write_text("{}")
+    command = ["--table", "2", "--how", "print", "--work-dir", str(tmp_path), "--gpus", "4"]
+    assert run_table.main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{done.name}: has its results"
+    rows = run_table.stems_of(2)
+    assert len(lines) == 1 + 2 * (len(rows) - 1)
+    assert lines[1].startswith("bash ") and "dist_train.sh" in lines[1]
+    assert lines[1].endswith("--resume --auto-scale-lr") and " 4 --work-dir" in lines[1]
+    assert "dist_test.sh" in lines[2]
+
+
+def test_slurm_gets_one_job_per_row(run_table, tmp_path, monkeypatch, capfd):
+    # A stand-in for sbatch that prints its arguments: the dry run of a machine without Slurm.
+    (tmp_path / "sbatch").write_text('#!/bin/sh\nfor a in "$@"; do echo "<$a>"; done\n')
+    (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    command = ["--rows", OURS, "--how", "slurm", "--partition", "gpu", "--gpus", "2"]
+    assert run_table.main([*command, "--work-dir", str(tmp_path / "w")]) == 0
+    words = capfd.readouterr().out.split("\n")
+    assert words[words.index("<--partition>") + 1] == "<gpu>"
+    assert words[words.index("<--gres>") + 1] == "<gpu:2>"
+    job = words[words.index("<--wrap>") + 1]
+    assert f"tools/run_table.py --rows {OURS} --gpus 2" in job and "--no-collect" in job
+
+
+def test_row_is_trained_tested_tabled_and_then_skipped(run_table, tiny_set, tmp_path, capfd):
+    command = ["--rows", OURS, "--small", "--epochs", "1", "--data-root", str(tiny_set)]
+    command += ["--work-dir", str(tmp_path)]
+    assert run_table.main(command) == 0
+    figures = json.loads((tmp_path / OURS / "results.metrics.json").read_text())
+    assert figures["n_lesions"] > 0 and 0 <= figures["metrics"]["bbox_AP25"] <= 1
+    table = (tmp_path / "tables/tables.md").read_text()
+    assert "54.57" in table  # the paper's figure beside ours
+    log = tmp_path / OURS / "train.log"
+    before = log.stat().st_mtime_ns
+    capfd.readouterr()
+    assert run_table.main(command) == 0
+    assert f"{OURS}: has its results" in capfd.readouterr().out
+    assert log.stat().st_mtime_ns == before
+
+
+def test_failing_row_is_told_and_gives_a_failing_status(run_table, tmp_path, capsys):
+    command = ["--rows", "no-such-config", "--work-dir", str(tmp_path)]
+    assert run_table.main(command) == 1
+    assert "Expected a config named no-such-config.py" in capsys.readouterr().err
+
+
+def test_best_checkpoint_is_tested_else_the_last(run_table, tmp_path):
+    with pytest.raises(FileNotFoundError, match="Expected a checkpoint but found none"):
+        run_table.checkpoint_of(tmp_path)
+    (tmp_path / "last_checkpoint").write_text("/elsewhere/epoch_2.pth")
+    assert run_table.checkpoint_of(tmp_path) == tmp_path / "epoch_2.pth"
+    (tmp_path / "best_lesion_bbox_AP25_epoch_1.pth").touch()
+    assert run_table.checkpoint_of(tmp_path).name == "best_lesion_bbox_AP25_epoch_1.pth"
+
+
+def test_epochs_belong_to_small_forms(run_table):
+    with pytest.raises(SystemExit):
+        run_table.parse_args(["--table", "2", "--epochs", "3"])

@@ -1,0 +1,71 @@
+import argparse
+import csv
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+AXIS = "model.rpn_head.loss_cls.loss_weight"
+
+
+@pytest.fixture(scope="module")
+def sweep():
+    spec = importlib.util.spec_from_file_location("sweep", ROOT / "tools/sweep.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_axis_reads_numbers_and_words(sweep):
+    assert sweep.parse_axis("a.b=1,0.5,SGD,None") == ("a.b", [1, 0.5, "SGD", None])
+    for text in ("a.b", "=1", "a="):
+        with pytest.raises(argparse.ArgumentTypeError, match="expected SETTING=VALUE"):
+            sweep.parse_axis(text)
+
+
+def test_list_names_every_loss_weight(sweep, capsys):
+    assert sweep.main([str(ROOT / "configs/baselines/yolov3_d53_160e_lesions.py"), "--list"]) == 0
+    assert capsys.readouterr().out.split() == [
+        "model.bbox_head.loss_cls.loss_weight=1.0",
+        "model.bbox_head.loss_conf.loss_weight=1.0",
+        "model.bbox_head.loss_xy.loss_weight=2.0",
+        "model.bbox_head.loss_wh.loss_weight=2.0",
+    ]
+
+
+def test_directories_of_points_differ_and_are_readable(sweep):
+    name = sweep.run_directory(Path("w"), {AXIS: 3, "optim_wrapper.optimizer.type": "SGD"})
+    assert name == Path("w/loss_cls.loss_weight=3_optimizer.type=SGD")
+
+
+def test_without_a_grid_there_is_nothing_to_do(sweep, capsys):
+    assert sweep.main([str(ROOT / "configs/baselines/yolov3_d53_160e_lesions.py")]) == 2
+    assert "Expected at least one --grid" in capsys.readouterr().err
+
+
+def test_points_are_trained_once_and_tabled(sweep, tiny_config, tmp_path, capsys):
+    work_dir = tmp_path / "sweep"
+    command = [str(tiny_config), "--work-dir", str(work_dir), "--grid", f"{AXIS}=1,9"]
+    command += ["--cfg-options", "train_cfg.max_epochs=1", "train_cfg.val_interval=1"]
+    assert sweep.main(command) == 0
+    rows = list(csv.DictReader((work_dir / "results.csv").open()))
+    assert sorted(row[AXIS] for row in rows) == ["1", "9"]
+    assert {row["state"] for row in rows} == {"COMPLETE"}
+    assert all(0 <= float(row["score"]) <= 1 and row["runs"] == "1" for row in rows)
+    dumped = work_dir / "loss_cls.loss_weight=9" / tiny_config.name
+    assert "loss_weight=9" in dumped.read_text()
+
+    logs = {path: path.stat().st_mtime_ns for path in work_dir.glob("*/train.log")}
+    assert sweep.main(command) == 0
+    assert logs == {path: path.stat().st_mtime_ns for path in work_dir.glob("*/train.log")}
+    capsys.readouterr()
+    assert sweep.main([*command[:4], f"{AXIS}=1,3"]) == 2
+    assert "Expected the grid that study" in capsys.readouterr().err
+
+
+def test_failing_point_gives_a_failing_status(sweep, tiny_config, tmp_path):
+    command = [str(tiny_config), "--work-dir", str(tmp_path), "--grid", "model.type=NoSuchModel"]
+    assert sweep.main(command) == 1
+    (row,) = csv.DictReader((tmp_path / "results.csv").open())
+    assert (row["state"], row["score"]) == ("FAIL", "")
