@@ -51,9 +51,26 @@ def patient_weights(n_patients: int, n: int, seed: int = 0) -> np.ndarray:
     return draws.T.astype(np.float64)
 
 
-def leave_one_out(n_patients: int) -> np.ndarray:
-    """`(P, P)` weights; column p leaves out patient p."""
-    return np.ones((n_patients, n_patients)) - np.eye(n_patients)
+def leave_one_out(
+    statistic: Callable[[np.ndarray], np.ndarray], n_patients: int, block: int = 512
+) -> np.ndarray:
+    """Figures without each patient in turn (the jackknife).
+
+    Args:
+        statistic: Takes `(P, B)` patient weights, gives `(F, B)` figures.
+        n_patients: P.
+        block: Patients at a time, so that many patients need no P x P weights at once.
+
+    Returns:
+        np.ndarray: `(F, P)`.
+    """
+    parts = []
+    for first in range(0, max(n_patients, 1), block):
+        left_out = np.arange(first, min(first + block, n_patients))
+        weights = np.ones((n_patients, len(left_out)))
+        weights[left_out, np.arange(len(left_out))] = 0
+        parts.append(statistic(weights))
+    return np.concatenate(parts, axis=1)
 
 
 def percentile_interval(samples: np.ndarray, level: float = 0.95) -> Interval:
@@ -146,7 +163,7 @@ def bootstrap(
     intervals = [{"percentile": percentile_interval(row, level)} for row in samples]
     if method == "bca":
         estimates = statistic(np.ones((n_patients, 1)))[:, 0]
-        jackknife = statistic(leave_one_out(n_patients))
+        jackknife = leave_one_out(statistic, n_patients)
         for index, found in enumerate(intervals):
             found["bca"] = bca_interval(estimates[index], samples[index], jackknife[index], level)
     return intervals

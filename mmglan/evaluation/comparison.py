@@ -76,8 +76,7 @@ def compare(
     value_first, value_second, found = (part[:, 0] for part in differences(ones, none))
     drawn = patient_weights(count, bootstrap, seed)
     samples = differences(drawn, np.zeros_like(drawn))[2]
-    left_out = leave_one_out(count)
-    jackknife = differences(left_out, np.zeros_like(left_out))[2]
+    jackknife = leave_one_out(lambda w: differences(w, np.zeros_like(w))[2], count)
     generator = np.random.default_rng([seed, 1])
     kept = generator.integers(0, 2, (count, permutations)).astype(np.float64)
     exchanged = differences(kept, 1 - kept)[2]

@@ -100,7 +100,7 @@ def _add_kind(record, figures: Figures, n, seed, level, method):
 def _intervals(figures, n, seed, level, method):
     n_patients = figures.cases.n_patients
     samples = figures.values(patient_weights(n_patients, n, seed))
-    left_out = figures.values(leave_one_out(n_patients))
+    left_out = leave_one_out(figures.values, n_patients)
     records = []
     for estimate, row, jackknife in zip(figures.estimates, samples, left_out, strict=True):
         plain = percentile(row, level)

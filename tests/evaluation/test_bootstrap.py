@@ -29,7 +29,9 @@ def test_weights_are_draws_and_repeatable():
     assert (weights.sum(axis=0) == 7).all() and (weights == weights.round()).all()
     assert np.array_equal(weights, patient_weights(7, 500, seed=3))
     assert not np.array_equal(weights, patient_weights(7, 500, seed=4))
-    assert leave_one_out(3).tolist() == [[0, 1, 1], [1, 0, 1], [1, 1, 0]]
+    for block in (2, 512):
+        left_out = leave_one_out(lambda weights: weights, 3, block)
+        assert left_out.tolist() == [[0, 1, 1], [1, 0, 1], [1, 1, 0]]
     assert patient_weights(0, 5).shape == (0, 5)
 
 
