@@ -1,4 +1,4 @@
-"""Ours on DeepLesion (Table 6); 3D FROC of sub-volumes: docs/zoo.md."""
+"""Ours on DeepLesion (Table 6): boxes of all slices, stacked, FROC per sub-volume; docs/zoo.md."""
 
 _base_ = "./glan_r50_fpn_160e_lesions.py"
 
@@ -6,5 +6,8 @@ data_root = "{{$MMGLAN_DATA:data/deeplesion/}}"
 train_dataloader = dict(dataset=dict(data_root=data_root))
 val_dataloader = dict(dataset=dict(data_root=data_root))
 val_evaluator = dict(ann_file=data_root + "annotations/val.json")
-test_dataloader = dict(dataset=dict(data_root=data_root))
-test_evaluator = dict(ann_file=data_root + "annotations/test.json")
+test_dataloader = dict(dataset=dict(data_root=data_root, ann_file="annotations/test_whole.json"))
+test_evaluator = dict(
+    ann_file=data_root + "annotations/test_whole.json",
+    volumes_file=data_root + "annotations/volumes_test.json",
+)

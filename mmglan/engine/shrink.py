@@ -91,6 +91,8 @@ def set_data_root(cfg: Config, data_root: str) -> None:
         if evaluator is not None:
             name = evaluator.ann_file.rsplit("annotations/", 1)[-1]
             evaluator.ann_file = f"{root}annotations/{name}"
+            if evaluator.get("volumes_file"):
+                evaluator.volumes_file = f"{root}annotations/volumes_{split}.json"
     cfg.data_root = root
 
 

@@ -29,7 +29,7 @@ def tiny_data(tmp_path_factory) -> Path:
         ["--images", str(folder / "raw/images"), "--bookmarks", str(bookmarks)]
         + ["--masks", str(folder / "raw/masks"), "--out-dir", str(folder / "data")]
         + ["--keep-empty", "all", "--max-empty", "2", "--split", "0.5,0.25,0.25"]
-        + ["--context", "1", "--overlays", "0", "--quiet"]
+        + ["--context", "1", "--whole-volumes", "--overlays", "0", "--quiet"]
     )
     assert status == 0
     return folder / "data"

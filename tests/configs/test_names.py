@@ -179,7 +179,25 @@ CASES = {
     ),
     "glan_r50_fpn_160e_tcia-abdomen": (OURS, of_data("data/tcia-abdomen/"), ()),
     "glan_r50_fpn_160e_tcia-mediastinum": (OURS, of_data("data/tcia-mediastinum/"), ()),
-    "glan_r50_fpn_160e_deeplesion": (OURS, of_data("data/deeplesion/"), ()),
+    "glan_r50_fpn_160e_deeplesion": (
+        OURS,
+        {
+            **of_data("data/deeplesion/"),
+            "test_dataloader.dataset.ann_file": (
+                "annotations/test.json",
+                "annotations/test_whole.json",
+            ),
+            "test_evaluator.ann_file": (
+                "data/lesions/annotations/test.json",
+                "data/deeplesion/annotations/test_whole.json",
+            ),
+            "test_evaluator.volumes_file": (
+                ABSENT,
+                "data/deeplesion/annotations/volumes_test.json",
+            ),
+        },
+        (),
+    ),
     "glan_r50_fpn_160e_volumes": (
         OURS,
         {
