@@ -62,6 +62,8 @@ def main(argv: list[str] | None = None) -> int:
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     names = [name for name in VARIANTS if not (args.no_cascade and "cascade" in name)]
     models = {name: build(name, args).to(device) for name in names}
+    for name, model in models.items():  # the same weights give the same proposals
+        model.load_state_dict(models[VARIANTS[name][2]].state_dict(), strict=False)
     modes = {"train": lambda model: train_step(model, args)}
     for proposals in args.proposals:
         modes[f"predict {proposals}"] = lambda model, n=proposals: predict(model, n, args)
@@ -184,18 +186,24 @@ def timed(action: Callable[[], None], device: torch.device) -> float:
 
 
 def measure_once(model: nn.Module, action: Callable[[nn.Module], None], device) -> dict:
-    """What needs no repetition: FLOPs, RoIs seen by the first box head, peak memory."""
-    rois = []
-    head = as_list(model.roi_head.bbox_head)[0]
-    handle = head.register_forward_pre_hook(lambda _, inputs: rois.append(len(inputs[0])))
+    """What needs no repetition: FLOPs, RoIs seen by the first heads, peak memory."""
+    counts = {}
+    handles = []
+    for key, heads in (("rois", model.roi_head.bbox_head), ("mask_rois", model.roi_head.mask_head)):
+
+        def count(_, inputs, key=key) -> None:
+            counts[key] = counts.get(key, 0) + len(inputs[0])
+
+        handles.append(as_list(heads)[0].register_forward_pre_hook(count))
     with FlopCounterMode(display=False) as counter:
         action(model)
-    handle.remove()
+    for handle in handles:
+        handle.remove()
     with PeakMemory(device) as memory:
         action(model)
     return {
         "gflops": counter.get_total_flops() / 1e9,
-        "rois": sum(rois),
+        **counts,
         "peak_memory_mb": memory.peak_mb,
     }
 

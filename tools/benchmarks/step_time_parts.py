@@ -85,7 +85,8 @@ def table(report: dict) -> str:
     settings = report["settings"]
     lines = ["{device}, {threads} threads, {size} x {size} px, batch {batch}".format(**settings)]
     modes = [mode for mode in report["variants"]["stock"] if mode != "parameters"]
-    head = f"{'':22}{'seconds':>9}{'ratio':>7}{'paired':>8}{'FLOPs':>7}{'GFLOP':>9}{'MB':>7}"
+    columns = {"seconds": 9, "ratio": 7, "paired": 8, "FLOPs": 7, "GFLOP": 9, "masks": 7, "MB": 7}
+    head = " " * 22 + "".join(f"{title:>{width}}" for title, width in columns.items())
     for mode in modes:
         rois = report["variants"]["stock"][mode]["rois"]
         lines += ["", f"{mode} ({rois} RoIs)", head]
@@ -95,6 +96,7 @@ def table(report: dict) -> str:
             lines.append(
                 f"{name:22}{row['seconds']:9.3f}{row['time_ratio']:7.3f}"
                 f"{row['paired_ratio']:8.3f}{row['flops_ratio']:7.3f}{row['gflops']:9.0f}"
+                f"{row.get('mask_rois', 0):7}"
                 + (f"{memory:7.0f}" if memory is not None else f"{'-':>7}")
             )
     lines += ["", "parameters"]
