@@ -126,53 +126,38 @@ class Figures:
         )
         self.matches[criterion] = matches
         self.curves[criterion] = curve_of(matches, cases.scores, cases.n_images, cases.n_lesions)
-        weighted = WeightedFROC(cases, matches)
-        fps = (*FROC_FPS, SEN_FP, *RECALL_FPS)
-
-        def whole(weights):
-            found = weighted.at(weights, fps, protocol.interpolation)
-            return np.vstack([found, found[: len(FROC_FPS)].mean(axis=0)])
-
-        self._add(
-            [
-                *(f"FROC{label}_fp{fp:g}" for fp in FROC_FPS),
-                f"SEN{label}",
-                *(f"recall{label}_fp{fp:g}" for fp in RECALL_FPS),
-                f"FROC{label}_mean",
-            ],
-            whole,
-        )
+        subsets = [
+            (matches.found_by[members], cases.truth_image[members])
+            for members in self._strata.values()
+        ]
+        names = [
+            *(f"FROC{label}_fp{fp:g}" for fp in FROC_FPS),
+            f"SEN{label}",
+            *(f"recall{label}_fp{fp:g}" for fp in RECALL_FPS),
+            f"FROC{label}_mean",
+        ]
         if cases.dims == 3:
-            self._add_volume_sensitivity(label, matches)
-        for name, members in self._strata.items():
-            self._add_stratum(name, label, matches, members)
-
-    def _add_stratum(self, name, label, matches, members):
-        part = WeightedFROC(
-            self.cases, matches, matches.found_by[members], self.cases.truth_image[members]
-        )
+            names.append(f"volumeSEN{label}")
+            subsets.append(_volumes_found(cases, matches))
+        in_strata = [f"SEN{label}", f"FROC{label}_mean"]
+        names += [f"{figure} {name}" for name in self._strata for figure in in_strata]
+        weighted = WeightedFROC(cases, matches, subsets)
+        fps = (*FROC_FPS, SEN_FP, *RECALL_FPS)
+        at_sen = len(FROC_FPS)
 
         def values(weights):
-            found = part.at(weights, (SEN_FP, *FROC_FPS), self.protocol.interpolation)
-            return np.vstack([found[0], found[1:].mean(axis=0)])
+            found = weighted.at(weights, fps, protocol.interpolation)
+            means = found[:, :at_sen].mean(axis=1)
+            rows = [*found[0], means[0]]
+            if cases.dims == 3:
+                rows.append(found[-1, at_sen])
+            for number in range(1, 1 + len(self._strata)):
+                rows += [found[number, at_sen], means[number]]
+            return np.stack(rows)
 
-        names = [f"SEN{label}", f"FROC{label}_mean"]
-        places = self._add([f"{figure} {name}" for figure in names], values)
-        self._stratum(name).update(zip(names, places.values(), strict=True))
-
-    def _add_volume_sensitivity(self, label, matches):
-        """Share of the volumes with lesions in which at least one is found, at 5 FP per volume."""
-        rank = np.full(len(matches.order) + 1, len(matches.order))
-        rank[matches.order] = np.arange(len(matches.order))
-        volumes, place = np.unique(self.cases.truth_image, return_inverse=True)
-        first = np.full(len(volumes), len(matches.order))
-        np.minimum.at(first, place, rank[matches.found_by])
-        found_by = np.append(matches.order, -1)[first]
-        part = WeightedFROC(self.cases, matches, found_by, volumes)
-        self._add(
-            [f"volumeSEN{label}"],
-            lambda weights: part.at(weights, [SEN_FP], self.protocol.interpolation),
-        )
+        places = self._add(names, values)
+        for name in self._strata:
+            self._stratum(name).update({figure: places[f"{figure} {name}"] for figure in in_strata})
 
     def _stratum(self, name):
         return self.strata_names.setdefault(name, {})
@@ -180,3 +165,13 @@ class Figures:
     def n_lesions_of(self, stratum: str) -> int:
         """Lesions in a size stratum."""
         return int(self._strata[stratum].sum())
+
+
+def _volumes_found(cases: Cases, matches: Matches) -> tuple[np.ndarray, np.ndarray]:
+    """Volumes with lesions as lesions: each with the first prediction that finds any of its own."""
+    rank = np.full(len(matches.order) + 1, len(matches.order))
+    rank[matches.order] = np.arange(len(matches.order))
+    volumes, place = np.unique(cases.truth_image, return_inverse=True)
+    first = np.full(len(volumes), len(matches.order))
+    np.minimum.at(first, place, rank[matches.found_by])
+    return np.append(matches.order, -1)[first], volumes

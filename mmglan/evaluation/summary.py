@@ -128,7 +128,7 @@ def _curve(figures, criterion, curve, n, seed, level):
         weights = patient_weights(figures.cases.n_patients, n, seed)
         samples = figures.weighted_curve(criterion).at(
             weights, curve.fp[keep], figures.protocol.interpolation
-        )
+        )[0]
         # A resample without lesions has no curve; all points of it are NaN.
         samples = samples[:, np.isfinite(samples).all(axis=0)]
         if samples.shape[1]:

@@ -11,6 +11,8 @@ Letters: P patients, B resamples, Q operating points, S segments of the curve, E
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.sparse import csr_matrix
 
@@ -38,34 +40,30 @@ def _running_sums(columns: np.ndarray) -> np.ndarray:
 
 
 class WeightedFROC:
-    """FROC of a subset of the lesions on the false positive axis of the whole.
+    """FROC of the lesions and of subsets of them, on the false positive axis of the whole.
 
     Args:
         cases: Predictions and lesions.
         matches: Their matches.
-        found_by: `(L,)` finder of each lesion of the subset, -1 for none; default all lesions.
-        truth_image: `(L,)` image of each lesion of the subset.
+        subsets: For each subset `(L,)` the finder of each of its lesions, -1 for none, and
+            `(L,)` their images. What finds a lesion of a subset must find one of the whole.
     """
 
     def __init__(
         self,
         cases: Cases,
         matches: Matches,
-        found_by: np.ndarray | None = None,
-        truth_image: np.ndarray | None = None,
+        subsets: Sequence[tuple[np.ndarray, np.ndarray]] = (),
     ):
-        found_by = matches.found_by if found_by is None else found_by
-        truth_image = cases.truth_image if truth_image is None else truth_image
         n_patients = cases.n_patients
         order = matches.order
         scores = cases.scores[order]
         patient = cases.patient[cases.pred_image][order]
-        hits = np.bincount(found_by[found_by >= 0], minlength=len(order))[order]
         false = matches.false_positive[order]
         # Equal scores form one group; groups without a hit in a row form one segment.
         group = np.cumsum(np.append(False, scores[1:] != scores[:-1])) if len(order) else order
         has_hit = np.zeros(len(scores), dtype=bool)
-        has_hit[group[hits > 0]] = True
+        has_hit[group[matches.hits[order] > 0]] = True
         starts = np.ones(len(scores), dtype=bool)
         starts[1:] = has_hit[1:] | has_hit[:-1]
         segment = (np.cumsum(starts) - 1)[group]
@@ -73,10 +71,14 @@ class WeightedFROC:
         self._dtype = _number_type(len(order))
         shape = (self.n_segments, n_patients, self._dtype)
         self._false = _sparse(segment[false], patient[false], np.ones(int(false.sum())), *shape)
-        found = hits > 0
-        self._true = _sparse(segment[found], patient[found], hits[found], *shape)
+        self._true, self._lesions = [], []
+        for found_by, truth_image in ((matches.found_by, cases.truth_image), *subsets):
+            hits = np.bincount(found_by[found_by >= 0], minlength=len(order))[order]
+            found = hits > 0
+            self._true.append(_sparse(segment[found], patient[found], hits[found], *shape))
+            lesions = np.bincount(cases.patient[truth_image], minlength=n_patients)
+            self._lesions.append(lesions.astype(np.float64))
         self._images = np.bincount(cases.patient, minlength=n_patients).astype(np.float64)
-        self._lesions = np.bincount(cases.patient[truth_image], minlength=n_patients).astype(float)
         self._total_false = np.asarray(self._false.sum(axis=1)).ravel().cumsum()
 
     def at(self, weights: np.ndarray, fps, interpolation: str = "linear") -> np.ndarray:
@@ -88,42 +90,46 @@ class WeightedFROC:
             interpolation: `'linear'` or `'step'`.
 
         Returns:
-            np.ndarray: `(Q, B)`, NaN where no lesion was drawn.
+            np.ndarray: `(1 + number of subsets, Q, B)`, NaN where no lesion was drawn.
         """
         fps = np.asarray(fps, dtype=np.float64)
-        blocks = [
-            self._block(weights[:, first : first + BLOCK], fps, interpolation)
-            for first in range(0, weights.shape[1], BLOCK)
-        ]
-        return np.concatenate(blocks, axis=1) if blocks else np.zeros((len(fps), 0))
-
-    def _block(self, weights, fps, interpolation):
-        weights = np.ascontiguousarray(weights, dtype=self._dtype)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            fp, sensitivity = self._curves(weights, fps.max(initial=0.0))
-        values = np.zeros((len(fps), weights.shape[1]))
-        if self.n_segments:
-            for column, (across, up) in enumerate(zip(fp, sensitivity, strict=True)):
-                if interpolation == "linear":
-                    values[:, column] = np.interp(fps, across, up, left=0.0)
-                else:
-                    place = np.searchsorted(across, fps, side="right")
-                    values[:, column] = np.append(0.0, up)[place]
-        values[:, (self._lesions @ weights == 0) | (self._images @ weights == 0)] = np.nan
+        values = np.zeros((len(self._true), len(fps), weights.shape[1]))
+        for first in range(0, weights.shape[1], BLOCK):
+            block = np.ascontiguousarray(weights[:, first : first + BLOCK], dtype=self._dtype)
+            self._fill(values[:, :, first : first + BLOCK], block, fps, interpolation)
         return values
 
-    def _curves(self, weights, highest):
-        """`(B, S')` curves, cut where all resamples have more than the highest FP asked for."""
+    def _fill(self, values, weights, fps, interpolation):
         images = self._images @ weights
+        with np.errstate(divide="ignore", invalid="ignore"):
+            fp = self._false_positives(weights, images, fps.max(initial=0.0))
+            for number, (true, per_patient) in enumerate(
+                zip(self._true, self._lesions, strict=True)
+            ):
+                lesions = per_patient @ weights
+                if self.n_segments:
+                    hits = _running_sums(true[: fp.shape[1]] @ weights)
+                    for column, across in enumerate(fp):
+                        up = hits[column] / lesions[column]
+                        values[number, :, column] = _read(across, up, fps, interpolation)
+                values[number][:, (lesions == 0) | (images == 0)] = np.nan
+
+    def _false_positives(self, weights, images, highest):
+        """`(B, S')` FP per image, cut where all resamples have more than the highest asked for."""
         enough = 1.25 * highest * self._images.sum() + 100
         while True:
             rows = int(np.searchsorted(self._total_false, enough, side="right")) + 1
             fp = _running_sums(self._false[:rows] @ weights) / images[:, None]
             if rows >= self.n_segments or (fp[:, -1] > highest).all():
-                break
+                return fp
             enough *= 2
-        hits = _running_sums(self._true[:rows] @ weights)
-        return fp, hits / (self._lesions @ weights)[:, None]
+
+
+def _read(fp, sensitivity, fps, interpolation):
+    """One curve at `fps`, as `FROCCurve.at` reads it."""
+    if interpolation == "linear":
+        return np.interp(fps, fp, sensitivity, left=0.0)
+    return np.append(0.0, sensitivity)[np.searchsorted(fp, fps, side="right")]
 
 
 class WeightedPrecision:

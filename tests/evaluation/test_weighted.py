@@ -99,7 +99,7 @@ def test_weights_of_one_give_the_figures_themselves(coco_set, duplicates):
     for criterion, curve in figures.curves.items():
         place = figures.names.index(f"FROC{criterion.label}_fp0.5")
         assert ones[place] == pytest.approx(curve.at(0.5), abs=1e-12)
-        whole = figures.weighted_curve(criterion).at(np.ones((cases.n_patients, 1)), curve.fp)
+        whole = figures.weighted_curve(criterion).at(np.ones((cases.n_patients, 1)), curve.fp)[0]
         assert np.allclose(whole[:, 0], curve.at(curve.fp), rtol=0, atol=1e-12)
 
 
