@@ -3,7 +3,7 @@
 Makes a synthetic data set (seeded phantoms), then measures, each in a fresh process:
 
 * bookmarks per second with 1 and with 2 workers,
-* the share of the time spent inside OpenCV, SimpleITK and zlib, with one worker (compressed voxels
+* the share of the processor time spent inside OpenCV, SimpleITK and zlib, with one worker (compressed voxels
   are inflated by zlib directly, since SimpleITK takes a truncated file for a whole one),
 * the peak memory of the largest process for a tenth of the volumes and for all of them.
 
@@ -46,13 +46,13 @@ depth = [0]
 def clocked(function, name):
     def call(*args, **kwargs):
         depth[0] += 1
-        began = time.perf_counter()
+        began = time.process_time()
         try:
             return function(*args, **kwargs)
         finally:
             depth[0] -= 1
             if not depth[0]:
-                spent[name] += time.perf_counter() - began
+                spent[name] += time.process_time() - began
     return call
 for key, value in list(vars(cv2).items()):
     if type(value).__name__ == "builtin_function_or_method":
@@ -69,9 +69,9 @@ class Engine:
     def __getattr__(self, name):
         return getattr(self.engine, name)
 zlib.decompressobj = Engine
-began = time.perf_counter()
+began = time.process_time()
 status = prepare.main(sys.argv[1:])
-print("@" + json.dumps({"status": status, "total": time.perf_counter() - began, **spent}))
+print("@" + json.dumps({"status": status, "total": time.process_time() - began, **spent}))
 """
 
 
