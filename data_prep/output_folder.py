@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import shutil
-import tempfile
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +32,16 @@ def write_atomically(out_dir: Path, relative: str, content: bytes) -> None:
     Raises:
         DataError: The disk is full or the folder cannot be written.
     """
-    target = out_dir / relative
+    target = os.path.join(out_dir, relative)
     temporary = None
     try:
-        handle, temporary = _temporary_file(out_dir / STATE / "tmp")
+        handle, temporary = _temporary_file(os.path.join(out_dir, STATE, "tmp"))
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
-        os.chmod(temporary, 0o644)
         try:
             os.replace(temporary, target)
         except FileNotFoundError:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
             os.replace(temporary, target)
     except OSError as error:
         if temporary is not None and os.path.exists(temporary):
@@ -63,12 +62,15 @@ def replace_file(path: Path, content: bytes) -> None:
     os.replace(part, path)
 
 
-def _temporary_file(folder: Path) -> tuple[int, str]:
+def _temporary_file(folder: str) -> tuple[int, str]:
+    # Workers of several machines may share the folder: a process number would not be unique.
+    path = os.path.join(folder, uuid.uuid4().hex)
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
     try:
-        return tempfile.mkstemp(dir=folder)
+        return os.open(path, flags, 0o666), path
     except FileNotFoundError:
-        folder.mkdir(parents=True, exist_ok=True)
-        return tempfile.mkstemp(dir=folder)
+        os.makedirs(folder, exist_ok=True)
+        return os.open(path, flags, 0o666), path
 
 
 class OutputError(DataError):
