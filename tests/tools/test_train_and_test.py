@@ -96,7 +96,7 @@ def test_two_processes_train_and_test(trained, tested, tiny_config, tmp_path, co
     environment = {**command_environment, "PORT": free_port()}
     command = ["bash", str(ROOT / "tools/dist_train.sh"), str(tiny_config), "2"]
     done = subprocess.run(
-        [*command, "--work-dir", str(tmp_path / "train"), *options],
+        [*command, "--work-dir", str(tmp_path / "train"), "--auto-scale-lr", *options],
         env=environment,
         capture_output=True,
         text=True,
@@ -105,6 +105,8 @@ def test_two_processes_train_and_test(trained, tested, tiny_config, tmp_path, co
     info = json.loads((tmp_path / "train/run_info.json").read_text())
     assert (info["processes"], info["batch_size_per_process"]) == (2, 1)
     assert all(torch.isfinite(tensor).all() for tensor in weights(tmp_path / "train", 1).values())
+    (log,) = (tmp_path / "train").glob("*/*.log")
+    assert "Scaling the original LR by 0.5." in log.read_text()  # 2 images per step, not 4
 
     # One checkpoint tested by two processes gives the figures of one process, digit by digit.
     environment["PORT"] = free_port()
