@@ -24,7 +24,7 @@ from data_prep.grid import Grid
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
 
-_CHUNK = 1 << 22
+_CHUNK = 1 << 18
 
 
 _KINDS = {
