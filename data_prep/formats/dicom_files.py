@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.uid import UID, RLELossless
 
 from data_prep.errors import DataError
+from data_prep.formats import isolated
 from data_prep.formats.dicom_geometry import SliceInfo, order_slices
 from data_prep.formats.dicom_slices import frame_count, pixels, slices_of
 from data_prep.formats.stored import MAX_VOXELS, Stored, check_size, only_data_errors
@@ -226,14 +228,24 @@ def _check_copies(images: Sequence[_Image], name: str) -> None:
 
 def _planes(images: Sequence[_Image], ordered: Sequence[SliceInfo]) -> np.ndarray:
     """Read the pixels, one file at a time, into one array ``(k, j, i)``."""
+    decoded: dict[int, np.ndarray] = {}
+    if any(_needs_decoder(image) for image in images):
+        decoded = dict(enumerate(isolated.decode([(i.path, i.name) for i in images])))
     if len(images) == 1:
-        data = read_header(images[0].path, images[0].name, with_pixels=True)
-        array = pixels(data, images[0].path, images[0].name)
+        array = decoded[0] if decoded else _pixels(images[0])
         order = [s.frame for s in ordered]
         return array if order == list(range(len(order))) else array[order]
-    planes = []
-    for one in ordered:
-        image = images[one.source]
-        data = read_header(image.path, image.name, with_pixels=True)
-        planes.append(pixels(data, image.path, image.name)[0])
-    return np.stack(planes)
+    return np.stack(
+        [(decoded[s.source] if decoded else _pixels(images[s.source]))[0] for s in ordered]
+    )
+
+
+def _pixels(image: _Image) -> np.ndarray:
+    data = read_header(image.path, image.name, with_pixels=True)
+    return pixels(data, image.path, image.name)
+
+
+def _needs_decoder(image: _Image) -> bool:
+    """Say whether a C library must decode the pixels; pydicom reads RLE by itself."""
+    syntax = UID(str(image.data.file_meta.get("TransferSyntaxUID", "")))
+    return syntax != RLELossless and syntax.is_transfer_syntax and syntax.is_compressed

@@ -125,6 +125,23 @@ def make_multiframe(tmp_path):
     return write
 
 
+@pytest.fixture(scope="session")
+def jpeg_lossless(tmp_path_factory):
+    """Return a coder of JPEG Lossless streams, for which pydicom alone has no decoder."""
+    path = tmp_path_factory.mktemp("jpeg") / "jpeg.dcm"
+
+    def encode(plane) -> bytes:
+        writer = sitk.ImageFileWriter()
+        writer.SetImageIO("GDCMImageIO")
+        writer.SetCompressor("JPEG")
+        writer.UseCompressionOn()
+        writer.SetFileName(str(path))
+        writer.Execute(sitk.GetImageFromArray(plane[None]))
+        return pydicom.encaps.get_frame(pydicom.dcmread(path).PixelData, 0)
+
+    return encode
+
+
 @pytest.fixture
 def make_markups(tmp_path):
     """Return a writer of Slicer line markups."""
@@ -151,7 +168,7 @@ def make_markups(tmp_path):
 
 @pytest.fixture
 def make_report(tmp_path):
-    """Return a writer of a TID 1500 report of long and short axes, through highdicom."""
+    """Return a writer of TID 1500 reports of ``lesions``: source image and four points each."""
     import highdicom as hd
     from pydicom.sr.codedict import codes
 
@@ -171,7 +188,6 @@ def make_report(tmp_path):
         )
 
     def write(lesions, sources, name="report.dcm", names=("LongAxis", "ShortAxis")) -> Path:
-        """Write ``lesions``: per lesion the source image and the four points."""
         groups = []
         for number, (source, points) in enumerate(lesions):
             points = np.asarray(points, dtype=float)

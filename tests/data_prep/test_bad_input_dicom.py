@@ -7,11 +7,13 @@ import tempfile
 import zlib
 from pathlib import Path
 
+import pydicom
 import pytest
 from pydicom.data import get_testdata_file
+from pydicom.uid import JPEGLosslessSV1
 
 from data_prep.errors import DataError
-from data_prep.formats import dicom_files
+from data_prep.formats import dicom_files, isolated
 from data_prep.volumes import read_volume
 
 
@@ -191,3 +193,25 @@ def test_headers_that_ask_for_gigabytes(make_series, tmp_path, monkeypatch):
         "the file without deflating."
     )
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
+def test_decoder_that_crashes_or_never_ends(make_series, jpeg_lossless, tmp_path, monkeypatch):
+    """GDCM's JPEG decoder dies of a precision of 255 bits; the run must not."""
+
+    def compress(data, k):
+        stream = bytearray(jpeg_lossless(data.pixel_array))
+        if k == 1:
+            stream[6] = 255
+        data.PixelData = pydicom.encaps.encapsulate([bytes(stream)])
+        data["PixelData"].VR = "OB"
+        data.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+
+    folder = make_series(count=3, edit=compress)
+    failed = (
+        "Expected pixels that can be decoded but their decoder failed: the file is damaged. Copy "
+        "it again."
+    )
+    assert refused(folder, tmp_path) == f"series/IM010.dcm: {failed}"
+    monkeypatch.setattr(isolated, "TIMEOUT_S", 0.01)
+    monkeypatch.setattr(isolated, "TIMEOUT_PER_FILE_S", 0.0)
+    assert refused(folder, tmp_path) == f"series/IM003.dcm: {failed}"

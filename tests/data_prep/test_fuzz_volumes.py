@@ -17,6 +17,7 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
+from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, RLELossless
 
 from data_prep.readers import read_bookmarks
 from data_prep.volumes import read_volume
@@ -81,7 +82,7 @@ def test_deeplesion_folder(folder, sound_files, survives, damage, data):
 def small_slice(k: int) -> pydicom.Dataset:
     data = pydicom.dcmread(get_testdata_file("MR_small.dcm"))
     data.Rows = data.Columns = 8
-    data.PixelData = data.pixel_array[:8, :8].tobytes() if k < 0 else bytes([k] * 128)
+    data.PixelData = bytes([k] * 128)
     data.SOPInstanceUID = f"1.2.3.{k + 2}"
     data.ImagePositionPatient = [0.0, 0.0, 2.0 * k]
     return data
@@ -160,3 +161,37 @@ def test_dicom_values(folder, survives, edits):
         for k, one in enumerate(slices):
             one.save_as(series / f"{k}.dcm")
     survives(read_volume, series)
+
+
+@pytest.fixture(scope="module")
+def sound_streams(jpeg_lossless):
+    """A slice compressed as JPEG Lossless (GDCM decodes it), JPEG 2000 and RLE."""
+    data = pydicom.dcmread(get_testdata_file("MR_small.dcm"))
+    jpeg_2000 = cv2.imencode(".jp2", data.pixel_array.astype(np.uint16))[1].tobytes()
+    streams = {JPEGLosslessSV1: jpeg_lossless(data.pixel_array), JPEG2000Lossless: jpeg_2000}
+    data.compress(RLELossless, generate_instance_uid=False)
+    return streams | {RLELossless: pydicom.encaps.get_frame(data.PixelData, 0)}
+
+
+def read_stream(path, stream, syntax):
+    one = pydicom.dcmread(get_testdata_file("MR_small.dcm"))
+    one.PixelData = pydicom.encaps.encapsulate([stream or b"\0\0"])
+    one["PixelData"].VR = "OB"
+    one.file_meta.TransferSyntaxUID = syntax
+    one.save_as(path)
+    return read_volume(path, min_slices=1)
+
+
+@fuzz
+@given(data=st.data())
+def test_rle_pixels(folder, sound_streams, survives, damage, data):
+    stream = damage(data, sound_streams[RLELossless], 200)
+    survives(read_stream, folder / "rle.dcm", stream, RLELossless)
+
+
+@pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEG2000Lossless], ids=["jpeg", "jpeg2000"])
+@settings(fuzz, max_examples=max(3, fuzz.max_examples // 50))  # a process each
+@given(data=st.data())
+def test_jpeg_pixels(folder, sound_streams, survives, damage, syntax, data):
+    stream = damage(data, sound_streams[syntax], 200)
+    survives(read_stream, folder / "jpeg.dcm", stream, syntax)

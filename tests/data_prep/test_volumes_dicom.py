@@ -111,21 +111,10 @@ def test_reports_and_notes_beside_the_images_do_not_matter(make_series):
     assert len(read_volume(folder).array) == 3
 
 
-def gdcm_jpeg(plane, folder):
-    """Return a JPEG Lossless stream, for which pydicom alone has no decoder."""
-    writer = sitk.ImageFileWriter()
-    writer.SetImageIO("GDCMImageIO")
-    writer.SetCompressor("JPEG")
-    writer.UseCompressionOn()
-    writer.SetFileName(str(folder / "jpeg.dcm"))
-    writer.Execute(sitk.GetImageFromArray(plane[None]))
-    return pydicom.encaps.get_frame(pydicom.dcmread(folder / "jpeg.dcm").PixelData, 0)
-
-
 @pytest.mark.parametrize(
     "syntax", [RLELossless, JPEG2000Lossless, JPEGLosslessSV1], ids=["rle", "jpeg2000", "jpeg"]
 )
-def test_compressed_series(make_series, tmp_path, syntax):
+def test_compressed_series(make_series, jpeg_lossless, syntax):
     def shift(data, _):
         data.RescaleSlope, data.RescaleIntercept = 1, -24
 
@@ -136,7 +125,7 @@ def test_compressed_series(make_series, tmp_path, syntax):
             return
         plane = data.pixel_array
         if syntax == JPEGLosslessSV1:
-            stream = gdcm_jpeg(plane, tmp_path)
+            stream = jpeg_lossless(plane)
         else:
             data.PixelRepresentation = 0
             options = [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000]
