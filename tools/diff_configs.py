@@ -11,8 +11,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from mmengine.config import Config
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmglan.engine.config_diff import differences, in_words
 

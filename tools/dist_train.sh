@@ -3,5 +3,5 @@
 # Environment: NNODES, NODE_RANK, MASTER_ADDR, PORT for several nodes; MMGLAN_DATA for the data.
 # mmdet's script is read in place, so that its $0 is this file and it starts our train.py.
 set -e
-SCRIPT=$(python -m mmglan.mmdet_tools dist_train.sh)
+SCRIPT=$(PYTHONPATH="$(dirname "$0")/..:$PYTHONPATH" python -m mmglan.mmdet_tools dist_train.sh)
 . "$SCRIPT"

@@ -24,6 +24,8 @@ from pathlib import Path
 from mmengine.config import Config
 from tqdm import tqdm
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from mmglan.engine.child_run import run_command
 from mmglan.engine.shrink import SMALL, shrink
 from mmglan.reporting.paper_tables import TABLES

@@ -3,5 +3,5 @@
 # Environment: GPUS, GPUS_PER_NODE, CPUS_PER_TASK, SRUN_ARGS; MMGLAN_DATA for the data.
 set -e
 cd "$(dirname "$0")/.."
-SCRIPT=$(python -m mmglan.mmdet_tools slurm_train.sh)
+SCRIPT=$(PYTHONPATH="$(dirname "$0")/..:$PYTHONPATH" python -m mmglan.mmdet_tools slurm_train.sh)
 . "$SCRIPT"

@@ -29,6 +29,8 @@ from typing import Any
 import optuna
 from mmengine.config import Config
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from mmglan.engine.child_run import run_command, validation_scores
 from mmglan.engine.grid import grid_points, open_study, trials_of, work_through
 

@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import runpy
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmglan.mmdet_tools import tool_path, work_dir_of
 

@@ -10,6 +10,9 @@ resume, so that the checkpoint in `load_from` is not forgotten.
 
 import runpy
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmglan.mmdet_tools import tool_path, without_vain_resume
 
