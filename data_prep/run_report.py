@@ -149,5 +149,5 @@ def show(
         print(f"error: {line}", file=sys.stderr)
     if errors:
         more = f"; all are in {out_dir / 'errors.txt'}" if len(errors) > 20 else ""
-        print(f"{len(errors)} errors{more}.", file=sys.stderr)
+        print(f"{len(errors)} error{'s' * (len(errors) > 1)}{more}.", file=sys.stderr)
     print(f"Written to {out_dir}: images/, annotations/, overlays/, report.json")

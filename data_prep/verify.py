@@ -136,7 +136,7 @@ def as_markdown(report: Mapping[str, Any]) -> str:
         lines.append(f"{title}: " + ", ".join(f"{v} ({c})" for v, c in shown[:12]) + more)
         lines.append("")
     for key in ("remarks", "problems"):
-        lines.append(f"{len(report[key])} {key}")
+        lines.append(f"{len(report[key])} {key if len(report[key]) != 1 else key[:-1]}")
         lines += [f"- {line}" for line in report[key][:50]]
         if len(report[key]) > 50:
             lines.append(f"- and {len(report[key]) - 50} more in dataset_report.json")

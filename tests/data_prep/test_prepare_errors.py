@@ -55,7 +55,7 @@ def test_one_broken_row_among_ten_thousand(tmp_path, capsys):
         "marks.csv, row 6545: Expected a number in slice but got text. Correct the cell.\n"
     )
     assert len(lesions(tmp_path / "out")) == 9_999
-    assert "1 errors." in capsys.readouterr().err
+    assert "1 error." in capsys.readouterr().err
 
 
 @pytest.fixture
