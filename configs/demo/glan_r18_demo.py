@@ -55,12 +55,10 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     num_workers=0,
-    persistent_workers=False,
     dataset=dict(data_root=data_root, pipeline=test_pipeline),
 )
 test_dataloader = dict(
     num_workers=0,
-    persistent_workers=False,
     dataset=dict(data_root=data_root, pipeline=test_pipeline),
 )
 val_evaluator = dict(ann_file=data_root + "annotations/val.json")
