@@ -80,7 +80,13 @@ def main(argv: list[str] | None = None) -> int:
                 seconds[mode, name].append(timed(partial(modes[mode], models[name]), device))
                 bar.update()
     for (mode, name), values in seconds.items():
-        report["variants"][name][mode].update(seconds=statistics.median(values), all_seconds=values)
+        clock, cpu = zip(*values, strict=True)
+        report["variants"][name][mode].update(
+            seconds=statistics.median(clock),
+            all_seconds=clock,
+            cpu_seconds=statistics.median(cpu),
+            all_cpu_seconds=cpu,
+        )
     for name in names:
         report["variants"][name]["parameters"] = sum(p.numel() for p in models[name].parameters())
     report["wrapper_seconds"] = wrapper_seconds(models["attention + wrapper"], args, device)
@@ -174,15 +180,15 @@ def predict(model: nn.Module, proposals: int, args: argparse.Namespace) -> None:
         model.test_step(make_batch(args))
 
 
-def timed(action: Callable[[], None], device: torch.device) -> float:
-    """Seconds that an action takes, the device's work included."""
+def timed(action: Callable[[], None], device: torch.device) -> tuple[float, float]:
+    """Seconds on the clock, the device's work included, and seconds of CPU time of all threads."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     action()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - cpu_start
 
 
 def measure_once(model: nn.Module, action: Callable[[nn.Module], None], device) -> dict:
@@ -195,12 +201,10 @@ def measure_once(model: nn.Module, action: Callable[[nn.Module], None], device) 
             counts[key] = counts.get(key, 0) + len(inputs[0])
 
         handles.append(as_list(heads)[0].register_forward_pre_hook(count))
-    with FlopCounterMode(display=False) as counter:
+    with PeakMemory(device) as memory, FlopCounterMode(display=False) as counter:
         action(model)
     for handle in handles:
         handle.remove()
-    with PeakMemory(device) as memory:
-        action(model)
     return {
         "gflops": counter.get_total_flops() / 1e9,
         **counts,
@@ -222,7 +226,7 @@ def wrapper_seconds(model: nn.Module, args: argparse.Namespace, device: torch.de
                 tensor.requires_grad_()
         model.parse_losses(model.weigh(fresh))[0].backward()
 
-    return statistics.median(timed(action, device) for _ in range(20))
+    return statistics.median(timed(action, device)[0] for _ in range(20))
 
 
 def add_ratios(report: dict) -> None:
@@ -236,6 +240,7 @@ def add_ratios(report: dict) -> None:
             pairs = zip(result["all_seconds"], other["all_seconds"], strict=True)
             result["time_ratio"] = result["seconds"] / other["seconds"]
             result["paired_ratio"] = statistics.median(a / b for a, b in pairs)
+            result["cpu_ratio"] = result["cpu_seconds"] / other["cpu_seconds"]
             result["flops_ratio"] = result["gflops"] / other["gflops"]
     step = variants["attention + wrapper"]["train"]["seconds"]
     report["wrapper_share"] = report["wrapper_seconds"] / step
