@@ -33,7 +33,7 @@ def run_point(trial, point):
     time.sleep(0.2)
     return point["a"] + 0.5 * (point["b"] == "y")
 
-study = open_study(f"sqlite:///{folder}/grid.db", "grid", heartbeat_s=1)
+study = open_study(f"sqlite:///{folder}/grid.db", "grid", heartbeat_s=2)
 work_through(study, AXES, run_point, poll_s=0.3)
 """
 
@@ -75,7 +75,7 @@ def test_point_of_a_killed_worker_is_done_by_another(tmp_path):
         _, errors = other.communicate(timeout=200)
         assert other.returncode == 0, errors[-2000:]
 
-    study = open_study(f"sqlite:///{tmp_path}/grid.db", "grid", heartbeat_s=1)
+    study = open_study(f"sqlite:///{tmp_path}/grid.db", "grid", heartbeat_s=2)
     assert completed(study) == {key_of(point): 1 for point in grid_points(AXES)}
     lost = started.read_text().splitlines()[0].split()
     runs = [line.split() for line in started.read_text().splitlines()]

@@ -51,4 +51,5 @@ def command_environment() -> dict[str, str]:
         "PATH": os.pathsep.join([folder, os.environ.get("PATH", "")]),
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
         "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",  # equality bit for bit is promised for CPUs
     }
