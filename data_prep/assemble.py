@@ -7,7 +7,7 @@ first, and one slice has the same image id in every file.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,7 +64,7 @@ class Dataset:
     digests: dict[int, str | None] = field(default_factory=dict)
 
 
-def collect(results: Sequence[Mapping[str, Any]], context: int) -> Dataset:
+def collect(results: Iterable[Mapping[str, Any]], context: int) -> Dataset:
     """Number the entries of all volumes.
 
     Args:
@@ -72,8 +72,6 @@ def collect(results: Sequence[Mapping[str, Any]], context: int) -> Dataset:
         context: Neighbouring slices to name in each image entry, on either side.
     """
     found = Dataset()
-    if any(result["truth"] is not None for result in results):
-        found.truth = []
     for result in results:
         _add(found, result, context)
     return found
@@ -107,6 +105,7 @@ def _add(found: Dataset, result: Mapping[str, Any], context: int) -> None:
     _annotate(found.lesions, result["lesions"], ids)
     truth = result["truth"]
     if truth is not None:
+        found.truth = [] if found.truth is None else found.truth
         _annotate(found.truth, truth["slices"], ids)
         found.volumes.append(
             {

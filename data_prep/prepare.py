@@ -12,7 +12,7 @@ import hashlib
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -76,10 +76,10 @@ def run(args: argparse.Namespace) -> int:
             progress=not args.quiet,
         ):
             pass
-        results = [volume_job.load_result(out.path, source.volume_id) for source in sources]
+        results: list[dict] = []
+        found = assemble.collect(_load(out.path, sources, results), options.context)
         named += [line for result in results for line in result["remarks"]]
         named += _one_based(records, sources, results)
-        found = assemble.collect(results, options.context)
         plans, more = assemble.plan_splits(found, split)
         remarks += more
         for plan in plans:
@@ -109,6 +109,15 @@ def _read_bookmarks(
         )
     remarks = sorted({str(warning.message) for warning in caught})
     return records, errors, remarks
+
+
+def _load(out_dir: Path, sources: Sequence[Source], rest: list[dict]) -> Iterator[dict]:
+    """Give the results one by one; what is not an entry of an annotation file stays in ``rest``."""
+    for source in sources:
+        result = volume_job.load_result(out_dir, source.volume_id)
+        yield result
+        kept = {key: result[key] for key in result if key not in ("slices", "lesions", "truth")}
+        rest.append(kept | {"used": bool(result["slices"])})
 
 
 def _one_based(

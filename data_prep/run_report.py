@@ -39,7 +39,7 @@ def build(
         "errors": len(errors),
         "volumes": {
             "asked": len(results),
-            "used": sum(bool(result["slices"]) for result in results),
+            "used": sum(result["used"] for result in results),
         },
         "bookmarks": {
             "readable": sum(result["n_bookmarks"] for result in results),
