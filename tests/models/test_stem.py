@@ -57,3 +57,20 @@ def test_the_hook_of_the_zoo_adapts_load_from(zoo_config, build, tmp_path):
     kernel = runner.model.state_dict()["backbone.conv1.weight"]
     assert kernel.shape[1] == 5
     torch.testing.assert_close(kernel.sum(1), colour.state_dict()["backbone.conv1.weight"].sum(1))
+
+
+def test_five_slices_train_and_predict(zoo_config, build, batch):
+    """The lines of docs/model.md."""
+    config = zoo_config(OURS).model
+    config.backbone.in_channels = 5
+    config.data_preprocessor.update(mean=[116.0], std=[57.0])
+    model = build(config)
+    data = model.data_preprocessor(batch(channels=5), True)
+    assert data["inputs"].shape == (2, 5, 64, 64)
+    total, _ = model.parse_losses(model(**data, mode="loss"))
+    total.backward()
+    grad = model.detector.backbone.conv1.weight.grad
+    assert torch.isfinite(total) and (grad.abs().sum(dim=(0, 2, 3)) > 0).all()
+    model.eval()
+    with torch.no_grad():
+        assert len(model.test_step(batch(channels=5))) == 2
