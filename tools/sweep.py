@@ -138,9 +138,13 @@ def train_point(
     command = [sys.executable, str(TRAIN), str(args.config), "--work-dir", str(run_dir)]
     command += ["--resume", *args.train_args.split(), "--cfg-options", *options]
 
+    reported: set[int] = set()
+
     def hopeless() -> bool:
-        for epoch, score in sorted(validation_scores(run_dir, args.metric).items()):
-            trial.report(score, epoch)
+        scores = validation_scores(run_dir, args.metric)
+        for epoch in sorted(scores.keys() - reported):
+            trial.report(scores[epoch], epoch)
+            reported.add(epoch)
         return trial.should_prune()
 
     if not run_command(command, run_dir / "train.log", watch=hopeless if args.prune else None):

@@ -3,6 +3,7 @@ import csv
 import importlib.util
 from pathlib import Path
 
+import optuna
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,3 +70,21 @@ def test_failing_point_gives_a_failing_status(sweep, tiny_config, tmp_path):
     assert sweep.main(command) == 1
     (row,) = csv.DictReader((tmp_path / "results.csv").open())
     assert (row["state"], row["score"]) == ("FAIL", "")
+
+
+class NeverBetter(optuna.pruners.BasePruner):
+    """Stops a trial at its first result."""
+
+    def prune(self, study, trial):
+        return bool(trial.intermediate_values)
+
+
+def test_hopeless_point_is_stopped_early(sweep, tiny_config, tmp_path):
+    study = optuna.create_study(pruner=NeverBetter(), direction="maximize")
+    args = sweep.parse_args([str(tiny_config), "--prune", "--work-dir", str(tmp_path)])
+    args.cfg_options = ["train_cfg.max_epochs=1000", "train_cfg.val_interval=1"]
+    trial = study.ask()
+    with pytest.raises(optuna.TrialPruned):
+        sweep.train_point(args, trial, {AXIS: 1}, tmp_path / "run")
+    assert study.trials[0].intermediate_values.keys() <= {1, 2, 3}
+    assert not (tmp_path / "run/epoch_100.pth").exists()
