@@ -34,6 +34,6 @@ def test_throughput_is_measured_in_all_its_parts(script, tmp_path, capsys):
     clocked = result["runs"]["one worker, clocked"]
     shares = [clocked[f"share_{name}"] for name in ("cv2", "SimpleITK", "zlib")]
     assert min(shares) > 0 and sum(shares) < 1
-    assert result["runs"]["two workers"]["bookmarks"] == clocked["bookmarks"] > 10
+    assert result["runs"]["two workers"]["bookmarks"] == clocked["bookmarks"] > 5
     assert result["runs"]["one worker"]["peak_mib"] > 50
     assert not list(tmp_path.glob("data*"))
