@@ -25,10 +25,17 @@ def normalize(image: np.ndarray) -> np.ndarray:
     if not image.size:
         raise ValueError("Expected an image with at least one value but got an empty one.")
     # The largest value that is not above the (linearly interpolated) 99th percentile is an order
-    # statistic: one partition finds it, without rounding.
+    # statistic, found without rounding.
     rank = 99 * (image.size - 1) // 100
+    lowest, largest = image.min(), image.max()
+    if image.dtype.kind in "iu" and int(largest) - int(lowest) < 1 << 16:
+        # Few different values: a histogram and a table give the same in a third of the time.
+        steps = (image - lowest.astype(np.int64)).astype(np.intp)
+        highest = np.searchsorted(np.bincount(steps.ravel()).cumsum(), rank, side="right")
+        table = np.arange(int(largest) - int(lowest) + 1)
+        return _rescale(table, 0, highest)[steps]
     highest = np.partition(image, rank, axis=None)[rank]
-    return _rescale(image, image.min(), highest)
+    return _rescale(image, lowest, highest)
 
 
 def window(image: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -58,7 +65,8 @@ def to_uint16(image: np.ndarray) -> np.ndarray:
 def _rescale(image: np.ndarray, low: float, high: float) -> np.ndarray:
     # float64 keeps wide integers exact until after the subtraction.
     low, high = float(low), float(high)
-    if not (np.isfinite(low) and np.isfinite(high)) or not np.isfinite(image).all():
+    real = image.dtype.kind == "f"
+    if not (np.isfinite(low) and np.isfinite(high)) or (real and not np.isfinite(image).all()):
         raise ValueError("Expected finite intensities but got NaN or infinity.")
     scaled = (np.clip(image.astype(np.float64), low, high) - low) / ((high - low) or 1.0)
     return scaled.astype(np.float32)

@@ -1,8 +1,10 @@
-"""NIfTI, NRRD and MetaImage files: headers checked here, geometry by SimpleITK, voxels by NumPy.
+"""NIfTI, NRRD and MetaImage files: headers and voxels checked here, geometry by SimpleITK.
 
 SimpleITK's readers fill what a truncated or damaged NIfTI or MetaImage file lacks with zeros and
 put 1 mm where a spacing is missing. So the header is checked before SimpleITK sees it, and the
 voxels are read here, where their number must be right and compressed data must pass its checksum.
+Compressed NIfTI, the common case, is inflated by SimpleITK, in half the time, and kept if the
+checksum in the file says that SimpleITK got it right.
 """
 
 from __future__ import annotations
@@ -70,7 +72,35 @@ def read(path: Path, name: str) -> Stored:
         )
     grid = Grid(header.size, reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
     grid.check(name)
-    return Stored(_voxels(header, name), grid)
+    voxels = _inflated_by_sitk(reader, header)
+    return Stored(_voxels(header, name) if voxels is None else voxels, grid)
+
+
+def _inflated_by_sitk(reader: sitk.ImageFileReader, header: Header) -> np.ndarray | None:
+    """Voxels of a gzipped file as SimpleITK reads them; None unless their checksum is the file's.
+
+    A file of one gzip member ends with the CRC-32 and the length of what was compressed: here the
+    header and the voxels. All else (damage, several members, scaled numbers, another byte order)
+    is for the slower way, which says what is wrong.
+    """
+    scaled = (header.slope, header.intercept) != (1.0, 0.0)
+    if not header.whole_file_gzip or scaled or not header.dtype.isnative:
+        return None
+    wanted = header.offset + int(np.prod(header.size, dtype=np.int64)) * header.dtype.itemsize
+    try:
+        with open(header.data_file, "rb") as file:
+            start = zlib.decompressobj(31).decompress(file.read(_CHUNK), header.offset)
+            file.seek(-8, os.SEEK_END)
+            checksum, length = np.frombuffer(file.read(8), "<u4").tolist()
+        # Before memory is taken: a broken header may claim any size.
+        if len(start) != header.offset or length != wanted % 2**32:
+            return None
+        array = sitk.GetArrayFromImage(reader.Execute())
+    except (OSError, zlib.error, RuntimeError):
+        return None
+    if array.dtype != header.dtype or zlib.crc32(array, zlib.crc32(start)) != checksum:
+        return None
+    return array
 
 
 def _voxels(header: Header, name: str) -> np.ndarray:
