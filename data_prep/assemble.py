@@ -153,7 +153,8 @@ def plan_splits(found: Dataset, options: SplitOptions) -> tuple[list[Plan], list
         if missing:
             raise DataError(
                 f"Expected a split for every patient but got none for {len(missing)} of them, such"
-                f" as {missing[0]} (see ids.csv). List them all, or leave the given split out."
+                f" as {missing[0]} (--ids FILE says who that is). List them all, or leave the given"
+                " split out."
             )
         return [Plan("", _by_patient(found, options.given))], ["Split as given."]
     if len(patients) == 1:

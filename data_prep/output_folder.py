@@ -93,7 +93,7 @@ class OutputFolder:
 
     OURS = (
         *("images", "annotations", "overlays", "report.json"),
-        *("errors.txt", "remarks.txt", "ids.csv", STATE),
+        *("errors.txt", "remarks.txt", STATE),
     )
 
     def __init__(self, path: str | Path, run: dict[str, Any], *, overwrite: bool = False) -> None:

@@ -62,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
         extra = [images.name] if images.is_file() else find_volumes(root, masks)
     sources, more = list_sources(records, extra, masks=masks, patient_pattern=args.patient_pattern)
     remarks += more
+    if args.ids:
+        run_report.write_ids(Path(args.ids), Path(args.out_dir), sources)
     split = _split_options(args, sources)
     run = _run(args, options, sources, errors)
     with OutputFolder(args.out_dir, run, overwrite=args.overwrite) as out:
@@ -86,7 +88,6 @@ def run(args: argparse.Namespace) -> int:
             written = assemble.files(found, plan, whole_volumes=options.whole_volumes)
             for name, content in written.items():
                 out.write(f"annotations/{name}", json_bytes(content))
-        run_report.write_ids(out, sources)
         run_report.write_overlays(out, found, args.overlays)
         lines = [str(error) for error in errors]
         lines += [line for result in results for line in result["errors"]]

@@ -1,9 +1,10 @@
-"""What a run leaves for people: pictures, a report, errors and remarks, and who is who."""
+"""What a run leaves for people: pictures, a report, lists of errors and remarks, who is who."""
 
 from __future__ import annotations
 
 import csv
 import io
+import os
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ import numpy as np
 
 from data_prep import coco, overlay
 from data_prep.assemble import Dataset, Plan
+from data_prep.errors import DataError
 from data_prep.inputs import Source
 from data_prep.output_folder import OutputFolder, json_bytes
 from data_prep.recist import Bookmark
@@ -84,13 +86,32 @@ def write(
     out.write("report.json", json_bytes(report))
 
 
-def write_ids(out: OutputFolder, sources: Sequence[Source]) -> None:
-    """Write ``ids.csv``: which pseudonym is whom. Not to be given away with the data set."""
+def write_ids(path: Path, out_dir: Path, sources: Sequence[Source]) -> None:
+    """Write which pseudonym is whom, apart from the data set, which holds no names.
+
+    Raises:
+        DataError: ``path`` lies in ``out_dir``, or cannot be written.
+    """
+    if path.resolve().is_relative_to(out_dir.resolve()):
+        raise DataError(
+            "Expected --ids outside of --out-dir, which may be given away, but got a file in it."
+            " Name a file elsewhere.",
+            path=path,
+        )
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["volume_id", "patient_id", "volume", "patient"])
     writer.writerows([s.volume_id, s.patient_id, s.volume, s.patient] for s in sources)
-    out.write("ids.csv", text.getvalue().encode("utf-8", errors="replace"))
+    part = path.with_name(f"{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text.getvalue(), encoding="utf-8", errors="replace")
+        os.replace(part, path)
+    except OSError as error:
+        raise DataError(
+            f"Expected to write the table of --ids but got: {error.strerror}. Name another file.",
+            path=path,
+        ) from None
 
 
 def write_overlays(out: OutputFolder, found: Dataset, number: int) -> None:

@@ -37,7 +37,7 @@ class TruthFiles:
         gt: COCO annotation file.
         volumes: `volumes_<split>.json`.
         gt_masks: Folder of true label maps, `<volume_id>.nii.gz`.
-        ids: `ids.csv` of the prepared data set, if label maps are named as the source volumes.
+        ids: table of `data_prep.prepare --ids`, if label maps are named as the source volumes.
     """
 
     gt: Path | None = None

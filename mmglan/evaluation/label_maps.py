@@ -25,7 +25,7 @@ SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 
 
 def read_ids(path: str | Path) -> dict[str, str]:
-    """Names of the source volumes by volume id, from the `ids.csv` of `data_prep.prepare`."""
+    """Names of the source volumes by volume id, from the table of `data_prep.prepare --ids`."""
     name = Path(path).name
     with open(path, newline="") as file:
         reader = csv.DictReader(file)

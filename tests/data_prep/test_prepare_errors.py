@@ -201,10 +201,20 @@ def test_two_patients_for_one_volume(two, capsys):
 
 
 def test_ids_tell_pseudonyms_from_names(two):
-    assert errors_after(two) == []
-    with open(two / "out" / "ids.csv", newline="") as stream:
+    assert errors_after(two, "--ids", two / "apart" / "ids.csv") == []
+    assert not (two / "out" / "ids.csv").exists()
+    with open(two / "apart" / "ids.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert rows == [
         {"volume_id": "v0001", "patient_id": "p0001", "volume": "a.mha", "patient": "a"},
         {"volume_id": "v0002", "patient_id": "p0002", "volume": "b.mha", "patient": "b"},
     ]
+
+
+def test_ids_do_not_go_into_the_data_set(two, capsys):
+    ids = two / "out" / "ids.csv"
+    assert run(two / "images", two / "marks.csv", two / "out", "--ids", ids) == 2
+    assert capsys.readouterr().err == (
+        "error: ids.csv: Expected --ids outside of --out-dir, which may be given away, but got a"
+        " file in it. Name a file elsewhere.\n"
+    )

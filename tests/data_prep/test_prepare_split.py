@@ -14,12 +14,13 @@ SPLITS = ("train", "val", "test")
 def run(data, out, *more, bookmarks=None):
     marks = bookmarks or data / "bookmarks.csv"
     source = ["--images", data / "images", "--bookmarks", marks, "--out-dir", out, "--overlays", 0]
+    source += ["--ids", f"{out}_ids.csv"]
     return prepare.main([*map(str, source), "--quiet", *map(str, more)])
 
 
 def patients(out, folder=""):
-    """Split → names of its patients, undone by ids.csv."""
-    with open(out / "ids.csv", newline="") as stream:
+    """Split → names of its patients, undone by --ids."""
+    with open(f"{out}_ids.csv", newline="") as stream:
         names = {row["patient_id"]: row["patient"] for row in csv.DictReader(stream)}
     result = {}
     for split in SPLITS:
@@ -73,8 +74,8 @@ def test_a_list_that_forgets_a_patient_is_refused(phantom_dataset, tmp_path, cap
     listed.write_text("patient,split\nphantom_000,train\n")
     assert run(phantom_dataset, tmp_path / "out", "--split-file", listed) == 2
     assert capsys.readouterr().err == (
-        "error: Expected a split for every patient but got none for 5 of them, such as p0002 (see"
-        " ids.csv). List them all, or leave the given split out.\n"
+        "error: Expected a split for every patient but got none for 5 of them, such as p0002 (--ids"
+        " FILE says who that is). List them all, or leave the given split out.\n"
     )
 
 

@@ -37,7 +37,9 @@ def add_truth_arguments(parser: argparse.ArgumentParser) -> None:
         "--gt-masks", type=Path, help="folder of true label maps, <volume_id>.nii.gz"
     )
     parser.add_argument(
-        "--ids", type=Path, help="ids.csv, if label maps are named as the source volumes"
+        "--ids",
+        type=Path,
+        help="table of prepare's --ids, if label maps are named as the source volumes",
     )
     parser.add_argument("--protocol", choices=sorted(PROTOCOLS), default="deeplesion")
     parser.add_argument(
