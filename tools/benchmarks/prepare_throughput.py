@@ -4,7 +4,7 @@ Makes a synthetic data set (seeded phantoms), then measures, each in a fresh pro
 
 * bookmarks per second with 1 and with 2 workers,
 * the share of the processor time spent inside OpenCV, SimpleITK and zlib, with one worker
-  (compressed voxels are inflated by zlib, since SimpleITK takes a truncated file for a whole one),
+  (zlib inflates what SimpleITK can not be trusted with: it takes a damaged file for a whole one),
 * the peak memory of the largest process for a tenth of the volumes and for all of them.
 
 It also checks that 1 and 2 workers wrote the same bytes.
