@@ -216,7 +216,8 @@ def main(argv: list[str] | None = None) -> int:
         source = (*source, args.masks and os.path.abspath(args.masks))
     else:
         source = draw_phantoms(work, args.volumes)
-    environment = {**os.environ, "MMGLAN_DATA": f"{work / 'data'}/"}
+    # Threads that wait must not spin: on a busy machine that makes a step several times as long.
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "MMGLAN_DATA": f"{work / 'data'}/"}
     began = time.monotonic()
     run(prepare(*source, work), work, environment)
     epochs = epochs_for(work / "data" / "annotations" / "train.json", args.iterations)

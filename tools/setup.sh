@@ -33,19 +33,22 @@ say "environment: $VENV"
 [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV" || fail "python -m venv failed (Debian: apt-get install python3-venv)"
 : >"$log"
 py=$PWD/$VENV/bin/python
-pip_install() { "$py" -m pip install -q --disable-pip-version-check -c constraints.txt "$@" >>"$log" 2>&1; }
+# TORCH may name another build than constraints.txt pins: the one installed is what counts.
+pins=$VENV/constraints.txt
+grep -v '^torch==' constraints.txt >"$pins"
+pip_install() { "$py" -m pip install -q --disable-pip-version-check -c "$pins" "$@" >>"$log" 2>&1; }
 
 say "build tools and $TORCH"
 pip_install 'setuptools>=80,<81' wheel ninja packaging || fail "installing the build tools"
-# TORCH may name another build than the constraints file pins (CUDA machines).
-"$py" -m pip install -q --disable-pip-version-check "$TORCH" 'numpy<2.3' >>"$log" 2>&1 || fail "installing $TORCH"
+pip_install "$TORCH" numpy || fail "installing $TORCH"
+"$py" -m pip freeze | grep '^torch==' >>"$pins"
 
 has_ops() { "$py" -c 'import mmcv.ops' >/dev/null 2>&1; }
 build_mmcv() {
   # Without build isolation, so that the build finds torch; -g0 -O2 builds three times as fast as
   # the default flags.
   CFLAGS="-g0 -O2 ${CFLAGS:-}" CXXFLAGS="-g0 -O2 ${CXXFLAGS:-}" MAX_JOBS=${MAX_JOBS:-$(nproc)} MMCV_WITH_OPS=1 \
-    "$py" -m pip install -v --disable-pip-version-check -c constraints.txt --no-build-isolation "$@" onedl-mmcv >>"$log" 2>&1 &
+    "$py" -m pip install -v --disable-pip-version-check -c "$pins" --no-build-isolation "$@" onedl-mmcv >>"$log" 2>&1 &
   local pid=$! start=$SECONDS
   trap 'kill $pid 2>/dev/null || true' EXIT
   # A terminal gets one line that is rewritten, a log file one line every half minute.
