@@ -77,20 +77,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     wanted = tree(work / "undisturbed")
     print(f"undisturbed: {duration:.1f} s, {len(wanted)} files")
     moments = random.Random(args.seed)
-    different, hits = 0, 0
+    different = 0
     chain = work / "chain"
     for number in range(args.kills):
         # The first tenth is Python starting up.
         moment = duration * moments.uniform(0.1, 1.0)
         out = work / f"killed_{number}"
-        hit = kill_after(start(data, out, args.jobs), moment)
+        while not kill_after(start(data, out, args.jobs), moment):
+            # This run was faster than the undisturbed one: earlier, in a fresh folder.
+            shutil.rmtree(out)
+            moment *= 0.7
         left = len(tree(out)) if out.exists() else 0
         finish(start(data, out, args.jobs))
         same = tree(out) == wanted
-        hits += hit
         different += not same
-        state = "killed" if hit else "ended before"
-        print(f"{moment:6.2f} s: {state}, {left} files there; after the rerun same bytes: {same}")
+        print(f"{moment:6.2f} s: killed, {left} files there; after the rerun same bytes: {same}")
         shutil.rmtree(out)
         if not args.no_chain:
             kill_after(start(data, chain, args.jobs), moment)
@@ -99,9 +100,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         same = tree(chain) == wanted
         different += not same
         print(f"{args.kills} kills in a row in one folder; at the end same bytes: {same}")
-    print(f"{hits} of {args.kills} single runs were killed while running; {different} differ")
+    print(f"{args.kills} runs were killed while running; {different} differ")
     shutil.rmtree(work)
-    return 1 if different or not hits else 0
+    return 1 if different else 0
 
 
 if __name__ == "__main__":
