@@ -70,6 +70,7 @@ def plan(work: Path, epochs: int) -> list[Step]:
     truth, results = str(annotations / "test.json"), str(run / "results")
     findings = ["--gt", truth, "--pred", f"{results}.bbox.json", "--segm", f"{results}.segm.json"]
     findings += ["--images", str(data / "images"), "--out", str(work / "findings.png")]
+    findings += ["--metrics", f"{results}.metrics.json", "--fp", "1"]
     report = [str(run), "--gt", truth, "--images", str(data / "images")]
     train = [str(tool_path("train.py")), CONFIG, "--work-dir", str(run), "--resume"]
     if epochs != EPOCHS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import os
 import tempfile
 from dataclasses import dataclass, field
@@ -123,6 +124,31 @@ def check_metrics(metrics: Any, path: Path) -> dict[str, Any]:
             "Run the evaluation again with this version."
         )
     return metrics
+
+
+def score_at(metrics: dict[str, Any], fp: float, kind: str = "bbox", iou: str = "0.25") -> float:
+    """The score threshold at an operating point of a metrics file.
+
+    Args:
+        metrics: content of the file.
+        fp: false positives per image; one of the operating points.
+        kind: ``bbox`` or ``segm``.
+        iou: threshold as the file writes it.
+
+    Returns:
+        The score; infinity where no score keeps the false positives so few.
+
+    Raises:
+        ValueError: the file has no such operating point.
+    """
+    points = metrics.get("froc", {}).get(kind, {}).get(iou, {}).get("operating_points", [])
+    for point in points:
+        if point["fp"] == fp:
+            return math.inf if point["score"] is None else point["score"]
+    raise ValueError(
+        f"Expected an operating point at {fp:g} false positives but got those at "
+        f"{[point['fp'] for point in points]}. Choose one of them."
+    )
 
 
 def with_volumes(metrics: dict[str, Any], volumes: dict[str, Any]) -> dict[str, Any]:

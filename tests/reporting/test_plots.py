@@ -1,6 +1,7 @@
 """FROC, sigma and detection pictures."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from mmglan.reporting.detections import choose_slices, draw_slice
 from mmglan.reporting.figures import froc_figure, training_figures
 from mmglan.reporting.findings import ImageFindings, load_results, load_truth, mark_findings
 from mmglan.reporting.plots import plot_froc, plot_sigmas, save
+from mmglan.reporting.run_files import score_at
 
 CURVE = {
     "fp": [0.0, 0.5, 2.0],
@@ -151,6 +153,15 @@ def test_commands(made_run, tool, tmp_path, capsys):
     assert tool("plot_detections").main(arguments) == 0
     height, width, _ = cv2.imread(str(tmp_path / "d.png")).shape
     assert width >= 2 * 220 and height >= 2 * 180
+    at_five = [*arguments[:-1], str(tmp_path / "five.png"), "--fp", "5", "--metrics", metrics]
+    assert tool("plot_detections").main(at_five) == 0
+    score = score_at(json.loads(Path(metrics).read_text()), 5.0)
+    same = [*arguments[:-1], str(tmp_path / "same.png"), "--score", str(score)]
+    assert tool("plot_detections").main(same) == 0
+    assert (tmp_path / "five.png").read_bytes() == (tmp_path / "same.png").read_bytes()
+    at_five[-3] = "3.3"
+    assert tool("plot_detections").main(at_five) == 1
+    assert "Expected an operating point at 3.3 false positives" in capsys.readouterr().err
     (tmp_path / "other.json").write_text(json.dumps([{"image_id": 99, "score": 1, "bbox": []}]))
     arguments[5] = str(tmp_path / "other.json")
     assert tool("plot_detections").main(arguments) == 1

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmglan.reporting.detections import choose_slices, detection_figure
 from mmglan.reporting.findings import load_results, load_truth, mark_findings
-from mmglan.reporting.run_files import write_bytes
+from mmglan.reporting.run_files import check_metrics, read_json, score_at, write_bytes
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -33,18 +33,30 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--images", type=Path, required=True, help="folder of the slices")
     parser.add_argument("--out", type=Path, default=Path("detections.png"), help="PNG file")
     parser.add_argument("--score", type=float, default=0.5, help="draw predictions from this score")
+    parser.add_argument(
+        "--fp",
+        type=float,
+        help="from the score with so many false positives per image instead (box IoU 0.25)",
+    )
+    parser.add_argument("--metrics", type=Path, help="metrics file of the run, for --fp")
     parser.add_argument("--count", type=int, default=9, help="slices on the sheet")
     parser.add_argument("--columns", type=int, help="slices in a row (default: near a square)")
     parser.add_argument("--side", type=int, default=384, help="pixels of a slice, about")
     parser.add_argument("--seed", type=int, help="draw slices at random (default: evenly spread)")
     parser.add_argument("--boxes-only", action="store_true", help="leave mask outlines out")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if (args.fp is None) != (args.metrics is None):
+        parser.error("expected both --fp and --metrics, or neither")
+    return args
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         truth = load_truth(args.gt)
+        if args.fp is not None:
+            metrics = check_metrics(read_json(args.metrics), args.metrics)
+            args.score = score_at(metrics, args.fp)
         findings = mark_findings(
             truth,
             load_results(args.pred, truth),
