@@ -32,7 +32,7 @@ from mmengine.config import Config
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmglan.engine.child_run import run_command, validation_scores
-from mmglan.engine.grid import grid_points, open_study, trials_of, work_through
+from mmglan.engine.grid import grid_points, key_of, open_study, trials_by_point, work_through
 
 TRAIN = Path(__file__).with_name("train.py")
 
@@ -95,7 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Work through the grid; 0 if every point of it is done."""
     args = parse_args(arguments)
     if args.list:
-        for path, value in loss_weights(Config.fromfile(args.config).model):
+        config = Config.fromfile(args.config, import_custom_modules=False)
+        for path, value in loss_weights(config.model):
             print(f"{path}={value}")
         return 0
     axes = dict(args.grid)
@@ -160,8 +161,9 @@ def result_rows(
 ) -> list[dict[str, Any]]:
     """One row per point, best first: settings, score, state, runs started, run directory."""
     rows = []
+    known = trials_by_point(study)
     for point in grid_points(axes):
-        trials = trials_of(study, point)
+        trials = known[key_of(point)]
         last = trials[-1] if trials else None
         score = last.value if last is not None and last.value is not None else None
         state = last.state.name if last is not None else "MISSING"

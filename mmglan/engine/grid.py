@@ -8,6 +8,7 @@ with the lowest number counts, the others are closed as surplus without being ru
 
 from __future__ import annotations
 
+import collections
 import itertools
 import json
 import time
@@ -16,9 +17,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optuna
+import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 
 Point = dict[str, Any]
+BUSY_TIMEOUT_S = 120  # waiting for other workers' transactions, which take milliseconds
 LIVE = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -56,6 +59,8 @@ def open_study(
         backend = optuna.storages.RDBStorage(
             storage, heartbeat_interval=heartbeat_s, grace_period=3 * heartbeat_s
         )
+    if backend.engine.dialect.name == "sqlite":
+        lock_before_reading(backend.engine)
     return optuna.create_study(
         storage=backend,
         study_name=name,
@@ -66,18 +71,41 @@ def open_study(
     )
 
 
+def lock_before_reading(engine: sqlalchemy.Engine) -> None:
+    """Let every transaction of a SQLite database hold its write lock from the first statement on.
+
+    A worker claims a trial by reading its state and then writing it. Servers lock the row in
+    between (`SELECT … FOR UPDATE`); SQLite knows no such lock and would let two workers read
+    "waiting" before either writes.
+
+    Args:
+        engine: engine of the database; connections it holds already are closed.
+    """
+
+    @sqlalchemy.event.listens_for(engine, "connect")
+    def leave_transactions_to_us(connection, _record):
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+
+    @sqlalchemy.event.listens_for(engine, "begin")
+    def begin(connection):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    engine.dispose()
+
+
 def key_of(point: Point) -> str:
     """Name of a point in the study."""
     return json.dumps(point, sort_keys=True)
 
 
-def trials_of(study: optuna.Study, point: Point) -> list[FrozenTrial]:
-    """The trials of a point that count, by number: surplus ones are left out."""
-    return [
-        trial
-        for trial in study.get_trials(deepcopy=False)
-        if trial.user_attrs.get("point") == key_of(point) and "surplus" not in trial.user_attrs
-    ]
+def trials_by_point(study: optuna.Study) -> dict[str, list[FrozenTrial]]:
+    """The trials of each point that count, by number: surplus ones are left out."""
+    found = collections.defaultdict(list)
+    for trial in study.get_trials(deepcopy=False):
+        if "surplus" not in trial.user_attrs:
+            found[trial.user_attrs.get("point")].append(trial)
+    return found
 
 
 def queue_missing(study: optuna.Study, points: Sequence[Point], retry_failed: bool) -> int:
@@ -93,8 +121,9 @@ def queue_missing(study: optuna.Study, points: Sequence[Point], retry_failed: bo
         Number of points queued.
     """
     count = 0
+    known = trials_by_point(study)
     for point in points:
-        trials = trials_of(study, point)
+        trials = known[key_of(point)]
         failed = any("error" in trial.user_attrs for trial in trials)
         if any(trial.state in LIVE for trial in trials) or (failed and not retry_failed):
             continue
@@ -107,9 +136,8 @@ def is_surplus(study: optuna.Study, trial: optuna.Trial, point: Point | None) ->
     """Tell whether another trial stands for the same point, or the trial for none."""
     if point is None:
         return True
-    return any(
-        other.number < trial.number and other.state in LIVE for other in trials_of(study, point)
-    )
+    rivals = trials_by_point(study)[key_of(point)]
+    return any(other.number < trial.number and other.state in LIVE for other in rivals)
 
 
 def work_through(

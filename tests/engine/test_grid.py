@@ -1,6 +1,7 @@
 """Workers that share a grid do every point once, even where one of them is killed."""
 
 import collections
+import concurrent.futures
 import os
 import signal
 import subprocess
@@ -83,6 +84,21 @@ def test_point_of_a_killed_worker_is_done_by_another(tmp_path):
     assert [name for name, _ in runs].count(lost[0]) == 2
     assert len(runs) == 7  # six points, one of them begun twice
     assert study.best_params == {"a": 5, "b": "y"}
+
+
+def test_trial_is_claimed_by_one_worker_only(tmp_path, monkeypatch):
+    studies = [open_study(f"sqlite:///{tmp_path}/g.db", "g", heartbeat_s=60) for _ in range(2)]
+    assert queue_missing(studies[0], grid_points({"a": [1, 2]}), retry_failed=False) == 2
+    between = optuna.storages.RDBStorage.check_trial_is_updatable
+
+    def slowly(self, *args):  # called after the state was read and before it is written
+        time.sleep(0.5)
+        return between(self, *args)
+
+    monkeypatch.setattr(optuna.storages.RDBStorage, "check_trial_is_updatable", slowly)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        claimed = list(pool.map(lambda study: study.ask().number, studies))
+    assert sorted(claimed) == [0, 1]
 
 
 def test_second_copy_of_a_point_is_closed_as_surplus(tmp_path):
