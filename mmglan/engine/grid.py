@@ -1,9 +1,10 @@
 """A grid of settings that several workers go through together, each point once.
 
 The points lie in the queue of an Optuna study. A worker takes the next one, and its heartbeat
-tells the others that it lives. The point of a worker that died goes back into the queue. Two
-workers may put the same point there at the same moment: of several trials of one point the one
-with the lowest number counts, the others are closed as surplus without being run.
+tells the others that it lives. The point of a worker that died goes back into the queue, also
+where it died between taking the point and its first heartbeat. Two workers may put the same point
+there at the same moment: of several trials of one point the one with the lowest number counts, the
+others are closed as surplus without being run.
 """
 
 from __future__ import annotations
@@ -124,12 +125,48 @@ def queue_missing(study: optuna.Study, points: Sequence[Point], retry_failed: bo
     known = trials_by_point(study)
     for point in points:
         trials = known[key_of(point)]
-        failed = any("error" in trial.user_attrs for trial in trials)
+        failed = bool(trials) and "error" in trials[-1].user_attrs
         if any(trial.state in LIVE for trial in trials) or (failed and not retry_failed):
             continue
         study.enqueue_trial(point, user_attrs={"point": key_of(point)})
         count += 1
     return count
+
+
+class DeadTrials:
+    """Closes the running trials of workers that died, so that their points are queued again.
+
+    Optuna knows the dead by the age of their last heartbeat and passes over a trial without any:
+    that of a worker killed right after it took the trial. Such a trial is closed here once this
+    worker has seen it without a heartbeat for a whole grace period by its own clock.
+
+    Args:
+        study: study of `open_study`.
+    """
+
+    def __init__(self, study: optuna.Study) -> None:
+        self.study = study
+        self.storage: optuna.storages.RDBStorage = study._storage._backend  # behind a cache
+        self.silent_since: dict[int, float] = {}
+
+    def close(self) -> None:
+        """Close as failed what counts as dead now."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            optuna.storages.fail_stale_trials(self.study)
+        now = time.monotonic()
+        self.silent_since = {n: self.silent_since.get(n, now) for n in self._silent()}
+        for number, since in self.silent_since.items():
+            if now - since > self.storage.grace_period:
+                self.study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+
+    def _silent(self) -> list[int]:
+        """Numbers of the running trials that have no heartbeat yet."""
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        with self.storage.engine.connect() as connection:
+            rows = connection.execute(sqlalchemy.text("SELECT trial_id FROM trial_heartbeats"))
+            beating = set(rows.scalars())
+        return [trial.number for trial in running if trial._trial_id not in beating]
 
 
 def is_surplus(study: optuna.Study, trial: optuna.Trial, point: Point | None) -> bool:
@@ -179,10 +216,9 @@ def work_through(
             raise
 
     queue_missing(study, points, retry_failed)
+    dead = DeadTrials(study)
     while True:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            optuna.storages.fail_stale_trials(study)
+        dead.close()
         queue_missing(study, points, retry_failed=False)
         states = {trial.state for trial in study.get_trials(deepcopy=False)}
         if TrialState.WAITING in states:

@@ -13,7 +13,14 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from mmglan.engine.grid import grid_points, key_of, open_study, queue_missing, work_through
+from mmglan.engine.grid import (
+    DeadTrials,
+    grid_points,
+    key_of,
+    open_study,
+    queue_missing,
+    work_through,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 AXES = {"a": [1, 3, 5], "b": ["x", "y"]}
@@ -99,6 +106,42 @@ def test_trial_is_claimed_by_one_worker_only(tmp_path, monkeypatch):
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         claimed = list(pool.map(lambda study: study.ask().number, studies))
     assert sorted(claimed) == [0, 1]
+
+
+def test_point_of_a_worker_killed_before_its_first_heartbeat_is_done_by_another(tmp_path):
+    address = f"sqlite:///{tmp_path}/g.db"
+    killed = open_study(address, "g", heartbeat_s=1)
+    assert queue_missing(killed, [{"a": 1}], retry_failed=False) == 1
+    assert killed.ask().number == 0  # taken, and never a sign of life
+    runs = []
+    study = open_study(address, "g", heartbeat_s=1)
+    work_through(study, {"a": [1]}, lambda trial, p: runs.append(trial.number) or 1.0, poll_s=0.1)
+    assert runs == [1]
+    assert [t.state for t in study.trials] == [TrialState.FAIL, TrialState.COMPLETE]
+
+
+def test_trial_without_a_heartbeat_is_given_the_grace_period(tmp_path, monkeypatch):
+    study = open_study(f"sqlite:///{tmp_path}/g.db", "g", heartbeat_s=60)
+    study.ask(), study.ask()
+    study._storage.record_heartbeat(study.trials[1]._trial_id)
+    now = [1000.0]
+    monkeypatch.setattr("mmglan.engine.grid.time.monotonic", lambda: now[0])
+    dead = DeadTrials(study)
+    for now[0], state in ((1000, "RUNNING"), (1180, "RUNNING"), (1181, "FAIL"), (1400, "FAIL")):
+        dead.close()
+        assert [trial.state.name for trial in study.trials] == [state, "RUNNING"]
+
+
+def test_failed_point_whose_second_run_was_killed_is_run_again(tmp_path):
+    study = open_study(f"sqlite:///{tmp_path}/g.db", "g", heartbeat_s=60)
+    queue_missing(study, [{"a": 1}], retry_failed=False)
+    trial = study.ask()
+    trial.set_user_attr("error", "no memory")
+    study.tell(trial, state=TrialState.FAIL)
+    assert queue_missing(study, [{"a": 1}], retry_failed=False) == 0
+    assert queue_missing(study, [{"a": 1}], retry_failed=True) == 1
+    study.tell(study.ask(), state=TrialState.FAIL)  # as other workers close that of a dead one
+    assert queue_missing(study, [{"a": 1}], retry_failed=False) == 1
 
 
 def test_second_copy_of_a_point_is_closed_as_surplus(tmp_path):
