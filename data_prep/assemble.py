@@ -1,7 +1,8 @@
-"""From the results of the volumes to the annotation files of a data set.
+"""From the results of the volumes to a data set: what its splits are made of.
 
-Ids are given in the order of volumes and slices, so they do not depend on which worker finished
-first, and one slice has the same image id in every file.
+Results stay on disk. Of each slice only a row of a table is kept here, so that memory does not
+depend on how much is known of the lesions. Image ids are 1 + the row: they follow the order of
+volumes and slices, not which worker finished first.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from data_prep import coco
 from data_prep.errors import DataError
@@ -21,6 +24,15 @@ ONE_PATIENT = (
     "One patient only: split by contiguous blocks of slices. Neighbouring slices may show the same"
     " lesion, so scores on this split say that the pipeline works, not how a detector does on new"
     " patients."
+)
+# Columns of the table of slices: the volume's place in the list, the slice's index in the volume,
+# whether it belongs into the data set (others serve as neighbours or for tests on whole volumes),
+# numbers of bookmarks and of true lesions on it, digest of the pixels (empty: of one value only).
+SLICE = np.dtype(
+    [
+        *(("volume", "i4"), ("index", "i4"), ("listed", "?")),
+        *(("lesions", "i4"), ("truths", "i4"), ("digest", "S32")),
+    ]
 )
 
 
@@ -43,111 +55,109 @@ class SplitOptions:
 
 @dataclass
 class Dataset:
-    """All entries of a run, before they are divided among files.
+    """What a run found, in short.
 
     Attributes:
-        images: COCO image entries of every slice that was written.
-        listed: Ids of those that belong into the data set; the others serve as neighbours or for
-            testing on whole volumes.
-        lesions: Annotations with pseudo masks.
-        truth: Annotations from voxel masks; None without any masks.
-        volumes: Entries of the volumes that have voxel masks.
-        lesions_3d: Their lesions.
+        volumes: (volume id, patient id) of each volume that gave slices.
+        slices: Table of their slices, see :data:`SLICE`.
+        strata: Patient → (most frequent site, size class of the largest short axis).
+        sources: How many pseudo masks come from where.
+        has_truth: Whether any volume has a voxel mask.
+        stored_sizes: Columns, rows and slices of every volume asked for; None if it is unreadable.
+        bookmarks: Number of those that could be read.
+        errors, remarks: Lines for the user.
     """
 
-    images: list[dict[str, Any]] = field(default_factory=list)
-    listed: set[int] = field(default_factory=set)
-    lesions: list[dict[str, Any]] = field(default_factory=list)
-    truth: list[dict[str, Any]] | None = None
-    volumes: list[dict[str, Any]] = field(default_factory=list)
-    lesions_3d: list[dict[str, Any]] = field(default_factory=list)
-    digests: dict[int, str | None] = field(default_factory=dict)
+    volumes: list[tuple[str, str]] = field(default_factory=list)
+    slices: np.ndarray = field(default_factory=lambda: np.zeros(0, SLICE))
+    strata: dict[str, tuple[str, str]] = field(default_factory=dict)
+    sources: Counter = field(default_factory=Counter)
+    has_truth: bool = False
+    stored_sizes: list[tuple[int, ...] | None] = field(default_factory=list)
+    bookmarks: int = 0
+    errors: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
-def collect(results: Iterable[Mapping[str, Any]], context: int) -> Dataset:
-    """Number the entries of all volumes.
-
-    Args:
-        results: Results of :mod:`data_prep.volume_job`, ordered by volume id.
-        context: Neighbouring slices to name in each image entry, on either side.
-    """
+def collect(results: Iterable[Mapping[str, Any]]) -> Dataset:
+    """Sum up the results of :mod:`data_prep.volume_job`, ordered by volume id."""
     found = Dataset()
+    tables = [found.slices]
+    sites: dict[str, Counter] = {}
+    largest: dict[str, float] = {}
     for result in results:
-        _add(found, result, context)
+        size = result.get("stored_size")
+        found.stored_sizes.append(None if size is None else tuple(size))
+        found.bookmarks += result["n_bookmarks"]
+        found.errors += result["errors"]
+        found.remarks += result["remarks"]
+        if not result["slices"]:
+            continue
+        patient, truth = result["patient_id"], result["truth"]
+        found.has_truth |= truth is not None
+        tables.append(_table(result, len(found.volumes)))
+        found.volumes.append((result["volume_id"], patient))
+        if tables[-1]["listed"].any():
+            sites.setdefault(patient, Counter())
+        for lesion in result["lesions"]:
+            found.sources[lesion["mask_source"]] += 1
+            sites[patient][lesion.get("site", "")] += 1
+            largest[patient] = max(largest.get(patient, 0.0), lesion["short_axis_mm"])
+    found.slices = np.concatenate(tables)
+    for patient in sorted(sites):
+        counts = sites[patient]
+        site = min(counts, key=lambda s: (-counts[s], s)) if counts else ""
+        size = size_class(largest[patient]) if counts else NO_LESION
+        found.strata[patient] = (site, size)
     return found
 
 
-def _add(found: Dataset, result: Mapping[str, Any], context: int) -> None:
-    if not result["slices"]:
-        return
-    volume_id, patient_id = result["volume_id"], result["patient_id"]
-    depth, height, width = result["shape_zyx"]
-    ids = {}
+def _table(result: Mapping[str, Any], volume: int) -> np.ndarray:
+    on_slice = [
+        Counter(entry["slice_index"] for entry in entries)
+        for entries in (result["lesions"], (result["truth"] or {"slices": ()})["slices"])
+    ]
+    rows = []
     for entry in result["slices"]:
-        z = entry["slice_index"]
-        image = {
-            "id": len(found.images) + 1,
-            "file_name": coco.file_name(volume_id, z),
-            "width": width,
-            "height": height,
-            "patient_id": patient_id,
-            "volume_id": volume_id,
-            "slice_index": z,
-            "spacing_mm": result["spacing_mm"],
-        }
-        if context and entry["kind"] != "extra":
-            image["neighbours"] = coco.neighbour_names(volume_id, z, context, depth)
-        ids[z] = image["id"]
-        found.images.append(image)
-        found.digests[image["id"]] = entry["digest"]
-        if entry["kind"] != "extra":
-            found.listed.add(image["id"])
-    _annotate(found.lesions, result["lesions"], ids)
-    truth = result["truth"]
-    if truth is not None:
-        found.truth = [] if found.truth is None else found.truth
-        _annotate(found.truth, truth["slices"], ids)
-        found.volumes.append(
-            {
-                "id": len(found.volumes) + 1,
-                "volume_id": volume_id,
-                "patient_id": patient_id,
-                "shape_zyx": result["shape_zyx"],
-                "spacing_mm": result["spacing_mm"],
-            }
-        )
-        for lesion in truth["lesions"]:
-            found.lesions_3d.append(
-                {"id": len(found.lesions_3d) + 1, "volume_id": volume_id} | lesion
-            )
-
-
-def _annotate(target: list, entries: Sequence[Mapping[str, Any]], ids: Mapping[int, int]) -> None:
-    for entry in entries:
-        kept = {k: v for k, v in entry.items() if k != "slice_index"}
-        numbers = {"id": len(target) + 1, "image_id": ids[entry["slice_index"]]}
-        target.append(numbers | {"category_id": 1, "iscrowd": 0} | kept)
+        z, listed, digest = entry["slice_index"], entry["kind"] != "extra", entry["digest"] or ""
+        rows.append((volume, z, listed, on_slice[0][z], on_slice[1][z], digest))
+    return np.array(rows, SLICE)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One way to divide a data set: ``folder`` below ``annotations/``, and image id → split."""
+    """One way to divide a data set.
+
+    Attributes:
+        folder: Below ``annotations/``; empty, or ``fold0/`` …
+        codes: `(N,)` int8, for each slice of the data set the place of its split in
+            :data:`~data_prep.split.SPLITS`, or -1 for none.
+        by_patient: False for blocks of slices of one patient.
+    """
 
     folder: str
-    split_of: Mapping[int, str]
+    codes: np.ndarray
     by_patient: bool = True
 
 
 def plan_splits(found: Dataset, options: SplitOptions) -> tuple[list[Plan], list[str]]:
-    """Decide for every image which split it belongs to.
+    """Decide for every slice which split it belongs to.
 
     Returns:
         One plan, or one per fold; and remarks for the report.
 
     Raises:
-        DataError: The split that was asked for cannot be made of these patients.
+        DataError: The split that was asked for cannot be made of these patients, or the same
+            picture is in two of the splits.
     """
-    patients = strata(found)
+    plans, remarks = _plans(found, options)
+    for plan in plans:
+        _check_copies(found, plan)
+    return plans, remarks
+
+
+def _plans(found: Dataset, options: SplitOptions) -> tuple[list[Plan], list[str]]:
+    patients = found.strata
     if options.given is not None:
         missing = sorted(set(patients) - set(options.given))
         if missing:
@@ -183,21 +193,6 @@ def plan_splits(found: Dataset, options: SplitOptions) -> tuple[list[Plan], list
     return [Plan("", _by_patient(found, chosen))], remarks
 
 
-def strata(found: Dataset) -> dict[str, tuple[str, str]]:
-    """Patient → (most frequent site, size class of the largest short axis) of its lesions."""
-    of_image = {image["id"]: image["patient_id"] for image in found.images}
-    lesions: dict[str, list] = defaultdict(list)
-    for lesion in found.lesions:
-        lesions[of_image[lesion["image_id"]]].append(lesion)
-    result = {}
-    for patient in sorted({i["patient_id"] for i in found.images if i["id"] in found.listed}):
-        sites = Counter(lesion.get("site", "") for lesion in lesions[patient])
-        site = min(sites, key=lambda s: (-sites[s], s)) if sites else ""
-        axes = [lesion["short_axis_mm"] for lesion in lesions[patient]]
-        result[patient] = (site, size_class(max(axes)) if axes else NO_LESION)
-    return result
-
-
 def size_class(short_axis_mm: float) -> str:
     """Class of a lesion by its short axis: below 10 mm, 10 to 20 mm, above."""
     low, high = SIZE_LIMITS_MM
@@ -206,66 +201,34 @@ def size_class(short_axis_mm: float) -> str:
     return f"{low:g}-{high:g} mm" if short_axis_mm <= high else f"> {high:g} mm"
 
 
-def _by_patient(found: Dataset, split_of: Mapping[str, str]) -> dict[int, str]:
+def _by_patient(found: Dataset, split_of: Mapping[str, str]) -> np.ndarray:
     # A patient without a listed slice is in no split, nor are its extra slices.
-    return {
-        image["id"]: split_of[image["patient_id"]]
-        for image in found.images
-        if image["patient_id"] in split_of
-    }
+    codes = [
+        SPLITS.index(split_of[patient]) if patient in split_of else -1
+        for _, patient in found.volumes
+    ]
+    return np.array(codes, np.int8)[found.slices["volume"]]
 
 
-def _in_blocks(found: Dataset, fractions: Sequence[float]) -> dict[int, str]:
-    with_lesion = {lesion["image_id"] for lesion in found.lesions}
-    return slice_blocks([(i["id"], i["id"] in with_lesion) for i in found.images], fractions)
+def _in_blocks(found: Dataset, fractions: Sequence[float]) -> np.ndarray:
+    blocks = slice_blocks(list(enumerate(found.slices["lesions"] > 0)), fractions)
+    return np.array([SPLITS.index(blocks[row]) for row in range(len(blocks))], np.int8)
 
 
-def files(found: Dataset, plan: Plan, *, whole_volumes: bool) -> dict[str, Any]:
-    """The annotation files of one plan: path below ``annotations/`` → content.
-
-    Raises:
-        DataError: If two splits share a patient, a volume or a picture.
-    """
-    result: dict[str, Any] = {}
-    chosen = {
-        split: [i for i in found.images if plan.split_of.get(i["id"]) == split] for split in SPLITS
-    }
-    check_leakage(
-        {
-            split: [image | {"digest": found.digests[image["id"]]} for image in images]
-            for split, images in chosen.items()
-        },
-        by_patient=plan.by_patient,
-    )
-    plain = [coco.without_mask(lesion) for lesion in found.lesions]
-    with_truth = {volume["volume_id"] for volume in found.volumes}
-    for split, every in chosen.items():
-        images = [image for image in every if image["id"] in found.listed]
-        name = f"{plan.folder}{split}"
-        result[f"{name}.json"] = coco.dataset(images, found.lesions)
-        result[f"{name}_recist.json"] = coco.dataset(images, plain)
-        if found.truth is not None:
-            known = [image for image in images if image["volume_id"] in with_truth]
-            result[f"{name}_truth.json"] = coco.dataset(known, found.truth)
-            result[f"{plan.folder}volumes_{split}.json"] = _volumes(found, every, plan.by_patient)
-        if whole_volumes:
-            lesions = found.lesions if found.truth is None else found.truth
-            known = [i for i in every if found.truth is None or i["volume_id"] in with_truth]
-            result[f"{name}_whole.json"] = coco.dataset(known, lesions)
-    return result
-
-
-def _volumes(found: Dataset, images: Sequence[Mapping], by_patient: bool) -> dict[str, Any]:
-    """3D truth of one split; of a divided volume, the lesions whose key slice lies in the block."""
-    slices = defaultdict(set)
-    for image in images:
-        slices[image["volume_id"]].add(image["slice_index"])
-    lesions = []
-    for lesion in found.lesions_3d:
-        inside = slices.get(lesion["volume_id"])
-        if inside and (by_patient or min(inside) <= lesion["key_slice"] <= max(inside)):
-            lesions.append(lesion)
-    return {
-        "volumes": [volume for volume in found.volumes if volume["volume_id"] in slices],
-        "lesions": lesions,
-    }
+def _check_copies(found: Dataset, plan: Plan) -> None:
+    """Raise if the same picture is in two splits; patients are not divided to begin with."""
+    if not plan.by_patient:
+        return
+    rows = np.flatnonzero((plan.codes >= 0) & (found.slices["digest"] != b""))
+    digests, group = np.unique(found.slices["digest"][rows], return_inverse=True)
+    seen = np.zeros((len(digests), len(SPLITS)), bool)
+    seen[group, plan.codes[rows]] = True
+    shared = rows[(seen.sum(axis=1) > 1)[group]]
+    pictures: dict[str, list] = defaultdict(list)
+    for row in shared.tolist():
+        volume_id, patient_id = found.volumes[found.slices["volume"][row]]
+        picture = {"volume_id": volume_id, "patient_id": patient_id}
+        picture["file_name"] = coco.file_name(volume_id, int(found.slices["index"][row]))
+        picture["digest"] = found.slices["digest"][row].decode()
+        pictures[SPLITS[plan.codes[row]]].append(picture)
+    check_leakage(pictures)

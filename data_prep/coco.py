@@ -1,11 +1,11 @@
-"""COCO JSON: the entries of images, lesions and volumes, and the files made of them.
+"""COCO JSON: the entries of images, lesions and volumes.
 
 Boxes are COCO's: pixel *i* covers [i, i + 1), so a mask of columns 3…5 has x = 3 and width = 3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,13 @@ from pycocotools import mask as rle
 
 from data_prep import recist
 
-CATEGORIES = [{"id": 1, "name": "lesion"}]
+# A data set of no images.
+EMPTY = {
+    "info": {"description": "abnormal lymph nodes, RECIST bookmarks"},
+    "images": [],
+    "annotations": [],
+    "categories": [{"id": 1, "name": "lesion"}],
+}
 
 
 def file_name(volume_id: str, slice_index: int) -> str:
@@ -70,20 +76,6 @@ def without_mask(annotation: Mapping[str, Any]) -> dict[str, Any]:
     box = recist.Bookmark(points[:2], points[2:]).coco_box()
     kept = {k: v for k, v in annotation.items() if k not in ("segmentation", "mask_source")}
     return kept | {"bbox": [float(v) for v in box], "area": float(box[2] * box[3])}
-
-
-def dataset(
-    images: Iterable[Mapping[str, Any]], annotations: Iterable[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """A COCO data set; the annotations are those of the given images."""
-    chosen = [dict(image) for image in images]
-    ids = {image["id"] for image in chosen}
-    return {
-        "info": {"description": "abnormal lymph nodes, RECIST bookmarks"},
-        "images": chosen,
-        "annotations": [dict(a) for a in annotations if a["image_id"] in ids],
-        "categories": CATEGORIES,
-    }
 
 
 def lesions_3d(labels: np.ndarray, spacing_mm: Sequence[float]) -> list[dict[str, Any]]:

@@ -12,8 +12,10 @@ import json
 import os
 import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from data_prep.errors import DataError
 
@@ -30,24 +32,33 @@ def write_atomically(out_dir: Path, relative: str, content: bytes) -> None:
     """Write ``out_dir / relative`` so that it is either absent (or old) or complete.
 
     Raises:
-        DataError: The disk is full or the folder cannot be written.
+        OutputError: The disk is full or the folder cannot be written.
     """
+    with stream_atomically(out_dir, relative, f"{len(content)} bytes") as stream:
+        stream.write(content)
+
+
+@contextmanager
+def stream_atomically(out_dir: Path, relative: str, what: str = "the file") -> Iterator[BinaryIO]:
+    """As :func:`write_atomically`, for content (``what``) that is written inside ``with``."""
     target = os.path.join(out_dir, relative)
     temporary = None
     try:
         handle, temporary = _temporary_file(os.path.join(out_dir, STATE, "tmp"))
         with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
+            yield stream
         try:
             os.replace(temporary, target)
         except FileNotFoundError:
             os.makedirs(os.path.dirname(target), exist_ok=True)
             os.replace(temporary, target)
-    except OSError as error:
+    except BaseException as error:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
+        if not isinstance(error, OSError):
+            raise
         raise OutputError(
-            f"Expected to write {len(content)} bytes, but got: {error.strerror or error}."
+            f"Expected to write {what}, but got: {error.strerror or error}."
             " Free space or mend the permissions, then run the same command again; it goes on"
             " where it stopped.",
             path=relative,
@@ -182,6 +193,10 @@ class OutputFolder:
     def write(self, relative: str, content: bytes) -> None:
         """See :func:`write_atomically`."""
         write_atomically(self.path, relative, content)
+
+    def stream(self, relative: str) -> AbstractContextManager[BinaryIO]:
+        """See :func:`stream_atomically`."""
+        return stream_atomically(self.path, relative)
 
     def close(self) -> None:
         """Release the folder."""

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
@@ -66,8 +66,9 @@ def backend_context(backend: str, scheduler: str | None, jobs: int) -> Iterator[
 
 def run_tasks(
     function: Callable[[Any], Any],
-    tasks: Sequence[Any],
+    tasks: Iterable[Any],
     *,
+    total: int | None = None,
     jobs: int = 1,
     backend: str = "loky",
     scheduler: str | None = None,
@@ -78,7 +79,9 @@ def run_tasks(
 
     Args:
         function: Importable by name, since it is sent to other processes.
-        tasks: Small and picklable; a task names its volume, it does not hold it.
+        tasks: Small and picklable; a task names its volume, it does not hold it. They are taken
+            one by one, as they are needed.
+        total: Number of tasks, if ``tasks`` has no length.
         jobs: 1 runs in this process, except with Dask.
         backend, scheduler: See :func:`backend_context`.
         description: Text of the progress bar (written to stderr).
@@ -86,7 +89,8 @@ def run_tasks(
     """
     # In a log file a line every ten seconds is enough.
     pause = 0.1 if sys.stderr.isatty() else 10.0
-    with tqdm(total=len(tasks), desc=description, disable=not progress, mininterval=pause) as bar:
+    total = len(tasks) if total is None else total
+    with tqdm(total=total, desc=description, disable=not progress, mininterval=pause) as bar:
         for result in _results(function, tasks, jobs, backend, scheduler):
             bar.update()
             yield result
@@ -94,13 +98,11 @@ def run_tasks(
 
 def _results(
     function: Callable[[Any], Any],
-    tasks: Sequence[Any],
+    tasks: Iterable[Any],
     jobs: int,
     backend: str,
     scheduler: str | None,
 ) -> Iterable[Any]:
-    if not tasks:
-        return
     if jobs == 1 and backend == "loky":
         for task in tasks:
             yield function(task)

@@ -12,11 +12,13 @@ import hashlib
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
-from data_prep import assemble, parallel, readers, run_report, volume_job
+from data_prep import annotation_files, assemble, parallel, readers, run_report, volume_job
 from data_prep.errors import DataError
 from data_prep.inputs import Source, find_volumes, list_sources
 from data_prep.output_folder import OutputFolder, json_bytes
@@ -67,10 +69,11 @@ def run(args: argparse.Namespace) -> int:
     split = _split_options(args, sources)
     run = _run(args, options, sources, errors)
     with OutputFolder(args.out_dir, run, overwrite=args.overwrite) as out:
-        tasks = [_task(source, root, masks, options, out.path) for source in sources]
+        tasks = (_task(source, root, masks, options, out.path) for source in sources)
         for _ in parallel.run_tasks(
             volume_job.run,
             tasks,
+            total=len(sources),
             jobs=args.jobs,
             backend=args.backend,
             scheduler=args.scheduler,
@@ -78,23 +81,30 @@ def run(args: argparse.Namespace) -> int:
             progress=not args.quiet,
         ):
             pass
-        results: list[dict] = []
-        found = assemble.collect(_load(out.path, sources, results), options.context)
-        named += [line for result in results for line in result["remarks"]]
-        named += _one_based(records, sources, results)
+        load = partial(volume_job.load_result, out.path)
+
+        def results() -> Iterator[dict]:
+            return (load(source.volume_id) for source in sources)
+
+        found = assemble.collect(results())
+        named += found.remarks + _one_based(records, sources, found)
         plans, more = assemble.plan_splits(found, split)
         remarks += more
         for plan in plans:
-            written = assemble.files(found, plan, whole_volumes=options.whole_volumes)
-            for name, content in written.items():
-                out.write(f"annotations/{name}", json_bytes(content))
-        run_report.write_overlays(out, found, args.overlays)
-        lines = [str(error) for error in errors]
-        lines += [line for result in results for line in result["errors"]]
-        report = run_report.build(found, plans, results, remarks, lines, _stated(args, options))
+            annotation_files.write(
+                out,
+                results,
+                found,
+                plan,
+                context=options.context,
+                whole_volumes=options.whole_volumes,
+            )
+        run_report.write_overlays(out, found, load, args.overlays)
+        lines = [str(error) for error in errors] + found.errors
+        report = run_report.build(found, plans, remarks, lines, _stated(args, options))
         run_report.write(out, report, named, lines)
     run_report.show(report, named, lines, Path(args.out_dir))
-    return 1 if lines or not found.listed else 0
+    return 1 if lines or not found.slices["listed"].any() else 0
 
 
 def _read_bookmarks(
@@ -112,24 +122,12 @@ def _read_bookmarks(
     return records, errors, remarks
 
 
-def _load(out_dir: Path, sources: Sequence[Source], rest: list[dict]) -> Iterator[dict]:
-    """Give the results one by one; what is not an entry of an annotation file stays in ``rest``."""
-    for source in sources:
-        result = volume_job.load_result(out_dir, source.volume_id)
-        yield result
-        kept = {key: result[key] for key in result if key not in ("slices", "lesions", "truth")}
-        rest.append(kept | {"used": bool(result["slices"])})
-
-
 def _one_based(
-    records: Sequence[readers.BookmarkRecord], sources: Sequence[Source], results: Sequence[dict]
+    records: Sequence[readers.BookmarkRecord], sources: Sequence[Source], found: assemble.Dataset
 ) -> list[str]:
     """Remarks on bookmark files that look as if they counted pixels from 1."""
-    sizes = {
-        source.volume: tuple(result["stored_size"])
-        for source, result in zip(sources, results, strict=True)
-        if "stored_size" in result
-    }
+    known = zip(sources, found.stored_sizes, strict=True)
+    sizes = {source.volume: size for source, size in known if size is not None}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         readers.warn_if_one_based(records, sizes)
@@ -192,7 +190,7 @@ def _stated(args: argparse.Namespace, options: VolumeOptions) -> dict:
     """Everything that changes the output, for the report and to tell one run from another."""
     split = {"split": args.split, "folds": args.folds, "seed": args.seed}
     if args.split_file is not None:
-        split = {"split_file": _digest(read_split_file(args.split_file))}
+        split = {"split_file": _digest(sorted(read_split_file(args.split_file).items()))}
     return asdict(options) | split | {"overlays": args.overlays}
 
 
@@ -202,14 +200,17 @@ def _run(
     sources: Sequence[Source],
     errors: Sequence[DataError],
 ) -> dict:
-    listed = [[s.volume_id, s.patient_id, s.volume, s.patient, s.mask] for s in sources]
-    marks = [volume_job.plain(record) for source in sources for record in source.records]
-    read = [marks, [str(error) for error in errors]]
+    listed = ([s.volume_id, s.patient_id, s.volume, s.patient, s.mask] for s in sources)
+    marks = (volume_job.plain(record) for source in sources for record in source.records)
+    read = chain(marks, map(str, errors))
     return _stated(args, options) | {"bookmarks": _digest(read), "volumes": _digest(listed)}
 
 
-def _digest(content) -> str:
-    return hashlib.sha256(json_bytes(content)).hexdigest()[:16]
+def _digest(content: Iterable) -> str:
+    total = hashlib.sha256()
+    for part in content:
+        total.update(json_bytes(part))
+    return total.hexdigest()[:16]
 
 
 if __name__ == "__main__":

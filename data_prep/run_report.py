@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import csv
-import io
 import os
 import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,49 +26,38 @@ OVERLAY_WIDTH = 512
 def build(
     found: Dataset,
     plans: Sequence[Plan],
-    results: Sequence[Mapping[str, Any]],
     remarks: Sequence[str],
     errors: Sequence[str],
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The content of ``report.json``: counts, where the masks come from, remarks, options."""
-    sources = Counter(lesion["mask_source"] for lesion in found.lesions)
     report = {
         "options": dict(options),
         "remarks": list(remarks),
         "errors": len(errors),
-        "volumes": {
-            "asked": len(results),
-            "used": sum(result["used"] for result in results),
-        },
-        "bookmarks": {
-            "readable": sum(result["n_bookmarks"] for result in results),
-            "used": len(found.lesions),
-        },
-        "mask_source": dict(sorted(sources.items())),
+        "volumes": {"asked": len(found.stored_sizes), "used": len(found.volumes)},
+        "bookmarks": {"readable": found.bookmarks, "used": found.sources.total()},
+        "mask_source": dict(sorted(found.sources.items())),
         "splits": {},
     }
     for plan in plans:
-        for split in SPLITS:
-            report["splits"][f"{plan.folder}{split}"] = _count(found, plan, split)
+        for code, split in enumerate(SPLITS):
+            report["splits"][f"{plan.folder}{split}"] = _count(found, plan.codes == code)
     return report
 
 
-def _count(found: Dataset, plan: Plan, split: str) -> dict[str, int]:
-    images = [
-        i for i in found.images if plan.split_of.get(i["id"]) == split and i["id"] in found.listed
-    ]
-    ids = {image["id"] for image in images}
-    marked = [lesion for lesion in found.lesions if lesion["image_id"] in ids]
+def _count(found: Dataset, inside: np.ndarray) -> dict[str, int]:
+    slices = found.slices[inside & found.slices["listed"]]
+    volumes = np.unique(slices["volume"]).tolist()
     counts = {
-        "patients": len({image["patient_id"] for image in images}),
-        "volumes": len({image["volume_id"] for image in images}),
-        "slices": len(images),
-        "slices_without_lesion": len(ids - {lesion["image_id"] for lesion in marked}),
-        "lesions": len(marked),
+        "patients": len({found.volumes[number][1] for number in volumes}),
+        "volumes": len(volumes),
+        "slices": len(slices),
+        "slices_without_lesion": int((slices["lesions"] == 0).sum()),
+        "lesions": int(slices["lesions"].sum()),
     }
-    if found.truth is not None:
-        counts["true_lesions"] = sum(lesion["image_id"] in ids for lesion in found.truth)
+    if found.has_truth:
+        counts["true_lesions"] = int(slices["truths"].sum())
     return counts
 
 
@@ -98,14 +85,13 @@ def write_ids(path: Path, out_dir: Path, sources: Sequence[Source]) -> None:
             " Name a file elsewhere.",
             path=path,
         )
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["volume_id", "patient_id", "volume", "patient"])
-    writer.writerows([s.volume_id, s.patient_id, s.volume, s.patient] for s in sources)
     part = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text.getvalue(), encoding="utf-8", errors="replace")
+        with open(part, "w", encoding="utf-8", errors="replace", newline="") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerow(["volume_id", "patient_id", "volume", "patient"])
+            writer.writerows([s.volume_id, s.patient_id, s.volume, s.patient] for s in sources)
         os.replace(part, path)
     except OSError as error:
         raise DataError(
@@ -114,28 +100,26 @@ def write_ids(path: Path, out_dir: Path, sources: Sequence[Source]) -> None:
         ) from None
 
 
-def write_overlays(out: OutputFolder, found: Dataset, number: int) -> None:
-    """Draw pseudo masks (yellow) and bookmarks (cyan) on slices spread over the data set."""
-    with_lesion = sorted({lesion["image_id"] for lesion in found.lesions})
-    step = max(1.0, len(with_lesion) / number) if number else 1.0
-    chosen = (
-        with_lesion[:number]
-        if step == 1.0
-        else [with_lesion[int((i + 0.5) * step)] for i in range(number)]
-    )
-    images = {image["id"]: image for image in found.images}
-    lesions: dict[int, list] = {image_id: [] for image_id in chosen}
-    for lesion in found.lesions:
-        if lesion["image_id"] in lesions:
-            lesions[lesion["image_id"]].append(lesion)
-    names = {
-        f"{images[i]['volume_id']}_{images[i]['slice_index']:04d}.png": i for i in sorted(lesions)
-    }
+def write_overlays(
+    out: OutputFolder, found: Dataset, load: Callable[[str], Mapping[str, Any]], number: int
+) -> None:
+    """Draw pseudo masks (yellow) and bookmarks (cyan) on slices spread over the data set.
+
+    ``load`` gives the result of a volume by its id.
+    """
+    rows = np.flatnonzero(found.slices["lesions"])
+    if len(rows) > number:
+        rows = rows[[int((i + 0.5) * len(rows) / number) for i in range(number)]]
+    chosen = {}
+    for volume, z in found.slices[["volume", "index"]][rows].tolist():
+        volume_id = found.volumes[volume][0]
+        chosen[f"{volume_id}_{z:04d}.png"] = (volume_id, z)
     for path in (out.path / "overlays").glob("*.png"):
-        if path.name not in names:
+        if path.name not in chosen:
             path.unlink()
-    for name, image_id in names.items():
-        picture = draw(out.path / "images" / images[image_id]["file_name"], lesions[image_id])
+    for name, (volume_id, z) in chosen.items():
+        lesions = [a for a in load(volume_id)["lesions"] if a["slice_index"] == z]
+        picture = draw(out.path / "images" / coco.file_name(volume_id, z), lesions)
         _, png = cv2.imencode(".png", picture[:, :, ::-1])
         out.write(f"overlays/{name}", png.tobytes())
 

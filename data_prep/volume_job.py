@@ -104,8 +104,8 @@ def _key(task: VolumeTask) -> str:
 
 def plain(record: readers.BookmarkRecord) -> dict[str, Any]:
     """A bookmark as JSON-able values."""
-    values = vars(record).items()
-    return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values}
+    values = {name: getattr(record, name) for name in record.__slots__}
+    return values | {"points": record.points.tolist()}
 
 
 def _fingerprint(root: str | None, relative: str | None) -> list:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from data_prep.readers.record import BookmarkRecord
 
 
@@ -34,14 +32,14 @@ def fits_better_shifted(
     ]
     if not used:
         return False
-    indices = [np.column_stack([r.points, np.full(4, float(r.slice_index))]) for r in used]
-    if min(float(i.min()) for i in indices) < 1:
-        return False
-    sizes = [np.array(stored_sizes[r.volume], dtype=float) for r in used]
-    outside = [
-        sum(bool((i - shift > s - 0.5).any()) for i, s in zip(indices, sizes, strict=True))
-        for shift in (0, 1)
-    ]
+    outside = [0, 0]
+    for record in used:
+        size = stored_sizes[record.volume]
+        if min(record.points.min(), record.slice_index) < 1:
+            return False
+        highest = (*record.points.max(axis=0).tolist(), record.slice_index)
+        for shift in (0, 1):
+            outside[shift] += any(h - shift > n - 0.5 for h, n in zip(highest, size, strict=True))
     return outside[1] < outside[0]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import numpy as np
 from data_prep.errors import DataError, quoted
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class BookmarkRecord:
     """A RECIST bookmark as written in a file, not yet placed in its volume.
+
+    A run holds all of its bookmarks: each is kept small, and equal names are stored once.
 
     Args:
         volume: Path of the volume relative to the image folder (``folder#UID`` for one series).
@@ -44,6 +47,11 @@ class BookmarkRecord:
     frame_number: int | None = None
     slice_number: int | None = None
     spacing_mm: tuple[float, float, float] | None = None
+
+    def __post_init__(self) -> None:
+        for field in ("volume", "patient", "site", "file"):
+            if (value := getattr(self, field)) is not None:
+                object.__setattr__(self, field, sys.intern(value))
 
 
 @dataclass(frozen=True)

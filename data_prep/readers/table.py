@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 from data_prep.errors import DataError, quoted
@@ -26,7 +27,7 @@ def read_bytes(path: Path, name: str) -> bytes:
     return data
 
 
-def read_text(path: Path, name: str) -> list[str]:
+def read_text(path: Path, name: str) -> Iterator[str]:
     """Return the lines of a text file; bytes that are no UTF-8 stay as lone surrogates."""
     data = read_bytes(path, name)
     if b"\0" in data or data[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -34,11 +35,11 @@ def read_text(path: Path, name: str) -> list[str]:
             "Expected UTF-8 text but got binary data or UTF-16. Save it as CSV in UTF-8.",
             path=name,
         )
-    text = data.decode("utf-8-sig", errors="surrogateescape")
-    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    text = TextIOWrapper(BytesIO(data), encoding="utf-8-sig", errors="surrogateescape")
+    return (line.rstrip("\n") for line in text)
 
 
-def rows_of(lines: list[str], name: str) -> Iterator[tuple[int, list[str] | DataError]]:
+def rows_of(lines: Iterable[str], name: str) -> Iterator[tuple[int, list[str] | DataError]]:
     """Yield the 1-based first line and the cells of each row; for a broken row, the error."""
     rows = csv.reader(lines, strict=True)
     while True:

@@ -1,4 +1,4 @@
-"""From results of volumes to numbered entries, strata and splits."""
+"""From results of volumes to the table of slices, strata and splits."""
 
 import pytest
 
@@ -10,10 +10,14 @@ from data_prep.errors import DataError
 def result(number, patient, shorts=(), site=None, slices=2):
     """The result of a small volume with one lesion per short axis, all on slice 0."""
     kinds = ["lesion" if shorts else "empty", *["extra"] * (slices - 1)]
-    lesion = {"slice_index": 0, "bbox": [0, 0, 2, 2]} | ({"site": site} if site else {})
+    lesion = {"slice_index": 0, "mask_source": "ellipse"} | ({"site": site} if site else {})
     return {
         "volume_id": f"v{number:04d}",
         "patient_id": patient,
+        "n_bookmarks": len(shorts),
+        "errors": [],
+        "remarks": [],
+        "stored_size": [5, 4, slices],
         "shape_zyx": [slices, 4, 5],
         "spacing_mm": [1.0, 1.0, 3.0],
         "slices": [
@@ -25,20 +29,26 @@ def result(number, patient, shorts=(), site=None, slices=2):
     }
 
 
-def test_entries_are_numbered_in_order_of_volumes_and_slices():
-    found = assemble.collect([result(1, "a", [5.0, 6.0]), result(2, "b", slices=3)], context=1)
-    assert [image["id"] for image in found.images] == [1, 2, 3, 4, 5]
-    assert found.listed == {1, 3}
-    assert [(a["id"], a["image_id"]) for a in found.lesions] == [(1, 1), (2, 1)]
-    assert found.images[2]["neighbours"] == ["v0002/0000.png", "v0002/0001.png"]
-    assert "neighbours" not in found.images[1]
-    assert (found.images[0]["width"], found.images[0]["height"]) == (5, 4)
+def test_slices_are_listed_in_order_of_volumes():
+    found = assemble.collect([result(1, "a", [5.0, 6.0]), result(2, "b", slices=3)])
+    assert found.volumes == [("v0001", "a"), ("v0002", "b")]
+    assert found.slices.tolist() == [
+        (0, 0, True, 2, 0, b"1-0"),
+        (0, 1, False, 0, 0, b"1-1"),
+        (1, 0, True, 0, 0, b"2-0"),
+        (1, 1, False, 0, 0, b"2-1"),
+        (1, 2, False, 0, 0, b"2-2"),
+    ]
+    assert found.sources == {"ellipse": 2} and found.bookmarks == 2 and not found.has_truth
 
 
-def test_a_volume_without_slices_is_left_out():
-    broken = result(1, "a") | {"slices": [], "lesions": []}
-    found = assemble.collect([broken, result(2, "b")], context=0)
-    assert {image["volume_id"] for image in found.images} == {"v0002"}
+def test_a_volume_without_slices_counts_but_is_left_out():
+    broken = result(1, "a", [5.0]) | {"slices": [], "lesions": [], "errors": ["v0001: broken"]}
+    del broken["stored_size"]
+    found = assemble.collect([broken, result(2, "b")])
+    assert found.volumes == [("v0002", "b")] and set(found.slices["volume"]) == {0}
+    assert found.stored_sizes == [None, (5, 4, 2)]
+    assert found.errors == ["v0001: broken"] and found.bookmarks == 1
 
 
 @pytest.mark.parametrize(
@@ -56,7 +66,7 @@ def test_strata_are_the_most_frequent_site_and_the_largest_lesion():
         result(3, "b", [5.0]),
         result(4, "c"),
     ]
-    assert assemble.strata(assemble.collect(results, 0)) == {
+    assert assemble.collect(results).strata == {
         "a": ("pelvis", "> 20 mm"),
         "b": ("", "< 10 mm"),
         "c": ("", "no lesion"),
@@ -65,17 +75,29 @@ def test_strata_are_the_most_frequent_site_and_the_largest_lesion():
 
 def test_lesion_free_patients_reach_every_split():
     results = [result(i, f"p{i:02d}", [8.0] if i < 20 else []) for i in range(23)]
-    (plan,), remarks = assemble.plan_splits(assemble.collect(results, 0), SplitOptions())
-    splits = {image_id: split for image_id, split in plan.split_of.items()}
-    found = assemble.collect(results, 0)
-    empty = [i for i in found.images if i["id"] in found.listed][-3:]
-    assert {splits[image["id"]] for image in empty} == {"train", "val", "test"}
+    found = assemble.collect(results)
+    (plan,), remarks = assemble.plan_splits(found, SplitOptions())
+    assert set(plan.codes[found.slices["listed"]][-3:]) == {0, 1, 2}
     assert remarks == ["Split by patient, seed 0."]
+
+
+def test_copies_of_a_slice_may_stand_in_one_split_only():
+    results = [result(i, f"p{i}", [8.0]) for i in range(4)]
+    results[1]["slices"][1]["digest"] = results[2]["slices"][0]["digest"]
+    # Slices of one value look alike without being copies.
+    results[0]["slices"][0]["digest"] = results[3]["slices"][0]["digest"] = None
+    found = assemble.collect(results)
+    given = {"p0": "train", "p1": "val", "p2": "val", "p3": "test"}
+    (plan,), _ = assemble.plan_splits(found, SplitOptions(given=given))
+    assert plan.codes.tolist() == [0, 0, 1, 1, 1, 1, 2, 2]
+    message = r"identical slices in test \(v0002/0000.png\) and val \(v0001/0001.png\)\. "
+    with pytest.raises(DataError, match=message):
+        assemble.plan_splits(found, SplitOptions(given=given | {"p2": "test"}))
 
 
 def test_too_few_patients_are_remarked():
     results = [result(i, f"p{i}", [8.0]) for i in range(2)]
-    _, remarks = assemble.plan_splits(assemble.collect(results, 0), SplitOptions())
+    _, remarks = assemble.plan_splits(assemble.collect(results), SplitOptions())
     assert remarks[1:] == [
         "Too few patients with lesions (2): val has none.",
         "Too few patients with lesions (2): test has none.",
@@ -83,7 +105,7 @@ def test_too_few_patients_are_remarked():
 
 
 def test_one_patient_gets_blocks_but_no_folds():
-    found = assemble.collect([result(1, "a", [8.0], slices=6)], 0)
+    found = assemble.collect([result(1, "a", [8.0], slices=6)])
     (plan,), remarks = assemble.plan_splits(found, SplitOptions())
     assert not plan.by_patient and remarks == [assemble.ONE_PATIENT]
     with pytest.raises(DataError, match="at least 5 patients for 5 folds but got 1"):
@@ -91,7 +113,6 @@ def test_one_patient_gets_blocks_but_no_folds():
 
 
 def test_nothing_at_all():
-    found = assemble.collect([], 0)
+    found = assemble.collect([])
     (plan,), _ = assemble.plan_splits(found, SplitOptions())
-    written = assemble.files(found, plan, whole_volumes=False)
-    assert written["train.json"]["images"] == [] and len(written) == 6
+    assert len(found.slices) == len(plan.codes) == 0

@@ -48,12 +48,6 @@ def test_neighbours_are_replicated_at_the_ends():
     assert coco.neighbour_names("v0001", 3, 0, 4) == []
 
 
-def test_dataset_keeps_the_annotations_of_its_images():
-    content = coco.dataset([{"id": 2}], [{"id": 1, "image_id": 1}, {"id": 2, "image_id": 2}])
-    assert content["annotations"] == [{"id": 2, "image_id": 2}]
-    assert content["categories"] == [{"id": 1, "name": "lesion"}]
-
-
 def test_lesions_3d_are_inclusive_boxes_with_axes_of_the_longest_slice():
     labels = np.zeros((5, 8, 9), np.uint16)
     labels[1, 2, 3:5] = 7

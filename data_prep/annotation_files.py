@@ -1,0 +1,216 @@
+"""The annotation files of a data set, written entry by entry.
+
+One volume's result is in memory at a time, however large the files become.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from data_prep import coco
+from data_prep.assemble import Dataset, Plan
+from data_prep.output_folder import OutputFolder, json_bytes
+from data_prep.split import SPLITS
+
+Entry = dict[str, Any]
+EMPTY_3D: dict[str, list] = {"lesions": [], "volumes": []}
+
+
+@dataclass(frozen=True)
+class VolumeEntries:
+    """The numbered entries of one volume.
+
+    Attributes:
+        images: COCO image entries of its slices.
+        lesions: Annotations with pseudo masks.
+        truth: Annotations from its voxel mask, which ``volume`` and ``lesions_3d`` are of, too.
+        volume: None without a voxel mask.
+        lesions_3d: Lesions of the mask in 3D.
+    """
+
+    images: list[Entry]
+    lesions: list[Entry]
+    truth: list[Entry]
+    volume: Entry | None
+    lesions_3d: list[Entry]
+
+
+def number(results: Iterable[Mapping[str, Any]], context: int) -> Iterator[VolumeEntries]:
+    """Number the entries of all volumes; one slice has the same image id in every file.
+
+    Args:
+        results: Results of :mod:`data_prep.volume_job`, ordered by volume id.
+        context: Neighbouring slices to name in each image entry, on either side.
+    """
+    n_images = n_lesions = n_truth = n_volumes = n_lesions_3d = 0
+    for result in results:
+        images = _images(result, context, n_images)
+        ids = {image["slice_index"]: image["id"] for image in images}
+        lesions, truth = _annotations(result["lesions"], ids, n_lesions), []
+        volume, lesions_3d = None, []
+        if images and result["truth"] is not None:
+            n_volumes += 1
+            volume = {"id": n_volumes} | {key: result[key] for key in ("volume_id", "patient_id")}
+            volume |= {key: result[key] for key in ("shape_zyx", "spacing_mm")}
+            truth = _annotations(result["truth"]["slices"], ids, n_truth)
+            lesions_3d = [
+                {"id": i, "volume_id": result["volume_id"]} | lesion
+                for i, lesion in enumerate(result["truth"]["lesions"], start=n_lesions_3d + 1)
+            ]
+        yield VolumeEntries(images, lesions, truth, volume, lesions_3d)
+        n_images += len(images)
+        n_lesions += len(lesions)
+        n_truth += len(truth)
+        n_lesions_3d += len(lesions_3d)
+
+
+def _images(result: Mapping[str, Any], context: int, before: int) -> list[Entry]:
+    images = []
+    for number, entry in enumerate(result["slices"], start=before + 1):
+        z = entry["slice_index"]
+        depth, height, width = result["shape_zyx"]
+        image = {
+            "id": number,
+            "file_name": coco.file_name(result["volume_id"], z),
+            "width": width,
+            "height": height,
+            "patient_id": result["patient_id"],
+            "volume_id": result["volume_id"],
+            "slice_index": z,
+            "spacing_mm": result["spacing_mm"],
+        }
+        if context and entry["kind"] != "extra":
+            image["neighbours"] = coco.neighbour_names(result["volume_id"], z, context, depth)
+        images.append(image)
+    return images
+
+
+def _annotations(entries: Sequence[Entry], ids: Mapping[int, int], before: int) -> list[Entry]:
+    found = []
+    for number, entry in enumerate(entries, start=before + 1):
+        kept = {k: v for k, v in entry.items() if k != "slice_index"}
+        numbers = {"id": number, "image_id": ids[entry["slice_index"]]}
+        found.append(numbers | {"category_id": 1, "iscrowd": 0} | kept)
+    return found
+
+
+def write(
+    out: OutputFolder,
+    results: Callable[[], Iterable[Mapping[str, Any]]],
+    found: Dataset,
+    plan: Plan,
+    *,
+    context: int = 0,
+    whole_volumes: bool = False,
+) -> None:
+    """Write the files of one plan.
+
+    Args:
+        out: Where to write ``annotations/``.
+        results: Gives the results that ``found`` was collected from, once more at every call.
+        found, plan: What to write into which file.
+        context: See :func:`number`.
+        whole_volumes: Write the files of all slices, too.
+    """
+    kinds = ["{}", "{}_recist"]
+    kinds += ["{}_truth", "volumes_{}"] if found.has_truth else []
+    kinds += ["{}_whole"] if whole_volumes else []
+    names = [kind.format(split) for split in SPLITS for kind in kinds]
+    with ExitStack() as stack:
+        files = {
+            name: ListFile(
+                stack.enter_context(out.stream(f"annotations/{plan.folder}{name}.json")),
+                EMPTY_3D if name.startswith("volumes_") else coco.EMPTY,
+            )
+            for name in names
+        }
+        for choose in (_lesions, _pictures):
+            for file in files.values():
+                file.next_list()
+            for volume in number(results(), context):
+                for name, entry in choose(volume, found, plan):
+                    if name in files:
+                        files[name].add(entry)
+        for file in files.values():
+            file.end()
+
+
+def _lesions(volume: VolumeEntries, found: Dataset, plan: Plan) -> Iterator[tuple[str, Entry]]:
+    """File name and entry of the lesions of a volume."""
+    for kind, entries in (("", volume.lesions), ("_truth", volume.truth)):
+        for entry in entries:
+            row = entry["image_id"] - 1
+            if plan.codes[row] < 0:
+                continue
+            split = SPLITS[plan.codes[row]]
+            if found.slices["listed"][row]:
+                yield f"{split}{kind}", entry
+                if not kind:
+                    yield f"{split}_recist", coco.without_mask(entry)
+            if kind or not found.has_truth:
+                yield f"{split}_whole", entry
+    for split, inside in _blocks(volume, plan).items():
+        for entry in volume.lesions_3d:
+            # Of a divided volume, the lesions whose key slice lies in the block.
+            if plan.by_patient or inside[0] <= entry["key_slice"] <= inside[-1]:
+                yield f"volumes_{split}", entry
+
+
+def _pictures(volume: VolumeEntries, found: Dataset, plan: Plan) -> Iterator[tuple[str, Entry]]:
+    """File name and entry of the slices of a volume, and of itself."""
+    for image in volume.images:
+        row = image["id"] - 1
+        if plan.codes[row] < 0:
+            continue
+        split = SPLITS[plan.codes[row]]
+        known = volume.volume is not None
+        if found.slices["listed"][row]:
+            yield split, image
+            yield f"{split}_recist", image
+            if known:
+                yield f"{split}_truth", image
+        if known or not found.has_truth:
+            yield f"{split}_whole", image
+    if volume.volume is not None:
+        for split in _blocks(volume, plan):
+            yield f"volumes_{split}", volume.volume
+
+
+def _blocks(volume: VolumeEntries, plan: Plan) -> dict[str, list[int]]:
+    """The slices of a volume, in their order, by split."""
+    blocks: dict[str, list[int]] = {}
+    for image in volume.images:
+        if (code := plan.codes[image["id"] - 1]) >= 0:
+            blocks.setdefault(SPLITS[code], []).append(image["slice_index"])
+    return blocks
+
+
+class ListFile:
+    """A JSON file whose lists are filled one after another: the same bytes as `json_bytes` gives.
+
+    Args:
+        stream: Binary file.
+        empty: The content, its lists still empty.
+    """
+
+    def __init__(self, stream, empty: Mapping[str, Any]) -> None:
+        self._write = stream.write
+        self._between = iter(json_bytes(empty).split(b"[]"))
+        self._closing = self._comma = b""
+
+    def next_list(self) -> None:
+        """Begin with the first list, or the next."""
+        self._write(self._closing + next(self._between) + b"[")
+        self._closing, self._comma = b"]", b""
+
+    def add(self, entry: Entry) -> None:
+        """Append an entry to the list."""
+        self._write(self._comma + json_bytes(entry).rstrip())
+        self._comma = b","
+
+    def end(self) -> None:
+        """Write what comes after the last list."""
+        self._write(self._closing + next(self._between))

@@ -1,0 +1,130 @@
+"""Annotation files, written volume by volume."""
+
+import io
+import json
+
+import pytest
+
+from data_prep import annotation_files, assemble, coco
+from data_prep.annotation_files import ListFile
+from data_prep.assemble import SplitOptions
+from data_prep.output_folder import OutputFolder, json_bytes
+
+
+def result(number, patient, truth=False):
+    """A volume of three slices, the last one for context only, with a lesion on the second."""
+    box = {"recist": [0, 0, 4, 0, 2, 1, 2, 3], "short_axis_mm": 4.0, "mask_source": "ellipse"}
+    true = {"slices": [{"slice_index": 2, "lesion": 7}], "lesions": [{"key_slice": 2}]}
+    return {
+        "volume_id": f"v{number:04d}",
+        "patient_id": patient,
+        "shape_zyx": [3, 4, 5],
+        "spacing_mm": [1.0, 1.0, 3.0],
+        "n_bookmarks": 1,
+        "errors": [],
+        "remarks": [],
+        "slices": [
+            {"slice_index": z, "kind": kind, "digest": f"{number}-{z}"}
+            for z, kind in enumerate(("empty", "lesion", "extra"))
+        ],
+        "lesions": [{"slice_index": 1, "segmentation": {}} | box],
+        "truth": true if truth else None,
+    }
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(results, given, **options):
+        found = assemble.collect(results)
+        (plan,), _ = assemble.plan_splits(found, SplitOptions(given=given))
+        with OutputFolder(tmp_path / "out", {}) as out:
+            annotation_files.write(out, lambda: iter(results), found, plan, **options)
+        files = (tmp_path / "out" / "annotations").glob("*.json")
+        contents = {path.stem: path.read_bytes() for path in files}
+        for content in contents.values():
+            assert content == json_bytes(json.loads(content))
+        return {name: json.loads(content) for name, content in contents.items()}
+
+    return write
+
+
+def test_entries_are_numbered_through_all_volumes():
+    broken = result(2, "b", truth=True) | {"slices": [], "lesions": [], "truth": None}
+    results = [result(1, "a"), broken, result(3, "c", truth=True)]
+    one, none, three = annotation_files.number(results, context=1)
+    assert [image["id"] for image in one.images + three.images] == [1, 2, 3, 4, 5, 6]
+    assert (none.images, none.lesions, none.volume) == ([], [], None)
+    assert [(a["id"], a["image_id"]) for a in one.lesions + three.lesions] == [(1, 2), (2, 5)]
+    assert three.volume["id"] == 1 and three.lesions_3d[0]["id"] == 1 and one.volume is None
+    assert three.truth == [
+        {"id": 1, "image_id": 6, "category_id": 1, "iscrowd": 0, "lesion": 7},
+    ]
+    assert three.images[1]["neighbours"] == ["v0003/0000.png", "v0003/0002.png"]
+    assert "neighbours" not in three.images[2]
+    assert (one.images[0]["width"], one.images[0]["height"]) == (5, 4)
+
+
+def test_each_entry_stands_in_the_files_of_its_split(written):
+    results = [result(1, "a"), result(2, "b"), result(3, "a")]
+    files = written(results, {"a": "train", "b": "val"})
+    assert sorted(files) == sorted(f"{s}{k}" for s in assemble.SPLITS for k in ("", "_recist"))
+    assert [image["id"] for image in files["train"]["images"]] == [1, 2, 7, 8]
+    assert [lesion["id"] for lesion in files["train"]["annotations"]] == [1, 3]
+    assert [lesion["image_id"] for lesion in files["val"]["annotations"]] == [5]
+    assert files["test"] == coco.EMPTY
+    (box,) = files["val_recist"]["annotations"]
+    assert box["bbox"] == [0.0, 0.0, 5.0, 4.0] and "segmentation" not in box
+    assert files["val_recist"]["images"] == files["val"]["images"]
+
+
+def test_with_truth_whole_volumes_are_those_that_have_it(written):
+    results = [result(1, "a"), result(2, "b", truth=True)]
+    files = written(results, {"a": "train", "b": "train"}, whole_volumes=True)
+    assert [image["id"] for image in files["train"]["images"]] == [1, 2, 4, 5]
+    assert [image["id"] for image in files["train_truth"]["images"]] == [4, 5]
+    # The true lesion lies on a slice that is not listed.
+    assert files["train_truth"]["annotations"] == []
+    assert [image["id"] for image in files["train_whole"]["images"]] == [4, 5, 6]
+    assert [lesion["image_id"] for lesion in files["train_whole"]["annotations"]] == [6]
+    assert [volume["volume_id"] for volume in files["volumes_train"]["volumes"]] == ["v0002"]
+    assert [lesion["id"] for lesion in files["volumes_train"]["lesions"]] == [1]
+    assert files["volumes_val"] == {"lesions": [], "volumes": []}
+
+
+def test_a_3d_lesion_of_a_divided_volume_goes_with_its_key_slice(tmp_path, written):
+    results = [result(1, "a", truth=True)]
+    found = assemble.collect(results)
+    plan = assemble.Plan("", found.slices["index"].astype("i1"), by_patient=False)
+    with OutputFolder(tmp_path / "blocks", {}) as out:
+        annotation_files.write(out, lambda: iter(results), found, plan)
+    lesions = {}
+    for split in assemble.SPLITS:
+        content = (tmp_path / "blocks" / "annotations" / f"volumes_{split}.json").read_bytes()
+        lesions[split] = [lesion["id"] for lesion in json.loads(content)["lesions"]]
+    assert lesions == {"train": [], "val": [], "test": [1]}
+
+
+def test_a_failure_leaves_no_file_behind(tmp_path):
+    results = [result(1, "a"), result(2, "b")]
+    found = assemble.collect(results)
+    (plan,), _ = assemble.plan_splits(found, SplitOptions())
+    with (
+        OutputFolder(tmp_path, {}) as out,
+        pytest.raises(KeyError),
+    ):
+        annotation_files.write(out, lambda: iter([results[0], {}]), found, plan)
+    assert not (tmp_path / "annotations").exists()
+    assert not list((tmp_path / ".state").glob("tmp/*"))
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_lists_are_filled_one_after_another(n):
+    stream = io.BytesIO()
+    file = ListFile(stream, {"b": [], "a": [], "c": {"d": 1}})
+    for name in "ab":
+        file.next_list()
+        for i in range(n):
+            file.add({name: i})
+    file.end()
+    lists = {name: [{name: i} for i in range(n)] for name in "ab"}
+    assert stream.getvalue() == json_bytes(lists | {"c": {"d": 1}})
