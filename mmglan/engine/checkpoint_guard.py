@@ -26,6 +26,9 @@ import torch
 from mmengine.dist import barrier, get_rank
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import checkpoint as loaders
+from mmengine.utils import digit_version
+
+from mmglan.engine.restricted_pickle import load_restricted
 
 try:
     from numpy._core import multiarray
@@ -40,16 +43,22 @@ def _history_method(owner: type, name: str) -> Any:
     return getattr(owner, name)
 
 
-# What MMEngine's own training checkpoints hold beside tensors: the histories of the log.
-SAFE_GLOBALS = [
-    HistoryBuffer,
-    (_history_method, "builtins.getattr"),
-    np.ndarray,
-    np.dtype,
-    multiarray._reconstruct,
-    multiarray.scalar,
-    *{type(np.dtype(name)) for name in ("bool", "int32", "int64", "uint32", "float32", "float64")},
-]
+# What MMEngine's own training checkpoints hold beside tensors: the histories of the log. NumPy 1
+# and 2 call the module of their functions by different names; either reads files of the other.
+_DTYPES = {type(np.dtype(name)) for name in ("bool", "i4", "i8", "u4", "f4", "f8")}
+SAFE_GLOBALS: dict[str, Any] = {
+    "mmengine.logging.history_buffer.HistoryBuffer": HistoryBuffer,
+    "builtins.getattr": _history_method,
+    "numpy.ndarray": np.ndarray,
+    "numpy.dtype": np.dtype,
+    **{
+        f"numpy.{core}.multiarray.{name}": getattr(multiarray, name)
+        for core in ("core", "_core")
+        for name in ("_reconstruct", "scalar")
+    },
+    **{f"{kind.__module__}.{kind.__name__}": kind for kind in _DTYPES},
+}
+NAMED_EXCEPTIONS = digit_version(torch.__version__) >= digit_version("2.6")
 
 
 def safe_load(path: str | Path, map_location: Any = None) -> Any:
@@ -68,9 +77,15 @@ def safe_load(path: str | Path, map_location: Any = None) -> Any:
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f"{path.name}: Expected a checkpoint but found no such file.")
+        raise FileNotFoundError(
+            f"{path}: Expected a checkpoint but found no such file. Check load_from, or, with "
+            "--resume, the file last_checkpoint in the run directory."
+        )
     try:
-        with torch.serialization.safe_globals(SAFE_GLOBALS):
+        if not NAMED_EXCEPTIONS:
+            return load_restricted(path, SAFE_GLOBALS, map_location)
+        named = [(value, name) for name, value in SAFE_GLOBALS.items()]
+        with torch.serialization.safe_globals(named):
             return torch.load(path, map_location=map_location, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(_refusal(path.name, error)) from error
