@@ -16,7 +16,9 @@ import argparse
 import os
 import pickle
 import re
+import socket
 import sys
+import urllib.error
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -88,18 +90,18 @@ def safe_load(path: str | Path, map_location: Any = None) -> Any:
         with torch.serialization.safe_globals(named):
             return torch.load(path, map_location=map_location, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(_refusal(path.name, error)) from error
+        raise ValueError(_refusal(str(path), error)) from error
 
 
-def _refusal(name: str, error: Exception) -> str:
+def _refusal(path: str, error: Exception) -> str:
     """One line: what was expected, what was found, what to do."""
     found = re.search(r"GLOBAL ([\w.]+)|a reference to .*", str(error))
     reason = found.group() if found else " ".join(str(error).split())[:100]
     return (
-        f"{name}: Expected a checkpoint of plain weights but got a file that holds something "
+        f"{path}: Expected a checkpoint of plain weights but got a file that holds something "
         "else or is damaged; it was not loaded, because unpickling runs code from the file. "
         "If you trust its maker, convert it once: python -m mmglan.engine.checkpoint_guard "
-        f"{name} OUT.pth --i-trust-this-file. (Found: {reason})"
+        f"{path} OUT.pth --i-trust-this-file. (Found: {reason})"
     )
 
 
@@ -111,22 +113,49 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
 def load_from_http(filename: str, map_location: Any = None) -> Any:
     """Loader of http(s) addresses for MMEngine; rank 0 downloads, the others read its copy.
 
+    Nodes that do not share the cache of rank 0 download a copy of their own.
+
     Args:
         filename: address.
         map_location: as in `torch.load`.
 
     Raises:
+        ConnectionError: the address could not be fetched.
         ValueError: the file holds more than weights.
     """
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    path = folder / filename.split("?")[0].rsplit("/", 1)[-1]
-    if get_rank() == 0 and not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}")
-        torch.hub.download_url_to_file(filename, str(part), progress=sys.stderr.isatty())
-        os.replace(part, path)
+    path = Path(torch.hub.get_dir()) / "checkpoints" / filename.split("?")[0].rsplit("/", 1)[-1]
+    if get_rank() == 0:
+        download_once(filename, path)
+    barrier()
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        download_once(filename, path)
     barrier()
     return safe_load(path, map_location)
+
+
+def download_once(address: str, path: Path) -> None:
+    """Fetch a file, whole or not at all, unless it is there.
+
+    Args:
+        address: http(s) address.
+        path: file to write.
+
+    Raises:
+        ConnectionError: the address could not be fetched.
+    """
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}")
+    try:
+        torch.hub.download_url_to_file(address, str(part), progress=sys.stderr.isatty())
+    except (urllib.error.URLError, OSError) as error:
+        part.unlink(missing_ok=True)
+        raise ConnectionError(
+            f"{address}: Expected to fetch this checkpoint but got {error}. Without network, fetch "
+            f"it elsewhere and put it at {path}, or train with --cfg-options load_from=FILE."
+        ) from error
+    os.replace(part, path)
 
 
 def load_from_model_zoo(filename: str, map_location: Any = None) -> Any:

@@ -57,7 +57,7 @@ def test_hostile_file_is_refused_unopened_and_says_what_to_do(hostile):
         _load_checkpoint(str(path))
     assert not folder.exists()
     assert "GLOBAL posix.mkdir" in str(error.value)
-    assert "python -m mmglan.engine.checkpoint_guard hostile.pth OUT.pth" in str(error.value)
+    assert f"python -m mmglan.engine.checkpoint_guard {path} OUT.pth" in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -151,6 +151,29 @@ def test_downloads_are_guarded_and_kept(server, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"bad\.pth: Expected a checkpoint of plain weights"):
         _load_checkpoint(f"{address}/bad.pth")
     assert not made.exists()
+
+
+def test_address_that_cannot_be_fetched_says_what_to_do(server, tmp_path, monkeypatch):
+    address, _ = server
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    with pytest.raises(ConnectionError, match=r"Expected to fetch .*404.* load_from=FILE") as error:
+        _load_checkpoint(f"{address}/none.pth")
+    assert f"put it at {tmp_path}/home/hub/checkpoints/none.pth" in str(error.value)
+    assert list((tmp_path / "home/hub/checkpoints").iterdir()) == []
+
+
+def test_first_process_of_a_node_without_the_cache_of_rank_0_downloads(
+    server, tmp_path, monkeypatch
+):
+    address, folder = server
+    torch.save({"state_dict": {"a": torch.ones(1)}}, folder / "w.pth")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "second node"))
+    monkeypatch.setattr("mmglan.engine.checkpoint_guard.get_rank", lambda: 8)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(FileNotFoundError):
+        _load_checkpoint(f"{address}/w.pth")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert _load_checkpoint(f"{address}/w.pth")["state_dict"]["a"].item() == 1
 
 
 @pytest.mark.parametrize("path", ["s3://bucket/a.pth", "petrel://a.pth", "pavi://a.pth"])
