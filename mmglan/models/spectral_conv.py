@@ -20,6 +20,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+try:
+    from torch.compiler import is_compiling
+except ImportError:  # before torch 2.2
+    from torch._dynamo import is_compiling
+
 CHUNK = 128
 
 
@@ -152,7 +157,7 @@ def prefers_spectral(maps: Tensor) -> bool:
         maps.device.type == "cpu"
         and maps.dtype in (torch.float32, torch.float64)
         and not _autocasts_on_cpu()
-        and not torch.compiler.is_compiling()
+        and not is_compiling()
         and maps.shape[2] == maps.shape[3] <= 8
         and maps.shape[0] >= 64
     )

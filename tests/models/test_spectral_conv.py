@@ -1,9 +1,13 @@
 """The spectral form of a 3x3 convolution against the direct one."""
 
+import importlib
+import importlib.util
+
 import pytest
 import torch
 import torch.nn.functional as F
 
+from mmglan.models import spectral_conv
 from mmglan.models.spectral_conv import prefers_spectral, spectral_conv3x3, spectral_matrices
 
 
@@ -63,3 +67,13 @@ def test_is_chosen_for_many_float_maps_on_a_cpu():
     assert not prefers_spectral(torch.zeros(64, 1, 7, 6))
     with torch.autocast("cpu", torch.bfloat16):
         assert not prefers_spectral(torch.zeros(64, 1, 7, 7))
+
+
+def test_choice_works_before_torch_2_2(monkeypatch):
+    """PyTorch 2.0 and 2.1 have `is_compiling` in another place."""
+    importlib.import_module("torch._dynamo")  # which itself needs what is taken away next
+    monkeypatch.delattr(torch.compiler, "is_compiling")
+    spec = importlib.util.spec_from_file_location("spectral_conv_anew", spectral_conv.__file__)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.prefers_spectral(torch.zeros(64, 1, 7, 7))
