@@ -76,4 +76,6 @@ def test_choice_works_before_torch_2_2(monkeypatch):
     spec = importlib.util.spec_from_file_location("spectral_conv_anew", spectral_conv.__file__)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    monkeypatch.undo()
+    assert module.is_compiling is importlib.import_module("torch._dynamo").is_compiling
     assert module.prefers_spectral(torch.zeros(64, 1, 7, 7))
