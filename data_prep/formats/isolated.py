@@ -1,26 +1,105 @@
 """Compressed DICOM pixels, decoded in a process of their own.
 
 The decoders of JPEG and its kin are C libraries. On damaged streams they were seen to crash and to
-run without end; here that costs one volume, not the run.
+run without end; here that costs one volume, not the run. Each volume has a fresh process, so that
+nothing which a damaged stream did to the memory reaches the next one. They are forked from a
+server (`data_prep.formats.dicom_decoder`) that is started once and has the libraries loaded.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import socket
 import subprocess
 import sys
-import tempfile
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
 
 from data_prep.errors import DataError
 
-# Start of Python and its libraries on a busy machine, then per file; generous on purpose.
+# For one file; generous on purpose, for busy machines and large multi-frame files.
 TIMEOUT_S = 60.0
-TIMEOUT_PER_FILE_S = 5.0
+TIMEOUT_PER_MIB_S = 5.0
+# Start of the server, which loads Python and its libraries.
+START_S = 120.0
+
+
+class _Server:
+    """The process from which those that decode are forked; it ends with this one."""
+
+    def __init__(self) -> None:
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(os.path.abspath(p) for p in sys.path),
+            "PYTHONSAFEPATH": "1",
+            "OPENBLAS_NUM_THREADS": "1",  # a process that forks should have one thread
+        }
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "data_prep.formats.dicom_decoder"],
+                stdin=theirs,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,  # Ctrl-C is not for it
+            )
+
+    def connect(self) -> socket.socket:
+        """Return a connection to a new process, once that is up; else raise OSError."""
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                socket.send_fds(self._control, [b"\n"], [theirs.fileno()])
+            ours.settimeout(START_S)
+            if not ours.recv(1):
+                raise ConnectionError("The server or its fork has ended.")
+            return ours
+        except BaseException:
+            ours.close()
+            raise
+
+    def stop(self) -> None:
+        """End the process, not those that it forked."""
+        self._process.kill()
+        self._process.wait()
+        self._control.close()
+
+    def leave(self) -> None:
+        """After a fork: leave the server to the parent."""
+        self._control.close()
+        self._process.returncode = 0  # not a child of this process
+
+
+_lock = threading.Lock()
+_server: _Server | None = None
+
+
+def _stop_server() -> None:
+    global _server
+    if _server is not None:
+        _server.stop()
+        _server = None
+
+
+def _after_fork() -> None:
+    global _server
+    if _server is not None:
+        _server.leave()
+        _server = None
+    _lock.release()
+
+
+# It would end without this, but Python warns of processes that are left.
+atexit.register(_stop_server)
+# Under the lock no copy of a socket can go to a child that keeps it open.
+os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_after_fork)
 
 
 def decode(files: Sequence[tuple[Path, str]]) -> list[np.ndarray]:
@@ -32,54 +111,49 @@ def decode(files: Sequence[tuple[Path, str]]) -> list[np.ndarray]:
     Raises:
         DataError: A file that cannot be decoded, also if its decoder crashes or never ends.
     """
-    paths = [[os.path.abspath(path), name] for path, name in files]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p or "." for p in sys.path)}
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            child = subprocess.run(
-                [sys.executable, "-m", "data_prep.formats.isolated", folder],
-                input=json.dumps(paths).encode(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=environment,
-                timeout=TIMEOUT_S + TIMEOUT_PER_FILE_S * len(files),
-                check=False,
-            )
-            status, answer = child.returncode, child.stdout
-        except subprocess.TimeoutExpired:
-            status, answer = -1, b""
-        if status == 0:
-            return [
-                np.load(Path(folder) / f"{i}.npy", allow_pickle=False) for i in range(len(files))
-            ]
-        done = len(list(Path(folder).glob("[0-9]*.npy")))
-    if status == 3:
-        message, name = json.loads(answer)
-        raise DataError(message, path=name)
+    tasks = [
+        (os.path.abspath(path), name, TIMEOUT_S + TIMEOUT_PER_MIB_S * path.stat().st_size / 2**20)
+        for path, name in files
+    ]
+    connection = _connect(files[0][1])
+    with connection, connection.makefile("rb") as answers:
+        with suppress(OSError):  # killed already: no answer comes
+            connection.sendall(json.dumps(tasks).encode() + b"\n")
+        return [_receive(connection, answers, name, limit) for _, name, limit in tasks]
+
+
+def _connect(name: str) -> socket.socket:
+    global _server
+    with _lock:
+        for _ in range(2):  # the server may have been killed, e.g. for its memory
+            try:
+                _server = _server or _Server()
+                return _server.connect()
+            except OSError:
+                _stop_server()
     raise DataError(
-        "Expected pixels that can be decoded but their decoder failed: the file is damaged. Copy "
-        "it again.",
-        path=files[min(done, len(files) - 1)][1],
+        "Expected a process for the decoders but it does not start; often that is a lack of "
+        "memory. Run the same command again with fewer --jobs.",
+        path=name,
     )
 
 
-def main() -> int:
-    """Decode the files named on standard input into ``<folder>/<number>.npy``."""
-    from data_prep.formats.dicom_files import read_header
-    from data_prep.formats.dicom_slices import pixels
-
-    folder = Path(sys.argv[1])
-    try:
-        for number, (path, name) in enumerate(json.load(sys.stdin)):
-            array = pixels(read_header(Path(path), name, with_pixels=True), Path(path), name)
-            # Renamed when it is whole: the number of files says how far the work came.
-            np.save(folder / "part.npy", array, allow_pickle=False)
-            os.replace(folder / "part.npy", folder / f"{number}.npy")
-    except DataError as error:
-        print(json.dumps([error.message, error.path]))
-        return 3
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _receive(
+    connection: socket.socket, answers: BufferedReader, name: str, limit: float
+) -> np.ndarray:
+    """Read the answer for one file; see `data_prep.formats.dicom_decoder.decode`."""
+    failed = DataError(
+        "Expected pixels that can be decoded but their decoder failed: the file is damaged. Copy "
+        "it again.",
+        path=name,
+    )
+    connection.settimeout(2 * limit)  # it ends by itself after `limit`
+    with suppress(OSError, ValueError):  # an answer that is cut off
+        head = json.loads(answers.readline())
+        if "message" in head:
+            failed = DataError(head["message"], path=head["path"])
+        else:
+            array = np.empty(head["shape"], head["dtype"])
+            if answers.readinto(array.reshape(-1).view(np.uint8)) == array.nbytes:
+                return array
+    raise failed

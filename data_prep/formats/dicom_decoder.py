@@ -1,0 +1,68 @@
+"""The server behind `data_prep.formats.isolated`: forks a process for each volume to decode."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.errors import DataError
+from data_prep.formats.dicom_files import read_header
+from data_prep.formats.dicom_slices import pixels
+
+
+def serve(control: socket.socket) -> None:
+    """Fork for every connection that comes over ``control``; return when that is closed."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # leave no zombies
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold patients' images
+    while True:
+        message, received, _, _ = socket.recv_fds(control, 1, 1)
+        if not message:
+            return
+        for number in received:
+            with socket.socket(fileno=number) as connection, suppress(OSError):
+                if os.fork() == 0:
+                    control.close()
+                    try:
+                        decode(connection)
+                    finally:
+                        os._exit(0)
+
+
+def decode(connection: socket.socket) -> None:
+    """Decode the files that are asked for, in order, up to the first that fails.
+
+    The request is one line, a JSON list of (path, name, seconds that it may take). The answer is a
+    byte to say that the process is up, then per file a line of JSON and the array's bytes, or
+    instead of these an error's message and path.
+    """
+    connection.sendall(b"\n")
+    with connection.makefile("rb") as requests:
+        tasks = json.loads(requests.readline())
+    for path, name, limit in tasks:
+        # The system ends the process, whatever a decoder does.
+        signal.setitimer(signal.ITIMER_REAL, limit)
+        try:
+            data = read_header(Path(path), name, with_pixels=True)
+            array = np.ascontiguousarray(pixels(data, Path(path), name))
+        except DataError as error:
+            head = {"message": error.message, "path": error.path}
+            connection.sendall(json.dumps(head).encode() + b"\n")
+            return
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        head = {"shape": array.shape, "dtype": array.dtype.str}
+        connection.sendall(json.dumps(head).encode() + b"\n")
+        connection.sendall(array.reshape(-1).view(np.uint8))
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=0))
+    os.killpg(0, signal.SIGKILL)  # nobody is left to hear those that still decode
