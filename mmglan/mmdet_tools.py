@@ -55,7 +55,7 @@ def work_dir_of(arguments: Sequence[str]) -> Path | None:
 
 
 def without_vain_resume(arguments: Sequence[str]) -> list[str]:
-    """Drop `--resume` where there is nothing to resume yet.
+    """Drop `--resume` (and `--resume auto`) where there is nothing to resume yet.
 
     mmdet's train.py forgets `load_from` when it is told to resume, so that the first start of a
     run would train from scratch, not from the COCO weights that its config names.
@@ -64,18 +64,21 @@ def without_vain_resume(arguments: Sequence[str]) -> list[str]:
         arguments: command line of mmdet's train.py.
 
     Returns:
-        The command line, without a bare `--resume` if the run directory has no checkpoint.
+        The command line, without a `--resume` that names no file if the run directory has no
+        checkpoint.
     """
-    arguments = list(arguments)
     work_dir = work_dir_of(arguments)
-    if "--resume" not in arguments or work_dir is None:
-        return arguments
-    place = arguments.index("--resume")
-    following = arguments[place + 1 : place + 2]
-    named = following and not following[0].startswith("-") and not following[0].endswith(".py")
-    if not named and not (work_dir / "last_checkpoint").exists():
-        del arguments[place]
-    return arguments
+    if work_dir is None or (work_dir / "last_checkpoint").exists():
+        return list(arguments)
+    kept = [item for item in arguments if item != "--resume=auto"]
+    if "--resume" in kept:
+        place = kept.index("--resume")
+        following = (kept[place + 1 : place + 2] or ["-"])[0]
+        if following == "auto":
+            del kept[place : place + 2]
+        elif following.startswith("-") or following.endswith(".py"):
+            del kept[place]
+    return kept
 
 
 if __name__ == "__main__":

@@ -89,11 +89,21 @@ def run_test_command(config: Path, checkpoint: Path, run_dir: Path, gpus: int) -
     return [*script, "--work-dir", str(run_dir)]
 
 
-def small_config(stem: str, args: argparse.Namespace) -> Path:
+def config_of(stem: str, args: argparse.Namespace) -> Path:
+    """The config that a row is run with: of the zoo, or its small form in the work directory.
+
+    Raises:
+        FileNotFoundError: no config has this stem.
+    """
+    path = config_path(stem)
+    return args.work_dir / "configs" / path.name if args.small else path
+
+
+def write_small_config(stem: str, args: argparse.Namespace) -> None:
     """Write the small form of a config into the work directory."""
     size = replace(SMALL, epochs=args.epochs or SMALL.epochs)
     cfg = Config.fromfile(config_path(stem), import_custom_modules=False)
-    path = args.work_dir / "configs" / f"{stem}.py"
+    path = config_of(stem, args)
     path.parent.mkdir(parents=True, exist_ok=True)
     shrink(cfg, args.data_root or cfg.data_root, size).dump(path)
     return path
@@ -105,10 +115,14 @@ def run_row(stem: str, args: argparse.Namespace) -> None:
     Raises:
         RuntimeError: a command failed.
     """
-    run_dir = args.work_dir / stem
-    config = small_config(stem, args) if args.small else config_path(stem)
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    run_dir, config = args.work_dir / stem, config_of(stem, args)
+    if args.small:
+        write_small_config(stem, args)
+    # The shell scripts start `python`: this one, also where its environment is not activated.
+    first = {"PYTHONPATH": str(ROOT), "PATH": str(Path(sys.executable).parent)}
+    environment = dict(os.environ)
+    for name, folder in first.items():
+        environment[name] = os.pathsep.join(filter(None, [folder, os.environ.get(name)]))
     if args.data_root:
         environment["MMGLAN_DATA"] = args.data_root.rstrip("/") + "/"
     run_command(train_command(config, run_dir, args.gpus), run_dir / "train.log", environment)
@@ -118,11 +132,19 @@ def run_row(stem: str, args: argparse.Namespace) -> None:
 
 
 def slurm_command(stem: str, args: argparse.Namespace) -> list[str]:
-    """Command that hands one row to Slurm as a job: this tool, for that row, in its allocation."""
-    row = ["python", "tools/run_table.py", "--rows", stem, "--gpus", str(args.gpus)]
-    row += ["--work-dir", str(args.work_dir), "--no-collect"]
-    row += ["--data-root", args.data_root] if args.data_root else []
-    job = ["sbatch", "--job-name", stem, "--gres", f"gpu:{args.gpus}", "--ntasks", "1"]
+    """Command that hands one row to Slurm as a job: this tool, for that row, in its allocation.
+
+    A row that is handed over again waits for the job of the same name before it (`singleton`), and
+    ends at once if that one has finished the row.
+    """
+    work_dir = args.work_dir.resolve()
+    row = [sys.executable, "tools/run_table.py", "--rows", stem, "--gpus", str(args.gpus)]
+    row += ["--work-dir", str(work_dir), "--no-collect"]
+    row += ["--data-root", str(Path(args.data_root).resolve())] if args.data_root else []
+    row += ["--small"] if args.small else []
+    row += ["--epochs", str(args.epochs)] if args.epochs else []
+    job = ["sbatch", "--job-name", f"{work_dir.name}-{stem}", "--dependency", "singleton"]
+    job += ["--gres", f"gpu:{args.gpus}", "--ntasks", "1"]
     job += ["--cpus-per-task", str(4 * args.gpus), "--chdir", str(ROOT)]
     job += ["--partition", args.partition] if args.partition else []
     return [*job, "--wrap", shlex.join(row)]
@@ -137,7 +159,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     what.add_argument("--table", type=int, choices=range(1, len(TABLES) + 1))
     what.add_argument("--rows", nargs="+", metavar="STEM", help="names of configs, without .py")
     parser.add_argument("--how", choices=("run", "print", "slurm"), default="run")
-    parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/paper"))
+    parser.add_argument("--work-dir", type=Path, help="default: work_dirs/paper, or …/paper-small")
     parser.add_argument("--data-root", help="prepared data set (default: MMGLAN_DATA or config)")
     parser.add_argument("--gpus", type=int, default=1, help="processes per row")
     parser.add_argument("--partition", help="of Slurm")
@@ -147,6 +169,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if args.epochs and not args.small:
         parser.error("--epochs shortens small forms only: expected --small beside it")
+    # Apart, or small rows would pass for finished full ones.
+    args.work_dir = args.work_dir or Path("work_dirs", "paper-small" if args.small else "paper")
     return args
 
 
@@ -168,10 +192,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             elif args.how == "slurm":
                 subprocess.run(slurm_command(stem, args), check=True)
             else:
-                run_dir, config = args.work_dir / stem, config_path(stem)
-                print(shlex.join(train_command(config, run_dir, args.gpus)))
+                run_dir, config = args.work_dir / stem, config_of(stem, args)
+                root = args.data_root and args.data_root.rstrip("/") + "/"
+                data = f"MMGLAN_DATA={shlex.quote(root)} " if root else ""
+                print(data + shlex.join(train_command(config, run_dir, args.gpus)))
                 best = run_dir / "best_lesion_bbox_AP25_epoch_*.pth"
-                print(" ".join(run_test_command(config, best, run_dir, args.gpus)))
+                print(data + " ".join(run_test_command(config, best, run_dir, args.gpus)))
         except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
             failed.append(stem)
             print(f"{stem}: {error}", file=sys.stderr)

@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,13 +49,43 @@ def test_slurm_gets_one_job_per_row(run_table, tmp_path, monkeypatch, capfd):
     (tmp_path / "sbatch").write_text('#!/bin/sh\nfor a in "$@"; do echo "<$a>"; done\n')
     (tmp_path / "sbatch").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.chdir(tmp_path)
     command = ["--rows", OURS, "--how", "slurm", "--partition", "gpu", "--gpus", "2"]
-    assert run_table.main([*command, "--work-dir", str(tmp_path / "w")]) == 0
+    command += ["--work-dir", "w", "--data-root", "d"]
+    assert run_table.main([*command, "--small", "--epochs", "3"]) == 0
     words = capfd.readouterr().out.split("\n")
     assert words[words.index("<--partition>") + 1] == "<gpu>"
     assert words[words.index("<--gres>") + 1] == "<gpu:2>"
     job = words[words.index("<--wrap>") + 1]
     assert f"tools/run_table.py --rows {OURS} --gpus 2" in job and "--no-collect" in job
+    # The job starts elsewhere, and does what was asked for here, one at a time.
+    assert f"--work-dir {tmp_path}/w " in job and f"--data-root {tmp_path}/d " in job
+    assert "--small --epochs 3" in job
+    assert words[words.index("<--dependency>") + 1] == "<singleton>"
+    assert words[words.index("<--job-name>") + 1] == f"<w-{OURS}>"
+
+
+def test_small_rows_do_not_pass_for_full_ones(run_table, capsys):
+    full = run_table.parse_args(["--table", "2"])
+    small = run_table.parse_args(["--table", "2", "--small"])
+    assert (full.work_dir, small.work_dir) == (
+        Path("work_dirs/paper"),
+        Path("work_dirs/paper-small"),
+    )
+    command = ["--rows", OURS, "--how", "print", "--small", "--data-root", "some data"]
+    assert run_table.main(command) == 0
+    for line in capsys.readouterr().out.splitlines():
+        assert line.startswith("MMGLAN_DATA='some data/' ")
+        assert f" work_dirs/paper-small/configs/{OURS}.py " in line
+
+
+def test_shell_scripts_find_this_python(run_table, tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(run_table, "run_command", lambda *words: started.append(words))
+    monkeypatch.setattr(run_table, "checkpoint_of", lambda run_dir: run_dir / "best.pth")
+    monkeypatch.setenv("PATH", "/bin")
+    run_table.run_row(OURS, run_table.parse_args(["--rows", OURS, "--gpus", "2"]))
+    assert [words[2]["PATH"] for words in started] == [f"{Path(sys.executable).parent}:/bin"] * 2
 
 
 def test_row_is_trained_tested_tabled_and_then_skipped(run_table, tiny_set, tmp_path, capfd):

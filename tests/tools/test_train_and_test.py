@@ -159,6 +159,11 @@ def test_work_dir_is_found_behind_what_a_launcher_puts_first():
 def test_resume_is_dropped_only_where_there_is_nothing(tmp_path):
     words = ["a.py", "--work-dir", str(tmp_path), "--resume"]
     assert without_vain_resume(words) == words[:-1]
+    assert without_vain_resume([*words, "--amp"]) == [*words[:-1], "--amp"]
+    assert without_vain_resume(["--resume", *words[:-1]]) == words[:-1]
+    assert without_vain_resume([*words, "auto", "--amp"]) == [*words[:-1], "--amp"]
+    assert without_vain_resume([*words[:-1], "--resume=auto"]) == words[:-1]
+    assert without_vain_resume([*words[:-1], "--resume=x.pth"]) == [*words[:-1], "--resume=x.pth"]
     assert without_vain_resume([*words, "x.pth"]) == [*words, "x.pth"]
     (tmp_path / "last_checkpoint").write_text("epoch_1.pth")
     assert without_vain_resume(words) == words
