@@ -39,13 +39,13 @@ def mask_fields(mask: np.ndarray) -> dict[str, Any]:
     Args:
         mask: bool ``(H, W)``, at least one pixel.
     """
-    encoded = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
+    encoded = rle.encode(np.asfortranarray(mask, dtype=bool).view(np.uint8))
     return {
         "segmentation": {
             "size": [int(n) for n in encoded["size"]],
             "counts": encoded["counts"].decode("ascii"),
         },
-        "bbox": [float(v) for v in rle.toBbox(encoded)],
+        "bbox": rle.toBbox(encoded).tolist(),
         "area": int(rle.area(encoded)),
     }
 
@@ -58,7 +58,7 @@ def decode(segmentation: Mapping[str, Any]) -> np.ndarray:
 def bookmark_fields(bookmark: recist.Bookmark, spacing_xy: Sequence[float]) -> dict[str, Any]:
     """``recist`` (eight numbers, pixels) and the lengths of both axes in mm."""
     return {
-        "recist": [round(float(v), 4) for v in bookmark.points().ravel()],
+        "recist": [round(v, 4) for v in bookmark.points().ravel().tolist()],
         "long_axis_mm": round(bookmark.long_length(spacing_xy), 4),
         "short_axis_mm": round(bookmark.short_length(spacing_xy), 4),
     }
@@ -75,7 +75,7 @@ def without_mask(annotation: Mapping[str, Any]) -> dict[str, Any]:
     points = np.reshape(annotation["recist"], (4, 2))
     box = recist.Bookmark(points[:2], points[2:]).coco_box()
     kept = {k: v for k, v in annotation.items() if k not in ("segmentation", "mask_source")}
-    return kept | {"bbox": [float(v) for v in box], "area": float(box[2] * box[3])}
+    return kept | {"bbox": list(box), "area": float(box[2] * box[3])}
 
 
 def lesions_3d(labels: np.ndarray, spacing_mm: Sequence[float]) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ Two seedings, both inside a square of twice the longer diameter:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -100,7 +101,7 @@ def pseudo_mask(
         return PseudoMask(oval, f"ellipse:{reason}")
     if seeds == "bounded" and crop.any():
         crop = _clean(_average(crop, grey, frame, bookmark.short_length()), segments)
-    mask = np.zeros(image.shape, bool)
+    mask = np.zeros(image.shape, bool, order="F")  # as COCO's run lengths go
     mask[y1:y2, x1:x2] = crop
     return PseudoMask(mask, f"grabcut:{seeds}")
 
@@ -118,10 +119,15 @@ def region(bookmark: Bookmark, shape: tuple[int, int]) -> tuple[int, int, int, i
     Returns:
         (x1, y1, x2, y2), first pixel and one past the last.
     """
-    middle, half = bookmark.long_axis.mean(axis=0), bookmark.long_length()
-    low = np.maximum(np.floor(middle - half + 0.5).astype(int), 0)
-    high = np.minimum(np.floor(middle + half + 0.5).astype(int) + 1, shape[::-1])
-    return int(low[0]), int(low[1]), int(max(high[0], low[0])), int(max(high[1], low[1]))
+    half = bookmark.long_length()
+    (x1, y1), (x2, y2) = bookmark.long_axis.tolist()
+    sides = []
+    for middle, size in (((x1 + x2) / 2, shape[1]), ((y1 + y2) / 2, shape[0])):
+        low = max(math.floor(middle - half + 0.5), 0)
+        high = min(math.floor(middle + half + 0.5) + 1, size)
+        sides.append((low, max(high, low)))
+    (left, right), (top, bottom) = sides
+    return left, top, right, bottom
 
 
 def _seed(bookmark: Bookmark, frame: Frame, seeds: str) -> np.ndarray:

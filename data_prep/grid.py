@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
+from operator import getitem
 
 import numpy as np
 
@@ -61,13 +62,18 @@ class Grid:
     @cached_property
     def axes(self) -> tuple[int, int, int]:
         """The stored axis that becomes the axial x, y, z axis: the nearest ones, one to one."""
-        strength = np.abs(self._cosines)
-        return max(permutations(range(3)), key=lambda p: round(sum(strength[range(3), p]), 9))
+        strength = np.abs(self._cosines).tolist()
+        return max(permutations(range(3)), key=lambda p: round(sum(map(getitem, strength, p)), 9))
 
     @cached_property
     def flipped(self) -> tuple[bool, bool, bool]:
         """Whether axial x, y, z runs against its stored axis."""
         return tuple(bool(self._cosines[a, s] < 0) for a, s in enumerate(self.axes))
+
+    @cached_property
+    def _last(self) -> np.ndarray:
+        """The last axial index (x, y, z)."""
+        return np.array([self.size[s] - 1 for s in self.axes], dtype=float)
 
     @property
     def axial_shape(self) -> tuple[int, int, int]:
@@ -97,14 +103,12 @@ class Grid:
     def axial_index(self, stored_index: np.ndarray) -> np.ndarray:
         """Map stored indices ``(N, 3)`` (i, j, k) to axial ones ``(N, 3)`` (x, y, z)."""
         index = np.asarray(stored_index, dtype=float)[:, list(self.axes)]
-        last = np.array([self.size[s] - 1 for s in self.axes], dtype=float)
-        return np.where(self.flipped, last - index, index)
+        return np.where(self.flipped, self._last - index, index)
 
     def stored_index(self, axial_index: np.ndarray) -> np.ndarray:
         """Map axial indices ``(N, 3)`` (x, y, z) to stored ones ``(N, 3)`` (i, j, k)."""
         index = np.asarray(axial_index, dtype=float)
-        last = np.array([self.size[s] - 1 for s in self.axes], dtype=float)
-        unflipped = np.where(self.flipped, last - index, index)
+        unflipped = np.where(self.flipped, self._last - index, index)
         return unflipped[:, np.argsort(self.axes)]
 
     def stored_index_of_mm(self, points_lps: np.ndarray) -> np.ndarray:

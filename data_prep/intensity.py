@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 
@@ -21,21 +23,29 @@ def normalize(image: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: if the image is empty or holds NaN or infinity.
     """
+    return _normalized(image, lambda values: values)
+
+
+def normalize_to_uint16(image: np.ndarray) -> np.ndarray:
+    """:func:`to_uint16` of :func:`normalize`, in less time for whole numbers."""
+    return _normalized(image, to_uint16)
+
+
+def _normalized(image: np.ndarray, finish: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     image = np.asarray(image)
     if not image.size:
         raise ValueError("Expected an image with at least one value but got an empty one.")
+    lowest, largest = image.min(), image.max()
     # The largest value that is not above the (linearly interpolated) 99th percentile is an order
     # statistic, found without rounding.
     rank = 99 * (image.size - 1) // 100
-    lowest, largest = image.min(), image.max()
-    if image.dtype.kind in "iu" and int(largest) - int(lowest) < 1 << 16:
-        # Few different values: a histogram and a table give the same in a third of the time.
-        steps = (image - lowest.astype(np.int64)).astype(np.intp)
-        highest = np.searchsorted(np.bincount(steps.ravel()).cumsum(), rank, side="right")
-        table = np.arange(int(largest) - int(lowest) + 1)
-        return _rescale(table, 0, highest)[steps]
     highest = np.partition(image, rank, axis=None)[rank]
-    return _rescale(image, lowest, highest)
+    if image.dtype.kind in "iu" and int(largest) - int(lowest) < min(image.size, 1 << 16):
+        # Few different values: each is computed once.
+        values = np.arange(int(lowest), int(largest) + 1)
+        steps = np.subtract(image, lowest, dtype=np.intp, casting="unsafe")
+        return finish(_rescale(values, lowest, highest)).take(steps)
+    return finish(_rescale(image, lowest, highest))
 
 
 def window(image: np.ndarray, low: float, high: float) -> np.ndarray:

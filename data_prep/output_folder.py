@@ -20,12 +20,12 @@ from typing import Any, BinaryIO
 from data_prep.errors import DataError
 
 STATE = ".state"
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def json_bytes(content: Any) -> bytes:
     """JSON with sorted keys and no NaN: equal content gives equal bytes."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return text.encode() + b"\n"
+    return _ENCODER.encode(content).encode() + b"\n"
 
 
 def write_atomically(out_dir: Path, relative: str, content: bytes) -> None:

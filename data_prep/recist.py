@@ -34,7 +34,7 @@ class Bookmark:
             axis = np.array(getattr(self, name), dtype=np.float64)
             if axis.shape != (2, 2):
                 raise ValueError(f"Expected {name} of shape (2, 2) but got {axis.shape}.")
-            if not np.isfinite(axis).all():
+            if not all(map(math.isfinite, axis.ravel().tolist())):
                 raise ValueError(f"Expected finite coordinates in {name} but got {axis.tolist()}.")
             axis.flags.writeable = False
             object.__setattr__(self, name, axis)
@@ -60,8 +60,8 @@ class Bookmark:
 
         The bounds run through pixel centres; see :meth:`coco_box` for the area they cover.
         """
-        points = self.points()
-        return (*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
+        x, y = zip(*self.long_axis.tolist(), *self.short_axis.tolist(), strict=True)
+        return min(x), min(y), max(x), max(y)
 
     def coco_box(self) -> tuple[float, float, float, float]:
         """The RECIST box as COCO's [x, y, width, height], comparable with the box of a mask.
@@ -109,8 +109,7 @@ def measure(mask: np.ndarray, spacing_xy: Sequence[float] = (1.0, 1.0)) -> Bookm
     Raises:
         ValueError: if the mask is not 2D or is empty.
     """
-    outline = _row_extremes(mask)
-    hull = cv2.convexHull(outline)[:, 0, :].astype(np.float64)
+    hull = cv2.convexHull(_outline(mask))[:, 0, :].astype(np.float64)
     hull = hull[np.lexsort((hull[:, 0], hull[:, 1]))]  # row-major: ties resolve the same way always
     scale = np.asarray(spacing_xy, dtype=np.float64)
     points = hull * scale
@@ -131,20 +130,16 @@ def measure(mask: np.ndarray, spacing_xy: Sequence[float] = (1.0, 1.0)) -> Bookm
     return Bookmark(hull[[first, second]], np.stack(chord) / scale)
 
 
-def _row_extremes(mask: np.ndarray) -> np.ndarray:
-    """First and last foreground pixel of every row, `(N, 2)` int32 (x, y); same hull as it."""
+def _outline(mask: np.ndarray) -> np.ndarray:
+    """Corners of the outlines of all components, `(N, 1, 2)` int32 (x, y)."""
     mask = np.asarray(mask)
     if mask.ndim != 2:
         raise ValueError(f"Expected a mask of shape (H, W) but got {mask.shape}.")
-    mask = mask != 0
-    rows = np.flatnonzero(mask.any(axis=1))
-    if not len(rows):
+    foreground = (mask != 0).view(np.uint8)
+    contours, _ = cv2.findContours(foreground, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    if not contours:
         raise ValueError("Expected a mask with at least one pixel but got an empty one.")
-    lines = mask[rows]
-    first = lines.argmax(axis=1)
-    last = lines.shape[1] - 1 - lines[:, ::-1].argmax(axis=1)
-    ends = np.concatenate((first, last)), np.concatenate((rows, rows))
-    return np.stack(ends, axis=1).astype(np.int32)
+    return contours[0] if len(contours) == 1 else np.concatenate(contours)
 
 
 def _longest_chord(

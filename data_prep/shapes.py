@@ -77,14 +77,15 @@ def recist_box_mask(bookmark: Bookmark, shape: Sequence[int]) -> np.ndarray:
 
 def crossing(bookmark: Bookmark) -> np.ndarray:
     """Where the axes' lines cross, (x, y), kept on the long axis; its midpoint if parallel."""
-    start, along = bookmark.long_axis[0], np.diff(bookmark.long_axis, axis=0)[0]
-    across = np.diff(bookmark.short_axis, axis=0)[0]
-    determinant = along[0] * across[1] - along[1] * across[0]
-    if abs(determinant) < 1e-9 * max(1.0, along @ along):
-        return bookmark.long_axis.mean(axis=0)
-    to_short = bookmark.short_axis[0] - start
-    fraction = (to_short[0] * across[1] - to_short[1] * across[0]) / determinant
-    return start + np.clip(fraction, 0.0, 1.0) * along
+    (x1, y1), (x2, y2) = bookmark.long_axis.tolist()
+    (x3, y3), (x4, y4) = bookmark.short_axis.tolist()
+    along_x, along_y, across_x, across_y = x2 - x1, y2 - y1, x4 - x3, y4 - y3
+    determinant = along_x * across_y - along_y * across_x
+    if abs(determinant) < 1e-9 * max(1.0, along_x**2 + along_y**2):
+        return np.array(((x1 + x2) / 2, (y1 + y2) / 2))
+    fraction = ((x3 - x1) * across_y - (y3 - y1) * across_x) / determinant
+    fraction = min(max(fraction, 0.0), 1.0)
+    return np.array((x1 + fraction * along_x, y1 + fraction * along_y))
 
 
 @dataclass(frozen=True)
@@ -157,26 +158,23 @@ class Frame:
 
 def _directions(bookmark: Bookmark) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors of both axes; perpendicular where the short axis has no usable direction."""
-    along = bookmark.long_axis[1] - bookmark.long_axis[0]
-    across = bookmark.short_axis[1] - bookmark.short_axis[0]
-    length = np.hypot(*along)
-    along = along / length if length else np.array((1.0, 0.0))
+    length, width = bookmark.long_length(), bookmark.short_length()
+    along = np.diff(bookmark.long_axis, axis=0)[0] / length if length else np.array((1.0, 0.0))
     normal = np.array((-along[1], along[0]))
-    height = abs(across @ normal)
+    across = bookmark.short_axis[1] - bookmark.short_axis[0]
+    height = abs(float(across @ normal))
     # A short axis of less than half a pixel, or one that leans over, says nothing of a direction.
-    usable = height > 0.5 and height > 0.5 * np.hypot(*across)
-    return along, across / np.hypot(*across) if usable else normal
+    usable = height > 0.5 and height > 0.5 * width
+    return along, across / width if usable else normal
 
 
 def draw_segments(canvas: np.ndarray, bookmark: Bookmark, value: int, trim_px: float = 0.0) -> None:
     """Draw both axes into a uint8 canvas, in place, one pixel wide; ends cut by ``trim_px``."""
     for axis in (bookmark.long_axis, bookmark.short_axis):
-        inward = axis.mean(axis=0) - axis
-        half = math.hypot(*inward[0].tolist())
-        trimmed = axis + inward * (min(trim_px, half) / (half or 1.0))
-        start, end = (tuple(point.tolist()) for point in _fixed_point(trimmed))
+        (x1, y1), (x2, y2) = axis.tolist()
+        half = math.hypot(x2 - x1, y2 - y1) / 2
+        cut = min(trim_px, half) / (2 * half or 1.0)
+        dx, dy = cut * (x2 - x1), cut * (y2 - y1)
+        ends = (x1 + dx, y1 + dy), (x2 - dx, y2 - dy)
+        start, end = ([round(c * (1 << _SUBPIXEL_BITS)) for c in point] for point in ends)
         cv2.line(canvas, start, end, value, 1, cv2.LINE_8, _SUBPIXEL_BITS)
-
-
-def _fixed_point(points: np.ndarray) -> np.ndarray:
-    return np.round(points * (1 << _SUBPIXEL_BITS)).astype(np.int32)

@@ -43,18 +43,24 @@ class Slices:
     """The slices of a volume, normalised one by one."""
 
     def __init__(self, array: np.ndarray, normalize: str) -> None:
-        self._window = None
-        if normalize == "volume":
-            array = intensity.normalize(array)
-        elif normalize.startswith("window:"):
+        self._array, self._window = array, None
+        self._volume = intensity.normalize(array) if normalize == "volume" else None
+        if normalize.startswith("window:"):
             self._window = [float(v) for v in normalize.removeprefix("window:").split(",")]
-        self._array, self._per_image = array, normalize == "image"
+
+    def for_masks(self, z: int) -> np.ndarray:
+        """Slice ``z`` as GrabCut is to see it: cut to the window, if there is one."""
+        # The percentile cut would flatten bright lesions; GrabCut maps its own crop to 8 bits.
+        image = self._array[z]
+        return image if self._window is None else intensity.window(image, *self._window)
 
     def normalized(self, z: int) -> np.ndarray:
-        """Slice ``z`` as float32 ``(H, W)`` in [0, 1]."""
+        """Slice ``z`` normalised, uint16 ``(H, W)``."""
         if self._window is not None:
-            return intensity.window(self._array[z], *self._window)
-        return intensity.normalize(self._array[z]) if self._per_image else self._array[z]
+            return intensity.to_uint16(self.for_masks(z))
+        if self._volume is not None:
+            return intensity.to_uint16(self._volume[z])
+        return intensity.normalize_to_uint16(self._array[z])
 
 
 def used_slices(

@@ -23,7 +23,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from data_prep import coco, grabcut, intensity, readers, shapes, volumes
+from data_prep import coco, grabcut, readers, shapes, volumes
 from data_prep.errors import DataError
 from data_prep.output_folder import STATE, OutputError, json_bytes, write_atomically
 from data_prep.paths import resolve_under
@@ -195,11 +195,11 @@ def _fill(task: VolumeTask, result: dict[str, Any]) -> None:
     used = used_slices(reach, labels, options, depth, spacing[2], all_known=known)
     slices = Slices(volume.array, options.normalize)
     for z, kind in sorted(used.items()):
-        image = slices.normalized(z)
-        # The percentile cut would flatten bright lesions; GrabCut maps its own crop to 8 bits.
-        shown = image if options.normalize.startswith("window:") else volume.array[z]
-        result["lesions"] += [_lesion(shown, m, spacing, options.seeds) for m in marks[z]]
-        result["slices"].append({"slice_index": z, "kind": kind} | _write(task, image, z))
+        if marks[z]:
+            image = slices.for_masks(z)
+            result["lesions"] += [_lesion(image, m, spacing, options.seeds) for m in marks[z]]
+        written = _write(task, slices.normalized(z), z)
+        result["slices"].append({"slice_index": z, "kind": kind} | written)
     if labels is not None:
         result["truth"] = _truth(labels, sorted(used), spacing)
 
@@ -258,15 +258,15 @@ def _lesion(image: np.ndarray, mark, spacing: Sequence[float], seeds: str) -> di
     return entry | ({"site": mark.record.site} if mark.record.site else {})
 
 
-def _write(task: VolumeTask, image: np.ndarray, z: int) -> dict[str, Any]:
+def _write(task: VolumeTask, pixels: np.ndarray, z: int) -> dict[str, Any]:
     """Write one slice as 16-bit PNG; ``digest`` is None for slices of one value."""
-    pixels = intensity.to_uint16(image)
     _, png = cv2.imencode(".png", pixels)
     name = coco.file_name(task.volume_id, z)
-    write_atomically(Path(task.out_dir), f"images/{name}", png.tobytes())
+    write_atomically(Path(task.out_dir), f"images/{name}", png.data)
     constant = pixels.min() == pixels.max()
-    digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
-    return {"digest": None if constant else digest[:32]}
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(np.ascontiguousarray(pixels))
+    return {"digest": None if constant else digest.hexdigest()[:32]}
 
 
 def _truth(labels: np.ndarray, used: Sequence[int], spacing: Sequence[float]) -> dict[str, Any]:

@@ -209,7 +209,7 @@ def _check_values(array: np.ndarray, name: str, min_slices: int) -> None:
                 path=name,
                 slice_index=int(np.argmax(bad.any(axis=(1, 2)))),
             )
-    if array.min() == array.max():
+    if all(part.min() == part.max() == array.flat[0] for part in array):  # stops early
         raise DataError(
             f"Expected an image but got {array.flat[0]:g} in every voxel. Export it again.",
             path=name,

@@ -61,14 +61,15 @@ def _cross(one: np.ndarray, other: np.ndarray) -> bool:
 
 def segment_distance(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> float:
     """Return the distance between the segments ``ab`` and ``cd`` in 2D or 3D."""
-    along, across = b - a, d - c
-    matrix = np.array([[along @ along, -(along @ across)], [along @ across, -(across @ across)]])
-    right = np.array([(c - a) @ along, (c - a) @ across])
-    determinant = matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]
-    if abs(determinant) > 1e-12 * max(1e-300, abs(matrix[0, 0] * matrix[1, 1])):
-        s, t = np.linalg.solve(matrix, right)
+    along, across, between = b - a, d - c, c - a
+    # The nearest points of the two lines, by Cramer's rule.
+    aa, ac, cc = float(along @ along), float(along @ across), float(across @ across)
+    ba, bc = float(between @ along), float(between @ across)
+    determinant = aa * cc - ac * ac
+    if determinant > 1e-12 * max(1e-300, aa * cc):
+        s, t = (ba * cc - bc * ac) / determinant, (ba * ac - bc * aa) / determinant
         if 0 <= s <= 1 and 0 <= t <= 1:
-            return float(np.linalg.norm(a + s * along - c - t * across))
+            return math.hypot(*(s * along - t * across - between).tolist())
     return min(_to_segment(p, *q) for p, q in ((a, (c, d)), (b, (c, d)), (c, (a, b)), (d, (a, b))))
 
 

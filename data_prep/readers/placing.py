@@ -52,16 +52,18 @@ def place(record: BookmarkRecord, volume: Volume) -> PlacedBookmark:
         flip = np.array([-1.0, -1.0, 1.0]) if record.frame == "RAS" else np.ones(3)
         points = volume.from_patient_mm(record.points * flip)
         _check_inside_axial(record, volume, points)
-    slice_index = math.floor(points[:, 2].mean() + 0.5)
-    if np.abs(points[:, 2] - points[:, 2].mean()).max() > 0.5:
-        low, high = np.floor(points[:, 2].min() + 0.5), np.floor(points[:, 2].max() + 0.5)
+    heights = points[:, 2].tolist()
+    mean = sum(heights) / len(heights)
+    slice_index = math.floor(mean + 0.5)
+    if max(abs(height - mean) for height in heights) > 0.5:
+        low, high = math.floor(min(heights) + 0.5), math.floor(max(heights) + 0.5)
         raise _error(
             record,
-            f"Expected four points on one axial slice but got points on axial slices {low:.0f} to "
-            f"{high:.0f}. Draw the bookmark on an axial slice.",
+            f"Expected four points on one axial slice but got points on axial slices {low} to "
+            f"{high}. Draw the bookmark on an axial slice.",
         )
     bookmark = Bookmark(long_axis=points[:2, :2], short_axis=points[2:, :2])
-    _check_shape(record, points[:, :2], np.array(volume.spacing_mm[:2]))
+    _check_shape(record, bookmark, volume.spacing_mm[:2])
     return PlacedBookmark(slice_index, bookmark, record)
 
 
@@ -128,12 +130,14 @@ def _check_inside_axial(record: BookmarkRecord, volume: Volume, points: np.ndarr
     )
 
 
-def _check_shape(record: BookmarkRecord, points: np.ndarray, spacing_xy: np.ndarray) -> None:
-    long_px, short_px = points[1] - points[0], points[3] - points[2]
-    long_mm, short_mm = long_px * spacing_xy, short_px * spacing_xy
-    long_length, short_length = np.linalg.norm(long_mm), np.linalg.norm(short_mm)
-    for name, axis in (("long", long_px), ("short", short_px)):
-        if np.linalg.norm(axis) < MIN_LENGTH_PX:
+def _check_shape(
+    record: BookmarkRecord, bookmark: Bookmark, spacing_xy: tuple[float, float]
+) -> None:
+    long_length, short_length = (
+        length(spacing_xy) for length in (bookmark.long_length, bookmark.short_length)
+    )
+    for name, length in (("long", bookmark.long_length()), ("short", bookmark.short_length())):
+        if length < MIN_LENGTH_PX:
             raise _error(
                 record,
                 f"Expected a {name} axis with a length but got two equal points. Draw it again.",
@@ -144,7 +148,13 @@ def _check_shape(record: BookmarkRecord, points: np.ndarray, spacing_xy: np.ndar
             f"Expected a short axis no longer than the long one ({long_length:.1f} mm) but got "
             f"{short_length:.1f} mm. Swap the two axes.",
         )
-    sine = min(1.0, abs(float(long_mm @ short_mm)) / (long_length * short_length))
+    across = [
+        (long[1] - long[0]) * (short[1] - short[0]) * mm * mm
+        for long, short, mm in zip(
+            bookmark.long_axis.T.tolist(), bookmark.short_axis.T.tolist(), spacing_xy, strict=True
+        )
+    ]
+    sine = min(1.0, abs(sum(across)) / (long_length * short_length))
     off = math.degrees(math.asin(sine))
     if off > MAX_ANGLE_ERROR_DEG:
         raise _error(
@@ -152,7 +162,7 @@ def _check_shape(record: BookmarkRecord, points: np.ndarray, spacing_xy: np.ndar
             f"Expected perpendicular axes (within {MAX_ANGLE_ERROR_DEG:g} degrees) but got "
             f"{90 - off:.1f} degrees between them. Draw the short axis again.",
         )
-    gap = segment_distance(*points)
+    gap = segment_distance(*bookmark.points())
     if gap > MAX_GAP_PX:
         raise _error(
             record,
