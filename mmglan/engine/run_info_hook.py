@@ -75,6 +75,45 @@ def dataset_hash(annotation_file: Path, image_root: Path) -> str:
     return digest.hexdigest()
 
 
+def sources(dataset: Any) -> list[Any]:
+    """The data sets with an annotation file that a data set is made of.
+
+    Args:
+        dataset: a data set, or one that repeats or joins others.
+    """
+    if hasattr(dataset, "ann_file"):
+        return [dataset]
+    parts = getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]
+    return [source for part in parts if part is not None for source in sources(part)]
+
+
+def describe_data(dataset: Any) -> dict[str, Any]:
+    """`annotation_file`, `n_images` and `dataset_sha256` of a data set.
+
+    Of one joined from several: a list of files, and a hash of their hashes. The hash is None where
+    a file is not on this machine or lists no images.
+    """
+    files, hashes = [], []
+    for source in sources(dataset):
+        file, folder = Path(source.ann_file), getattr(source, "data_prefix", {}).get("img", "")
+        files.append(source.ann_file)
+        try:
+            hashes.append(dataset_hash(file, Path(folder)))
+        except (OSError, ValueError, KeyError, TypeError):
+            hashes.append(None)
+    if None in hashes or not hashes:
+        combined = None
+    elif len(hashes) == 1:
+        combined = hashes[0]
+    else:
+        combined = hashlib.sha256(" ".join(hashes).encode()).hexdigest()
+    return {
+        "annotation_file": files[0] if len(files) == 1 else files,
+        "n_images": len(dataset),
+        "dataset_sha256": combined,
+    }
+
+
 def environment() -> dict[str, Any]:
     """Versions of Python, the system and the installed packages that matter, and the GPU."""
     versions = {}
@@ -117,9 +156,6 @@ class RunInfoHook(Hook):
 
     @master_only
     def _write(self, runner: Runner, name: str, loader: Any) -> None:
-        dataset = loader.dataset
-        while not hasattr(dataset, "ann_file") and hasattr(dataset, "dataset"):
-            dataset = dataset.dataset
         info = {
             "schema": 1,
             "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
@@ -129,13 +165,9 @@ class RunInfoHook(Hook):
             "seed": runner.seed,
             "processes": get_world_size(),
             "threads": torch.get_num_threads(),
-            "batch_size_per_process": loader.batch_sampler.batch_size,
+            "batch_size_per_process": getattr(loader.batch_sampler, "batch_size", None),
             "resumed_from_epoch": runner.epoch if name == "run_info.json" else None,
             "load_from": runner._load_from,
-            "annotation_file": dataset.ann_file,
-            "n_images": len(dataset),
-            "dataset_sha256": dataset_hash(
-                Path(dataset.ann_file), Path(dataset.data_prefix["img"])
-            ),
+            **describe_data(loader.dataset),
         }
         write_json(Path(runner.work_dir) / name, info)

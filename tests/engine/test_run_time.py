@@ -1,5 +1,6 @@
 """Seeds of epochs and workers, start-up without a GPU, what a run records."""
 
+import hashlib
 import json
 import os
 import random
@@ -16,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from mmglan.engine.child_run import run_command, validation_scores
 from mmglan.engine.cpu_processes import should_start_gloo
 from mmglan.engine.epoch_seed_hook import EpochSeedHook, seed_worker_from_torch
-from mmglan.engine.run_info_hook import dataset_hash, git_state, write_json
+from mmglan.engine.run_info_hook import dataset_hash, describe_data, git_state, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -111,6 +112,29 @@ def test_dataset_hash_changes_with_annotations_and_images(tmp_path):
     assert dataset_hash(file, tmp_path) == whole
     file.write_text(file.read_text() + " ")
     assert dataset_hash(file, tmp_path) != whole
+
+
+def test_data_sets_of_every_form_are_described(tmp_path):
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps({"images": []}))
+
+    def data(name, length):
+        return type("Data", (), {"ann_file": str(name), "__len__": lambda self: length})()
+
+    def wrapped(length, **parts):
+        return type("Wrapper", (), {**parts, "__len__": lambda self: length})()
+
+    one = describe_data(wrapped(6, dataset=data(file, 3)))
+    whole = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert one == {"annotation_file": str(file), "n_images": 6, "dataset_sha256": whole}
+    twice = describe_data(wrapped(6, datasets=[data(file, 3), wrapped(3, dataset=data(file, 3))]))
+    assert twice["annotation_file"] == [str(file)] * 2
+    assert twice["dataset_sha256"] == hashlib.sha256(f"{whole} {whole}".encode()).hexdigest()
+    elsewhere = data("s3://bucket/b.json", 4)
+    joined = describe_data(wrapped(7, datasets=[data(file, 3), elsewhere]))
+    assert joined["annotation_file"] == [str(file), "s3://bucket/b.json"]
+    assert joined["dataset_sha256"] is None
+    assert describe_data(wrapped(5))["dataset_sha256"] is None
 
 
 def test_json_is_sorted_and_leaves_no_part_behind(tmp_path):
