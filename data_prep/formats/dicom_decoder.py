@@ -63,6 +63,15 @@ def decode(connection: socket.socket) -> None:
         connection.sendall(array.reshape(-1).view(np.uint8))
 
 
+def load_plugins() -> None:
+    """Load what Pillow, pydicom's decoder of JPEG 2000, else loads in every process anew."""
+    with suppress(ImportError):
+        from PIL import Image
+
+        Image.init()
+
+
 if __name__ == "__main__":
+    load_plugins()
     serve(socket.socket(fileno=0))
     os.killpg(0, signal.SIGKILL)  # nobody is left to hear those that still decode
