@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
 from pycocotools import mask as mask_utils
 
 from mmglan.evaluation.cases import Cases
+from mmglan.evaluation.mask_codes import rle_of
 from mmglan.evaluation.overlaps import box_pairs, matrix_pairs
 
 
@@ -66,28 +68,41 @@ def read_ground_truth(path: str | Path) -> GroundTruth:
     """Reads a COCO annotation file.
 
     Raises:
-        ValueError: Not COCO, an annotation of an unknown image, or a crowd region.
+        ValueError: Not COCO, an image or annotation that cannot be used, an id that repeats, an
+            annotation of an unknown image, or one that is not a single lesion that counts.
     """
     name, data = Path(path).name, read_json(path)
-    if not isinstance(data, dict) or not {"images", "annotations"} <= set(data):
-        raise ValueError(f"{name}: Expected a COCO file with images and annotations")
-    images = sorted(data["images"], key=lambda image: image["id"])
+    if not isinstance(data, dict) or not all(
+        isinstance(data.get(part), list) for part in ("images", "annotations")
+    ):
+        raise ValueError(f"{name}: Expected a COCO file with lists of images and annotations")
+    for row, image in enumerate(data["images"]):
+        _check_image(image, f"{name}: images[{row}]")
+    images = sorted(data["images"], key=lambda i: (isinstance(i["id"], str), i["id"]))
     truth = GroundTruth(name, images, [[] for _ in images])
     if len(truth.position) != len(images):
         raise ValueError(f"{name}: Expected distinct image ids but some repeat")
+    seen = set()
     for row, annotation in enumerate(data["annotations"]):
-        if annotation.get("image_id") not in truth.position:
+        where = f"{name}: annotations[{row}]"
+        place = _position(annotation, truth)
+        if place is None:
             raise ValueError(
-                f"{name}: annotations[{row}]: Expected the id of an image of this file "
-                f"but got image_id {annotation.get('image_id')}"
+                f"{where}: Expected the id of an image of this file but got {_found(annotation)}"
             )
-        _check_record(annotation, f"{name}: annotations[{row}]")
-        if annotation.get("iscrowd"):
+        _check_record(annotation, where)
+        for flag, meaning in (("iscrowd", "a crowd region"), ("ignore", "one that is ignored")):
+            if annotation.get(flag):
+                raise ValueError(
+                    f"{where}: Expected single lesions that count but got {meaning} "
+                    f"({flag} {annotation[flag]}); remove it"
+                )
+        if annotation.get("id") in seen:
             raise ValueError(
-                f"{name}: annotations[{row}]: Expected single lesions but got a crowd region "
-                "(iscrowd 1); remove it"
+                f"{where}: Expected distinct annotation ids but got {annotation['id']} again"
             )
-        truth.lesions[truth.position[annotation["image_id"]]].append(annotation)
+        seen |= {annotation["id"]} if annotation.get("id") is not None else set()
+        truth.lesions[place].append(annotation)
     return truth
 
 
@@ -102,19 +117,46 @@ def group_results(results: Iterable[dict], truth: GroundTruth, name: str = "resu
     """
     grouped: list[list[dict]] = [[] for _ in truth.images]
     for row, result in enumerate(results):
-        if not isinstance(result, dict) or result.get("image_id") not in truth.position:
-            found = result.get("image_id") if isinstance(result, dict) else result
+        place = _position(result, truth)
+        if place is None:
             raise ValueError(
                 f"{name}: result {row}: Expected the id of an image of {truth.name} "
-                f"but got image_id {found}"
+                f"but got {_found(result)}"
             )
         _check_record(result, f"{name}: result {row}")
         if not _finite([result.get("score")], 1):
             raise ValueError(
                 f"{name}: result {row}: Expected a finite score but got {result.get('score')}"
             )
-        grouped[truth.position[result["image_id"]]].append(result)
+        grouped[place].append(result)
     return grouped
+
+
+def _position(record, truth):
+    """Position of a record's image, None if there is none; `True` is no id 1."""
+    image_id = record.get("image_id") if isinstance(record, dict) else None
+    return truth.position.get(image_id) if _is_id(image_id) else None
+
+
+def _is_id(value):
+    return isinstance(value, (Real, str)) and not isinstance(value, bool)
+
+
+def _found(record):
+    return f"image_id {record.get('image_id')!r}" if isinstance(record, dict) else repr(record)
+
+
+def _check_image(image, where: str):
+    image_id = image.get("id") if isinstance(image, dict) else None
+    if not _is_id(image_id):
+        found = repr(image_id) if isinstance(image, dict) else repr(image)
+        raise ValueError(f"{where}: Expected an image with a number or text as id but got {found}")
+    spacing = image.get("spacing_mm")
+    known = _finite(spacing, 2) or _finite(spacing, 3)
+    if spacing is not None and not (known and min(spacing) > 0):
+        raise ValueError(
+            f"{where}: Expected spacing_mm as x, y(, z), each above 0, but got {spacing}"
+        )
 
 
 def _check_record(record: dict, where: str):
@@ -125,11 +167,11 @@ def _check_record(record: dict, where: str):
 
 
 def _finite(values, count):
-    try:
-        numbers = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        return False
-    return numbers.shape == (count,) and bool(np.isfinite(numbers).all())
+    return (
+        isinstance(values, (list, tuple))
+        and len(values) == count
+        and all(isinstance(value, Real) and np.isfinite(value) for value in values)
+    )
 
 
 def short_axis_mm(image: dict, annotation: dict) -> float:
@@ -198,31 +240,6 @@ def cases_of_images(
         overlaps=pairs,
         short_axis_mm=np.array(sizes, dtype=np.float64),
     )
-
-
-def rle_of(image: dict, record: dict) -> dict:
-    """Run-length code of a result's or annotation's segmentation (polygons, counts or RLE).
-
-    Raises:
-        ValueError: No segmentation, or a mask of another size than the image.
-    """
-    segmentation = record.get("segmentation")
-    if not segmentation:
-        raise ValueError(
-            f"image {image['id']}: Expected a segmentation of every lesion and result to compare "
-            "masks but one has none"
-        )
-    height, width = image["height"], image["width"]
-    if not isinstance(segmentation, dict):
-        return mask_utils.merge(mask_utils.frPyObjects(segmentation, height, width))
-    if list(segmentation["size"]) != [height, width]:
-        raise ValueError(
-            f"image {image['id']}: Expected a mask of {height} x {width} pixels but got "
-            f"{' x '.join(map(str, segmentation['size']))}"
-        )
-    if isinstance(segmentation["counts"], (str, bytes)):
-        return segmentation
-    return mask_utils.frPyObjects(segmentation, height, width)
 
 
 def _matrix(image, rows, lesions, field_name, overlap):

@@ -16,7 +16,6 @@ from mmglan.evaluation.coco_files import (
     group_results,
     read_ground_truth,
     read_json,
-    rle_of,
 )
 from mmglan.evaluation.label_maps import (
     compare_label_maps,
@@ -24,6 +23,7 @@ from mmglan.evaluation.label_maps import (
     read_scores,
     truth_of_label_maps,
 )
+from mmglan.evaluation.mask_codes import rle_of
 from mmglan.evaluation.protocols import Protocol
 from mmglan.evaluation.volume_cases import cases_of_boxes, cases_of_instances
 from mmglan.evaluation.volume_files import VolumeTruth, read_boxes_3d, read_volumes, stack_results

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmglan.evaluation.coco_files import GroundTruth, read_json, rle_of
+from mmglan.evaluation.coco_files import GroundTruth, read_json
+from mmglan.evaluation.mask_codes import rle_of
 from mmglan.evaluation.stacking import Stacks, stack
 
 

@@ -8,6 +8,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+from pycocotools import mask as coco_mask
+
+from mmglan.evaluation.mask_codes import encode_segmentation
 
 # Larger pictures than this are stored as JPEG: some hundred slices must still open on a phone.
 PNG_LIMIT = 60_000
@@ -72,18 +75,14 @@ def thumbnail(image: np.ndarray, side: int = 72) -> str:
 
 
 def decode_mask(segmentation: Any, height: int, width: int) -> np.ndarray | None:
-    """COCO segmentation (RLE or polygons) as a bool mask ``(height, width)``, None for none."""
+    """COCO segmentation (RLE or polygons) as a bool mask ``(height, width)``, None for none.
+
+    Raises:
+        ValueError: one that cannot be read, or of another size.
+    """
     if not segmentation:
         return None
-    from pycocotools import mask as coco_mask
-
-    if isinstance(segmentation, dict):
-        rle = segmentation
-        if isinstance(rle.get("counts"), list):
-            rle = coco_mask.frPyObjects(rle, height, width)
-    else:
-        rle = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
-    return coco_mask.decode(rle).astype(bool)
+    return coco_mask.decode(encode_segmentation(segmentation, height, width)).astype(bool)
 
 
 def outline(mask: np.ndarray | None) -> str:

@@ -1,0 +1,90 @@
+"""Files that cannot be used: the message names the file and the row."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mmglan.evaluation.coco_files import group_results, read_ground_truth
+
+LESION = {"id": 1, "image_id": 1, "bbox": [0, 0, 9, 9]}
+
+
+def read(tmp_path, images=({"id": 1},), annotations=(LESION,)):
+    path = tmp_path / "ann.json"
+    path.write_text(json.dumps({"images": images, "annotations": annotations}))
+    return read_ground_truth(path)
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (None, "lists of images"),
+        ([3], r"images\[0\]: .* got 3"),
+        ([{"id": 1}, {"file_name": "a"}], r"images\[1\]: .* id but got None"),
+        ([{"id": True}], r"images\[0\]: .* id but got True"),
+        ([{"id": 1}, {"id": 1}], "some repeat"),
+        ([{"id": 1, "spacing_mm": 0.8}], r"images\[0\]: Expected spacing_mm .* got 0.8"),
+        ([{"id": 1, "spacing_mm": [0.8, 0]}], r"images\[0\]: Expected spacing_mm"),
+        ([{"id": 1, "spacing_mm": [0.8, None, 3]}], r"images\[0\]: Expected spacing_mm"),
+    ],
+)
+def test_images(tmp_path, images, words):
+    with pytest.raises(ValueError, match=rf"ann.json: .*{words}"):
+        read(tmp_path, images)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"image_id": [1]}, r"got image_id \[1\]"),
+        ({"image_id": "1"}, "got image_id '1'"),
+        ({"bbox": ["1", "2", "3", "4"]}, "Expected bbox"),
+        ({"bbox": [1, 2, -3, 4]}, "Expected bbox"),
+        ({"iscrowd": 1}, "crowd region"),
+        ({"ignore": 1}, "ignored"),
+        ({}, "Expected distinct annotation ids but got 1 again"),
+    ],
+)
+def test_annotations(tmp_path, change, words):
+    with pytest.raises(ValueError, match=rf"ann.json: annotations\[1\]: .*{words}"):
+        read(tmp_path, annotations=[LESION, LESION | change])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"image_id": [1]}, r"image_id \[1\]"),
+        ({"image_id": True}, "image_id True"),
+        ({"score": "0.5"}, "finite score but got 0.5"),
+        ({"score": float("nan")}, "finite score but got nan"),
+        ({"score": None}, "finite score but got None"),
+        ({"bbox": ["1", "2", "3", "4"]}, "Expected bbox"),
+        ({"bbox": [[1, 2, 3, 4]]}, "Expected bbox"),
+    ],
+)
+def test_results(tmp_path, change, words):
+    truth = read(tmp_path)
+    row = {"image_id": 1, "bbox": [0, 0, 9, 9], "score": 0.5}
+    assert group_results([row], truth) == [[row]]
+    with pytest.raises(ValueError, match=rf"my.json: result 1: .*{words}"):
+        group_results([row, row | change], truth, "my.json")
+    with pytest.raises(ValueError, match=r"my.json: result 0: .* got 'x'"):
+        group_results(["x"], truth, "my.json")
+
+
+def test_boxes_without_area_match_nothing(coco_set):
+    """Defined, not an error: a flat prediction is a false positive, a flat lesion is missed."""
+    from mmglan.evaluation.coco_files import cases_of_images
+
+    ann, boxes, _ = coco_set(0)
+    truth = read_ground_truth(ann)
+    rows = json.loads(boxes.read_text())
+    flat = [row | {"bbox": [*row["bbox"][:2], 0, 5]} for row in rows]
+    assert not len(cases_of_images(truth, group_results(flat, truth), "bbox").overlaps["iou"].pred)
+
+
+def test_ids_may_be_text(tmp_path):
+    truth = read(tmp_path, [{"id": "b"}, {"id": "a"}], [LESION | {"image_id": "b"}])
+    assert [len(rows) for rows in truth.lesions] == [0, 1]
