@@ -66,6 +66,7 @@ class LesionBalancedSampler(Sampler):
             raise ValueError(
                 f"Expected 0 <= lesion_free_fraction < 1 but got {lesion_free_fraction}."
             )
+        self.dataset = dataset  # MMDetection's batch sampler asks it for shapes
         self.rank, self.world_size = get_dist_info()
         self.fraction = lesion_free_fraction
         self.seed = sync_random_seed() if seed is None else seed

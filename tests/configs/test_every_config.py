@@ -1,5 +1,6 @@
 """Every config of the zoo trains and predicts, in its small form, on a prepared data set."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
+from mmengine.runner import Runner
 
 from mmglan.engine.shrink import shrink
 
@@ -19,6 +21,21 @@ FILES = sorted(CONFIGS.glob("[!_]*/*.py"))
 def tensors_without_gradient(model: torch.nn.Module) -> list[str]:
     """Trainable parameters that the last backward pass has not reached: DDP would hang on them."""
     return [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_loads_an_epoch(path, tiny_data):
+    """Through the loader that a runner builds: samplers and collation included."""
+    loader_cfg = shrink(Config.fromfile(path), tiny_data).train_dataloader
+    with_empty = not loader_cfg.dataset.filter_cfg.filter_empty_gt
+    loader = Runner.build_dataloader(loader_cfg, seed=0)
+    samples = [sample for batch in loader for sample in batch["data_samples"]]
+    counts = [len(sample.gt_instances) for sample in samples]
+    paths = {sample.img_path for sample, count in zip(samples, counts, strict=True) if count}
+    assert len(loader) == math.ceil(len(samples) / loader_cfg.batch_size)
+    instances = [loader.dataset.get_data_info(i)["instances"] for i in range(len(loader.dataset))]
+    assert len(paths) == sum(map(bool, instances)) > 2
+    assert (0 in counts) == with_empty
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
