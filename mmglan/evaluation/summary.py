@@ -20,6 +20,8 @@ SCHEMA = 1
 # A curve is drawn up to this many false positives per image, with at most this many points.
 CURVE_FP = 16.0
 CURVE_POINTS = 400
+# Where its confidence band is computed, besides the curve's own points.
+BAND_FPS = tuple(np.geomspace(1 / 64, CURVE_FP, 61))
 
 
 def summarize(
@@ -123,11 +125,15 @@ def _curve(figures, criterion, curve, n, seed, level):
     keep = keep[curve.fp[keep] <= CURVE_FP]
     if len(keep) > CURVE_POINTS:
         keep = keep[np.unique(np.linspace(0, len(keep) - 1, CURVE_POINTS).round().astype(int))]
-    low = high = None
+    places = low = high = None
     if n and len(keep) and curve.n_lesions:
+        # Resampled curves rise elsewhere than this one: its points alone would draw the band
+        # straight across their steps.
+        grid = np.concatenate([curve.fp[keep], OPERATING_FPS, BAND_FPS])
+        places = np.unique(grid[grid <= curve.fp[keep].max()])
         weights = patient_weights(figures.cases.n_patients, n, seed)
         samples = figures.weighted_curve(criterion).at(
-            weights, curve.fp[keep], figures.protocol.interpolation
+            weights, places, figures.protocol.interpolation
         )[0]
         # A resample without lesions has no curve; all points of it are NaN.
         samples = samples[:, np.isfinite(samples).all(axis=0)]
@@ -138,6 +144,7 @@ def _curve(figures, criterion, curve, n, seed, level):
         "fp": curve.fp[keep].tolist(),
         "sensitivity": curve.sensitivity[keep].tolist(),
         "score": curve.score[keep].tolist(),
+        "band_fp": None if low is None else places.tolist(),
         "band_low": low,
         "band_high": high,
         "operating_points": [

@@ -41,6 +41,11 @@ def froc_curves(metrics: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]
     return [(k, t, froc[k][t]) for k in kinds for t in sorted(froc[k], key=float)]
 
 
+def band_fp(curve: dict[str, Any]) -> list[float]:
+    """False positives per image at which a curve's band stands; files of old: the curve's own."""
+    return curve.get("band_fp") or curve["fp"]
+
+
 def froc_figure(metrics: dict[str, Any]) -> dict[str, Any] | None:
     """FROC curves with their bands, sensitivity in percent; None where there is no curve."""
     traces: list[dict[str, Any]] = []
@@ -56,10 +61,13 @@ def froc_figure(metrics: dict[str, Any]) -> dict[str, Any] | None:
         shown = True if kind == first else "legendonly"
         fp = _pick(curve["fp"], keep)
         if curve.get("band_low") and curve.get("band_high"):
-            common = {"x": fp, "mode": "lines", "line": {"width": 0}, "legendgroup": name}
+            across = band_fp(curve)
+            inside = _thin(len(across))
+            common = {"x": _pick(across, inside), "mode": "lines", "line": {"width": 0}}
             common |= {"hoverinfo": "skip", "showlegend": False, "visible": shown}
-            traces.append({**common, "y": _pick(curve["band_low"], keep, 100)})
-            high = {"y": _pick(curve["band_high"], keep, 100), "fill": "tonexty"}
+            common |= {"legendgroup": name}
+            traces.append({**common, "y": _pick(curve["band_low"], inside, 100)})
+            high = {"y": _pick(curve["band_high"], inside, 100), "fill": "tonexty"}
             traces.append({**common, **high, "fillcolor": _rgba(colour, 0.16)})
         traces.append(
             {

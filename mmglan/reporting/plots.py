@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from mmglan.reporting.figures import froc_curves
+from mmglan.reporting.figures import band_fp, froc_curves
 from mmglan.reporting.names import curve_name, number
 from mmglan.reporting.run_files import write_bytes
 from mmglan.reporting.scalars import Series, group
@@ -80,7 +80,9 @@ def plot_froc(
             if curve.get("band_low") and curve.get("band_high"):
                 low = [100 * v for v in _values(curve["band_low"])]
                 high = [100 * v for v in _values(curve["band_high"])]
-                axes.fill_between(fp, low, high, color=line.get_color(), alpha=0.18, linewidth=0)
+                across = _values(band_fp(curve))
+                colour = line.get_color()
+                axes.fill_between(across, low, high, color=colour, alpha=0.18, linewidth=0)
             drawn += 1
     if not drawn:
         wanted = f"{kind} at {threshold}" if threshold else kind

@@ -36,11 +36,17 @@ def test_evaluate_writes_and_prints(tool, coco_set, tmp_path, capsys):
         "0.50",
     }
     curve = record["froc"]["bbox"]["0.25"]
-    assert len(curve["fp"]) == len(curve["band_low"]) == len(curve["score"])
-    for low, value, high in zip(
-        curve["band_low"], curve["sensitivity"], curve["band_high"], strict=True
-    ):
-        assert 0 <= low <= high <= 1 and 0 <= value <= 1
+    assert len(curve["fp"]) == len(curve["sensitivity"]) == len(curve["score"])
+    assert all(0 <= value <= 1 for value in curve["sensitivity"])
+    assert set(curve["fp"]) <= set(curve["band_fp"]) and curve["band_fp"][-1] == curve["fp"][-1]
+    assert curve["band_fp"] == sorted(set(curve["band_fp"]))
+    # The band is the percentile interval, also where the curve has no point of its own.
+    band = zip(curve["band_fp"], curve["band_low"], curve["band_high"], strict=True)
+    ends = {fp: [low, high] for fp, low, high in band}
+    between = [fp for fp in (0.125, 0.25, 0.5, 1, 2) if fp in ends and fp not in curve["fp"]]
+    assert between
+    for fp in between:
+        assert ends[fp] == record["intervals"][f"bbox_FROC25_fp{fp:g}"]["percentile"]
     points = {point["fp"]: point for point in curve["operating_points"]}
     assert sorted(points) == [0.125, 0.25, 0.5, 1, 2, 4, 5, 5.85, 8, 9]
     assert points[5]["sensitivity"] == record["metrics"]["bbox_SEN25"]

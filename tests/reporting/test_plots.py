@@ -48,6 +48,18 @@ def test_froc_figure_of_the_page():
     assert len(without["data"]) == 1
 
 
+def test_a_band_stands_at_its_own_false_positives():
+    curve = {**CURVE, "band_fp": [0.0, 0.25, 0.5, 2.0]}
+    curve |= {"band_low": [0.1, 0.4, 0.4, 0.7], "band_high": [0.3, 0.5, 0.6, 0.8]}
+    metrics = {"froc": {"bbox": {"0.25": curve}}}
+    low, high, line = froc_figure(metrics)["data"]
+    assert low["x"] == high["x"] == [0.0, 0.25, 0.5, 2.0] and line["x"] == CURVE["fp"]
+    assert low["y"] == [10.0, 40.0, 40.0, 70.0]
+    (axes,) = plot_froc({"run": metrics}).axes
+    corners = axes.collections[0].get_paths()[0].vertices.round(6).tolist()
+    assert [0.25, 40.0] in corners and [0.25, 50.0] in corners
+
+
 def test_long_curves_are_thinned_with_both_ends():
     many = np.linspace(0, 1, 5000).tolist()
     curve = {"fp": many, "sensitivity": many, "score": many[::-1]}
