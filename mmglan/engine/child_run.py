@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+# Looked up before any fork: after one, with other threads about, little is safe to call.
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
 
-def die_with_parent() -> None:
+
+def die_with_parent(parent: int) -> None:
     """Ask Linux to kill this process when its parent dies; elsewhere do nothing.
 
     Without it the training of a killed worker would go on and write into the directory that
     another worker has taken over.
+
+    Args:
+        parent: process number of the parent, which may be dead already.
     """
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 def run_command(
@@ -52,7 +62,7 @@ def run_command(
             stdout=log,
             stderr=subprocess.STDOUT,
             env=None if environment is None else dict(environment),
-            preexec_fn=die_with_parent,
+            preexec_fn=partial(die_with_parent, os.getpid()),
         )
     try:
         while child.poll() is None:

@@ -1,11 +1,13 @@
 """Seeds of epochs and workers, start-up without a GPU, what a run records."""
 
+import fcntl
 import hashlib
 import json
 import os
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -152,6 +154,27 @@ def test_failing_command_is_told_by_its_last_line(tmp_path):
 def test_watched_command_is_stopped(tmp_path):
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
     assert run_command(command, tmp_path / "log", watch=lambda: True, poll_s=0.1) is False
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux tells a child of its parent's death"
+)
+def test_a_command_dies_with_its_killed_parent(tmp_path):
+    child = "import fcntl, time; file = open('lock', 'w'); fcntl.flock(file, fcntl.LOCK_EX);"
+    child += "print('locked', flush=True); time.sleep(600)"
+    parent = (
+        "import sys; from pathlib import Path; from mmglan.engine.child_run import run_command;"
+    )
+    parent += f"run_command([sys.executable, '-c', {child!r}], Path('log'))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, "-c", parent], cwd=tmp_path, env=environment)
+    while not ((tmp_path / "log").exists() and "locked" in (tmp_path / "log").read_text()):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    with (tmp_path / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # comes back once the child is gone; else times out
 
 
 def test_scores_of_resumed_runs_are_joined(tmp_path):
