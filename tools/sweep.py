@@ -18,15 +18,20 @@ from __future__ import annotations
 import argparse
 import ast
 import csv
+import hashlib
 import io
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import optuna
+try:
+    import optuna
+except ImportError:
+    sys.exit("Expected optuna but it is not installed. Fix: pip install -e '.[sweep]'")
 from mmengine.config import Config
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -34,6 +39,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mmglan.engine.child_run import run_command, validation_scores
 from mmglan.engine.grid import grid_points, key_of, open_study, trials_by_point, work_through
 
+LONGEST_NAME = 200  # bytes; file systems take 255
 TRAIN = Path(__file__).with_name("train.py")
 
 
@@ -66,9 +72,16 @@ def loss_weights(tree: Any, path: str = "model") -> Iterator[tuple[str, float]]:
 
 
 def run_directory(work_dir: Path, point: dict[str, Any]) -> Path:
-    """Directory of a point: the last two words of each setting and its value."""
-    words = [f"{'.'.join(name.split('.')[-2:])}={value}" for name, value in point.items()]
-    return work_dir / "_".join(words).replace("/", "-")
+    """Directory of a point: its settings and their values.
+
+    Whole names, or the runs of two grids (RPN and RoI both have a `loss_cls`) would share one and
+    go on from each other's checkpoints. A name too long for a file system ends in a hash instead.
+    """
+    words = [f"{name.removeprefix('model.')}={value}" for name, value in point.items()]
+    name = "_".join(words).replace("/", "-")
+    if len(name.encode()) > LONGEST_NAME:
+        name = f"{name[:100]}_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return work_dir / name
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -111,14 +124,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         heartbeat_s=args.heartbeat,
         pruner=optuna.pruners.MedianPruner() if args.prune else None,
     )
-    if study.user_attrs.get("axes", axes) != axes:
-        print(
-            f"Expected the grid that study {study.study_name!r} was begun with, "
-            f"{json.dumps(study.user_attrs['axes'])}. Name another --study and --work-dir.",
-            file=sys.stderr,
-        )
-        return 2
-    study.set_user_attr("axes", axes)
+    for name, value in {"axes": axes, "metric": args.metric}.items():
+        begun_with = study.user_attrs.get(name, value)
+        if begun_with != value:
+            print(
+                f"Expected the {'grid' if name == 'axes' else name} that study "
+                f"{study.study_name!r} was begun with, {json.dumps(begun_with)}, but got "
+                f"{json.dumps(value)}. Name another --study and --work-dir.",
+                file=sys.stderr,
+            )
+            return 2
+        study.set_user_attr(name, value)
 
     def run_point(trial: optuna.Trial, point: dict[str, Any]) -> float:
         return train_point(args, trial, point, run_directory(work_dir, point))
@@ -137,7 +153,7 @@ def train_point(
     trial.set_user_attr("worker", os.getpid())
     options = [*args.cfg_options, *(f"{name}={value}" for name, value in point.items())]
     command = [sys.executable, str(TRAIN), str(args.config), "--work-dir", str(run_dir)]
-    command += ["--resume", *args.train_args.split(), "--cfg-options", *options]
+    command += ["--resume", *shlex.split(args.train_args), "--cfg-options", *options]
 
     reported: set[int] = set()
 

@@ -37,7 +37,16 @@ def test_list_names_every_loss_weight(sweep, capsys):
 
 def test_directories_of_points_differ_and_are_readable(sweep):
     name = sweep.run_directory(Path("w"), {AXIS: 3, "optim_wrapper.optimizer.type": "SGD"})
-    assert name == Path("w/loss_cls.loss_weight=3_optimizer.type=SGD")
+    assert name == Path("w/rpn_head.loss_cls.loss_weight=3_optim_wrapper.optimizer.type=SGD")
+    other = AXIS.replace("rpn_head", "roi_head.bbox_head")
+    assert sweep.run_directory(Path("w"), {AXIS: 3}) != sweep.run_directory(Path("w"), {other: 3})
+
+
+def test_directories_of_large_grids_fit_a_file_system_and_differ(sweep):
+    axes = [f"model.roi_head.bbox_head.{i}.loss_cls.loss_weight" for i in range(6)]
+    points = [dict.fromkeys(axes, 1), dict.fromkeys(axes, 1) | {axes[-1]: 3}]
+    names = {sweep.run_directory(Path("w"), point).name for point in points}
+    assert len(names) == 2 and all(len(name) <= 200 for name in names)
 
 
 def test_without_a_grid_there_is_nothing_to_do(sweep, capsys):
@@ -54,7 +63,7 @@ def test_points_are_trained_once_and_tabled(sweep, tiny_config, tmp_path, capsys
     assert sorted(row[AXIS] for row in rows) == ["1", "9"]
     assert {row["state"] for row in rows} == {"COMPLETE"}
     assert all(0 <= float(row["score"]) <= 1 and row["runs"] == "1" for row in rows)
-    dumped = work_dir / "loss_cls.loss_weight=9" / tiny_config.name
+    dumped = work_dir / "rpn_head.loss_cls.loss_weight=9" / tiny_config.name
     assert "loss_weight=9" in dumped.read_text()
 
     logs = {path: path.stat().st_mtime_ns for path in work_dir.glob("*/train.log")}
@@ -63,6 +72,8 @@ def test_points_are_trained_once_and_tabled(sweep, tiny_config, tmp_path, capsys
     capsys.readouterr()
     assert sweep.main([*command[:4], f"{AXIS}=1,3"]) == 2
     assert "Expected the grid that study" in capsys.readouterr().err
+    assert sweep.main([*command[:5], "--metric", "lesion/bbox_AP50"]) == 2
+    assert "Expected the metric that study" in capsys.readouterr().err
 
 
 def test_failing_point_gives_a_failing_status(sweep, tiny_config, tmp_path):
