@@ -113,8 +113,7 @@ def measure(mask: np.ndarray, spacing_xy: Sequence[float] = (1.0, 1.0)) -> Bookm
     hull = hull[np.lexsort((hull[:, 0], hull[:, 1]))]  # row-major: ties resolve the same way always
     scale = np.asarray(spacing_xy, dtype=np.float64)
     points = hull * scale
-    difference = points[:, None, :] - points[None, :, :]
-    squared = (difference**2).sum(axis=2)
+    squared = sum(np.subtract.outer(column, column) ** 2 for column in points.T)
     # Equal lengths may differ in their last bit once they are scaled.
     first, second = divmod(int(np.argmax(squared >= squared.max() * (1 - 1e-12))), len(points))
     if first == second:  # one pixel

@@ -56,28 +56,32 @@ def read(path: Path, name: str) -> Stored:
     reader = sitk.ImageFileReader()
     reader.SetImageIO(image_io)
     reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError:
+    image, voxels = _inflated_by_sitk(reader, header) or (None, None)
+    if image is None:
+        try:
+            reader.ReadImageInformation()
+        except RuntimeError:
+            raise DataError(
+                "Expected a right-angled, complete geometry but SimpleITK refuses the header. "
+                "Repair it or resample the volume.",
+                path=name,
+            ) from None
+    read = reader if image is None else image
+    if read.GetDimension() != 3 or tuple(read.GetSize()) != header.size:
         raise DataError(
-            "Expected a right-angled, complete geometry but SimpleITK refuses the header. Repair "
-            "it or resample the volume.",
-            path=name,
-        ) from None
-    if reader.GetDimension() != 3 or tuple(reader.GetSize()) != header.size:
-        raise DataError(
-            f"Expected 3 axes of {header.size} voxels but SimpleITK reads {reader.GetSize()}. "
+            f"Expected 3 axes of {header.size} voxels but SimpleITK reads {read.GetSize()}. "
             "Repair the header.",
             path=name,
         )
-    grid = Grid(header.size, reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
+    grid = Grid(header.size, read.GetSpacing(), read.GetOrigin(), read.GetDirection())
     grid.check(name)
-    voxels = _inflated_by_sitk(reader, header)
     return Stored(_voxels(header, name) if voxels is None else voxels, grid)
 
 
-def _inflated_by_sitk(reader: sitk.ImageFileReader, header: Header) -> np.ndarray | None:
-    """Voxels of a gzipped file as SimpleITK reads them; None unless their checksum is the file's.
+def _inflated_by_sitk(
+    reader: sitk.ImageFileReader, header: Header
+) -> tuple[sitk.Image, np.ndarray] | None:
+    """A gzipped file as SimpleITK reads it, and its voxels; None unless the checksum is right.
 
     A file of one gzip member ends with the CRC-32 and the length of what was compressed: here the
     header and the voxels. All else (damage, several members, scaled numbers, another byte order)
@@ -89,18 +93,19 @@ def _inflated_by_sitk(reader: sitk.ImageFileReader, header: Header) -> np.ndarra
     wanted = header.offset + int(np.prod(header.size, dtype=np.int64)) * header.dtype.itemsize
     try:
         with open(header.data_file, "rb") as file:
-            start = zlib.decompressobj(31).decompress(file.read(_CHUNK), header.offset)
+            start = zlib.decompressobj(31).decompress(file.read(1 << 16), header.offset)
             file.seek(-8, os.SEEK_END)
             checksum, length = np.frombuffer(file.read(8), "<u4").tolist()
         # Before memory is taken: a broken header may claim any size.
         if len(start) != header.offset or length != wanted % 2**32:
             return None
-        array = sitk.GetArrayFromImage(reader.Execute())
+        image = reader.Execute()
+        array = sitk.GetArrayFromImage(image)
     except (OSError, zlib.error, RuntimeError):
         return None
     if array.dtype != header.dtype or zlib.crc32(array, zlib.crc32(start)) != checksum:
         return None
-    return array
+    return image, array
 
 
 def _voxels(header: Header, name: str) -> np.ndarray:

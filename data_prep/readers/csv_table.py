@@ -51,18 +51,24 @@ def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord],
             if isinstance(cells, DataError):
                 raise cells
             record = _record(dict_of(columns, cells), name, row_number, origin, frame)
-            key = (record.volume, record.slice_index, record.frame, record.points.tobytes())
-            if key in seen:
+            # Hashes take a third of the memory of what they stand for.
+            key = hash(_identity(record))
+            if key in seen and _identity(records[seen[key]]) == _identity(record):
                 raise DataError(
-                    f"Expected each bookmark once but got a copy of row {seen[key]}. Remove it."
+                    "Expected each bookmark once but got a copy of row"
+                    f" {records[seen[key]].row}. Remove it."
                 )
-            seen[key] = row_number
+            seen[key] = len(records)
             records.append(record)
         except DataError as error:
             errors.append(DataError(error.message, path=name, row=row_number))
     if not records and not errors:
         raise DataError("Expected bookmarks but got only a header. Fill the table.", path=name)
     return records, errors
+
+
+def _identity(record: BookmarkRecord) -> tuple:
+    return record.volume, record.slice_index, record.frame, record.points.tobytes()
 
 
 def _check_header(columns: list[str], name: str, row: int, frame: str | None) -> None:
