@@ -226,13 +226,14 @@ def test_all_end_with_a_killed_parent(stuck):
     )
     with parent.stdout:
         assert parent.stdout.readline() == "up\n"
-        own = psutil.Process(parent.pid)
-        wait_until(lambda: len(own.children(recursive=True)) == 3)
-        (forked,) = (p for p in own.children() if "dicom_decoder" not in " ".join(p.cmdline()))
-        decoders = [p for p in own.children(recursive=True) if p != forked]
-        parent.kill()
-        parent.wait()
-    _, alive = psutil.wait_procs(decoders, timeout=20)
+        with open(stuck, "wb"):  # waits for its reader
+            own = psutil.Process(parent.pid)
+            wait_until(lambda: len(own.children(recursive=True)) == 3)
+            (forked,) = (p for p in own.children() if "dicom_decoder" not in " ".join(p.cmdline()))
+            decoders = [p for p in own.children(recursive=True) if p != forked]
+            parent.kill()
+            parent.wait()
+            _, alive = psutil.wait_procs(decoders, timeout=20)
     assert alive == []
     assert forked.is_running()
     forked.kill()
