@@ -124,7 +124,7 @@ def group_results(results: Iterable[dict], truth: GroundTruth, name: str = "resu
                 f"but got {_found(result)}"
             )
         _check_record(result, f"{name}: result {row}")
-        if not _finite([result.get("score")], 1):
+        if not finite_numbers([result.get("score")], 1):
             raise ValueError(
                 f"{name}: result {row}: Expected a finite score but got {result.get('score')}"
             )
@@ -152,7 +152,7 @@ def _check_image(image, where: str):
         found = repr(image_id) if isinstance(image, dict) else repr(image)
         raise ValueError(f"{where}: Expected an image with a number or text as id but got {found}")
     spacing = image.get("spacing_mm")
-    known = _finite(spacing, 2) or _finite(spacing, 3)
+    known = finite_numbers(spacing, 2) or finite_numbers(spacing, 3)
     if spacing is not None and not (known and min(spacing) > 0):
         raise ValueError(
             f"{where}: Expected spacing_mm as x, y(, z), each above 0, but got {spacing}"
@@ -162,11 +162,12 @@ def _check_image(image, where: str):
 def _check_record(record: dict, where: str):
     """A result or annotation needs a box of four numbers x, y, width, height."""
     box = record.get("bbox")
-    if not _finite(box, 4) or min(box[2:]) < 0:
+    if not finite_numbers(box, 4) or min(box[2:]) < 0:
         raise ValueError(f"{where}: Expected bbox as x, y, width, height but got {box}")
 
 
-def _finite(values, count):
+def finite_numbers(values, count: int) -> bool:
+    """Whether `values` is a list of so many finite numbers."""
     return (
         isinstance(values, (list, tuple))
         and len(values) == count

@@ -26,7 +26,13 @@ from mmglan.evaluation.label_maps import (
 from mmglan.evaluation.mask_codes import rle_of
 from mmglan.evaluation.protocols import Protocol
 from mmglan.evaluation.volume_cases import cases_of_boxes, cases_of_instances
-from mmglan.evaluation.volume_files import VolumeTruth, read_boxes_3d, read_volumes, stack_results
+from mmglan.evaluation.volume_files import (
+    VolumeTruth,
+    read_boxes_3d,
+    read_volumes,
+    stack_results,
+    warn_of_parts,
+)
 
 
 @dataclass
@@ -105,6 +111,7 @@ def read_cases(
         cases.append(cases_of_images(images, grouped, kind, kinds, in_mm=protocol.in_mm))
         stacked[kind] = grouped
     if volumes is not None and stacked:
+        warn_of_parts(images, volumes)
         grouped = stacked.get("segm", stacked.get("bbox"))
         stacks, masks = stack_results(images, grouped, volumes.ids, stack_iou)
         cases.append(box_cases(volumes, [one.boxes for one in stacks], protocol))

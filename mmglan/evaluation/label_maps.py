@@ -102,12 +102,21 @@ def read_scores(path: str | Path) -> dict[str, dict[int, float]]:
             raise ValueError(f"{name}: Expected columns volume_id, label, score; no {missing}")
         for line, row in enumerate(reader, 2):
             try:
-                scores.setdefault(row["volume_id"], {})[int(row["label"])] = float(row["score"])
-            except (TypeError, ValueError) as error:
+                label, score = int(row["label"]), float(row["score"])
+            except (TypeError, ValueError):
+                label, score = 0, float("nan")
+            if not np.isfinite(score):
                 raise ValueError(
-                    f"{name}, row {line}: Expected a label and a score "
+                    f"{name}, row {line}: Expected a label and a finite score "
                     f"but got {row['label']!r} and {row['score']!r}"
-                ) from error
+                )
+            of_volume = scores.setdefault(row["volume_id"], {})
+            if label in of_volume:
+                raise ValueError(
+                    f"{name}, row {line}: Expected one score for each label but label {label} "
+                    f"of volume {row['volume_id']} is there again"
+                )
+            of_volume[label] = score
     return scores
 
 

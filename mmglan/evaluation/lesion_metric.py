@@ -17,7 +17,7 @@ from mmglan.evaluation.from_files import box_cases
 from mmglan.evaluation.protocols import get_protocol
 from mmglan.evaluation.summary import summarize, write_json
 from mmglan.evaluation.table import format_summary
-from mmglan.evaluation.volume_files import read_volumes, stack_results
+from mmglan.evaluation.volume_files import read_volumes, stack_results, warn_of_parts
 
 IOU_TYPES = ("bbox", "segm")
 
@@ -68,6 +68,8 @@ class LesionMetric(BaseMetric):
             raise ValueError(f"Expected iou_types of {IOU_TYPES} but got {iou_types!r}")
         self.truth = read_ground_truth(ann_file)
         self.volumes = read_volumes(volumes_file) if volumes_file else None
+        if self.volumes is not None:
+            warn_of_parts(self.truth, self.volumes)
         self.outfile_prefix = outfile_prefix
         self.dropped = 0
         self.protocol = get_protocol(protocol)

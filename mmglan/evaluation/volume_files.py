@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from mmglan.evaluation.coco_files import GroundTruth, read_json
+from mmglan.evaluation.coco_files import GroundTruth, finite_numbers, read_json
 from mmglan.evaluation.mask_codes import rle_of
 from mmglan.evaluation.stacking import Stacks, stack
 
@@ -23,6 +25,7 @@ class VolumeTruth:
         spacing_mm: `(I, 3)` x, y, z; NaN where unknown.
         boxes: For each volume `(m, 6)`, upper corners where the box ends.
         short_axis_mm: For each volume `(m,)`.
+        n_slices: For each volume the number of its axial slices, None where unknown.
     """
 
     name: str
@@ -31,22 +34,30 @@ class VolumeTruth:
     spacing_mm: np.ndarray
     boxes: list[np.ndarray]
     short_axis_mm: list[np.ndarray]
+    n_slices: list[int | None] = field(default_factory=list)
 
 
 def read_volumes(path: str | Path) -> VolumeTruth:
     """Reads `volumes_<split>.json` as `data_prep.prepare` writes it."""
     name, data = Path(path).name, read_json(path)
-    if not isinstance(data, dict) or not {"volumes", "lesions"} <= set(data):
-        raise ValueError(f"{name}: Expected a file with volumes and lesions")
+    if not isinstance(data, dict) or not all(
+        isinstance(data.get(part), list) for part in ("volumes", "lesions")
+    ):
+        raise ValueError(f"{name}: Expected a file with lists of volumes and lesions")
+    for row, volume in enumerate(data["volumes"]):
+        if not isinstance(volume, dict) or volume.get("volume_id") is None:
+            raise ValueError(f"{name}: volumes[{row}]: Expected a volume_id but got {volume}")
     volumes = sorted(data["volumes"], key=lambda volume: str(volume["volume_id"]))
     ids = [str(volume["volume_id"]) for volume in volumes]
     found: dict[str, list] = {volume_id: [] for volume_id in ids}
+    if len(found) != len(ids):
+        raise ValueError(f"{name}: Expected distinct volume ids but some repeat")
     for row, lesion in enumerate(data["lesions"]):
-        if str(lesion["volume_id"]) not in found:
-            raise ValueError(
-                f"{name}: lesions[{row}]: Expected a volume of this file "
-                f"but got {lesion['volume_id']}"
-            )
+        where = f"{name}: lesions[{row}]"
+        if not isinstance(lesion, dict) or str(lesion.get("volume_id")) not in found:
+            got = lesion.get("volume_id") if isinstance(lesion, dict) else lesion
+            raise ValueError(f"{where}: Expected a volume of this file but got {got}")
+        _check_box_3d(lesion.get("box3d"), where)
         found[str(lesion["volume_id"])].append(lesion)
     patients = [str(volume.get("patient_id", volume["volume_id"])) for volume in volumes]
     spacing = [volume.get("spacing_mm") or [np.nan] * 3 for volume in volumes]
@@ -60,6 +71,7 @@ def read_volumes(path: str | Path) -> VolumeTruth:
             np.array([lesion.get("short_axis_mm") or np.nan for lesion in found[volume_id]])
             for volume_id in ids
         ],
+        n_slices=[(volume.get("shape_zyx") or [None])[0] for volume in volumes],
     )
 
 
@@ -67,13 +79,23 @@ def read_boxes_3d(rows: list[dict], truth: VolumeTruth, name: str) -> list[np.nd
     """3D predictions `volume_id`, `box3d` (inclusive voxels), `score`, for each volume `(n, 7)`."""
     found: dict[str, list] = {volume_id: [] for volume_id in truth.ids}
     for number, row in enumerate(rows):
-        if str(row.get("volume_id")) not in found:
-            raise ValueError(
-                f"{name}: result {number}: Expected a volume of {truth.name} "
-                f"but got {row.get('volume_id')}"
-            )
+        where = f"{name}: result {number}"
+        if not isinstance(row, dict) or str(row.get("volume_id")) not in found:
+            got = row.get("volume_id") if isinstance(row, dict) else row
+            raise ValueError(f"{where}: Expected a volume of {truth.name} but got {got}")
+        _check_box_3d(row.get("box3d"), where)
+        if not finite_numbers([row.get("score")], 1):
+            raise ValueError(f"{where}: Expected a finite score but got {row.get('score')}")
         found[str(row["volume_id"])].append([*row["box3d"], row["score"]])
     return [ended(found[volume_id], 7) for volume_id in truth.ids]
+
+
+def _check_box_3d(box, where: str):
+    if not finite_numbers(box, 6) or any(box[axis + 3] < box[axis] for axis in range(3)):
+        raise ValueError(
+            f"{where}: Expected box3d as x1, y1, z1, x2, y2, z2, upper corners not below the "
+            f"lower ones, but got {box}"
+        )
 
 
 def stack_results(
@@ -101,6 +123,11 @@ def stack_results(
         volume, index = str(image["volume_id"]), int(image["slice_index"])
         if volume not in slices:
             continue
+        if index in slices[volume]:
+            raise ValueError(
+                f"{images.name}: image {image['id']}: Expected each slice once but slice {index} "
+                f"of volume {volume} is there again"
+            )
         boxes = np.array([[*row["bbox"], row["score"]] for row in rows], dtype=np.float64)
         boxes = boxes.reshape(-1, 5)
         boxes[:, 2:4] += boxes[:, :2]
@@ -110,6 +137,21 @@ def stack_results(
                 masks[volume][index, number] = rle_of(image, row)
     stacks = [stack(slices[volume_id], iou_threshold=iou_threshold) for volume_id in ids]
     return stacks, [masks[volume_id] for volume_id in ids]
+
+
+def warn_of_parts(images: GroundTruth, volumes: VolumeTruth) -> None:
+    """Warns where the images are not all slices of the volumes: figures in 3D are too good then."""
+    tested = Counter(str(image.get("volume_id")) for image in images.images)
+    sizes = dict(zip(volumes.ids, volumes.n_slices, strict=False))
+    parts = [name for name, size in sizes.items() if size and tested[name] < size]
+    if parts:
+        here, whole = (sum(count[name] for name in parts) for count in (tested, sizes))
+        warnings.warn(
+            f"{images.name}: {len(parts)} of {len(sizes)} volumes are there in part only ({here} "
+            f"of their {whole} slices): false positives on the other slices are not counted, so "
+            "3D figures are too good. Test on <split>_whole.json of prepare --whole-volumes",
+            stacklevel=3,
+        )
 
 
 def ended(boxes, width: int = 6) -> np.ndarray:

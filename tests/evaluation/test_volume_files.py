@@ -1,0 +1,80 @@
+"""Files of 3D truth, boxes and scores that cannot be used, or only with a warning."""
+
+from __future__ import annotations
+
+import json
+import warnings
+
+import pytest
+
+from mmglan.evaluation.coco_files import read_ground_truth
+from mmglan.evaluation.from_files import TruthFiles, read_cases
+from mmglan.evaluation.label_maps import read_scores
+from mmglan.evaluation.protocols import PROTOCOLS
+from mmglan.evaluation.volume_files import read_boxes_3d, read_volumes, stack_results
+
+
+def test_3d_files_that_cannot_be_used(tmp_path):
+    path = tmp_path / "volumes.json"
+    lesion = {"volume_id": "v", "box3d": [0, 0, 0, 1, 1, 1]}
+
+    def truth(volumes=({"volume_id": "v"},), lesions=(lesion,)):
+        path.write_text(json.dumps({"volumes": volumes, "lesions": lesions}))
+        return read_volumes(path)
+
+    for options, words in (
+        ({"volumes": None}, "Expected a file with lists"),
+        ({"volumes": [{"id": 1}]}, r"volumes\[0\]: Expected a volume_id"),
+        ({"volumes": [{"volume_id": "v"}, {"volume_id": "v"}]}, "Expected distinct volume ids"),
+        ({"lesions": [lesion, {"volume_id": "w"}]}, r"lesions\[1\]: .* got w"),
+        ({"lesions": [lesion, {"volume_id": "v"}]}, r"lesions\[1\]: Expected box3d .* None"),
+        ({"lesions": [lesion | {"box3d": [0, 0, 5, 1, 1, 1]}]}, r"lesions\[0\]: Expected box3d"),
+    ):
+        with pytest.raises(ValueError, match=rf"volumes.json: {words}"):
+            truth(**options)
+    row = lesion | {"score": 0.5}
+    (boxes,) = read_boxes_3d([row, row], truth(), "b.json")
+    assert boxes.tolist() == [[0, 0, 0, 2, 2, 2, 0.5]] * 2
+    for bad, words in (
+        (3, "Expected a volume of volumes.json but got 3"),
+        (lesion, "Expected a finite score but got None"),
+        (row | {"score": float("nan")}, "Expected a finite score but got nan"),
+        (row | {"box3d": [0] * 13}, "Expected box3d"),
+        (row | {"box3d": [0, 0, 0, 1, 1]}, "Expected box3d"),
+    ):
+        with pytest.raises(ValueError, match=rf"b.json: result 1: {words}"):
+            read_boxes_3d([row, bad], truth(), "b.json")
+
+
+def test_a_slice_that_is_there_twice(tmp_path):
+    images = [{"id": i, "volume_id": "v", "slice_index": 4} for i in (1, 2)]
+    path = tmp_path / "ann.json"
+    path.write_text(json.dumps({"images": images, "annotations": []}))
+    with pytest.raises(ValueError, match=r"ann.json: image 2: .* slice 4 of volume v"):
+        stack_results(read_ground_truth(path), [[], []], ["v"])
+
+
+def test_volumes_that_are_tested_in_part_are_told(tmp_path, coco_set):
+    ann, boxes, _ = coco_set(0)
+    names = sorted({image["volume_id"] for image in json.loads(ann.read_text())["images"]})
+    files = TruthFiles(gt=ann, volumes=tmp_path / "volumes.json")
+    for size in (3, 7):
+        volumes = [{"volume_id": name, "shape_zyx": [3, 96, 96]} for name in names]
+        volumes[0]["shape_zyx"][0] = size
+        files.volumes.write_text(json.dumps({"volumes": volumes, "lesions": []}))
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            read_cases(files, files.read(), [boxes], PROTOCOLS["deeplesion"])
+        told = [str(one.message) for one in told]
+        assert len(told) == (size == 7)
+    assert "1 of 8 volumes are there in part only (3 of their 7 slices)" in told[0]
+
+
+def test_scores_of_label_maps(tmp_path):
+    path = tmp_path / "scores.csv"
+    path.write_text("volume_id,label,score\na,1,0.5\na,2,nan\n")
+    with pytest.raises(ValueError, match=r"scores.csv, row 3: Expected .* finite score .* 'nan'"):
+        read_scores(path)
+    path.write_text("volume_id,label,score\na,1,0.5\nb,1,0.4\na,1,0.3\n")
+    with pytest.raises(ValueError, match=r"scores.csv, row 4: .* label 1 of volume a .* again"):
+        read_scores(path)
