@@ -65,8 +65,9 @@ def draw(
             # Pixel centres: half a pixel of the enlarged picture further.
             start, end = np.round((axis + 0.5) * scale - 0.5).astype(int).tolist()
             cv2.line(canvas, start, end, BOOKMARK, 1)
+    taken: list[tuple[int, int, int]] = []
     for box, score in zip(predicted_boxes, scores, strict=False):
-        _write(canvas, f"{score:.2f}", box, scale)
+        _write(canvas, f"{score:.2f}", box, scale, taken)
     return canvas
 
 
@@ -144,11 +145,32 @@ def _rectangle(canvas: np.ndarray, box: Sequence[float], colour: Sequence[int], 
     cv2.rectangle(canvas, (x1, y1), (max(x2 - 1, x1), max(y2 - 1, y1)), colour, 1)
 
 
-def _write(canvas: np.ndarray, text: str, box: Sequence[float], scale: int) -> None:
+def _write(
+    canvas: np.ndarray,
+    text: str,
+    box: Sequence[float],
+    scale: int,
+    taken: list[tuple[int, int, int]],
+) -> None:
+    """Write a text at a box, clear of those at the places `taken` (x, y, width).
+
+    Above the box, or below it where the picture ends; further off while another text lies there.
+    """
     x1, y1, _, y2 = np.round(np.asarray(box, dtype=np.float64) * scale).astype(int).tolist()
     size = 0.4
     (width, height), _ = cv2.getTextSize(text, _FONT, size, 1)
+    line = height + 3
     x = int(np.clip(x1, 0, max(canvas.shape[1] - width, 0)))
-    # Above the box, or below it where the picture ends.
-    y = y1 - 3 if y1 - 3 - height >= 0 else min(y2 + height + 3, canvas.shape[0] - 1)
-    cv2.putText(canvas, text, (x, int(y)), _FONT, size, SCORE, 1, cv2.LINE_AA)
+    upwards = range(y1 - 3, height - 1, -1)
+    downwards = range(y2 + line, canvas.shape[0])
+    free = (y for y in (*upwards, *downwards) if not _is_taken(x, y, width, line, taken))
+    y = next(free, min(y2 + line, canvas.shape[0] - 1))
+    taken.append((x, y, width))
+    cv2.putText(canvas, text, (x, y), _FONT, size, SCORE, 1, cv2.LINE_AA)
+
+
+def _is_taken(x, y, width, height, taken):
+    return any(
+        abs(y - other_y) < height and x < other_x + other_width and other_x < x + width
+        for other_x, other_y, other_width in taken
+    )

@@ -46,6 +46,23 @@ def test_predictions_lie_over_the_truth():
     assert pixels(picture, GREEN) == frame(3, 2, 8, 6) and not pixels(picture, YELLOW)
 
 
+@pytest.mark.parametrize("top", [60, 20, 0])
+def test_scores_of_boxes_that_lie_on_each_other_can_be_read(top):
+    """Each score keeps all the red that it has when it is drawn alone: none lies on another."""
+    image = np.zeros((100, 120), np.uint8)
+    boxes = [(30, top, 50, top + 20), (32, top + 1, 48, top + 18), (30, top, 44, top + 14)]
+    scores = [0.88, 0.05, 0.88]
+
+    def reddish(**drawn):
+        return int((overlay.draw(image, **drawn)[..., 0] > 0).sum())
+
+    alone = [
+        reddish(predicted_boxes=[box], scores=[score])
+        for box, score in zip(boxes, scores, strict=True)
+    ]
+    assert reddish(predicted_boxes=boxes, scores=scores) == sum(alone) > 0
+
+
 @pytest.mark.parametrize("top", [40, 0])
 def test_scores_are_red_and_near_their_box(top):
     image = np.zeros((80, 120), np.uint8)
