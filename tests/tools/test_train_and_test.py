@@ -1,11 +1,11 @@
 """tools/train.py, test.py and their distributed forms, as commands on a tiny data set."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -44,23 +44,34 @@ def test_run_directory_says_what_the_run_was(trained, tiny_set):
 def test_killed_and_resumed_run_ends_with_the_same_weights(
     trained, tiny_config, tmp_path, command_environment
 ):
-    command = [sys.executable, str(TRAIN), str(tiny_config), "--work-dir", str(tmp_path)]
-    command += ["--resume"]  # from the first start on: nothing to resume yet
-    log = tmp_path / "log"
-    with log.open("w") as stream:
-        first = subprocess.Popen(command, env=command_environment, stdout=stream, stderr=stream)
-    deadline = time.monotonic() + 300
-    while "Epoch(train) [2][2/" not in log.read_text():
-        assert first.poll() is None and time.monotonic() < deadline, log.read_text()[-2000:]
-        time.sleep(0.02)
-    first.send_signal(signal.SIGKILL)
-    first.wait()
-    assert (tmp_path / "epoch_1.pth").exists() and not (tmp_path / "epoch_2.pth").exists()
+    killed = tmp_path / "config" / tiny_config.name
+    killed.parent.mkdir()
+    killed.write_text(
+        f"_base_ = {str(tiny_config)!r}\n"
+        "imports = [*_base_.custom_imports.imports, 'self_killing_hook']\n"
+        "custom_imports = dict(imports=imports)\n"
+        "custom_hooks = [*_base_.custom_hooks, dict(type='SelfKillingHook', iterations=6)]\n"
+    )
+    scripts = str(Path(__file__).with_name("scripts"))
+    paths = os.pathsep.join([scripts, command_environment["PYTHONPATH"]])
 
-    done = subprocess.run(command, env=command_environment, capture_output=True, text=True)
+    run_dir = tmp_path / "run"
+
+    def train(config, **variables):
+        command = [sys.executable, str(TRAIN), str(config), "--work-dir", str(run_dir)]
+        command += ["--resume"]  # from the first start on: nothing to resume yet
+        environment = {**command_environment, **variables}
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    first = train(killed, PYTHONPATH=paths)
+    assert first.returncode == -signal.SIGKILL, first.stderr[-2000:]
+    assert (run_dir / "epoch_1.pth").exists() and not (run_dir / "epoch_2.pth").exists()
+    assert "Epoch(train) [2][1/" in next(run_dir.glob("*/*.log")).read_text()  # in mid-epoch
+
+    done = train(tiny_config)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert json.loads((tmp_path / "run_info.json").read_text())["resumed_from_epoch"] == 1
-    expected, found = weights(trained), weights(tmp_path)
+    assert json.loads((run_dir / "run_info.json").read_text())["resumed_from_epoch"] == 1
+    expected, found = weights(trained), weights(run_dir)
     assert expected.keys() == found.keys()
     assert [key for key in expected if not torch.equal(expected[key], found[key])] == []
     start = torch.zeros_like(expected["uncertainty.log_variance"])
