@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mmglan.evaluation.coco_files import finite_numbers
 from mmglan.evaluation.matching import match
 from mmglan.evaluation.overlaps import box_pairs
 from mmglan.reporting.run_files import read_json
@@ -70,7 +71,8 @@ def load_results(path: Path, ground_truth: dict[str, Any]) -> list[dict[str, Any
     """Read a COCO results file and check it against the ground truth.
 
     Raises:
-        ValueError: not a list of results, or a result of an image that the ground truth lacks.
+        ValueError: not a list of results, a result of an image that the ground truth lacks, or one
+            without a finite score and box (masks: or segmentation).
     """
     results = read_json(path)
     if not isinstance(results, list):
@@ -85,6 +87,14 @@ def load_results(path: Path, ground_truth: dict[str, Any]) -> list[dict[str, Any
             raise ValueError(
                 f"{Path(path).name}, result {number}: Expected an image of the ground truth but "
                 f"got image_id {result['image_id']}. Give the annotation file of this test set."
+            )
+        box = result.get("bbox")
+        if not finite_numbers([result["score"]], 1) or not (
+            finite_numbers(box, 4) or (box is None and "segmentation" in result)
+        ):
+            raise ValueError(
+                f"{Path(path).name}, result {number}: Expected a finite score and bbox as x, y, "
+                f"width, height but got {result['score']} and {box}."
             )
     return results
 

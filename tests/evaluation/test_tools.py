@@ -180,3 +180,14 @@ def test_nothing_at_all(tool, tmp_path):
         record = json.loads(out.read_text())
         assert record["n_images"] == len(truth["images"]) and record["n_lesions"] == 0
         assert set(record["metrics"].values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [(["--level", "95"], "0.95 for 95 %, but got 95"), (["--bootstrap", "-5"], "0 for none")],
+)
+def test_numbers_out_of_range_are_named(tool, coco_set, capsys, option, words):
+    ann, boxes, _ = coco_set(0)
+    with pytest.raises(SystemExit):
+        tool("analysis/evaluate.py").main(["--gt", str(ann), "--pred", str(boxes), *option])
+    assert words in capsys.readouterr().err

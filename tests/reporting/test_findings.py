@@ -84,6 +84,10 @@ def test_files_that_do_not_fit_are_named(tmp_path):
     results.write_text('[{"image_id": 1}]')
     with pytest.raises(ValueError, match="image_id, bbox and score"):
         load_results(results, _truth({1: []}))
+    for bad in ({"score": None}, {"score": float("nan")}, {"bbox": [0, 0, 1]}, {"bbox": None}):
+        results.write_text(json.dumps([_results((1, [0, 0, 1, 1], 0.5))[0] | bad]))
+        with pytest.raises(ValueError, match=r"result 0: Expected a finite score and bbox"):
+            load_results(results, _truth({1: []}))
     with pytest.raises(ValueError, match="COCO images and annotations"):
         load_truth(results)
     results.write_text("[1,")

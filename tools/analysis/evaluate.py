@@ -29,6 +29,22 @@ from mmglan.evaluation.summary import summarize, write_json
 from mmglan.evaluation.table import format_summary
 
 
+def _resamples(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"expected a whole number, 0 for none, but got {text}")
+    return int(text)
+
+
+def _level(text: str) -> float:
+    try:
+        level = float(text)
+    except ValueError:
+        level = 0.0
+    if not 0 < level < 1:
+        raise argparse.ArgumentTypeError(f"expected a fraction, 0.95 for 95 %, but got {text}")
+    return level
+
+
 def add_truth_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments that name the truth and the protocol; compare.py has the same."""
     parser.add_argument("--gt", type=Path, help="COCO annotation file of the test set")
@@ -44,13 +60,13 @@ def add_truth_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--protocol", choices=sorted(PROTOCOLS), default="deeplesion")
     parser.add_argument(
         "--bootstrap",
-        type=int,
+        type=_resamples,
         default=1000,
         metavar="N",
         help="resamples of patients for the intervals, 0 for none (default 1000)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the resampling (default 0)")
-    parser.add_argument("--level", type=float, default=0.95, help="of the intervals (0.95)")
+    parser.add_argument("--level", type=_level, default=0.95, help="of the intervals (0.95)")
     parser.add_argument("--interval", choices=["bca", "percentile"], default="bca")
     parser.add_argument(
         "--components",
