@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 
 import numpy as np
 import pytest
@@ -16,6 +17,9 @@ from mmglan.evaluation.bootstrap import (
     patient_weights,
     percentile_interval,
 )
+from mmglan.evaluation.coco_files import cases_of_images, group_results, read_ground_truth
+from mmglan.evaluation.figures import Figures
+from mmglan.evaluation.protocols import PROTOCOLS
 
 
 def test_worked_example():
@@ -55,6 +59,31 @@ def test_equals_scipy(method):
     assert ours.low == pytest.approx(expected.confidence_interval.low, abs=1e-9)
     assert ours.high == pytest.approx(expected.confidence_interval.high, abs=1e-9)
     assert (ours.method, ours.n, ours.level) == (method, 2000, 0.95)
+
+
+@pytest.mark.parametrize("name", ["FROC25_mean", "AP25", "SEN50"])
+def test_figures_equal_scipy_with_patients_as_units(coco_set, name):
+    """scipy resamples patients' numbers and computes the figure of each resample itself."""
+    ann, boxes, _ = coco_set(3, n_images=60)
+    truth = read_ground_truth(ann)
+    rows = group_results(json.loads(boxes.read_text()), truth)
+    cases = cases_of_images(truth, rows, "bbox")
+    figures = Figures(cases, PROTOCOLS["deeplesion"])
+    place, count = figures.names.index(name), cases.n_patients
+
+    def figure(patients, axis=-1):
+        drawn = np.asarray(patients, int).reshape(-1, patients.shape[-1])
+        weights = np.array([np.bincount(row, minlength=count) for row in drawn], float).T
+        return figures.values(weights)[place].reshape(patients.shape[:-1])
+
+    expected = stats.bootstrap(
+        (np.arange(count),), figure, n_resamples=200, method="BCa", rng=np.random.default_rng(1)
+    )
+    jackknife = leave_one_out(figures.values, count)[place]
+    ours = bca_interval(figures.estimates[place], expected.bootstrap_distribution, jackknife)
+    assert ours.method == "bca"
+    assert ours.low == pytest.approx(expected.confidence_interval.low, abs=1e-9)
+    assert ours.high == pytest.approx(expected.confidence_interval.high, abs=1e-9)
 
 
 def test_covers_the_mean_about_as_often_as_it_says():
