@@ -16,7 +16,8 @@ from mmengine.hub import get_config
 from mmglan.engine.shrink import shrink
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-STEMS = sorted(path.stem for path in CONFIGS.glob("[!_]*/*.py") if path.stem != "glan_r18_demo")
+FILES = CONFIGS.glob("[!_]*/*.py")
+STEMS = sorted(path.stem for path in FILES if path.parent.name != "demo")  # demo: from scratch
 # Folder of the checkpoint on the model zoo -> mmdet's config.
 SOURCES = {
     "mask_rcnn_r50_fpn_1x_coco": "mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py",
