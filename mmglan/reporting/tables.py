@@ -162,12 +162,14 @@ def _tex(text: str) -> str:
 def latex(table: PaperTable, cells: dict[str, list[Cell]]) -> str:
     """One ``table`` environment per block of columns; needs the package ``booktabs``."""
     blocks = []
+    title = table.title.split(". ", 1)[-1]  # LaTeX numbers the tables itself
     for part in table.parts:
+        caption = " ".join(filter(None, [f"{title}. {part.heading}. Ours: {MARK}.", table.note]))
         columns = "l" + "rr" * len(part.columns)
         heads = "".join(rf" & \multicolumn{{2}}{{c}}{{{_tex(name)}}}" for name in part.names)
         lines = [
             r"\begin{table}",
-            rf"\caption{{{_tex(table.title)}. {_tex(part.heading)}. Ours: {MARK}.}}",
+            rf"\caption{{{_tex(caption)}}}",
             rf"\begin{{tabular}}{{{columns}}}",
             r"\toprule",
             f"Method{heads} \\\\",

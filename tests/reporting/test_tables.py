@@ -98,6 +98,10 @@ def test_formats(tmp_path):
     text = latex(TABLES[2], fill(TABLES[2], []))
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 2
     assert r"$\lambda$ RPN cls 10" in text and MARK in text
+    captions = [
+        line for line in latex(TABLES[3], fill(TABLES[3], [])).splitlines() if "capt" in line
+    ]
+    assert all(TABLES[3].note in line and "Table 4" not in line for line in captions)
 
 
 def test_runs_of_other_configs_are_told(tmp_path):
