@@ -10,13 +10,20 @@ import numpy as np
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
 from pydicom.pixels import get_decoder
-from pydicom.uid import UID
+from pydicom.uid import (
+    UID,
+    JPEG2000TransferSyntaxes,
+    JPEGLSTransferSyntaxes,
+    JPEGTransferSyntaxes,
+)
 
 from data_prep.errors import DataError, quoted
 from data_prep.formats.dicom_geometry import SliceInfo
 from data_prep.formats.stored import check_size, only_data_errors
 
 MAX_FRAMES = 1 << 14
+# What SimpleITK's DICOM reader decodes: a failure means that the stream is at fault.
+GDCM_SYNTAXES = (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes)
 
 
 def slices_of(data: Dataset, label: str, source: int) -> list[SliceInfo]:
@@ -201,10 +208,17 @@ def _gdcm(path: Path, shape: tuple[int, int, int], syntax: UID, label: str) -> n
     try:
         array = sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="GDCMImageIO"))
     except RuntimeError:
-        raise refused from None
-    if array.shape != shape:
-        raise refused
-    return array
+        array = None
+    if array is not None and array.shape == shape:
+        return array
+    if syntax in GDCM_SYNTAXES:
+        raise DataError(
+            f"Expected pixels that can be decoded but its {syntax.name} stream could not be: it is "
+            "damaged or of a rare kind. Copy the file again, or decompress it, e.g. with gdcmconv "
+            "--raw.",
+            path=label,
+        )
+    raise refused
 
 
 def _rescaled(raw: np.ndarray, data: Dataset, label: str) -> np.ndarray:

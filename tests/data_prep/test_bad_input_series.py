@@ -3,6 +3,7 @@
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import JPEGLosslessSV1
 
 from data_prep.errors import DataError
 from data_prep.volumes import read_volume
@@ -41,6 +42,11 @@ def make_undecodable(data, k):
     data.file_meta.TransferSyntaxUID = DECODER
     data.PixelData = pydicom.encaps.encapsulate([bytes(200)])
     data["PixelData"].VR = "OB"
+
+
+def damage_jpeg(data, k):
+    make_undecodable(data, k)
+    data.file_meta.TransferSyntaxUID = JPEGLosslessSV1
 
 
 def cut_pixels(data, k):
@@ -91,6 +97,13 @@ CASES = {
         make_undecodable,
         "series/IM003.dcm: Expected pixels that can be decoded but got MPEG2 Main Profile / Main "
         "Level without a decoder. Decompress the files, e.g. with gdcmconv --raw.",
+    ),
+    "damaged JPEG": (
+        damage_jpeg,
+        "series/IM003.dcm: Expected pixels that can be decoded but its JPEG Lossless, "
+        "Non-Hierarchical, First-Order Prediction (Process 14 [Selection Value 1]) stream could "
+        "not be: it is damaged or of a rare kind. Copy the file again, or decompress it, e.g. with "
+        "gdcmconv --raw.",
     ),
     "gap": (
         leave_gap,
