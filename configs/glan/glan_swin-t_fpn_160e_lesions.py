@@ -1,8 +1,7 @@
 """Ours on a Swin-T backbone (beyond the paper), with the optimiser that Swin is trained with."""
 
+_base_ = "./glan_r50_fpn_160e_lesions.py"  # before the import, see _base_/models/vfnet_r50_fpn.py
 from importlib import import_module
-
-_base_ = "./glan_r50_fpn_160e_lesions.py"
 
 swin = import_module("mmengine.hub").get_config("mmdet::swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py")
 swin.model.backbone.update(_delete_=True, init_cfg=None)

@@ -1,5 +1,6 @@
 """mmdet's VFNet for one class on grey slices."""
 
+_base_ = []  # stated before the import: MMEngine takes the file for a "lazy" config otherwise
 from importlib import import_module
 
 model = import_module("mmengine.hub").get_config("mmdet::vfnet/vfnet_r50_fpn_1x_coco.py").model

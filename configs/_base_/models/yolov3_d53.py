@@ -1,5 +1,6 @@
 """mmdet's YOLOv3 for one class on grey slices."""
 
+_base_ = []  # stated before the import: MMEngine takes the file for a "lazy" config otherwise
 from importlib import import_module
 
 model = (
