@@ -55,21 +55,45 @@ def open_study(
     Returns:
         The study, larger values being better.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        backend = optuna.storages.RDBStorage(
-            storage, heartbeat_interval=heartbeat_s, grace_period=3 * heartbeat_s
-        )
-    if backend.engine.dialect.name == "sqlite":
-        lock_before_reading(backend.engine)
     return optuna.create_study(
-        storage=backend,
+        storage=open_storage(storage, heartbeat_s),
         study_name=name,
         direction="maximize",
         load_if_exists=True,
         pruner=pruner or optuna.pruners.NopPruner(),
         sampler=optuna.samplers.RandomSampler(),
     )
+
+
+def open_storage(address: str, heartbeat_s: int) -> optuna.storages.RDBStorage:
+    """Open a database, or make its tables where there are none.
+
+    Of workers that start at the same moment on a new database each may find tables missing that
+    another is about to make, and fail; they find them when they look again.
+
+    Args:
+        address: see `open_study`.
+        heartbeat_s: see `open_study`.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: the database refuses for longer than a start takes.
+    """
+    for pause_s in (0.2, 0.5, 1.0, 2.0, None):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                backend = optuna.storages.RDBStorage(
+                    address, heartbeat_interval=heartbeat_s, grace_period=3 * heartbeat_s
+                )
+        except sqlalchemy.exc.DBAPIError:
+            if pause_s is None:
+                raise
+            time.sleep(pause_s)
+        else:
+            break
+    if backend.engine.dialect.name == "sqlite":
+        lock_before_reading(backend.engine)
+    return backend
 
 
 def lock_before_reading(engine: sqlalchemy.Engine) -> None:

@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy
 from optuna.trial import TrialState
 
 from mmglan.engine.grid import (
@@ -91,6 +93,35 @@ def test_point_of_a_killed_worker_is_done_by_another(tmp_path):
     assert [name for name, _ in runs].count(lost[0]) == 2
     assert len(runs) == 7  # six points, one of them begun twice
     assert study.best_params == {"a": 5, "b": "y"}
+
+
+def test_workers_that_make_the_tables_at_the_same_moment(tmp_path, monkeypatch):
+    """Every worker finds no tables, waits for the others to find none either, and makes them."""
+    meeting = threading.Barrier(3)
+    make = sqlalchemy.MetaData.create_all
+    met = threading.local()
+
+    def together(self, *args, **options):
+        if not getattr(met, "already", False):
+            met.already = True
+            meeting.wait(timeout=60)
+        return make(self, *args, **options)
+
+    monkeypatch.setattr(sqlalchemy.MetaData, "create_all", together)
+
+    def work(_):
+        return open_study(f"sqlite:///{tmp_path}/g.db", "g", heartbeat_s=60)
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        studies = list(pool.map(work, range(3)))
+    studies[0].enqueue_trial({"a": 1})
+    assert [len(study.trials) for study in studies] == [1, 1, 1]
+
+
+def test_database_that_cannot_be_opened_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    with pytest.raises(sqlalchemy.exc.OperationalError, match="unable to open"):
+        open_study(f"sqlite:///{tmp_path}/missing/g.db", "g", heartbeat_s=60)
 
 
 def test_trial_is_claimed_by_one_worker_only(tmp_path, monkeypatch):
