@@ -78,7 +78,6 @@ def plan(work: Path, epochs: int) -> list[Step]:
         train += [
             f"train_cfg.val_interval={epochs}",
             f"default_hooks.checkpoint.interval={max(1, epochs // 10)}",
-            f"param_scheduler.1.milestones=[{epochs * 3 // 4}]",
         ]
     return [
         Step("train", "train Mask R-CNN with both modules (mmdet's train.py)", train),

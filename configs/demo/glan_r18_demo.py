@@ -69,8 +69,6 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=20),
-    # Small steps at the end: without them the last checkpoint is a matter of luck.
-    dict(type="MultiStepLR", milestones=[max_epochs * 3 // 4], gamma=0.1),
 ]
 vis_backends = [dict(type="LocalVisBackend")]
 visualizer = dict(vis_backends=vis_backends)
