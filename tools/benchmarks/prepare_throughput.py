@@ -177,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; 0 if the outputs agree and memory is flat."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--volumes", type=int, default=100)
-    parser.add_argument("--shape", default="20,256,256", help="Z,Y,X of the phantoms")
+    parser.add_argument("--shape", default="20,512,512", help="Z,Y,X of the phantoms")
     parser.add_argument("--work-dir", default="work_dirs/prepare_throughput")
     parser.add_argument("--keep", action="store_true", help="keep the data set for another run")
     args = parser.parse_args(argv)
