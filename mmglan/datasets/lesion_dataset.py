@@ -5,8 +5,11 @@ from __future__ import annotations
 import os.path as osp
 from typing import ClassVar
 
+import torch
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
+
+from mmglan.random_numbers import numbers_of
 
 PASSED_ON = ("patient_id", "volume_id", "slice_index", "spacing_mm")
 
@@ -26,6 +29,27 @@ class LesionDataset(CocoDataset):
     """
 
     METAINFO: ClassVar[dict] = dict(classes=("lesion",), palette=[(220, 20, 60)])
+    _entropy: torch.Tensor | None = None
+
+    def seed_images(self, *entropy: int) -> None:
+        """Let the pipeline draw from numbers that depend on `entropy` and the image only.
+
+        :class:`EpochSeedHook` calls this at the start of each epoch. Workers that are running
+        already (`persistent_workers=True`) follow.
+
+        Args:
+            *entropy: whole numbers ≥ 0, e.g. seed and epoch; as many at each call.
+        """
+        if self._entropy is None:
+            self._entropy = torch.zeros(len(entropy), dtype=torch.int64).share_memory_()
+        self._entropy.copy_(torch.tensor(entropy))
+
+    def __getitem__(self, idx: int) -> dict:
+        """As in the parent, with the random numbers of `seed_images`."""
+        if self._entropy is None:
+            return super().__getitem__(idx)
+        with numbers_of(*self._entropy.tolist(), idx % len(self)):
+            return super().__getitem__(idx)
 
     def load_data_list(self) -> list[dict]:
         """As in the parent, with errors that name the file."""

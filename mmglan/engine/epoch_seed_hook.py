@@ -7,27 +7,17 @@ each epoch makes a killed and resumed run end with the weights of an undisturbed
 
 from __future__ import annotations
 
-import random
+from collections.abc import Iterator
+from typing import Any
 
-import numpy as np
 import torch
+from mmengine.dataset import ConcatDataset
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.registry import FUNCTIONS, HOOKS
 from mmengine.runner import Runner
 
-
-def seed_everything(*entropy: int) -> None:
-    """Seed Python, NumPy and torch from several whole numbers.
-
-    Args:
-        *entropy: numbers ≥ 0, e.g. seed, epoch and rank; each combination gives streams of
-            its own.
-    """
-    words = np.random.SeedSequence(entropy).generate_state(3)
-    random.seed(int(words[0]))
-    np.random.seed(int(words[1]))
-    torch.manual_seed(int(words[2]))
+from mmglan.random_numbers import seed_everything
 
 
 @FUNCTIONS.register_module()
@@ -46,10 +36,27 @@ def seed_worker_from_torch(worker_id: int) -> None:
 
 @HOOKS.register_module()
 class EpochSeedHook(Hook):
-    """Seed all random generators at the start of each epoch from (seed, epoch, rank)."""
+    """Seed all random generators at the start of each epoch from (seed, epoch, rank).
+
+    A :class:`LesionDataset`, also several joined by `ConcatDataset`, gets numbers of its own for
+    each image, from (seed, epoch, image): its augmentations depend neither on the number of
+    workers nor on that of the processes.
+    """
 
     priority = "VERY_HIGH"
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Seed before the data loader starts its workers."""
         seed_everything(runner.seed, runner.epoch, get_rank())
+        for place, dataset in enumerate(_parts(runner.train_dataloader.dataset)):
+            if hasattr(dataset, "seed_images"):
+                dataset.seed_images(runner.seed, runner.epoch, place)
+
+
+def _parts(dataset: Any) -> Iterator[Any]:
+    """Yield the datasets of a concatenation, or the dataset itself."""
+    if isinstance(dataset, ConcatDataset):
+        for part in dataset.datasets:
+            yield from _parts(part)
+    else:
+        yield dataset

@@ -28,8 +28,13 @@ def draws() -> tuple[float, float, float]:
     return random.random(), float(np.random.rand()), float(torch.rand(1))
 
 
+def start_epoch(seed: int, epoch: int, loader: DataLoader) -> None:
+    runner = SimpleNamespace(seed=seed, epoch=epoch, train_dataloader=loader)
+    EpochSeedHook().before_train_epoch(runner)
+
+
 def draws_of(seed: int, epoch: int) -> tuple[float, float, float]:
-    EpochSeedHook().before_train_epoch(SimpleNamespace(seed=seed, epoch=epoch))
+    start_epoch(seed, epoch, DataLoader(Noise()))
     return draws()
 
 
@@ -53,7 +58,7 @@ def test_workers_repeat_an_epoch_and_differ_between_epochs_and_each_other():
     loader = DataLoader(Noise(), num_workers=2, worker_init_fn=seed_worker_from_torch)
 
     def epoch(number):
-        EpochSeedHook().before_train_epoch(SimpleNamespace(seed=0, epoch=number))
+        start_epoch(0, number, loader)
         return torch.cat(list(loader)).tolist()
 
     first, second = epoch(0), epoch(1)

@@ -57,21 +57,22 @@ def test_killed_and_resumed_run_ends_with_the_same_weights(
 
     run_dir = tmp_path / "run"
 
-    def train(config, **variables):
+    def train(config, workers, **variables):
         command = [sys.executable, str(TRAIN), str(config), "--work-dir", str(run_dir)]
         command += ["--resume"]  # from the first start on: nothing to resume yet
+        command += ["--cfg-options", f"train_dataloader.num_workers={workers}"]
         environment = {**command_environment, **variables}
         return subprocess.run(command, env=environment, capture_output=True, text=True)
 
-    first = train(killed, PYTHONPATH=paths)
+    first = train(killed, 1, PYTHONPATH=paths)
     assert first.returncode == -signal.SIGKILL, first.stderr[-2000:]
     assert (run_dir / "epoch_1.pth").exists() and not (run_dir / "epoch_2.pth").exists()
     assert "Epoch(train) [2][1/" in next(run_dir.glob("*/*.log")).read_text()  # in mid-epoch
 
-    done = train(tiny_config)
+    done = train(tiny_config, 2)
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads((run_dir / "run_info.json").read_text())["resumed_from_epoch"] == 1
-    expected, found = weights(trained), weights(run_dir)
+    expected, found = weights(trained), weights(run_dir)  # trained with another number of workers
     assert expected.keys() == found.keys()
     assert [key for key in expected if not torch.equal(expected[key], found[key])] == []
     start = torch.zeros_like(expected["uncertainty.log_variance"])
