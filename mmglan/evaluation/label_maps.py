@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -53,11 +54,7 @@ def label_map(
         FileNotFoundError: There is none.
     """
     folder = Path(folder)
-    names = [volume_id]
-    if ids and volume_id in ids:
-        source = ids[volume_id]
-        suffix = next((end for end in SUFFIXES if source.endswith(end)), "")
-        names.append(source.removesuffix(suffix))
+    names = _names(volume_id, ids)
     for path in (resolve_under(folder, name + suffix) for name in names for suffix in SUFFIXES):
         if path.is_file():
             volume = read_label_volume(path, root=folder, allow_empty=True)
@@ -72,11 +69,33 @@ def label_map(
     )
 
 
+def _names(volume_id: str, ids: Mapping[str, str] | None) -> list[str]:
+    """Names, without their suffix, that the label map of a volume may have."""
+    return [volume_id, _without_suffix(ids[volume_id])] if volume_id in (ids or {}) else [volume_id]
+
+
+def _without_suffix(name: str) -> str:
+    return name.removesuffix(next((end for end in SUFFIXES if name.endswith(end)), ""))
+
+
+def _warn_of_others(folder: Path, truth: VolumeTruth, ids: Mapping[str, str] | None) -> None:
+    """Warn of label maps that belong to no volume of the truth: nobody would miss them."""
+    known = {name for volume_id in truth.ids for name in _names(volume_id, ids)}
+    found = sorted(path.name for path in folder.glob("*") if path.name.endswith(SUFFIXES))
+    others = [name for name in found if _without_suffix(name) not in known]
+    if others:
+        warnings.warn(
+            f"{folder.name}: {len(others)} of {len(found)} label maps belong to no volume of "
+            f"{truth.name} and are left out, the first: {others[0]}",
+            stacklevel=3,
+        )
+
+
 def truth_of_label_maps(folder: str | Path) -> VolumeTruth:
     """3D truth from a folder of label maps alone; every volume is a patient of its own."""
     folder = Path(folder)
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    ids = sorted({name[: -len(s)] for name in names for s in SUFFIXES if name.endswith(s)})
+    ids = sorted({_without_suffix(name) for name in names if name.endswith(SUFFIXES)})
     if not ids:
         raise FileNotFoundError(
             f"{folder.name}: Expected a folder of label maps (*.nii.gz) but found none"
@@ -143,6 +162,8 @@ def compare_label_maps(
         components: Predicted maps are not instances: number their connected components.
         ids: Names of the source volumes by volume id.
     """
+    if predicted_folder is not None:
+        _warn_of_others(Path(predicted_folder), truth, ids)
     found = []
     for number, volume_id in enumerate(tqdm(truth.ids, desc="label maps")):
         true_map = label_map(truth_folder, volume_id, ids=ids)

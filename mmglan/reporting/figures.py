@@ -79,12 +79,13 @@ def froc_figure(metrics: dict[str, Any]) -> dict[str, Any] | None:
                 "legendgroup": name,
                 "visible": shown,
                 "line": {"color": colour, "width": 2.5},
-                "hovertemplate": "%{y:.1f} % at %{x:.3g} FP per image<br>score ≥ %{customdata:.3f}",
+                "hovertemplate": f"%{{y:.1f}} % at %{{x:.3g}} FP per {_case_of(kind)}"
+                "<br>score ≥ %{customdata:.3f}",
             }
         )
     if not traces:
         return None
-    volumes = any("3d" in kind for kind, _, _ in curves)
+    volumes = any(_case_of(kind) == "volume" for kind, _, _ in curves)
     return {
         "data": traces,
         "layout": {
@@ -98,6 +99,11 @@ def froc_figure(metrics: dict[str, Any]) -> dict[str, Any] | None:
             "yaxis": {"title": {"text": "Sensitivity, %"}, "range": [0, 102]},
         },
     }
+
+
+def _case_of(kind: str) -> str:
+    """What false positives are counted over."""
+    return "volume" if "3d" in kind else "image"
 
 
 def curves_figure(series: dict[str, Series], title: str, y: str) -> dict[str, Any] | None:

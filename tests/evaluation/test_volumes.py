@@ -178,6 +178,10 @@ def test_label_maps_named_as_the_source_volumes(tmp_path):
     (cases,) = read_cases(files, files.read(), [tmp_path / "found"], DEEPLESION)
     assert cases.n_lesions == 2 and len(cases.scores) == 3
     assert cases.short_axis_mm.tolist() == [8, 8]
+    write(tmp_path / "found" / "scan 8.mha", label_map(FOUND))
+    with pytest.warns(UserWarning, match=r"found: 1 of 2 label maps .* first: scan 8\.mha"):
+        read_cases(files, files.read(), [tmp_path / "found"], DEEPLESION)
+    (tmp_path / "found" / "scan 8.mha").unlink()
     ids.write_text("volume_id,patient_id,volume,patient\nv1,p1,../scan 7.nii.gz,x\n")
     with pytest.raises(ValueError, match=r"scan 7"):
         read_cases(files, files.read(), [tmp_path / "found"], DEEPLESION)

@@ -43,6 +43,9 @@ def test_froc_figure_of_the_page():
     assert figure["layout"]["xaxis"]["title"]["text"] == "False positives per image"
     both = froc_figure({"froc": {"bbox": {"0.25": CURVE}, "bbox3d_IoBB": {"0.30": CURVE}}})
     assert both["data"][-1]["name"] == "3D boxes, IoBB 0.30"
+    hover = [t["hovertemplate"] for t in both["data"] if "hovertemplate" in t]
+    assert ["FP per image" in text for text in hover] == [True, False]
+    assert "FP per volume<br>" in hover[1]
     assert both["layout"]["xaxis"]["title"]["text"].endswith("3D: per volume")
     without = froc_figure({"froc": {"bbox": {"0.25": {**CURVE, "band_low": None}}}})
     assert len(without["data"]) == 1
