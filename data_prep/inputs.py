@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.errors import DataError
+from data_prep.formats import slice_folder
+from data_prep.paths import without_series
 from data_prep.readers import BookmarkRecord
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
@@ -30,6 +32,7 @@ class Source:
         patient: Patient as the bookmarks (or the folder names) call them.
         mask: Path of the voxel mask relative to the mask root, or None.
         records: Its bookmarks.
+        all_known: False if a bookmark of it could not be read: then no slice is known to be empty.
     """
 
     volume_id: str
@@ -38,11 +41,12 @@ class Source:
     patient: str
     mask: str | None
     records: tuple[BookmarkRecord, ...]
+    all_known: bool = True
 
 
 def stem(volume: str) -> str:
     """A volume's relative path without the ending of its format."""
-    base = volume.split("#")[0]
+    base = without_series(volume)
     for suffix in SUFFIXES:
         if base.lower().endswith(suffix):
             return base[: -len(suffix)]
@@ -75,6 +79,24 @@ def find_volumes(root: Path, masks: Path | None = None) -> list[str]:
     return [Path(name).as_posix() for name in sorted(found)]
 
 
+def unnamed(root: Path, found: Iterable[str], named: Iterable[str]) -> list[str]:
+    """Those of the volumes ``found`` below ``root`` that are not among the ``named`` ones.
+
+    A DICOM volume may be named by a series of its folder, or by a folder around it.
+    """
+    places = {_place(root, volume) for volume in named}
+    return [volume for volume in found if not places or _place(root, volume) not in places]
+
+
+def _place(root: Path, volume: str) -> str:
+    """Where the files of a volume lie, relative to ``root``."""
+    base = without_series(volume)
+    try:
+        return slice_folder(root / base).relative_to(root).as_posix()
+    except OSError:  # a file, or nothing that can be read
+        return base
+
+
 def _is_dicom(path: Path) -> bool:
     try:
         with open(path, "rb") as stream:
@@ -105,6 +127,7 @@ def list_sources(
     *,
     masks: Path | None = None,
     patient_pattern: str | None = None,
+    incomplete: Collection[str] = (),
 ) -> tuple[list[Source], list[str]]:
     """Sort bookmarks by volume and give pseudonyms.
 
@@ -114,6 +137,7 @@ def list_sources(
         masks: Folder of voxel masks (or one mask, for one volume).
         patient_pattern: Regular expression; its first group, found in a volume's path, is the
             patient. It overrides the bookmarks' own column.
+        incomplete: Volumes with bookmarks that could not be read.
 
     Returns:
         The volumes in the order of their names, and remarks for the report.
@@ -149,6 +173,7 @@ def list_sources(
                 patient=patients[volume],
                 mask=_mask(masks, volume, len(names)),
                 records=tuple(sorted(by_volume[volume], key=lambda r: (r.file, r.row or 0))),
+                all_known=volume not in incomplete,
             )
         )
     return sources, remarks

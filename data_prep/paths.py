@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from data_prep.errors import DataError, quoted
+
+
+_SERIES = re.compile(r"#\d+(\.\d+)+$")
+
+
+def without_series(volume: str) -> str:
+    """The path of a volume: ``folder`` of ``folder#UID``. Other ``#`` belong to names."""
+    return _SERIES.sub("", volume)
 
 
 def check_relative(relative: str | os.PathLike) -> str:

@@ -20,11 +20,18 @@ from pathlib import Path
 
 from data_prep import annotation_files, assemble, parallel, readers, run_report, volume_job
 from data_prep.errors import DataError
-from data_prep.inputs import Source, find_volumes, list_sources
+from data_prep.inputs import Source, find_volumes, list_sources, unnamed
 from data_prep.output_folder import OutputFolder, json_bytes
+from data_prep.paths import without_series
 from data_prep.prepare_args import parse_args, volume_options
 from data_prep.slices import VolumeOptions
 from data_prep.split import read_split_file
+
+
+UNKNOWN_VOLUME = (
+    "Refused bookmarks (see errors.txt) name no volume that is there: slices kept as lesion-free"
+    " may hold their lesions."
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,17 +59,30 @@ def run(args: argparse.Namespace) -> int:
     records, errors, named = _read_bookmarks(args, root)
     remarks = []
     if images.is_file():
-        mine = [record for record in records if record.volume.split("#")[0] == images.name]
+        mine = [record for record in records if without_series(record.volume) == images.name]
         if len(mine) < len(records):
             remarks.append(f"{len(records) - len(mine)} bookmarks of other volumes were left out.")
         records = mine
     masks = None if args.masks is None else Path(args.masks)
     if masks is not None and not masks.exists():
         raise DataError("Expected masks but found nothing there. Correct --masks.", path=masks)
-    extra = []
-    if options.keep_empty in ("volumes", "all"):
-        extra = [images.name] if images.is_file() else find_volumes(root, masks)
-    sources, more = list_sources(records, extra, masks=masks, patient_pattern=args.patient_pattern)
+    extra, incomplete = [], set()
+    if options.keep_empty is not None:
+        volumes = {record.volume for record in records}
+        lost = {error.volume for error in errors if error.volume is not None}
+        incomplete = volumes - set(unnamed(root, volumes, lost))
+        if any(error.volume is None for error in errors):
+            remarks.append(UNKNOWN_VOLUME)
+        if options.keep_empty != "slices":
+            found = [images.name] if images.is_file() else find_volumes(root, masks)
+            extra = unnamed(root, found, volumes | lost)
+    sources, more = list_sources(
+        records,
+        extra,
+        masks=masks,
+        patient_pattern=args.patient_pattern,
+        incomplete=incomplete,
+    )
     remarks += more
     if args.ids:
         run_report.write_ids(Path(args.ids), Path(args.out_dir), sources)
@@ -148,6 +168,7 @@ def _task(
         records=source.records,
         options=options,
         out_dir=os.path.abspath(out_dir),
+        all_known=source.all_known,
     )
 
 

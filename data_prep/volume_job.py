@@ -26,11 +26,11 @@ from scipy import ndimage
 from data_prep import coco, grabcut, readers, shapes, volumes
 from data_prep.errors import DataError
 from data_prep.output_folder import STATE, OutputError, json_bytes, write_atomically
-from data_prep.paths import resolve_under
+from data_prep.paths import resolve_under, without_series
 from data_prep.slices import Slices, VolumeOptions, used_slices
 
 # Raise it when the same input gives other results than before: earlier results are then made anew.
-RESULT_VERSION = 2
+RESULT_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class VolumeTask:
     records: tuple[readers.BookmarkRecord, ...]
     options: VolumeOptions
     out_dir: str
+    all_known: bool = True
 
     @property
     def result_name(self) -> str:
@@ -96,6 +97,7 @@ def _key(task: VolumeTask) -> str:
         task.patient_id,
         asdict(task.options),
         [plain(record) for record in task.records],
+        task.all_known,
         _fingerprint(task.root, task.source),
         _fingerprint(task.mask_root, task.mask),
     ]
@@ -112,7 +114,7 @@ def _fingerprint(root: str | None, relative: str | None) -> list:
     """Names, sizes and times of the files of a volume: enough to see that they were replaced."""
     if root is None or relative is None:
         return []
-    path = Path(root) / relative.split("#")[0]
+    path = Path(root) / without_series(relative)
     files = [path] if path.is_file() else []
     if path.is_dir():
         files = [p for p in path.rglob("*") if p.is_file()]
@@ -191,7 +193,7 @@ def _fill(task: VolumeTask, result: dict[str, Any]) -> None:
     reach = [
         (z, mark.bookmark.long_length(spacing[:2])) for z in sorted(marks) for mark in marks[z]
     ]
-    known = result["n_bookmarks"] == len(reach)
+    known = task.all_known and result["n_bookmarks"] == len(reach)
     used = used_slices(reach, labels, options, depth, spacing[2], all_known=known)
     slices = Slices(volume.array, options.normalize)
     for z, kind in sorted(used.items()):

@@ -41,10 +41,8 @@ def read_stored(
                 "Expected a volume but found nothing at this path. Correct the path.", path=name
             )
         if path.is_dir():
+            path = slice_folder(path)
             entries = _entries(path)
-            while len(entries) == 1 and _is_own_folder(path / entries[0]):
-                path = path / entries[0]  # archives put study and series into folders of their own
-                entries = _entries(path)
             if not entries:
                 raise DataError(
                     "Expected a folder with slices but got an empty folder. Export the series "
@@ -57,6 +55,15 @@ def read_stored(
         if header_files.matches(path):
             return header_files.read(path, name)
         return dicom_files.read_file(path, name)
+
+
+def slice_folder(folder: Path) -> Path:
+    """The folder of the slices: archives put study and series into folders of their own."""
+    entries = _entries(folder)
+    while len(entries) == 1 and _is_own_folder(folder / entries[0]):
+        folder = folder / entries[0]
+        entries = _entries(folder)
+    return folder
 
 
 def _entries(folder: Path) -> list[str]:

@@ -61,10 +61,22 @@ def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord],
             seen[key] = len(records)
             records.append(record)
         except DataError as error:
-            errors.append(DataError(error.message, path=name, row=row_number))
+            volume = _volume(columns, cells)
+            errors.append(DataError(error.message, path=name, row=row_number, volume=volume))
     if not records and not errors:
         raise DataError("Expected bookmarks but got only a header. Fill the table.", path=name)
     return records, errors
+
+
+def _volume(columns: list[str], cells: list[str] | DataError) -> str | None:
+    """The volume of a broken row, if that can still be told."""
+    at = columns.index("volume")
+    if isinstance(cells, DataError) or (len(cells) != len(columns) and at > 0):
+        return None
+    try:
+        return check_relative(cells[at].strip())
+    except DataError:
+        return None
 
 
 def _identity(record: BookmarkRecord) -> tuple:

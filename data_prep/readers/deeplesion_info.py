@@ -55,6 +55,7 @@ def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord],
         )
     records, errors, noisy = [], [], 0
     for row_number, cells in rows:
+        row = {}
         try:
             if isinstance(cells, DataError):
                 raise cells
@@ -64,7 +65,8 @@ def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord],
                 continue
             records.append(_record(row, name, row_number))
         except DataError as error:
-            errors.append(DataError(error.message, path=name, row=row_number))
+            volume = row.get("File_name", "").rpartition("_")[0] or None
+            errors.append(DataError(error.message, path=name, row=row_number, volume=volume))
     if noisy:
         warnings.warn(f"{name}: left out {noisy} row(s) marked as possibly noisy", stacklevel=2)
     if not records and not errors and not noisy:

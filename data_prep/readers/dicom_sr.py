@@ -93,7 +93,8 @@ def _report(
                 _record([items[0] for items in axes], name, row, patient, options, series, places)
             )
         except DataError as error:
-            errors.append(DataError(error.message, path=name, row=row))
+            volume = _any_volume(options, set(series.values()), places)
+            errors.append(DataError(error.message, path=name, row=row, volume=volume))
     return records, errors
 
 
@@ -208,6 +209,14 @@ def _volume(options: Options, referenced: set[str], places: dict[str, str]) -> s
             f"Expected the series {uid} in the image folder but found it nowhere. Copy it there."
         )
     return places[uid]
+
+
+def _any_volume(options: Options, referenced: set[str], places: dict[str, str]) -> str | None:
+    """The volume of a report, if it can be told."""
+    try:
+        return _volume(options, referenced, places)
+    except DataError:
+        return None
 
 
 def _series_below(root: Path | None) -> dict[str, str]:

@@ -41,6 +41,7 @@ def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord],
     errors: list[DataError] = []
     for file in files:
         label = f"{name}/{file.relative_to(path).as_posix()}" if folder else name
+        volume = None
         try:
             if options.volume is not None:
                 volume = check_relative(options.volume)
@@ -50,7 +51,8 @@ def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord],
             mask = read_label_volume(file)
             found, broken = measure_labels(mask, volume, label, options)
         except DataError as error:
-            errors.append(error if error.path == label else DataError(error.message, path=label))
+            where = {"path": label, "row": error.row, "slice_index": error.slice_index}
+            errors.append(DataError(error.message, **where, volume=volume))
             if not folder:
                 raise errors[0] from None
             continue
@@ -96,6 +98,7 @@ def measure_labels(
                     "smaller. Remove it.",
                     path=name,
                     row=label,
+                    volume=volume,
                 )
             )
         elif options.slices == "largest":

@@ -51,18 +51,19 @@ def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord],
     errors: list[DataError] = []
     for file in files:
         label = f"{name}/{file.name}" if folder else name
+        volume = None
         try:
-            lines, broken = _lines(file, label)
-            errors += broken
             if options.volume is not None:
                 volume = check_relative(options.volume)
             else:
                 volume = by_name(_stem(file.name), options.image_root, label)
+            lines, broken = _lines(file, label)
+            errors += [_of_volume(error, volume) for error in broken]
             by_volume[volume] += lines
         except DataError as error:
             if not folder:
                 raise
-            errors.append(error)
+            errors.append(_of_volume(error, volume))
     records = []
     for volume, lines in by_volume.items():
         pairs, lonely = pair_lines([line.points_lps for line in lines])
@@ -85,11 +86,16 @@ def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord],
                     "other axis, or give each lesion its own lines.",
                     path=lines[i].file,
                     row=lines[i].row,
+                    volume=volume,
                 )
             )
     if not records and not errors:
         raise DataError("Expected line markups but got none. Draw two lines.", path=name)
     return records, errors
+
+
+def _of_volume(error: DataError, volume: str | None) -> DataError:
+    return DataError(error.message, path=error.path, row=error.row, volume=volume)
 
 
 def _stem(name: str) -> str:

@@ -59,6 +59,8 @@ def test_masks_are_no_volumes(tmp_path):
         ("a/b_labels.mha", "a/b"),
         ("ABD_LYMPH_001/ABD_LYMPH_001_mask.nii.gz", "ABD_LYMPH_001"),
         ("ABD_LYMPH_001/ABD_LYMPH_001_mask.nii.gz", "series/ABD_LYMPH_001"),
+        ("series_mask.nii.gz", "series#1.2.840.1"),
+        ("Case #3/a#1_mask.mha", "Case #3/a#1.mha"),
     ],
 )
 def test_masks_by_name(tmp_path, mask, volume):

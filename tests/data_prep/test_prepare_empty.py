@@ -1,0 +1,111 @@
+"""``prepare --keep-empty``: what is called lesion-free holds no lesion that anyone named."""
+
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from pydicom.uid import generate_uid
+
+from data_prep import prepare
+from data_prep.prepare import UNKNOWN_VOLUME
+
+HEADER = "volume,slice,long_x1,long_y1,long_x2,long_y2,short_x1,short_y1,short_x2,short_y2"
+AXES = "12,20,28,20,20,15,20,25"
+
+
+def volume(path, seed=0):
+    array = np.random.default_rng(seed).integers(0, 300, (9, 40, 40)).astype(np.int16)
+    array[:, 15:26, 12:29] += 2000
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing((1.0, 1.0, 6.0))
+    path.parent.mkdir(exist_ok=True)
+    sitk.WriteImage(image, str(path))
+
+
+def kept(folder, bookmarks, keep="all", status=0):
+    """Lesion-free slices by volume id, and the remarks of the report."""
+    options = ["--keep-empty", keep, "--split", "1,0,0", "--overlays", "0", "--quiet"]
+    source = ["--images", str(folder / "images"), "--bookmarks", str(bookmarks)]
+    assert prepare.main([*source, "--out-dir", str(folder / "out"), *options]) == status
+    content = json.loads((folder / "out" / "annotations" / "train.json").read_bytes())
+    marked = {lesion["image_id"] for lesion in content["annotations"]}
+    empty = {}
+    for image in content["images"]:
+        if image["id"] not in marked:
+            empty.setdefault(image["volume_id"], []).append(image["slice_index"])
+    report = json.loads((folder / "out" / "report.json").read_bytes())
+    return empty, report["volumes"]["asked"], report["remarks"]
+
+
+def test_a_folder_named_by_its_series_is_no_second_volume(tmp_path, make_series):
+    uid = generate_uid()
+    make_series("images/case", 6, series=uid)
+    marks = tmp_path / "marks.csv"
+    marks.write_text(f"{HEADER}\ncase#{uid},2,{AXES}\n")
+    assert kept(tmp_path, marks, "volumes")[:2] == ({}, 1)
+
+
+def test_a_folder_around_the_slices_is_no_second_volume(tmp_path, make_series):
+    make_series("images/case/study/series", 6)
+    marks = tmp_path / "marks.csv"
+    marks.write_text(f"{HEADER}\ncase,2,{AXES}\n")
+    assert kept(tmp_path, marks, "volumes")[:2] == ({}, 1)
+
+
+@pytest.mark.parametrize("broken", [f"b.mha,1,x{AXES}", f"b.mha,1,{AXES},9", "b.mha,1,2,3"])
+def test_a_volume_with_a_broken_row_has_no_lesion_free_slices(tmp_path, broken):
+    for number, name in enumerate("abc"):
+        volume(tmp_path / "images" / f"{name}.mha", number)
+    marks = tmp_path / "marks.csv"
+    marks.write_text(f"{HEADER}\na.mha,1,{AXES}\n{broken}\n")
+    empty, asked, remarks = kept(tmp_path, marks, status=1)
+    assert empty == {"v0001": [4, 5, 6, 7, 8], "v0002": list(range(9))}  # a and c
+    assert asked == 2
+    assert UNKNOWN_VOLUME not in remarks
+
+
+def test_nor_has_one_with_sound_rows_beside_the_broken_one(tmp_path):
+    volume(tmp_path / "images" / "a.mha")
+    marks = tmp_path / "marks.csv"
+    marks.write_text(f"{HEADER}\na.mha,1,{AXES}\na.mha,5,nil{AXES}\n")
+    assert kept(tmp_path, marks, status=1)[0] == {}
+
+
+def test_a_refused_row_of_no_known_volume_is_remarked_on(tmp_path):
+    volume(tmp_path / "images" / "a.mha")
+    marks = tmp_path / "marks.csv"
+    marks.write_text(f"{HEADER}\na.mha,1,{AXES}\nA.mha,5,{AXES}\n")
+    empty, _, remarks = kept(tmp_path, marks, status=1)
+    assert empty == {"v0001": [4, 5, 6, 7, 8]}
+    assert UNKNOWN_VOLUME in remarks
+
+
+def test_a_volume_with_a_line_that_crosses_none_has_no_lesion_free_slices(tmp_path, make_markups):
+    volume(tmp_path / "images" / "a.mha")
+    lines = [[(12, 20, 6), (28, 20, 6)], [(20, 15, 6), (20, 25, 6)], [(5, 5, 48), (9, 5, 48)]]
+    assert kept(tmp_path, make_markups(lines, "a.mrk.json"), status=1)[0] == {}
+
+
+def test_a_volume_with_a_label_too_small_has_no_lesion_free_slices(tmp_path):
+    volume(tmp_path / "images" / "a.mha")
+    labels = np.zeros((9, 40, 40), np.uint8)
+    labels[1, 15:26, 12:29] = 1
+    labels[8, 3, 3] = 2
+    image = sitk.GetImageFromArray(labels)
+    image.SetSpacing((1.0, 1.0, 6.0))
+    sitk.WriteImage(image, str(tmp_path / "a_mask.mha"))
+    assert kept(tmp_path, tmp_path / "a_mask.mha", status=1)[0] == {}
+
+
+def test_a_changed_volume_with_a_number_sign_in_its_name_is_done_again(tmp_path):
+    path = tmp_path / "images" / "case #1.mha"
+    volume(path)
+    marks = tmp_path / "marks.csv"
+    marks.write_text(f"{HEADER}\ncase #1.mha,1,{AXES}\n")
+    pictures = []
+    for seed in (0, 1):
+        volume(path, seed)
+        kept(tmp_path, marks)
+        pictures.append((tmp_path / "out" / "images" / "v0001" / "0001.png").read_bytes())
+    assert pictures[0] != pictures[1]
