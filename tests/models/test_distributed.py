@@ -1,8 +1,9 @@
 """Two gloo processes give the gradients of one process on the joint batch.
 
-Losses of MMDetection are means over what a process sees, so that the two agree only where every
-process sees as many samples: both images carry the same boxes and proposals over different pixels,
-and every proposal is sampled. Batch norms are frozen; SyncBN, the other exact way, has no CPU form.
+Every proposal is sampled. Our own head means over the RoIs of all processes, and its images carry
+different numbers of boxes and of proposals; losses of MMDetection are means over what a process
+sees, so that the two images of the cascade have the same boxes and proposals over different pixels.
+Batch norms are frozen; SyncBN, the other exact way, has no CPU form.
 """
 
 import copy
@@ -43,16 +44,20 @@ def make_model(zoo_config, build, stem, tasks):
     return model
 
 
-def make_data(batch):
+def make_data(batch, alike):
     data = batch((2, 2), ((64, 64), (64, 64)))
     first, second = data["data_samples"]
-    second.gt_instances = copy.deepcopy(first.gt_instances)
     corner = torch.rand(30, 2, generator=torch.Generator().manual_seed(1)) * 40
     boxes = first.gt_instances.bboxes.tensor
     near = torch.cat([boxes + 2, boxes - 1])
     proposals = torch.cat([torch.cat([corner, corner + 15], dim=1), near])
-    for sample in (first, second):
-        sample.proposals = InstanceData(bboxes=proposals.clone())
+    first.proposals = InstanceData(bboxes=proposals.clone())
+    if alike:
+        second.gt_instances = copy.deepcopy(first.gt_instances)
+        second.proposals = copy.deepcopy(first.proposals)
+    else:
+        second.gt_instances = second.gt_instances[:1]
+        second.proposals = InstanceData(bboxes=proposals[:11].clone())
     return data
 
 
@@ -63,7 +68,8 @@ def results(tmp_path_factory, zoo_config, build, batch):
     jobs, single = {}, {}
     for name, (stem, tasks, find_unused) in JOBS.items():
         model = make_model(zoo_config, build, stem, tasks)
-        both = model.data_preprocessor(make_data(batch), True)
+        data = make_data(batch, alike=name == "cascade")
+        both = model.data_preprocessor(data, True)
         shares = [
             dict(inputs=both["inputs"][i : i + 1], data_samples=both["data_samples"][i : i + 1])
             for i in range(2)
