@@ -71,9 +71,16 @@ def truth_fields(mask: np.ndarray, spacing_xy: Sequence[float]) -> dict[str, Any
 
 
 def without_mask(annotation: Mapping[str, Any]) -> dict[str, Any]:
-    """The "w/o pseudo mask" form of an annotation: the RECIST box and no segmentation."""
+    """The "w/o pseudo mask" form of an annotation: the RECIST box and no segmentation.
+
+    A box whose end points lie beyond the centres of the outermost pixels is cut to the image.
+    """
     points = np.reshape(annotation["recist"], (4, 2))
-    box = recist.Bookmark(points[:2], points[2:]).coco_box()
+    x, y, width, height = recist.Bookmark(points[:2], points[2:]).coco_box()
+    rows, columns = annotation["segmentation"]["size"]
+    width -= max(-x, 0.0) + max(x + width - columns, 0.0)
+    height -= max(-y, 0.0) + max(y + height - rows, 0.0)
+    box = (max(x, 0.0), max(y, 0.0), width, height)
     kept = {k: v for k, v in annotation.items() if k not in ("segmentation", "mask_source")}
     return kept | {"bbox": list(box), "area": float(box[2] * box[3])}
 

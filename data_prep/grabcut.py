@@ -87,13 +87,13 @@ def pseudo_mask(
     segments = np.zeros((y2 - y1, x2 - x1), np.uint8)
     if segments.size:
         shapes.draw_segments(segments, local, 1)
-    if not segments.any():
-        raise _outside(image, bookmark)
-    frame = Frame.of(local, segments.shape)
-    labels = _seed(local, frame, seeds)
-    grey = _eight_bits(image[y1:y2, x1:x2])
-    crop = _clean(_cut(grey, labels), segments)
-    reason = _refusal(crop, local) if checked else ""
+    reason = "" if segments.any() else "empty"  # on the outer edge of the image
+    if not reason:
+        frame = Frame.of(local, segments.shape)
+        labels = _seed(local, frame, seeds)
+        grey = _eight_bits(image[y1:y2, x1:x2])
+        crop = _clean(_cut(grey, labels), segments)
+        reason = _refusal(crop, local) if checked else ""
     if reason:
         oval = shapes.ellipse_mask(bookmark, image.shape)
         if not oval.any():

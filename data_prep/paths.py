@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from data_prep.errors import DataError, quoted
 
-
 _SERIES = re.compile(r"#\d+(\.\d+)+$")
 
 

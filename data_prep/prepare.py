@@ -27,7 +27,6 @@ from data_prep.prepare_args import parse_args, volume_options
 from data_prep.slices import VolumeOptions
 from data_prep.split import read_split_file
 
-
 UNKNOWN_VOLUME = (
     "Refused bookmarks (see errors.txt) name no volume that is there: slices kept as lesion-free"
     " may hold their lesions."

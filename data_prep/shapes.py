@@ -2,6 +2,7 @@
 
 A pixel belongs to a shape when its centre does, give or take half a pixel: the end points of a
 measured bookmark are centres of *foreground* pixels, so the lesion reaches half a pixel beyond.
+A shape too small to hold any centre is the pixel in which the axes cross.
 """
 
 from __future__ import annotations
@@ -55,8 +56,18 @@ def _mask(
     x2, y2 = np.minimum(np.ceil(centre + reach) + 1, np.array(shape)[::-1]).astype(int)
     if x1 < x2 and y1 < y2:
         frame = Frame.of(bookmark, (y2 - y1, x2 - x1), (x1, y1))
-        canvas[y1:y2, x1:x2] = radius(frame) <= 1
+        inside = canvas[y1:y2, x1:x2] = radius(frame) <= 1
+        if not inside.any():
+            _mark_pixel(canvas, centre)
     return canvas
+
+
+def _mark_pixel(canvas: np.ndarray, point: np.ndarray) -> None:
+    """Mark the pixel that holds a point (x, y), if the canvas does."""
+    last = np.array(canvas.shape[::-1]) - 1
+    if (point >= -0.5).all() and (point <= last + 0.5).all():
+        x, y = np.minimum(np.floor(point + 0.5).astype(int), last)
+        canvas[y, x] = True
 
 
 def recist_box_mask(bookmark: Bookmark, shape: Sequence[int]) -> np.ndarray:

@@ -27,7 +27,7 @@ def result(number, patient, truth=False):
             {"slice_index": z, "kind": kind, "digest": f"{number}-{z}"}
             for z, kind in enumerate(("empty", "lesion", "extra"))
         ],
-        "lesions": [{"slice_index": 1, "segmentation": {}} | box],
+        "lesions": [{"slice_index": 1, "segmentation": {"size": [4, 5]}} | box],
         "truth": true if truth else None,
     }
 

@@ -1,6 +1,7 @@
 """COCO entries: boxes, masks, axes, neighbours and 3D lesions, by hand-computed values."""
 
 import numpy as np
+import pytest
 
 from data_prep import coco
 from data_prep.recist import Bookmark
@@ -27,7 +28,8 @@ def test_bookmark_fields_are_in_pixels_and_mm():
 
 
 def test_without_mask_gives_the_recist_box_in_whole_pixels():
-    lesion = {"id": 4, "image_id": 2, "mask_source": "ellipse", "segmentation": {}, "bbox": [0] * 4}
+    lesion = {"id": 4, "image_id": 2, "mask_source": "ellipse", "bbox": [0] * 4}
+    lesion["segmentation"] = {"size": [9, 12], "counts": ""}
     lesion["recist"] = [2.0, 5.0, 8.0, 5.0, 5.0, 3.0, 5.0, 7.0]
     plain = coco.without_mask(lesion)
     # Pixels 2…8 and 3…7, each one wide.
@@ -35,6 +37,22 @@ def test_without_mask_gives_the_recist_box_in_whole_pixels():
     assert plain["area"] == 35.0
     assert plain["id"] == 4
     assert "segmentation" not in plain and "mask_source" not in plain
+
+
+@pytest.mark.parametrize(
+    ("points", "box"),
+    [
+        # From half a pixel before the first centres, or half a pixel after the last ones.
+        ([-0.5, 5, 8, 5, 5, -0.25, 5, 7], [0.0, 0.0, 9.0, 8.0]),
+        ([2, 5, 11.5, 5, 5, 3, 5, 8.25], [2.0, 3.0, 10.0, 6.0]),
+        ([-0.5, 5, 11.5, 5, 5, 3.1, 5, 7.3], [0.0, 3.1, 12.0, 7.3 - 3.1 + 1]),
+    ],
+)
+def test_the_recist_box_stays_in_the_image(points, box):
+    lesion = {"recist": points, "segmentation": {"size": [9, 12], "counts": ""}}
+    plain = coco.without_mask(lesion)
+    assert plain["bbox"] == box
+    assert plain["area"] == box[2] * box[3]
 
 
 def test_neighbours_are_replicated_at_the_ends():

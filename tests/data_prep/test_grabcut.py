@@ -190,6 +190,21 @@ def test_whatever_the_bookmark_there_is_a_mask_or_a_plain_error(seed, inside):
             assert mask.shape == image.shape and mask.any()
 
 
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_every_bookmark_on_the_image_has_a_mask(seed):
+    """Down to a hundredth of a pixel, and up to the outer edge of the outermost pixels."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 3000, (24, 20)).astype(np.int16)
+    size = np.exp(rng.uniform(np.log(0.01), np.log(30)))
+    middle = rng.choice((-0.5, 7.5, 19.5, rng.uniform(0, 19)), 2) + rng.uniform(-size, size, 2)
+    points = middle + rng.uniform(-size, size, (4, 2))
+    points = np.clip(points, -0.5, (19.5, 23.5))
+    for seeds in grabcut.SEEDS:
+        mask = grabcut.pseudo_mask(image, Bookmark(points[:2], points[2:]), seeds).mask
+        assert mask.any()
+
+
 def test_bounded_is_no_worse_than_any_other_rule_on_cluttered_phantoms():
     scores = {name: [] for name in ("bounded", "paper", "quadrilateral", "ellipse")}
     for seed in range(3):

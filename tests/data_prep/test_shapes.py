@@ -132,6 +132,17 @@ def test_bookmarks_without_area_still_cover_their_pixels():
             assert draw(bookmark, (8, 9)).sum() == pixels
 
 
+@pytest.mark.parametrize("draw", [shapes.ellipse_mask, shapes.quadrilateral_mask])
+@pytest.mark.parametrize(
+    ("centre", "pixel"),
+    [((2.5, 4.45), (4, 3)), ((-0.5, -0.5), (0, 0)), ((8.5, 7.5), (7, 8)), ((9.2, 3), None)],
+)
+def test_shapes_smaller_than_a_pixel_are_the_pixel_they_lie_in(draw, centre, pixel):
+    axes = np.array(([-0.1, 0], [0.1, 0])), np.array(([0, -0.05], [0, 0.05]))
+    mask = draw(Bookmark(*(axis + centre for axis in axes)), (8, 9))
+    assert [tuple(p) for p in np.argwhere(mask).tolist()] == ([pixel] if pixel else [])
+
+
 def test_parallel_axes_cross_at_the_middle_of_the_long_one():
     bookmark = Bookmark([[0, 0], [10, 0]], [[2, 1], [8, 1]])
     assert shapes.crossing(bookmark).tolist() == [5.0, 0.0]
