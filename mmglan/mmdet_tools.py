@@ -6,9 +6,14 @@ Our `tools/` hand over to those scripts; none of them is copied.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+
+from mmglan.run_directory import latest_checkpoint
+
+# Where the launchers that mmdet knows leave the number of a process.
+_RANK_OF = {"pytorch": "RANK", "slurm": "SLURM_PROCID", "mpi": "OMPI_COMM_WORLD_RANK"}
 
 
 def tool_path(name: str) -> Path:
@@ -36,6 +41,24 @@ def tool_path(name: str) -> Path:
     )
 
 
+def config_of(arguments: Sequence[str]) -> Path | None:
+    """The config that mmdet's train.py or test.py was given.
+
+    Args:
+        arguments: their command line; a launcher may have put its own options first.
+
+    Returns:
+        Its path; None if none is named.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    config = next((Path(item) for item in arguments if item.endswith(".py")), None)
+    if config is not None and not config.is_file():
+        raise FileNotFoundError(f"{config}: Expected a config but found no such file. See configs/")
+    return config
+
+
 def work_dir_of(arguments: Sequence[str]) -> Path | None:
     """The run directory that mmdet's train.py or test.py will use.
 
@@ -43,42 +66,74 @@ def work_dir_of(arguments: Sequence[str]) -> Path | None:
         arguments: their command line; a launcher may have put its own options first.
 
     Returns:
-        `--work-dir`, else `work_dirs/<config>`; None if no config is named.
+        `--work-dir`, else `work_dir` of `--cfg-options` or of the config, else
+        `work_dirs/<config>`; None if no config is named.
+
+    Raises:
+        FileNotFoundError: the config named does not exist.
     """
+    config = config_of(arguments)
     for index, item in enumerate(arguments):
         if item == "--work-dir" and index + 1 < len(arguments):
             return Path(arguments[index + 1])
         if item.startswith("--work-dir="):
             return Path(item.partition("=")[2])
-    config = next((item for item in arguments if item.endswith(".py")), None)
-    return None if config is None else Path("work_dirs") / Path(config).stem
+    if config is None:
+        return None
+    options = [item.partition("=")[2] for item in arguments if item.startswith("work_dir=")]
+    return Path(options[-1] if options else _work_dir_in(config) or f"work_dirs/{config.stem}")
 
 
-def without_vain_resume(arguments: Sequence[str]) -> list[str]:
-    """Drop `--resume` (and `--resume auto`) where there is nothing to resume yet.
+def _work_dir_in(config: Path) -> str | None:
+    from mmengine.config import Config  # takes a second, which most command lines need not wait
+
+    return Config.fromfile(config, import_custom_modules=False).get("work_dir")
+
+
+def with_checkpoint_to_resume(arguments: Sequence[str]) -> list[str]:
+    """Name the checkpoint that `--resume` (or `--resume auto`) goes on from, or drop the option.
 
     mmdet's train.py forgets `load_from` when it is told to resume, so that the first start of a
-    run would train from scratch, not from the COCO weights that its config names.
+    run would train from scratch, not from the COCO weights that its config names. And it follows
+    `last_checkpoint` to wherever the run was when that was written.
 
     Args:
         arguments: command line of mmdet's train.py.
 
     Returns:
-        The command line, without a `--resume` that names no file if the run directory has no
-        checkpoint.
+        The command line with the file after `--resume`; without the option if the run directory
+        has no checkpoint; as it is if it names a file, or no whole one is left.
     """
-    work_dir = work_dir_of(arguments)
-    if work_dir is None or (work_dir / "last_checkpoint").exists():
+    words = [part for item in arguments for part in _resume_words(item)]
+    if "--resume" not in words:
         return list(arguments)
-    kept = [item for item in arguments if item != "--resume=auto"]
-    if "--resume" in kept:
-        place = kept.index("--resume")
-        following = (kept[place + 1 : place + 2] or ["-"])[0]
-        if following == "auto":
-            del kept[place : place + 2]
-        elif following.startswith("-") or following.endswith(".py"):
-            del kept[place]
-    return kept
+    place = words.index("--resume")
+    following = (words[place + 1 : place + 2] or ["-"])[0]
+    named = not following.startswith("-") and not following.endswith(".py")
+    work_dir = work_dir_of(arguments)
+    if work_dir is None or (named and following != "auto"):
+        return list(arguments)
+    before, after = words[:place], words[place + 1 + named :]
+    if not (work_dir / "last_checkpoint").exists():
+        return [*before, *after]
+    checkpoint = latest_checkpoint(work_dir)
+    return [*before, "--resume", str(checkpoint) if checkpoint else "auto", *after]
+
+
+def _resume_words(item: str) -> list[str]:
+    return item.split("=", 1) if item.startswith("--resume=") else [item]
+
+
+def is_first_process(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Tell whether a process is the first of those that train together, or the only one.
+
+    Args:
+        arguments: command line of mmdet's train.py.
+        environment: environment variables.
+    """
+    words = [part for item in arguments for part in item.split("=", 1)]
+    launcher = words[words.index("--launcher") + 1] if "--launcher" in words[:-1] else "none"
+    return environment.get(_RANK_OF.get(launcher, ""), "0") == "0"
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmglan.mmdet_tools import tool_path, work_dir_of
+from mmglan.parent_death import die_with_launcher
 
 KEY = "test_evaluator.outfile_prefix"
 
@@ -28,6 +29,9 @@ def with_results(arguments: list[str]) -> list[str]:
 
     Returns:
         The command line with `test_evaluator.outfile_prefix` among its `--cfg-options`.
+
+    Raises:
+        FileNotFoundError: the config named does not exist.
     """
     work_dir = work_dir_of(arguments)
     if work_dir is None or any(item.startswith(f"{KEY}=") for item in arguments):
@@ -40,5 +44,9 @@ def with_results(arguments: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = with_results(sys.argv[1:])
+    die_with_launcher()
+    try:
+        sys.argv[1:] = with_results(sys.argv[1:])
+    except OSError as error:
+        sys.exit(f"error: {error}")
     runpy.run_path(str(tool_path("test.py")), run_name="__main__")

@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmglan.mmdet_tools import tool_path, without_vain_resume, work_dir_of
-
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN, TEST = ROOT / "tools/train.py", ROOT / "tools/test.py"
 
@@ -131,19 +129,6 @@ def test_two_processes_train_and_test(trained, tested, tiny_config, tmp_path, co
     assert found == tested
 
 
-@pytest.mark.parametrize(
-    "name", ["train.py", "test.py", "dist_train.sh", "dist_test.sh", "slurm_train.sh"]
-)
-def test_scripts_are_those_of_the_installed_mmdet(name):
-    assert tool_path(name).is_file()
-    assert ROOT not in tool_path(name).parents or "site-packages" in str(tool_path(name))
-
-
-def test_missing_script_is_an_error_that_says_what_to_do():
-    with pytest.raises(FileNotFoundError, match=r"Expected mmdet's none\.py .* Install mmdet"):
-        tool_path("none.py")
-
-
 def test_slurm_script_would_start_our_train_script(tmp_path, command_environment):
     # A stand-in for srun that prints its arguments: the dry run of a machine without Slurm.
     (tmp_path / "srun").write_text('#!/bin/sh\necho "$@"\n')
@@ -158,24 +143,3 @@ def test_slurm_script_would_start_our_train_script(tmp_path, command_environment
     script = words.index("tools/train.py")
     assert words[script + 1 : script + 3] == ["config.py", "--work-dir=work"]
     assert words[script + 3 :] == ["--launcher=slurm", "--amp"]
-
-
-def test_work_dir_is_found_behind_what_a_launcher_puts_first():
-    words = ["--local-rank=0", "configs/a.py", "--launcher", "pytorch"]
-    assert work_dir_of(words) == Path("work_dirs/a")
-    assert work_dir_of([*words, "--work-dir", "w"]) == Path("w")
-    assert work_dir_of([*words, "--work-dir=w"]) == Path("w")
-    assert work_dir_of(["--help"]) is None
-
-
-def test_resume_is_dropped_only_where_there_is_nothing(tmp_path):
-    words = ["a.py", "--work-dir", str(tmp_path), "--resume"]
-    assert without_vain_resume(words) == words[:-1]
-    assert without_vain_resume([*words, "--amp"]) == [*words[:-1], "--amp"]
-    assert without_vain_resume(["--resume", *words[:-1]]) == words[:-1]
-    assert without_vain_resume([*words, "auto", "--amp"]) == [*words[:-1], "--amp"]
-    assert without_vain_resume([*words[:-1], "--resume=auto"]) == words[:-1]
-    assert without_vain_resume([*words[:-1], "--resume=x.pth"]) == [*words[:-1], "--resume=x.pth"]
-    assert without_vain_resume([*words, "x.pth"]) == [*words, "x.pth"]
-    (tmp_path / "last_checkpoint").write_text("epoch_1.pth")
-    assert without_vain_resume(words) == words
