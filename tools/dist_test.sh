@@ -4,4 +4,9 @@
 # mmdet's script is read in place, so that its $0 is this file and it starts our test.py.
 set -e
 SCRIPT=$(PYTHONPATH="$(dirname "$0")/..:$PYTHONPATH" python -m mmglan.mmdet_tools dist_test.sh)
+# In the place of this shell, so that whoever ends this process ends the launcher and its workers.
+python() { exec python "$@"; }
+# mmdet's script names its arguments without quotes: split and expand nothing in them.
+set -f
+IFS=$'\n'
 . "$SCRIPT"

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import signal
+import re
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-# Looked up before any fork: after one, with other threads about, little is safe to call.
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-_PR_SET_PDEATHSIG = 1
+from mmglan.parent_death import die_with_parent
 
-
-def die_with_parent(parent: int) -> None:
-    """Ask Linux to kill this process when its parent dies; elsewhere do nothing.
-
-    Without it the training of a killed worker would go on and write into the directory that
-    another worker has taken over.
-
-    Args:
-        parent: process number of the parent, which may be dead already.
-    """
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
+STOP_S = 60  # torchrun gives its own workers 30 s
+# A line that names an error, behind what torchrun puts before it.
+_ERROR = re.compile(r"^(?:\[\w+\]: ?)*((?:[\w.]*(?:Error|Exception)|error): .+)$", re.MULTILINE)
 
 
 def run_command(
@@ -53,7 +38,7 @@ def run_command(
         False if `watch` stopped the command.
 
     Raises:
-        RuntimeError: the command failed; the message ends with the last line of its output.
+        RuntimeError: the command failed; the message ends with the last error in its output.
     """
     log_file.parent.mkdir(parents=True, exist_ok=True)
     with log_file.open("ab") as log:
@@ -71,12 +56,30 @@ def run_command(
             time.sleep(min(poll_s, 0.2) if watch is None else poll_s)
     finally:
         if child.poll() is None:
-            child.terminate()
-            child.wait()
+            stop(child)
     if child.returncode:
-        lines = log_file.read_text(errors="replace").strip().splitlines() or [""]
-        raise RuntimeError(f"exit status {child.returncode}, see {log_file}: {lines[-1]}")
+        reason = last_error(log_file.read_text(errors="replace"))
+        raise RuntimeError(f"exit status {child.returncode}, see {log_file}: {reason}")
     return True
+
+
+def last_error(log: str) -> str:
+    """The last line that names an error in what a command printed, else the last line.
+
+    Under torchrun a table of the workers that failed follows it, whose own error says nothing.
+    """
+    errors = [line for line in _ERROR.findall(log) if "ChildFailedError" not in line]
+    return (errors or log.strip().splitlines() or [""])[-1]
+
+
+def stop(child: subprocess.Popen) -> None:
+    """End a child: asked first, so that a launcher ends its workers, and killed if it stays."""
+    child.terminate()
+    try:
+        child.wait(timeout=STOP_S)
+    except subprocess.TimeoutExpired:  # stopped, or stuck
+        child.kill()
+        child.wait()
 
 
 def validation_scores(run_dir: Path, metric: str) -> dict[int, float]:

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from mmglan.engine.child_run import run_command, validation_scores
+from mmglan.engine.child_run import last_error, run_command, validation_scores
 from mmglan.engine.cpu_processes import should_start_gloo
 from mmglan.engine.epoch_seed_hook import EpochSeedHook, seed_worker_from_torch
 from mmglan.engine.run_info_hook import dataset_hash, describe_data, git_state, write_json
@@ -154,6 +154,17 @@ def test_failing_command_is_told_by_its_last_line(tmp_path):
     code = "import sys; print('reason', file=sys.stderr); sys.exit(3)"
     with pytest.raises(RuntimeError, match=r"exit status 3, see .*log: reason"):
         run_command([sys.executable, "-c", code], tmp_path / "log")
+
+
+def test_reason_is_found_above_what_a_launcher_prints_after_it():
+    log = (
+        "[rank1]: ValueError: Expected b.\n[rank0]: Traceback\n[rank0]: x.y.OddError: Expected a.\n"
+    )
+    log += "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: \n=====\n"
+    assert last_error(log) == "x.y.OddError: Expected a."
+    assert last_error("error: w: Expected a directory\n=====\n") == "error: w: Expected a directory"
+    assert last_error("step 1\nKilled\n") == "Killed"
+    assert last_error("") == ""
 
 
 def test_watched_command_is_stopped(tmp_path):
