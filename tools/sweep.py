@@ -24,7 +24,8 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,15 @@ from mmengine.config import Config
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmglan.engine.child_run import run_command, validation_scores
-from mmglan.engine.grid import grid_points, key_of, open_study, trials_by_point, work_through
+from mmglan.engine.grid import (
+    grid_points,
+    is_taken_over,
+    key_of,
+    open_study,
+    trials_by_point,
+    work_through,
+)
+from mmglan.run_directory import LOCK_NAME, holder_name, is_held
 
 LONGEST_NAME = 200  # bytes; file systems take 255
 TRAIN = Path(__file__).with_name("train.py")
@@ -157,6 +166,9 @@ def train_point(
 
     reported: set[int] = set()
 
+    def taken_over() -> bool:
+        return is_taken_over(trial.study, trial.number)
+
     def hopeless() -> bool:
         scores = validation_scores(run_dir, args.metric)
         for epoch in sorted(scores.keys() - reported):
@@ -164,12 +176,42 @@ def train_point(
             reported.add(epoch)
         return trial.should_prune()
 
-    if not run_command(command, run_dir / "train.log", watch=hopeless if args.prune else None):
+    wait_until_free(run_dir, taken_over)
+    if not run_command(
+        command,
+        run_dir / "train.log",
+        watch=lambda: taken_over() or (args.prune and hopeless()),
+    ):
         raise optuna.TrialPruned
     scores = validation_scores(run_dir, args.metric)
     if not scores:
         raise RuntimeError(f"expected {args.metric} in the log of {run_dir} but found none")
     return max(scores.values())
+
+
+def wait_until_free(run_dir: Path, taken_over: Callable[[], bool], poll_s: float = 2.0) -> None:
+    """Wait while the training of a worker that counts as dead still runs in a directory.
+
+    Such a worker was stopped or cut off; it ends its training when it goes on and sees that its
+    trial was closed.
+
+    Args:
+        run_dir: directory of the point.
+        taken_over: tells whether this worker has lost the point in turn.
+        poll_s: seconds between two looks.
+
+    Raises:
+        optuna.TrialPruned: it has.
+    """
+    told = False
+    while is_held(run_dir):
+        if taken_over():
+            raise optuna.TrialPruned
+        if not told:
+            print(f"{run_dir}: waiting for {holder_name(run_dir)}, which trains there. If it is ")
+            print(f"gone for good, remove {run_dir / LOCK_NAME}.", flush=True)
+            told = True
+        time.sleep(poll_s)
 
 
 def result_rows(

@@ -12,6 +12,8 @@ from __future__ import annotations
 import collections
 import itertools
 import json
+import math
+import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -193,6 +195,19 @@ class DeadTrials:
         return [trial.number for trial in running if trial._trial_id not in beating]
 
 
+def is_taken_over(study: optuna.Study, number: int) -> bool:
+    """Tell whether others closed a running trial of this worker.
+
+    They do so with a worker that was silent for too long: stopped, or on a machine that slept.
+    While the database does not answer the trial counts as this worker's.
+    """
+    try:
+        state = study.get_trials(deepcopy=False)[number].state
+    except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError):
+        return False
+    return state.is_finished()
+
+
 def is_surplus(study: optuna.Study, trial: optuna.Trial, point: Point | None) -> bool:
     """Tell whether another trial stands for the same point, or the trial for none."""
     if point is None:
@@ -217,14 +232,18 @@ def work_through(
         study: study shared by the workers.
         axes: the grid.
         run_point: runs a point and returns its score; may raise `optuna.TrialPruned`. Any other
-            exception closes the point as failed, with its text.
+            exception, or a score that is no number, closes the point as failed, with its text.
+            What becomes of a point that others have taken over meanwhile is their affair.
         poll_s: seconds between two looks while other workers finish.
         retry_failed: run points again that ended with an error before.
     """
     points = grid_points(axes)
     by_key = {key_of(point): point for point in points}
 
+    begun: list[int] = []
+
     def objective(trial: optuna.Trial) -> float:
+        begun.append(trial.number)
         point = by_key.get(trial.user_attrs.get("point"))
         if is_surplus(study, trial, point):
             trial.set_user_attr("surplus", True)
@@ -232,12 +251,25 @@ def work_through(
         for name, values in axes.items():
             trial.suggest_categorical(name, list(values))
         try:
-            return run_point(trial, point)
+            score = run_point(trial, point)
+            if math.isnan(score):
+                raise ValueError("Expected a score but got nan: has the validation split lesions?")
+            return score
         except optuna.TrialPruned:
             raise
         except Exception as error:
-            trial.set_user_attr("error", str(error))
+            if not is_taken_over(study, trial.number):
+                trial.set_user_attr("error", str(error))
             raise
+
+    def run_next() -> None:
+        begun.clear()
+        try:
+            study.optimize(objective, n_trials=1, catch=(Exception,))
+        except Exception:  # Optuna's, on closing a trial that is closed already
+            if not begun or not is_taken_over(study, begun[0]):
+                raise
+            print(f"Trial {begun[0]} was taken over by another worker.", file=sys.stderr)
 
     queue_missing(study, points, retry_failed)
     dead = DeadTrials(study)
@@ -246,7 +278,7 @@ def work_through(
         queue_missing(study, points, retry_failed=False)
         states = {trial.state for trial in study.get_trials(deepcopy=False)}
         if TrialState.WAITING in states:
-            study.optimize(objective, n_trials=1, catch=(Exception,))
+            run_next()
         elif TrialState.RUNNING in states:
             time.sleep(poll_s)
         else:

@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 from mmglan.engine.grid import (
     DeadTrials,
     grid_points,
+    is_taken_over,
     key_of,
     open_study,
     queue_missing,
@@ -218,3 +219,56 @@ def test_pruned_point_counts_as_done(tmp_path):
     work_through(study, {"a": [1]}, run_point, poll_s=0.1)
     assert queue_missing(study, [{"a": 1}], retry_failed=True) == 0
     assert [trial.state for trial in study.trials] == [TrialState.PRUNED]
+
+
+def close_as_dead(address: str, number: int) -> None:
+    """Do what other workers do with the trial of one that was silent for too long."""
+    other = open_study(address, "g", heartbeat_s=60)
+    other.tell(number, state=TrialState.FAIL)
+
+
+@pytest.mark.parametrize("ends", ["score", "error", "pruned"])
+def test_worker_whose_point_was_taken_over_goes_on_with_the_others(tmp_path, capsys, ends):
+    address = f"sqlite:///{tmp_path}/g.db"
+    study, runs = open_study(address, "g", heartbeat_s=60), []
+
+    def run_point(trial, point):
+        runs.append(point["a"])
+        if len(runs) == 1:
+            assert not is_taken_over(study, trial.number)
+            close_as_dead(address, trial.number)
+            assert is_taken_over(study, trial.number)
+            if ends == "error":
+                raise RuntimeError("stopped")
+            if ends == "pruned":
+                raise optuna.TrialPruned
+        return float(point["a"])
+
+    work_through(study, {"a": [1, 2]}, run_point, poll_s=0.1)
+    assert sorted(runs) == [1, 1, 2]  # nobody else is there to take it
+    assert completed(study) == {key_of({"a": 1}): 1, key_of({"a": 2}): 1}
+    assert "Trial 0 was taken over by another worker" in capsys.readouterr().err
+
+
+def test_trial_counts_as_ours_while_the_database_does_not_answer(tmp_path, monkeypatch):
+    study = open_study(f"sqlite:///{tmp_path}/g.db", "g", heartbeat_s=60)
+    trial = study.ask()
+
+    def refuse(*args, **options):
+        raise sqlalchemy.exc.OperationalError("SELECT", {}, Exception("no connection"))
+
+    monkeypatch.setattr(study, "get_trials", refuse)
+    assert not is_taken_over(study, trial.number)
+
+
+def test_score_that_is_no_number_closes_the_point_as_failed(tmp_path):
+    study, runs = open_study(f"sqlite:///{tmp_path}/g.db", "g", heartbeat_s=60), []
+
+    def run_point(trial, point):
+        runs.append(point)
+        assert len(runs) < 3  # it would be run for ever
+        return float("nan")
+
+    work_through(study, {"a": [1]}, run_point, poll_s=0.1)
+    (trial,) = study.trials
+    assert trial.state == TrialState.FAIL and "got nan" in trial.user_attrs["error"]

@@ -1,10 +1,15 @@
 import argparse
+import concurrent.futures
 import csv
 import importlib.util
+import time
 from pathlib import Path
 
 import optuna
 import pytest
+from optuna.trial import TrialState
+
+from mmglan.run_directory import is_held
 
 ROOT = Path(__file__).resolve().parents[2]
 AXIS = "model.rpn_head.loss_cls.loss_weight"
@@ -103,3 +108,51 @@ def test_hopeless_point_is_stopped_early(sweep, tiny_config, tmp_path):
         sweep.train_point(args, trial, {AXIS: 1}, tmp_path / "run")
     assert pruner.looks == 1 and 1 in study.trials[0].intermediate_values
     assert not (tmp_path / "run/epoch_100.pth").exists()
+
+
+HOLDER = """
+import signal, sys, time
+from pathlib import Path
+from mmglan.run_directory import hold
+hold(Path(sys.argv[sys.argv.index("--work-dir") + 1]))
+print("holds", flush=True)
+time.sleep(600)
+"""
+
+
+def test_training_of_a_point_that_was_taken_over_is_stopped(sweep, tmp_path, monkeypatch):
+    """A worker that was stopped goes on beside its successor, who waits until it lets go."""
+    (tmp_path / "train.py").write_text(HOLDER)
+    monkeypatch.setattr(sweep, "TRAIN", tmp_path / "train.py")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    study, run_dir = optuna.create_study(direction="maximize"), tmp_path / "run"
+    args = sweep.parse_args(["a.py", "--work-dir", str(tmp_path)])
+    trials = [study.ask()]
+
+    def first_worker():
+        with pytest.raises(optuna.TrialPruned):
+            sweep.train_point(args, trials[0], {AXIS: 1}, run_dir)
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        first = pool.submit(first_worker)
+        while not is_held(run_dir):
+            assert not first.done()
+            time.sleep(0.05)
+        study.tell(trials[0], state=TrialState.FAIL)
+        trials.append(study.ask())
+        waits = pool.submit(sweep.wait_until_free, run_dir, lambda: False, 0.05)
+        first.result(timeout=60)
+        waits.result(timeout=60)
+    assert not is_held(run_dir)
+
+
+def test_worker_that_waits_for_a_directory_notices_that_it_lost_the_point(
+    sweep, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(sweep, "is_held", lambda run_dir: True)
+    monkeypatch.setattr(sweep, "holder_name", lambda run_dir: "process 7 on node3")
+    lost = iter([False, False, True])
+    with pytest.raises(optuna.TrialPruned):
+        sweep.wait_until_free(tmp_path, lambda: next(lost), 0.01)
+    out = capsys.readouterr().out
+    assert out.count("waiting for process 7 on node3") == 1 and ".training.lock" in out
