@@ -14,6 +14,7 @@ from pathlib import Path
 
 from data_prep.errors import DataError
 from data_prep.formats import slice_folder
+from data_prep.formats.dicom_files import is_dicom, lies_beside
 from data_prep.paths import without_series
 from data_prep.readers import BookmarkRecord
 
@@ -53,17 +54,23 @@ def stem(volume: str) -> str:
     return base
 
 
-def find_volumes(root: Path, masks: Path | None = None) -> list[str]:
+def find_volumes(root: Path, apart: Iterable[Path] = ()) -> list[str]:
     """Paths, relative to ``root``, of everything below that looks like a volume.
 
     Files of the volume formats count, and folders that hold DICOM or PNG slices. DICOM files
-    without an ending are known by the four letters that they carry. Left out are what lies in the
-    folder ``masks`` and files that are called as masks are (``…_mask``, ``…_seg``, ``labels`` …).
+    of other endings are known by the four letters that they carry. Left out are what lies in the
+    folders ``apart`` (of masks, of output) and files that are called as masks are (``…_mask``,
+    ``…_seg``, ``labels`` …). Folders that cannot be read count, for their reader to say so.
     """
-    found = []
-    for folder, folders, names in os.walk(root):
+    found: list[str] = []
+    others = {folder.resolve() for folder in apart} - {root.resolve()}
+
+    def refused(error: OSError) -> None:
+        found.append(os.path.relpath(error.filename, root))
+
+    for folder, folders, names in os.walk(root, onerror=refused):
         folders.sort()
-        if masks is not None and Path(folder).resolve() == masks.resolve() != root.resolve():
+        if others and Path(folder).resolve() in others:
             folders.clear()
             continue
         names = sorted(name for name in names if not name.startswith("."))
@@ -73,7 +80,7 @@ def find_volumes(root: Path, masks: Path | None = None) -> list[str]:
         found += [os.path.normpath(os.path.join(here, name)) for name in images]
         rest = [name for name in names if name not in files]
         if any(name.lower().endswith(_SLICE_SUFFIXES) for name in rest) or any(
-            "." not in name and _is_dicom(Path(folder) / name) for name in rest[:1]
+            _carries_dicom(Path(folder) / name) for name in rest if not lies_beside(name)
         ):
             found.append(here)
     return [Path(name).as_posix() for name in sorted(found)]
@@ -97,10 +104,9 @@ def _place(root: Path, volume: str) -> str:
         return base
 
 
-def _is_dicom(path: Path) -> bool:
+def _carries_dicom(path: Path) -> bool:
     try:
-        with open(path, "rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
+        return is_dicom(path)
     except OSError:
         return False
 
@@ -116,7 +122,7 @@ def find_mask(masks: Path, volume: str) -> str | None:
     candidates += [f"{base}/{name}_mask", f"{name}/{name}_mask"]
     for candidate in candidates:
         for suffix in SUFFIXES:
-            if (masks / f"{candidate}{suffix}").is_file():
+            if os.path.isfile(masks / f"{candidate}{suffix}"):
                 return f"{candidate}{suffix}"
     return None
 

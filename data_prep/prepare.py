@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(args: argparse.Namespace) -> int:
     """Prepare a data set as the command line says."""
     images = Path(args.images)
-    if not images.exists():
+    if not os.path.exists(images):
         raise DataError(
             "Expected the volumes but found nothing there. Correct --images.", path=images
         )
@@ -73,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
         if any(error.volume is None for error in errors):
             remarks.append(UNKNOWN_VOLUME)
         if options.keep_empty != "slices":
-            found = [images.name] if images.is_file() else find_volumes(root, masks)
+            apart = [Path(args.out_dir), *([masks] if masks is not None else [])]
+            found = [images.name] if images.is_file() else find_volumes(root, apart)
             extra = unnamed(root, found, volumes | lost)
     sources, more = list_sources(
         records,

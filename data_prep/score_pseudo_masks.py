@@ -83,7 +83,7 @@ def find_tasks(args: argparse.Namespace) -> tuple[list[Task], list[str]]:
     if images.is_file():
         return [Task(images.parent, select, images.name, masks)], []
     tasks, errors = [], []
-    for volume in inputs.find_volumes(images):
+    for volume in inputs.find_volumes(images, [masks]):
         mask = inputs.find_mask(masks, volume)
         if mask is None:
             errors.append(f"{volume}: Expected a mask of the same name but got none. Add it.")

@@ -115,16 +115,24 @@ def _fingerprint(root: str | None, relative: str | None) -> list:
     if root is None or relative is None:
         return []
     path = Path(root) / without_series(relative)
+    listed = []
+    try:
+        for file in _files(path):
+            state = file.stat()
+            listed.append([os.path.relpath(file, path), state.st_size, state.st_mtime_ns])
+    except OSError as error:  # whoever reads the volume will say so
+        listed.append([error.errno])
+    return [relative, listed]
+
+
+def _files(path: Path) -> list[Path]:
+    """The files of a volume, sorted."""
     files = [path] if path.is_file() else []
     if path.is_dir():
         files = [p for p in path.rglob("*") if p.is_file()]
     elif path.suffix.lower() in (".mhd", ".nhdr"):  # the voxels are in a file beside it
         files = [p for p in path.parent.iterdir() if p.name.startswith(f"{path.stem}.")]
-    listed = []
-    for file in sorted(files):
-        state = file.stat()
-        listed.append([os.path.relpath(file, path), state.st_size, state.st_mtime_ns])
-    return [relative, listed]
+    return sorted(files)
 
 
 def _process(task: VolumeTask) -> dict[str, Any]:

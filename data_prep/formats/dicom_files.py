@@ -117,6 +117,12 @@ def _check_deflated(path: Path, name: str) -> None:
             pending = engine.unconsumed_tail or file.read(1 << 20)
 
 
+def lies_beside(name: str) -> bool:
+    """Say whether a file name is not a slice's but of what exports put beside the slices."""
+    lower = name.lower()
+    return lower.startswith(".") or lower in _FOREIGN_NAMES or lower.endswith(_FOREIGN)
+
+
 def _images(folder: Path, name: str) -> list[_Image]:
     images = []
     for entry in sorted(os.listdir(folder)):

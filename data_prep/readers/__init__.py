@@ -133,12 +133,19 @@ def _present(
     return kept, errors
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:  # whoever reads the volume will say so
+        return True
+
+
 def _problem(volume: str, root: Path) -> str | None:
     try:
         path = resolve_under(root, volume)
     except DataError as error:
         return error.message
-    if path.exists() or resolve_under(root, volume.partition("#")[0] or ".").exists():
+    if _is_there(path) or _is_there(resolve_under(root, volume.partition("#")[0] or ".")):
         return None
     return (
         f"Expected the volume {quoted(volume, 80)} in the image folder but found none. Correct "

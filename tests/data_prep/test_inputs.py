@@ -1,5 +1,6 @@
 """Which volumes, masks and patients a run finds."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,29 @@ def test_masks_are_no_volumes(tmp_path):
         tmp_path, "a.nii.gz", "a_mask.nii.gz", "b-seg.nrrd", "labels.nii.gz", "x/Segmentation.mha"
     )
     touch(tmp_path, "unmasked.nii.gz", "truth/a.nii.gz")
-    assert find_volumes(tmp_path, tmp_path / "truth") == ["a.nii.gz", "unmasked.nii.gz"]
+    assert find_volumes(tmp_path, [tmp_path / "truth"]) == ["a.nii.gz", "unmasked.nii.gz"]
+
+
+def test_dicom_files_of_any_name_are_found(tmp_path):
+    dicom = bytes(128) + b"DICM" + bytes(8)
+    for name in ("a/MR.1.2.840.7", "b/Readme", "b/notes.txt", "b/scan.IM_1", "c/DICOMDIR"):
+        touch(tmp_path, name)
+        if name[0] != "b" or "IM" in name:
+            (tmp_path / name).write_bytes(dicom)
+    assert find_volumes(tmp_path) == ["a", "b"]
+
+
+def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path, monkeypatch):
+    touch(tmp_path, "a/x.mha", "b/y.mha")
+    real = os.scandir
+
+    def scandir(path):
+        if os.fspath(path).endswith("b"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert find_volumes(tmp_path) == ["a/x.mha", "b"]
 
 
 @pytest.mark.parametrize(

@@ -109,3 +109,15 @@ def test_a_changed_volume_with_a_number_sign_in_its_name_is_done_again(tmp_path)
         kept(tmp_path, marks)
         pictures.append((tmp_path / "out" / "images" / "v0001" / "0001.png").read_bytes())
     assert pictures[0] != pictures[1]
+
+
+def test_an_output_folder_among_the_images_holds_no_volumes(tmp_path):
+    volume(tmp_path / "images" / "a.mha")
+    marks = tmp_path / "marks.csv"
+    marks.write_text(f"{HEADER}\na.mha,1,{AXES}\n")
+    options = ["--keep-empty", "all", "--overlays", "0", "--quiet"]
+    source = ["--images", str(tmp_path / "images"), "--bookmarks", str(marks)]
+    out = tmp_path / "images" / "out"
+    for _ in range(2):  # the second run finds the slices of the first
+        assert prepare.main([*source, "--out-dir", str(out), *options]) == 0
+    assert json.loads((out / "report.json").read_bytes())["volumes"]["asked"] == 1

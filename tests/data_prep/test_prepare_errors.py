@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
 import shutil
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -218,3 +221,36 @@ def test_ids_do_not_go_into_the_data_set(two, capsys):
         "error: ids.csv: Expected --ids outside of --out-dir, which may be given away, but got a"
         " file in it. Name a file elsewhere.\n"
     )
+
+
+def test_a_locked_folder_is_left_out_and_the_rest_finished():
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent)
+        rows = []
+        for name in ("sound", "named", "unnamed"):
+            (folder / "images" / name).mkdir(parents=True)
+            volume(folder / "images" / name / "a.mha")
+            rows.append(cross(f"{name}/a.mha", 1, patient=name))
+        (folder / "marks.csv").write_text("\n".join([HEADER, *rows[:2]]))
+        assert errors_after(folder) == []
+        os.chmod(folder, 0o777)
+        for name in ("named", "unnamed"):
+            (folder / "images" / name).chmod(0o000)
+        user = os.geteuid()
+        try:
+            if user == 0:
+                os.seteuid(65534)  # root reads everything
+            images, out = folder / "images", folder / "locked"
+            assert run(images, folder / "marks.csv", out, "--keep-empty", "all") == 1
+            lines = (out / "errors.txt").read_text().splitlines()
+        finally:
+            os.seteuid(user)
+            for name in ("named", "unnamed"):
+                (folder / "images" / name).chmod(0o700)
+        refused = "Expected readable data but the system refuses it. Check the rights and the disk."
+        assert lines == [
+            f"named: {refused}",  # who knows what else it holds
+            f"named/a.mha: {refused} Bookmarks left out: marks.csv, rows 3.",
+            f"unnamed: {refused}",
+        ]
+        assert len(lesions(folder / "locked")) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 
 import cv2
 import numpy as np
@@ -170,6 +171,15 @@ def test_boxes_only(tmp_path):
     rows = {row["seeding"]: row for row in table(tmp_path / "o" / "scores.csv")}
     assert rows["bounded"]["dsc"] == "" and float(rows["bounded"]["iou"]) > 0.9
     assert float(rows["box"]["iou"]) == 1.0
+
+
+def test_masks_in_a_folder_of_the_images_are_no_volumes(phantoms, tmp_path):
+    (tmp_path / "masks").mkdir()
+    name = sorted(path.name for path in (phantoms / "masks").iterdir())[0]
+    shutil.copy(phantoms / "images" / name, tmp_path)
+    shutil.copy(phantoms / "masks" / name, tmp_path / "masks")
+    source = ["--images", str(tmp_path), "--masks", str(tmp_path / "masks"), "--resamples", "20"]
+    assert score_pseudo_masks.main([*source, "--out-dir", str(tmp_path / "o")]) == 0
 
 
 @pytest.mark.parametrize(
