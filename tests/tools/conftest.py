@@ -1,7 +1,9 @@
 """A tiny prepared data set and what the tools need to run on it as commands."""
 
 import os
+import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,15 @@ def command_environment() -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "CUDA_VISIBLE_DEVICES": "",  # equality bit for bit is promised for CPUs
     }
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], str]:
+    """Finds a port for a launcher; another one at each call."""
+
+    def find() -> str:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return str(probe.getsockname()[1])
+
+    return find

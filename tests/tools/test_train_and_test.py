@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -94,13 +93,9 @@ def test_test_leaves_results_where_reports_look(trained, tested):
     assert json.loads((trained / "test_info.json").read_text())["processes"] == 1
 
 
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
-def test_two_processes_train_and_test(trained, tested, tiny_config, tmp_path, command_environment):
+def test_two_processes_train_and_test(
+    trained, tested, tiny_config, tmp_path, command_environment, free_port
+):
     options = ["--cfg-options", "train_dataloader.dataset.filter_cfg.filter_empty_gt=False"]
     options += ["train_dataloader.batch_size=1", "train_cfg.max_epochs=1"]
     environment = {**command_environment, "PORT": free_port()}
