@@ -129,11 +129,18 @@ def check_annotations(data: Mapping[str, Mapping[str, Any]], found: Findings) ->
                 continue
             where = f"annotation {lesion['id']} on {image['file_name']}"
             problems += [f"{where}: {text}" for text in _lesion_problems(lesion, image)]
-            key = (lesion["image_id"], *lesion.get("recist", lesion["bbox"]))
+            key = (lesion["image_id"], *_outline_key(lesion))
             seen[key] += 1
             if seen[key] == 2:
                 problems.append(f"{where}: the same lesion twice")
         found.problems += [f"{split}: {text}" for text in problems]
+
+
+def _outline_key(lesion: Mapping[str, Any]) -> Iterable:
+    """The end points in any order, or the box."""
+    if "recist" not in lesion:
+        return lesion["bbox"]
+    return sorted(map(tuple, np.reshape(lesion["recist"], (-1, 2)).tolist()))
 
 
 def _lesion_problems(lesion: Mapping[str, Any], image: Mapping[str, Any]) -> Iterable[str]:

@@ -182,6 +182,12 @@ def list_sources(
                 all_known=volume not in incomplete,
             )
         )
+    bare = sum(source.mask is None for source in sources)
+    if masks is not None and bare:
+        remarks.append(
+            f"No mask was found for {bare} of {len(sources)} volumes: no true lesions are written"
+            " for them. Masks are called as their volumes are."
+        )
     return sources, remarks
 
 

@@ -237,15 +237,17 @@ def _place_all(task: VolumeTask, volume, result: dict[str, Any]) -> list:
     for record in task.records:
         try:
             mark = readers.place(record, volume)
-            points = (mark.slice_index, *np.round(mark.bookmark.points().ravel(), 3).tolist())
-            if points in seen:
+            # From whichever end an axis was drawn.
+            points = sorted(map(tuple, np.round(mark.bookmark.points(), 3).tolist()))
+            lesion = (mark.slice_index, *points)
+            if lesion in seen:
                 raise DataError(
-                    f"Expected each bookmark once but got the one of row {seen[points]} again."
+                    f"Expected each bookmark once but got the one of row {seen[lesion]} again."
                     " Remove one of the rows.",
                     path=record.file,
                     row=record.row,
                 )
-            seen[points] = record.row
+            seen[lesion] = record.row
             placed.append(mark)
         except DataError as error:
             result["errors"].append(str(error))

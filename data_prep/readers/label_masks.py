@@ -76,13 +76,14 @@ def measure_labels(
         Records in mm (LPS), and an error for each label too small to measure anywhere.
     """
     records, errors = [], []
-    boxes = ndimage.find_objects(mask.array.astype(np.int32)) if mask.array.max() < 1e6 else []
-    for label, box in enumerate(boxes, start=1):
+    numbers, labels = _numbered(mask.array)
+    for number, box in enumerate(ndimage.find_objects(numbers), start=1):
         if box is None:
             continue
+        label = number if labels is None else labels[number]
         measured = []
         for z in range(box[0].start, box[0].stop):
-            region = mask.array[z, box[1], box[2]] == label
+            region = numbers[z, box[1], box[2]] == number
             if not region.any():
                 continue
             bookmark = recist.measure(region, mask.spacing_mm[:2])
@@ -116,6 +117,14 @@ def measure_labels(
                 )
             )
     return records, errors
+
+
+def _numbered(array: np.ndarray) -> tuple[np.ndarray, list[int] | None]:
+    """Labels as int32, and which label each stands for if high ones were renumbered."""
+    if array.max() < 1e6:
+        return array.astype(np.int32), None
+    labels, numbers = np.unique(np.append(array, 0), return_inverse=True)
+    return numbers[:-1].reshape(array.shape).astype(np.int32), labels.tolist()
 
 
 def _masks(folder: Path):

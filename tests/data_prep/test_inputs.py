@@ -117,6 +117,16 @@ def test_pattern_that_does_not_fit_names_the_volume():
     )
 
 
+def test_volumes_without_a_mask_are_remarked_on(tmp_path):
+    touch(tmp_path, "a.nii.gz")
+    records = [record(name, "Ann") for name in ("a.mha", "b.mha", "c.mha")]
+    assert list_sources(records, masks=tmp_path)[1] == [
+        "No mask was found for 2 of 3 volumes: no true lesions are written for them. Masks are"
+        " called as their volumes are."
+    ]
+    assert list_sources(records[:1], masks=tmp_path)[1] == []
+
+
 def test_one_mask_file_for_several_volumes_is_refused(tmp_path):
     touch(tmp_path, "mask.nii.gz")
     with pytest.raises(DataError, match="a folder of masks for 2 volumes but got one file"):

@@ -165,6 +165,13 @@ def test_mask(series, make_image, tmp_path):
     assert placed.bookmark.short_length(volume.spacing_mm[:2]) == pytest.approx(11.2, abs=0.7)
     every, _ = read_bookmarks(masks.parent, image_root=folder.parent, slices="all")
     assert [place(r, volume).slice_index for r in every] == [2, 3]
+    # Labels may be any numbers.
+    high = np.where(labels > 0, 3_000_000_000, 0).astype(np.uint32)
+    high[0, 5:9, 5:9] = 2
+    sitk.WriteImage(volume.to_source(high), str(masks / "case1_mask.nii.gz"))
+    again, errors = read_bookmarks(masks.parent, image_root=folder.parent)
+    assert errors == [] and [r.row for r in again] == [2, 3_000_000_000]
+    assert (again[1].points == records[0].points).all()
 
 
 def test_deeplesion_rows_as_published(shared_data):

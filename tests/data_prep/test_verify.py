@@ -156,6 +156,16 @@ def damage_repeat(folder):
     return f"train_recist: annotation 9999 on {first_image(folder)}: the same lesion twice"
 
 
+def damage_repeat_from_the_other_end(folder):
+    def change(content):
+        lesion = content["annotations"][0]
+        turned = [lesion["recist"][i] for i in (2, 3, 0, 1, 4, 5, 6, 7)]
+        content["annotations"].append(lesion | {"id": 9999, "recist": turned})
+
+    edit(folder, "val", change)
+    return f"val: annotation 9999 on {first_image(folder, 'val')}: the same lesion twice"
+
+
 def damage_empty_mask(folder):
     def change(content):
         content["annotations"][0]["segmentation"]["counts"] = "`b6"
