@@ -31,6 +31,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type="EpochSeedHook"),
     dict(type="RunInfoHook"),
+    dict(type="ResumedRunHook"),
     dict(type="AdaptStemHook"),
 ]
 # `device_ids=None` is right for one device per process, GPU or CPU: the data preprocessor moves

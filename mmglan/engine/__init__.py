@@ -9,8 +9,15 @@ compat.require_openmmlab()
 from mmglan.engine.checkpoint_guard import install as _install_checkpoint_guard
 from mmglan.engine.epoch_seed_hook import EpochSeedHook, seed_worker_from_torch
 from mmglan.engine.lesion_balanced_sampler import LesionBalancedSampler
+from mmglan.engine.resumed_run_hook import ResumedRunHook
 from mmglan.engine.run_info_hook import RunInfoHook
 
 _install_checkpoint_guard()
 
-__all__ = ["EpochSeedHook", "LesionBalancedSampler", "RunInfoHook", "seed_worker_from_torch"]
+__all__ = [
+    "EpochSeedHook",
+    "LesionBalancedSampler",
+    "ResumedRunHook",
+    "RunInfoHook",
+    "seed_worker_from_torch",
+]

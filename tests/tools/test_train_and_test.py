@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmglan.engine.child_run import validation_scores
+
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN, TEST = ROOT / "tools/train.py", ROOT / "tools/test.py"
 
@@ -38,42 +40,71 @@ def test_run_directory_says_what_the_run_was(trained, tiny_set):
     assert (trained / "glan_r50_fpn_160e_lesions.py").exists()
 
 
-def test_killed_and_resumed_run_ends_with_the_same_weights(
-    trained, tiny_config, tmp_path, command_environment
-):
-    killed = tmp_path / "config" / tiny_config.name
-    killed.parent.mkdir()
-    killed.write_text(
-        f"_base_ = {str(tiny_config)!r}\n"
-        "imports = [*_base_.custom_imports.imports, 'self_killing_hook']\n"
-        "custom_imports = dict(imports=imports)\n"
-        "custom_hooks = [*_base_.custom_hooks, dict(type='SelfKillingHook', iterations=6)]\n"
-    )
-    scripts = str(Path(__file__).with_name("scripts"))
-    paths = os.pathsep.join([scripts, command_environment["PYTHONPATH"]])
+@pytest.fixture
+def killed_then_resumed(tiny_config, tmp_path, command_environment):
+    """Trains until a hook kills the run, then resumes; gives the run directory."""
 
-    run_dir = tmp_path / "run"
+    def run(between, **hook) -> Path:
+        killing = tmp_path / "config" / tiny_config.name
+        killing.parent.mkdir()
+        hook = {"type": "SelfKillingHook", **hook}
+        killing.write_text(
+            f"_base_ = {str(tiny_config)!r}\n"
+            "imports = [*_base_.custom_imports.imports, 'self_killing_hook']\n"
+            "custom_imports = dict(imports=imports)\n"
+            f"custom_hooks = [*_base_.custom_hooks, {hook}]\n"
+        )
+        scripts = str(Path(__file__).with_name("scripts"))
+        paths = os.pathsep.join([scripts, command_environment["PYTHONPATH"]])
 
-    def train(config, workers, **variables):
-        command = [sys.executable, str(TRAIN), str(config), "--work-dir", str(run_dir)]
-        command += ["--resume"]  # from the first start on: nothing to resume yet
-        command += ["--cfg-options", f"train_dataloader.num_workers={workers}"]
-        environment = {**command_environment, **variables}
-        return subprocess.run(command, env=environment, capture_output=True, text=True)
+        def train(config, run_dir, **variables):
+            command = [sys.executable, str(TRAIN), str(config), "--work-dir", str(run_dir)]
+            command += ["--resume"]  # from the first start on: nothing to resume yet
+            environment = {**command_environment, **variables}
+            return subprocess.run(command, env=environment, capture_output=True, text=True)
 
-    first = train(killed, 1, PYTHONPATH=paths)
-    assert first.returncode == -signal.SIGKILL, first.stderr[-2000:]
-    assert (run_dir / "epoch_1.pth").exists() and not (run_dir / "epoch_2.pth").exists()
-    assert "Epoch(train) [2][1/" in next(run_dir.glob("*/*.log")).read_text()  # in mid-epoch
+        first = train(killing, tmp_path / "run", PYTHONPATH=paths)
+        assert first.returncode == -signal.SIGKILL, first.stderr[-2000:]
+        run_dir = between(tmp_path / "run")
+        done = train(tiny_config, run_dir)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return run_dir
 
-    done = train(tiny_config, 2)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert json.loads((run_dir / "run_info.json").read_text())["resumed_from_epoch"] == 1
-    expected, found = weights(trained), weights(run_dir)  # trained with another number of workers
+    return run
+
+
+def differing(expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> list[str]:
     assert expected.keys() == found.keys()
-    assert [key for key in expected if not torch.equal(expected[key], found[key])] == []
+    return [key for key in expected if not torch.equal(expected[key], found[key])]
+
+
+def test_killed_and_resumed_run_ends_with_the_same_weights(trained, killed_then_resumed):
+    def in_mid_epoch(run_dir):
+        assert (run_dir / "epoch_1.pth").exists() and not (run_dir / "epoch_2.pth").exists()
+        assert "Epoch(train) [2][1/" in next(run_dir.glob("*/*.log")).read_text()
+        return run_dir
+
+    run_dir = killed_then_resumed(in_mid_epoch, iterations=6)
+    assert json.loads((run_dir / "run_info.json").read_text())["resumed_from_epoch"] == 1
+    expected, found = weights(trained), weights(run_dir)
+    assert differing(expected, found) == []
     start = torch.zeros_like(expected["uncertainty.log_variance"])
     assert not torch.equal(found["uncertainty.log_variance"], start)
+
+
+def test_run_killed_while_validating_and_moved_ends_with_the_same_best_checkpoint(
+    trained, killed_then_resumed
+):
+    def moved(run_dir):
+        assert (run_dir / "epoch_3.pth").exists() and not list(run_dir.glob("best_*"))
+        return run_dir.rename(run_dir.with_name("moved"))
+
+    run_dir = killed_then_resumed(moved, validating=True)
+    (best,) = trained.glob("best_*.pth")
+    expected, found = (torch.load(f / best.name, weights_only=False) for f in (trained, run_dir))
+    assert differing(expected["state_dict"], found["state_dict"]) == []
+    scores = [validation_scores(f, "lesion/bbox_AP25") for f in (trained, run_dir)]
+    assert scores[0] == scores[1] != {}
 
 
 @pytest.fixture(scope="module")

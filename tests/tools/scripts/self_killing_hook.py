@@ -1,4 +1,4 @@
-"""A hook that kills its own process: a run ends in mid-epoch, at the same place every time."""
+"""A hook that kills its own process: a run ends at the same place every time."""
 
 import os
 import signal
@@ -12,11 +12,18 @@ class SelfKillingHook(Hook):
     """Send SIGKILL to this process after a number of iterations.
 
     Args:
-        iterations: counted from the start of the run.
+        iterations: counted from the start of the run; None for never.
+        validating: kill when the first validation begins.
     """
 
-    def __init__(self, iterations: int) -> None:
+    def __init__(self, iterations: int | None = None, validating: bool = False) -> None:
         self.iterations = iterations
+        self.validating = validating
+
+    def before_val(self, runner) -> None:
+        """Kill before the checkpoint just saved is validated."""
+        if self.validating:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Kill after the last of them."""
