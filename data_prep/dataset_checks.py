@@ -19,6 +19,15 @@ from data_prep.errors import DataError
 from data_prep.split import SPLITS, leaks
 
 TOLERANCE_PX = 1e-3
+# What the entries of the lists must hold.
+NEEDED = {
+    "images": ("id", "file_name", "width", "height", "patient_id", "volume_id", "spacing_mm"),
+    "annotations": ("id", "image_id", "bbox"),
+    "categories": (),
+    "volumes": ("volume_id", "shape_zyx"),
+    "lesions": ("id", "volume_id", "box3d"),
+}
+_NUMBERS = {"bbox": 4, "recist": 8, "box3d": 6, "shape_zyx": 3}
 
 
 @dataclass
@@ -40,16 +49,22 @@ class Pixels:
     error: str = ""
 
 
-def load(path: Path) -> dict[str, Any]:
+def load(
+    path: Path, lists: Sequence[str] = ("images", "annotations", "categories")
+) -> dict[str, Any]:
     """Read an annotation file.
 
+    Args:
+        path: The file.
+        lists: The lists of entries that it must hold, see :data:`NEEDED`.
+
     Raises:
-        DataError: If it is not COCO JSON, or holds NaN or infinity.
+        DataError: If it is not JSON, holds NaN or infinity, or lacks what it must hold.
     """
 
     def refuse(constant: str) -> None:
         raise DataError(
-            f"Expected finite numbers but got {constant}. Make the file anew.", path=path
+            f"Expected finite numbers but got {constant}. Make the file anew.", path=path.name
         )
 
     try:
@@ -58,13 +73,36 @@ def load(path: Path) -> dict[str, Any]:
         raise DataError(
             f"Expected JSON but got: {error}. Make the file anew.", path=path.name
         ) from None
-    if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= set(content):
+    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in lists):
         raise DataError(
-            "Expected COCO's images, annotations and categories but got something else."
-            " Name the folder that data_prep.prepare wrote.",
+            f"Expected the lists {', '.join(lists)} but got something else. Name the folder that"
+            " data_prep.prepare wrote.",
             path=path.name,
         )
+    for kind in lists:
+        for number, entry in enumerate(content[kind], start=1):
+            if (fault := _entry_fault(entry, NEEDED[kind])) is not None:
+                raise DataError(
+                    f"Expected {fault} in entry {number} of {kind} but got something else. Make"
+                    " the file anew.",
+                    path=path.name,
+                )
     return content
+
+
+def _entry_fault(entry: Any, needed: Sequence[str]) -> str | None:
+    """What an entry lacks."""
+    if not isinstance(entry, dict) or not set(needed) <= set(entry):
+        return ", ".join(needed) or "fields"
+    for field_name, count in _NUMBERS.items():
+        values = entry.get(field_name, [0] * count)
+        if (
+            not isinstance(values, list)
+            or len(values) != count
+            or not all(isinstance(v, (int, float)) for v in values)
+        ):
+            return f"{count} numbers as {field_name}"
+    return None
 
 
 def read_pixels(task: tuple[str, str]) -> Pixels:
@@ -160,17 +198,29 @@ def _lesion_problems(lesion: Mapping[str, Any], image: Mapping[str, Any]) -> Ite
     segmentation = lesion.get("segmentation")
     if segmentation is None:
         return
-    if list(segmentation["size"]) != [image["height"], image["width"]]:
+    if not isinstance(segmentation, dict) or not {"size", "counts"} <= set(segmentation):
+        yield "mask that is no run-length code"
+    elif list(segmentation["size"]) != [image["height"], image["width"]]:
         yield f"mask of {segmentation['size']} on another size of image"
     elif int(rle.area(segmentation)) == 0:
         yield "empty mask"
+    elif not can_decode(segmentation):
+        yield "damaged mask"
     elif not np.allclose(rle.toBbox(segmentation), lesion["bbox"], atol=TOLERANCE_PX):
         yield f"box {lesion['bbox']} is not the mask's"
 
 
+def can_decode(segmentation: Any) -> bool:
+    """Say whether a segmentation is a run-length code that can be decoded."""
+    try:
+        return rle.decode(segmentation).ndim == 2
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
 def check_volumes(path: Path, found: Findings) -> None:
     """Boxes of lesions in 3D: inside their volume, corners in order."""
-    content = json.loads(path.read_bytes())
+    content = load(path, ("volumes", "lesions"))
     volumes = {volume["volume_id"]: volume for volume in content["volumes"]}
     for lesion in content["lesions"]:
         low, high = np.reshape(lesion["box3d"], (2, 3))

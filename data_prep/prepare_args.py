@@ -55,7 +55,9 @@ def _normalization(text: str) -> str:
     return text
 
 
-def _at_least(lowest: int):
+def at_least(lowest: int):
+    """A converter of text to a whole number of at least ``lowest``, for argparse."""
+
     def convert(text: str) -> int:
         if not text.lstrip("-").isdigit() or int(text) < lowest:
             raise argparse.ArgumentTypeError(f"expected a whole number ≥ {lowest} but got {text}")
@@ -92,24 +94,24 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default="image",
         help="image (the paper's, default), volume, or window:low,high (CT)",
     )
-    add("--context", type=_at_least(0), default=0, help="neighbouring slices on either side")
+    add("--context", type=at_least(0), default=0, help="neighbouring slices on either side")
     add("--keep-empty", choices=KEEP_EMPTY, help="keep slices and/or volumes without lesions")
-    add("--max-empty", type=_at_least(0), help="keep at most so many empty slices per volume")
+    add("--max-empty", type=at_least(0), help="keep at most so many empty slices per volume")
     add("--whole-volumes", action="store_true", help="write all slices, for tests on volumes")
     add = parser.add_argument_group("split").add_argument
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument(
         "--split", type=_fractions, help=f"shares of {', '.join(SPLITS)} (0.7,0.15,0.15)"
     )
-    kinds.add_argument("--folds", type=_at_least(3), help="k folds for cross-validation instead")
+    kinds.add_argument("--folds", type=at_least(3), help="k folds for cross-validation instead")
     kinds.add_argument("--split-file", help="CSV with the columns patient (or volume) and split")
     add("--seed", type=int, default=0, help="of the random split (default 0)")
     add = parser.add_argument_group("output and work").add_argument
     add("--out-dir", required=True, help="folder for the data set; new or of the same run")
     add("--overwrite", action="store_true", help="replace an earlier run with other options")
     add("--ids", help="also write who is who (pseudonyms and names) to this CSV; keep it apart")
-    add("--overlays", type=_at_least(0), default=24, help="pictures to draw (default 24)")
-    add("--jobs", type=_at_least(1), default=1, help="worker processes (default 1)")
+    add("--overlays", type=at_least(0), default=24, help="pictures to draw (default 24)")
+    add("--jobs", type=at_least(1), default=1, help="worker processes (default 1)")
     add("--backend", default="loky", help="joblib backend: loky, threading, dask, …")
     add("--scheduler", help="address of a Dask scheduler, tcp://host:8786")
     add("--quiet", action="store_true", help="no progress bar")

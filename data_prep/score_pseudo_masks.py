@@ -28,6 +28,7 @@ from data_prep import (
 )
 from data_prep.errors import DataError
 from data_prep.output_folder import replace_file
+from data_prep.prepare_args import at_least
 from data_prep.pseudo_mask_cases import BoxRow, Case, Selection
 from data_prep.pseudo_mask_scores import SEEDINGS
 
@@ -139,7 +140,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--level", type=float, default=0.95, help="confidence level (0.95)")
     add("--resamples", type=int, default=1000, help="bootstrap samples (1000)")
     add("--worst", type=int, default=24, help="pictures of the worst cases (24)")
-    add("--jobs", type=int, default=1, help="worker processes (1)")
+    add("--jobs", type=at_least(1), default=1, help="worker processes (1)")
     return parser.parse_args(argv)
 
 

@@ -23,6 +23,7 @@ from data_prep import dataset_checks as checks
 from data_prep import overlay, parallel, run_report
 from data_prep.errors import DataError
 from data_prep.output_folder import json_bytes, replace_file
+from data_prep.prepare_args import at_least
 from data_prep.split import SPLITS
 
 matplotlib.use("Agg")
@@ -41,8 +42,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         replace_file(out / "histograms.png", plot_histograms(sets))
         if (sheet := draw_sheet(data_dir, sets)) is not None:
             replace_file(out / "lesions.png", sheet)
-    except (DataError, OSError) as error:
+    except DataError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(
+            f"error: {out.name}: Expected to write the report but got: {error.strerror}. Name"
+            " another --out-dir.",
+            file=sys.stderr,
+        )
         return 2
     print(as_markdown(report))
     print(f"Written to {out}: dataset_report.json, dataset_report.md, histograms.png, lesions.png")
@@ -189,10 +197,12 @@ def draw_sheet(data_dir: Path, sets: Mapping[str, Mapping[str, Any]]) -> bytes |
     pictures, captions = [], []
     for short, name, split, lesion, image in chosen:
         shape = (image["height"], image["width"])
-        size = tuple(lesion.get("segmentation", {"size": shape})["size"])
+        mask = lesion.get("segmentation")
         pixels = checks.read_pixels((str(data_dir / "images"), name))
-        if pixels.error or pixels.shape != shape or size != shape:
+        if mask is not None and not (checks.can_decode(mask) and tuple(mask["size"]) == shape):
             continue  # reported as a problem
+        if pixels.error or pixels.shape != shape:
+            continue  # so is this
         picture = run_report.draw(data_dir / "images" / name, [lesion])
         pictures.append(cv2.resize(picture, (360, 360 * picture.shape[0] // picture.shape[1])))
         captions.append(f"{split} {name} {short:.1f} mm")
@@ -207,7 +217,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m data_prep.verify", description=__doc__)
     parser.add_argument("data_dir", help="folder that data_prep.prepare wrote")
     parser.add_argument("--out-dir", help="for report and pictures (DATA_DIR/overlays/verify)")
-    parser.add_argument("--jobs", type=int, default=1, help="worker processes (default 1)")
+    parser.add_argument("--jobs", type=at_least(1), default=1, help="worker processes (default 1)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser.parse_args(argv)
 

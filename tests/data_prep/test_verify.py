@@ -174,6 +174,14 @@ def damage_empty_mask(folder):
     return f"val: annotation {lesion['id']} on {first_image(folder, 'val')}: empty mask"
 
 
+def damage_mask_code(folder):
+    def change(content):
+        content["annotations"][0]["segmentation"]["counts"] = "zzz!!!~~~"
+
+    lesion = edit(folder, "val", change)["annotations"][0]
+    return f"val: annotation {lesion['id']} on {first_image(folder, 'val')}: damaged mask"
+
+
 def damage_orphan(folder):
     def change(content):
         content["annotations"][0]["image_id"] = 10**6
@@ -203,6 +211,73 @@ def test_damage_is_named_and_fails(data, damage, capsys):
     assert status == 1
     assert wanted in report["problems"]
     assert wanted in capsys.readouterr().out
+
+
+def unbox(content):
+    del content["annotations"][0]["bbox"]
+
+
+def shorten_box(content):
+    content["annotations"][1]["bbox"].pop()
+
+
+def reword_points(content):
+    content["annotations"][0]["recist"][3] = "7"
+
+
+def forget_patient(content):
+    del content["images"][2]["patient_id"]
+
+
+def flatten(content):
+    content["lesions"][0]["box3d"] = [1, 2, 3, 4]
+
+
+def unlist(content):
+    content["volumes"] = {}
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "error"),
+    [
+        ("train", unbox, "id, image_id, bbox in entry 1 of annotations"),
+        ("val_recist", shorten_box, "4 numbers as bbox in entry 2 of annotations"),
+        ("train", reword_points, "8 numbers as recist in entry 1 of annotations"),
+        (
+            "train_truth",
+            forget_patient,
+            "id, file_name, width, height, patient_id, volume_id, spacing_mm in entry 3 of images",
+        ),
+        ("volumes_train", flatten, "6 numbers as box3d in entry 1 of lesions"),
+    ],
+)
+def test_entries_that_are_none(data, capsys, name, change, error):
+    edit(data, name, change)
+    assert verify.main([str(data), "--quiet"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {name}.json: Expected {error} but got something else. Make the file anew.\n"
+    )
+
+
+def test_files_that_are_cut_off_or_others(data, capsys):
+    edit(data, "volumes_val", unlist)
+    assert verify.main([str(data), "--quiet"]) == 2
+    assert capsys.readouterr().err == (
+        "error: volumes_val.json: Expected the lists volumes, lesions but got something else. Name"
+        " the folder that data_prep.prepare wrote.\n"
+    )
+    path = data / "annotations" / "volumes_test.json"
+    path.write_bytes(path.read_bytes()[:-9])
+    assert verify.main([str(data), "--quiet"]) == 2
+    assert capsys.readouterr().err.startswith("error: volumes_test.json: Expected JSON but got: ")
+
+
+def test_a_report_that_cannot_be_written_is_one_line(data, capsys):
+    (data / "file").write_text("")
+    assert verify.main([str(data), "--quiet", "--out-dir", str(data / "file" / "x")]) == 2
+    assert capsys.readouterr().err == (
+        "error: x: Expected to write the report but got: Not a directory. Name another --out-dir.\n"
+    )
 
 
 def test_numbers_that_are_not_finite(data, capsys):
