@@ -16,6 +16,8 @@ from data_prep.output_folder import OutputFolder, json_bytes
 from data_prep.split import SPLITS
 
 Entry = dict[str, Any]
+# Names of the files of a split, and when they are written.
+ALWAYS, WITH_TRUTH, WHOLE = ("{}", "{}_recist"), ("{}_truth", "volumes_{}"), ("{}_whole",)
 EMPTY_3D: dict[str, list] = {"lesions": [], "volumes": []}
 
 
@@ -106,7 +108,7 @@ def write(
     context: int = 0,
     whole_volumes: bool = False,
 ) -> None:
-    """Write the files of one plan.
+    """Write the files of one plan, and remove those that an earlier state of the input left.
 
     Args:
         out: Where to write ``annotations/``.
@@ -115,9 +117,7 @@ def write(
         context: See :func:`number`.
         whole_volumes: Write the files of all slices, too.
     """
-    kinds = ["{}", "{}_recist"]
-    kinds += ["{}_truth", "volumes_{}"] if found.has_truth else []
-    kinds += ["{}_whole"] if whole_volumes else []
+    kinds = ALWAYS + WITH_TRUTH * found.has_truth + WHOLE * whole_volumes
     names = [kind.format(split) for split in SPLITS for kind in kinds]
     with ExitStack() as stack:
         files = {
@@ -136,6 +136,10 @@ def write(
                         files[name].add(entry)
         for file in files.values():
             file.end()
+    for kind in set(ALWAYS + WITH_TRUTH + WHOLE) - set(kinds):
+        for split in SPLITS:
+            old = out.path / "annotations" / plan.folder / f"{kind.format(split)}.json"
+            old.unlink(missing_ok=True)
 
 
 def _lesions(volume: VolumeEntries, found: Dataset, plan: Plan) -> Iterator[tuple[str, Entry]]:

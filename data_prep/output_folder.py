@@ -179,6 +179,7 @@ class OutputFolder:
             earlier = json.loads((self.path / STATE / "run.json").read_bytes())
         except ValueError:
             return "an unreadable .state/run.json"
+        run = json.loads(json_bytes(run))
         changed = [
             f"{key} {earlier.get(key)!r} there and {run.get(key)!r} here"
             for key in sorted(set(earlier) | set(run))

@@ -36,16 +36,26 @@ def backend_context(backend: str, scheduler: str | None, jobs: int) -> Iterator[
         scheduler: Address of a Dask scheduler, ``tcp://host:8786``; with ``dask`` only. Without
             it a cluster of ``jobs`` worker processes is started here and stopped at the end.
         jobs: Number of workers; a Dask cluster decides that itself.
+
+    Raises:
+        DataError: There is no such backend or scheduler.
     """
     if backend != "dask":
         if scheduler is not None:
-            raise ValueError(
+            raise DataError(
                 f"Expected --scheduler together with --backend dask, but got --backend {backend}."
                 " Add --backend dask."
             )
         # A killed run must not go on writing through its workers.
         follow = {"initializer": _follow, "initargs": (os.getpid(),)} if backend == "loky" else {}
-        with joblib.parallel_config(backend=backend, **follow):
+        try:
+            config = joblib.parallel_config(backend=backend, **follow)
+        except ValueError:
+            raise DataError(
+                f"Expected one of {', '.join(BACKENDS)} or a backend registered with joblib but"
+                f" got --backend {backend}. Correct it."
+            ) from None
+        with config:
             yield jobs
         return
     from dask.distributed import Client, LocalCluster
@@ -54,7 +64,12 @@ def backend_context(backend: str, scheduler: str | None, jobs: int) -> Iterator[
     if scheduler is None:
         # Threads of one worker would hold several volumes at once: one thread each.
         cluster = LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None)
-    client = Client(cluster if cluster is not None else scheduler, set_as_default=False)
+    try:
+        client = Client(cluster if cluster is not None else scheduler, set_as_default=False)
+    except (OSError, ValueError):
+        raise DataError(
+            f"Expected a Dask scheduler at {scheduler} but none answers. Correct --scheduler."
+        ) from None
     try:
         with joblib.parallel_config(backend="dask", client=client):
             yield -1
@@ -83,7 +98,7 @@ def run_tasks(
             one by one, as they are needed.
         total: Number of tasks, if ``tasks`` has no length.
         jobs: 1 runs in this process, except with Dask.
-        backend, scheduler: See :func:`backend_context`.
+        backend, scheduler: See :func:`backend_context`, also for errors.
         description: Text of the progress bar (written to stderr).
         progress: Show the bar.
     """
@@ -103,7 +118,7 @@ def _results(
     backend: str,
     scheduler: str | None,
 ) -> Iterable[Any]:
-    if jobs == 1 and backend == "loky":
+    if jobs == 1 and backend == "loky" and scheduler is None:
         for task in tasks:
             yield function(task)
         return

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+import re
 from collections.abc import Sequence
 
 from data_prep.slices import KEEP_EMPTY, SEEDS, VolumeOptions
@@ -34,7 +36,7 @@ def _fractions(text: str) -> tuple[float, float, float]:
         shares = tuple(float(part) for part in text.split(","))
     except ValueError:
         shares = ()
-    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+    if len(shares) != 3 or min(shares) < 0 or not abs(sum(shares) - 1) <= 1e-6:
         raise argparse.ArgumentTypeError(
             f"expected three shares with sum 1, as 0.7,0.15,0.15, but got {text}"
         )
@@ -48,10 +50,20 @@ def _normalization(text: str) -> str:
         low, high = (float(part) for part in text.removeprefix("window:").split(","))
     except ValueError:
         low = high = 0.0
-    if not text.startswith("window:") or not low < high:
+    if not text.startswith("window:") or not -math.inf < low < high < math.inf:
         raise argparse.ArgumentTypeError(
             f"expected image, volume or window:low,high (as window:-175,275) but got {text}"
         )
+    return text
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(
+            f"expected a regular expression, as '(P[0-9]+)/', but got {text} ({error})"
+        ) from None
     return text
 
 
@@ -85,7 +97,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--bookmark-volume", help="volume of a bookmark file that names none")
     add("--masks", help="folder of voxel masks: true lesions are written too")
     add("--binary-masks", action="store_true", help="masks hold 0 and 1: separate the components")
-    add("--patient-pattern", help="regular expression; its group 1 in the volume path = patient")
+    add(
+        "--patient-pattern",
+        type=_pattern,
+        help="regular expression; its group 1 in the volume path = patient",
+    )
     add = parser.add_argument_group("slices and masks").add_argument
     add("--seeds", choices=SEEDS, default="bounded", help="pseudo masks (default: bounded)")
     add(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -127,13 +127,15 @@ def read_split_file(path: str | Path) -> dict[str, str]:
     path = Path(path)
     try:
         with open(path, newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            rows = list(reader)
-            header = [name.strip().lower() for name in reader.fieldnames or []]
+            rows = list(_numbered_rows(stream))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = "text that is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
+        if isinstance(error, OSError):  # its text holds the whole path
+            reason = error.strerror
         raise DataError(
-            f"Expected a readable CSV file but got: {error}. Name another file.", path=path.name
+            f"Expected a readable CSV file but got: {reason}. Name another file.", path=path.name
         ) from None
+    header = [name.strip().lower() for name in rows[0][1]] if rows else []
     key = next((name for name in ("patient", "volume") if name in header), None)
     if key is None or "split" not in header:
         raise DataError(
@@ -142,8 +144,8 @@ def read_split_file(path: str | Path) -> dict[str, str]:
             path=path.name,
         )
     assignment: dict[str, str] = {}
-    for number, raw in enumerate(rows, start=2):
-        row = {(k or "").strip().lower(): (v or "") for k, v in raw.items() if k is not None}
+    for number, cells in rows[1:]:
+        row = dict(zip(header, cells + [""] * len(header), strict=False))
         name, wanted = row[key].strip(), row["split"].strip().lower()
         if wanted not in _LISTED_AS:
             raise DataError(
@@ -160,6 +162,16 @@ def read_split_file(path: str | Path) -> dict[str, str]:
                 row=number,
             )
     return assignment
+
+
+def _numbered_rows(stream: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """The rows that hold something, each with the 1-based line that it begins on."""
+    reader = csv.reader(stream)
+    line = 1
+    for cells in reader:
+        if any(cells):
+            yield line, cells
+        line = reader.line_num + 1
 
 
 def check_leakage(splits: Mapping[str, Iterable[Mapping]], *, by_patient: bool = True) -> None:

@@ -61,6 +61,7 @@ def read(path: Path, name: str) -> Stored:
         try:
             reader.ReadImageInformation()
         except RuntimeError:
+            _voxels(header, name)  # if the file is damaged, that is the reason
             raise DataError(
                 "Expected a right-angled, complete geometry but SimpleITK refuses the header. "
                 "Repair it or resample the volume.",

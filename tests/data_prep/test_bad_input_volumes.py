@@ -50,6 +50,12 @@ def test_cut_off_and_damaged_files(tmp_path, make_image):
         assert refused(path, tmp_path) == f"{name}: {broken}"
         path.write_bytes(data[:-12] + bytes([data[-12] ^ 0x55]) + data[-11:])
         assert refused(path, tmp_path) == f"{name}: {broken}"
+    path = written(tmp_path, "z.nii.gz", image, packed=True)
+    for at in range(-8, 0):  # checksum and length
+        data = bytearray(path.read_bytes())
+        data[at] ^= 0x55
+        (tmp_path / "y.nii.gz").write_bytes(data)
+        assert refused(tmp_path / "y.nii.gz", tmp_path) == f"y.nii.gz: {broken}"
 
 
 def test_compressed_data_far_longer_than_the_header_says(tmp_path, make_image):

@@ -9,6 +9,7 @@ import pytest
 from dask.distributed import Client, LocalCluster
 
 from data_prep import parallel
+from data_prep.errors import DataError
 
 
 def square(x: int) -> tuple[int, int]:
@@ -32,8 +33,17 @@ def test_two_jobs_give_all_results(backend):
 
 
 def test_a_scheduler_without_dask_is_refused():
-    with pytest.raises(ValueError, match="Add --backend dask"):
-        list(parallel.run_tasks(abs, [1], jobs=2, scheduler="tcp://x:1", progress=False))
+    for jobs in (1, 2):
+        with pytest.raises(DataError, match="Add --backend dask"):
+            list(parallel.run_tasks(abs, [1], jobs=jobs, scheduler="tcp://x:1", progress=False))
+
+
+def test_backends_and_schedulers_that_are_not_there():
+    with pytest.raises(DataError, match=r"^Expected one of loky, threading, dask or a backend reg"):
+        list(parallel.run_tasks(abs, [1], backend="slurm", progress=False))
+    options = {"backend": "dask", "scheduler": "tcp//nowhere", "progress": False}
+    with pytest.raises(DataError, match=r"^Expected a Dask scheduler at tcp//nowhere but none ans"):
+        list(parallel.run_tasks(abs, [1], **options))
 
 
 def test_a_worker_that_dies_is_one_line_with_advice():

@@ -188,6 +188,20 @@ def test_missing_folders(two, capsys, option, error):
     assert capsys.readouterr().err == f"error: {error}\n"
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "error"),
+    [
+        ("--patient-pattern", "(P", "expected a regular expression, as '(P[0-9]+)/', but got (P"),
+        ("--normalize", "window:0,inf", "expected image, volume or window:low,high"),
+    ],
+)
+def test_options_that_are_none(two, capsys, option, value, error):
+    with pytest.raises(SystemExit) as caught:
+        run(two / "images", two / "marks.csv", two / "out", option, value)
+    assert caught.value.code == 2
+    assert error in capsys.readouterr().err
+
+
 def test_one_volume_of_a_table_of_many(two, capsys):
     assert run(two / "images" / "b.mha", two / "marks.csv", two / "out") == 0
     assert "2 bookmarks of other volumes were left out." in capsys.readouterr().out

@@ -111,6 +111,29 @@ def test_another_run_is_not_mixed_in(done, phantom_dataset, tmp_path, capsys):
     assert tree(out) == tree(done)
 
 
+def test_only_what_differs_is_named(phantom_dataset, tmp_path, capsys):
+    options = ["--split", "1,0,0", "--seeds"]
+    assert run(phantom_dataset, tmp_path / "out", *options, "ellipse") == 0
+    capsys.readouterr()
+    assert run(phantom_dataset, tmp_path / "out", *options, "quadrilateral") == 2
+    assert "but got seeds 'ellipse' there and 'quadrilateral' here." in capsys.readouterr().err
+
+
+def test_files_of_truth_go_when_no_mask_can_be_read_any_more(phantom_dataset, tmp_path):
+    masks = tmp_path / "masks"
+    shutil.copytree(phantom_dataset / "masks", masks)
+    options = ["--masks", masks, "--seeds", "ellipse"]
+    assert run(phantom_dataset, tmp_path / "out", *options) == 0
+    for mask in masks.iterdir():
+        mask.write_bytes(mask.read_bytes()[:-20])
+    assert run(phantom_dataset, tmp_path / "out", *options) == 1
+    assert run(phantom_dataset, tmp_path / "fresh", *options) == 1
+    again, fresh = (tree(tmp_path / name / "annotations") for name in ("out", "fresh"))
+    assert again == fresh and sorted(fresh) == sorted(
+        f"{split}{kind}.json" for split in ("train", "val", "test") for kind in ("", "_recist")
+    )
+
+
 def test_changed_bookmarks_are_another_run(phantom_dataset, tmp_path, capsys):
     data = tmp_path / "data"
     shutil.copytree(phantom_dataset, data)

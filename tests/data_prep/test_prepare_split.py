@@ -153,7 +153,7 @@ def test_a_copy_of_a_volume_under_another_patient_is_leakage(phantom_dataset, tm
     assert not (tmp_path / "out" / "annotations").exists()
 
 
-@pytest.mark.parametrize("given", ["0.7,0.2", "a,b,c", "0.9,0.2,0.1"])
+@pytest.mark.parametrize("given", ["0.7,0.2", "a,b,c", "0.9,0.2,0.1", "nan,0,1"])
 def test_shares_that_are_none(phantom_dataset, tmp_path, given, capsys):
     with pytest.raises(SystemExit) as caught:
         run(phantom_dataset, tmp_path / "out", "--split", given)

@@ -152,6 +152,20 @@ def test_split_file_in_words_and_numbers(tmp_path):
             " Remove one of the rows.",
         ),
         (
+            'patient,split\n\n"a\nb",train\n\nc,dev\n',
+            "s.csv, row 6: Expected train, val or test but got 'dev'. Correct the split.",
+        ),
+        (
+            "patient,split\nJos\udce9,train\n",
+            "s.csv: Expected a readable CSV file but got: text that is not UTF-8. Name another"
+            " file.",
+        ),
+        (
+            "",
+            "s.csv: Expected the columns patient (or volume) and split but got none. Add a header"
+            " row.",
+        ),
+        (
             "name,part\na,train\n",
             "s.csv: Expected the columns patient (or volume) and split but got name, part. Add a"
             " header row.",
@@ -160,7 +174,15 @@ def test_split_file_in_words_and_numbers(tmp_path):
 )
 def test_split_file_errors(tmp_path, text, error):
     path = tmp_path / "s.csv"
-    path.write_text(text)
+    path.write_text(text, errors="surrogateescape")
     with pytest.raises(DataError) as caught:
         read_split_file(path)
     assert str(caught.value) == error
+
+
+def test_a_split_file_that_is_not_there_is_named_without_its_folders(tmp_path):
+    with pytest.raises(DataError) as caught:
+        read_split_file(tmp_path / "Doe_Jane" / "s.csv")
+    assert str(caught.value) == (
+        "s.csv: Expected a readable CSV file but got: No such file or directory. Name another file."
+    )
