@@ -15,6 +15,8 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -29,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mmglan.engine.child_run import run_command
 from mmglan.engine.shrink import SMALL, shrink
 from mmglan.reporting.paper_tables import TABLES
+from mmglan.run_directory import is_whole, latest_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ROOT / "tools"
@@ -60,15 +63,22 @@ def checkpoint_of(run_dir: Path) -> Path:
     """The checkpoint to test: best on the validation split, else the last.
 
     Raises:
-        FileNotFoundError: the run has no checkpoint.
+        FileNotFoundError: the run has no whole checkpoint.
     """
-    best = sorted(run_dir.glob("best_*.pth"), key=lambda path: path.stat().st_mtime)
-    if best:
-        return best[-1]
-    last = run_dir / "last_checkpoint"
-    if not last.exists():
-        raise FileNotFoundError(f"{run_dir.name}: Expected a checkpoint but found none.")
-    return run_dir / Path(last.read_text().strip()).name
+    best = [path for path in run_dir.glob("best_*.pth") if is_whole(path)]
+    found = max(best, key=lambda path: path.stat().st_mtime, default=latest_checkpoint(run_dir))
+    if found is None:
+        raise FileNotFoundError(
+            f"Expected a checkpoint in {run_dir} but found none. See {run_dir / 'train.log'}."
+        )
+    return found
+
+
+def free_port() -> int:
+    """A port that no other process listens on: rows may share a machine."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return probe.getsockname()[1]
 
 
 def train_command(config: Path, run_dir: Path, gpus: int) -> list[str]:
@@ -99,7 +109,7 @@ def config_of(stem: str, args: argparse.Namespace) -> Path:
     return args.work_dir / "configs" / path.name if args.small else path
 
 
-def write_small_config(stem: str, args: argparse.Namespace) -> None:
+def write_small_config(stem: str, args: argparse.Namespace) -> Path:
     """Write the small form of a config into the work directory."""
     size = replace(SMALL, epochs=args.epochs or SMALL.epochs)
     cfg = Config.fromfile(config_path(stem), import_custom_modules=False)
@@ -123,6 +133,8 @@ def run_row(stem: str, args: argparse.Namespace) -> None:
     environment = dict(os.environ)
     for name, folder in first.items():
         environment[name] = os.pathsep.join(filter(None, [folder, os.environ.get(name)]))
+    if args.gpus > 1:
+        environment.setdefault("PORT", str(free_port()))
     if args.data_root:
         environment["MMGLAN_DATA"] = args.data_root.rstrip("/") + "/"
     run_command(train_command(config, run_dir, args.gpus), run_dir / "train.log", environment)
@@ -150,6 +162,22 @@ def slurm_command(stem: str, args: argparse.Namespace) -> list[str]:
     return [*job, "--wrap", shlex.join(row)]
 
 
+def positive(text: str) -> int:
+    """Read a count of one or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of 1 or more but got {text!r}")
+    return int(text)
+
+
+def quoted(words: Sequence[str]) -> str:
+    """A command line for a shell, in which `*` stays a pattern."""
+
+    def parts(word: str) -> str:
+        return "*".join(part and shlex.quote(part) for part in word.split("*"))
+
+    return " ".join(map(parts, words))
+
+
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -161,14 +189,16 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--how", choices=("run", "print", "slurm"), default="run")
     parser.add_argument("--work-dir", type=Path, help="default: work_dirs/paper, or …/paper-small")
     parser.add_argument("--data-root", help="prepared data set (default: MMGLAN_DATA or config)")
-    parser.add_argument("--gpus", type=int, default=1, help="processes per row")
+    parser.add_argument("--gpus", type=positive, default=1, help="processes per row")
     parser.add_argument("--partition", help="of Slurm")
     parser.add_argument("--small", action="store_true", help="small models, trained from scratch")
-    parser.add_argument("--epochs", type=int, help="length of training with --small")
+    parser.add_argument("--epochs", type=positive, help="length of training with --small")
     parser.add_argument("--no-collect", action="store_true", help="do not write the table")
     args = parser.parse_args(arguments)
     if args.epochs and not args.small:
         parser.error("--epochs shortens small forms only: expected --small beside it")
+    if args.how == "slurm" and shutil.which("sbatch") is None:
+        parser.error("expected Slurm's sbatch on this machine but found none: see --how")
     # Apart, or small rows would pass for finished full ones.
     args.work_dir = args.work_dir or Path("work_dirs", "paper-small" if args.small else "paper")
     return args
@@ -177,7 +207,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print or submit; 0 if all of it succeeded."""
     args = parse_args(arguments)
-    stems = args.rows or stems_of(args.table)
+    stems = list(dict.fromkeys(args.rows or stems_of(args.table)))
     open_rows = [stem for stem in stems if not is_finished(args.work_dir / stem)]
     for stem in stems:
         if stem not in open_rows:
@@ -195,9 +225,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 run_dir, config = args.work_dir / stem, config_of(stem, args)
                 root = args.data_root and args.data_root.rstrip("/") + "/"
                 data = f"MMGLAN_DATA={shlex.quote(root)} " if root else ""
-                print(data + shlex.join(train_command(config, run_dir, args.gpus)))
+                print(data + quoted(train_command(config, run_dir, args.gpus)))
                 best = run_dir / "best_lesion_bbox_AP25_epoch_*.pth"
-                print(data + " ".join(run_test_command(config, best, run_dir, args.gpus)))
+                print(data + quoted(run_test_command(config, best, run_dir, args.gpus)))
         except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
             failed.append(stem)
             print(f"{stem}: {error}", file=sys.stderr)

@@ -1,9 +1,12 @@
 import importlib.util
 import json
+import socket
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = "glan_r50_fpn_160e_lesions"
@@ -111,12 +114,66 @@ def test_failing_row_is_told_and_gives_a_failing_status(run_table, tmp_path, cap
 
 
 def test_best_checkpoint_is_tested_else_the_last(run_table, tmp_path):
-    with pytest.raises(FileNotFoundError, match="Expected a checkpoint but found none"):
+    with pytest.raises(FileNotFoundError, match=r"Expected a checkpoint in .* but found none. See"):
         run_table.checkpoint_of(tmp_path)
     (tmp_path / "last_checkpoint").write_text("/elsewhere/epoch_2.pth")
+    torch.save({}, tmp_path / "epoch_2.pth")
+    best = tmp_path / "best_lesion_bbox_AP25_epoch_1.pth"
+    best.touch()  # as a process that was killed leaves it
     assert run_table.checkpoint_of(tmp_path) == tmp_path / "epoch_2.pth"
-    (tmp_path / "best_lesion_bbox_AP25_epoch_1.pth").touch()
-    assert run_table.checkpoint_of(tmp_path).name == "best_lesion_bbox_AP25_epoch_1.pth"
+    torch.save({}, best)
+    assert run_table.checkpoint_of(tmp_path) == best
+
+
+def test_rows_on_one_machine_do_not_share_a_port(run_table, monkeypatch):
+    started = []
+    monkeypatch.setattr(run_table, "run_command", lambda *words: started.append(words[2]))
+    monkeypatch.setattr(run_table, "checkpoint_of", lambda run_dir: run_dir / "best.pth")
+    monkeypatch.setattr(run_table, "free_port", lambda: 12345)
+    monkeypatch.delenv("PORT", raising=False)
+    args = run_table.parse_args(["--rows", OURS, "--gpus", "2"])
+    run_table.run_row(OURS, args)
+    monkeypatch.setenv("PORT", "29600")
+    run_table.run_row(OURS, args)
+    assert [words["PORT"] for words in started] == ["12345"] * 2 + ["29600"] * 2
+
+
+def test_port_is_free(run_table):
+    with socket.socket() as listener:
+        listener.bind(("", run_table.free_port()))
+
+
+def test_printed_lines_can_be_given_to_a_shell(run_table, tmp_path, capsys):
+    run_dir = tmp_path / "a b" / OURS
+    run_dir.mkdir(parents=True)
+    best = run_dir / "best_lesion_bbox_AP25_epoch_5.pth"
+    best.touch()
+    command = ["--rows", OURS, "--how", "print", "--work-dir", str(tmp_path / "a b")]
+    assert run_table.main(command) == 0
+    train, test = capsys.readouterr().out.splitlines()
+    words = [
+        subprocess.run(
+            ["bash", "-c", f'for w in {line}; do echo "$w"; done'], capture_output=True, text=True
+        ).stdout.splitlines()
+        for line in (train, test)
+    ]
+    assert words[0][3:5] == ["--work-dir", str(run_dir)]
+    assert words[1][3:] == [str(best), "--work-dir", str(run_dir)]
+
+
+@pytest.mark.parametrize("option", ["--gpus", "--epochs"])
+@pytest.mark.parametrize("count", ["0", "-1", "two"])
+def test_counts_are_one_or_more(run_table, capsys, option, count):
+    with pytest.raises(SystemExit):
+        run_table.parse_args(["--rows", OURS, "--small", f"{option}={count}"])
+    assert f"expected a number of 1 or more but got '{count}'" in capsys.readouterr().err
+
+
+def test_machine_without_slurm_is_told(run_table, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit):
+        run_table.parse_args(["--rows", OURS, "--how", "slurm"])
+    assert "expected Slurm's sbatch on this machine but found none" in capsys.readouterr().err
 
 
 def test_epochs_belong_to_small_forms(run_table):
