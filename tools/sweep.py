@@ -22,6 +22,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shlex
 import sys
 import time
@@ -34,6 +35,7 @@ try:
 except ImportError:
     sys.exit("Expected optuna but it is not installed. Fix: pip install -e '.[sweep]'")
 from mmengine.config import Config
+from sqlalchemy.exc import SQLAlchemyError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -64,7 +66,17 @@ def parse_axis(text: str) -> tuple[str, list[Any]]:
         except (SyntaxError, ValueError):
             return word
 
-    return name, [literal(word) for word in values.split(",")]
+    found = [literal(word) for word in values.split(",")]
+    if any(value in found[:place] for place, value in enumerate(found)):
+        raise argparse.ArgumentTypeError(f"expected each value once but got {text!r}")
+    return name, found
+
+
+def seconds(text: str) -> int:
+    """Read a number of seconds of one or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 second or more but got {text!r}")
+    return int(text)
 
 
 def loss_weights(tree: Any, path: str = "model") -> Iterator[tuple[str, float]]:
@@ -93,6 +105,11 @@ def run_directory(work_dir: Path, point: dict[str, Any]) -> Path:
     return work_dir / name
 
 
+def without_password(storage: str) -> str:
+    """Address of a database as it may be shown."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", storage)
+
+
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -107,10 +124,16 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--metric", default="lesion/bbox_AP25", help="of the validation split")
     parser.add_argument("--prune", action="store_true", help="stop points below the median")
     parser.add_argument("--retry-failed", action="store_true", help="also points that failed")
-    parser.add_argument("--heartbeat", type=int, default=60, metavar="SECONDS")
+    parser.add_argument("--heartbeat", type=seconds, default=60, metavar="SECONDS")
     parser.add_argument("--train-args", default="", help="more arguments of train.py, in quotes")
     parser.add_argument("--cfg-options", nargs="+", default=[], help="for every point")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    names = [name for name, _ in args.grid]
+    if twice := {name for name in names if names.count(name) > 1}:
+        parser.error(f"expected one --grid per setting but got several of {', '.join(twice)}")
+    if not args.config.is_file():
+        parser.error(f"expected a config but found no file {args.config}")
+    return args
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -126,13 +149,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("Expected at least one --grid SETTING=VALUE,VALUE,... (see --list)", file=sys.stderr)
         return 2
     work_dir = args.work_dir or Path("work_dirs/sweeps") / args.config.stem
-    work_dir.mkdir(parents=True, exist_ok=True)
-    study = open_study(
-        args.storage or f"sqlite:///{work_dir / 'sweep.db'}",
-        args.study or args.config.stem,
-        heartbeat_s=args.heartbeat,
-        pruner=optuna.pruners.MedianPruner() if args.prune else None,
-    )
+    storage = args.storage or f"sqlite:///{work_dir / 'sweep.db'}"
+    try:
+        work_dir.mkdir(parents=True, exist_ok=True)
+        study = open_study(
+            storage,
+            args.study or args.config.stem,
+            heartbeat_s=args.heartbeat,
+            pruner=optuna.pruners.MedianPruner() if args.prune else None,
+        )
+    except (OSError, ImportError, SQLAlchemyError, optuna.exceptions.OptunaError) as error:
+        reason = str(error).splitlines()[0]
+        print(f"Expected to open {without_password(storage)} but got: {reason}", file=sys.stderr)
+        print("Look at --storage, --work-dir and the driver of the database.", file=sys.stderr)
+        return 2
     for name, value in {"axes": axes, "metric": args.metric}.items():
         begun_with = study.user_attrs.get(name, value)
         if begun_with != value:

@@ -30,6 +30,41 @@ def test_axis_reads_numbers_and_words(sweep):
             sweep.parse_axis(text)
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--grid", "a=1,3,1"], "expected each value once but got 'a=1,3,1'"),
+        (
+            ["--grid", "a=1", "--grid", "a=3"],
+            "expected one --grid per setting but got several of a",
+        ),
+        (["--grid", "a=1", "--heartbeat", "0"], "expected 1 second or more but got '0'"),
+    ],
+)
+def test_wrong_arguments_are_told(sweep, capsys, words, told):
+    with pytest.raises(SystemExit):
+        sweep.parse_args([str(ROOT / "configs/baselines/yolov3_d53_160e_lesions.py"), *words])
+    assert told in capsys.readouterr().err
+
+
+def test_missing_config_is_told(sweep, capsys, tmp_path):
+    with pytest.raises(SystemExit):
+        sweep.main(["none.py", "--grid", "a=1", "--work-dir", str(tmp_path / "w")])
+    assert "expected a config but found no file none.py" in capsys.readouterr().err
+    assert not (tmp_path / "w").exists()
+
+
+def test_storage_and_directory_that_cannot_be_opened_are_told(sweep, capsys, tmp_path):
+    command = [str(ROOT / "configs/baselines/yolov3_d53_160e_lesions.py"), "--grid", "a=1"]
+    (tmp_path / "file").touch()
+    assert sweep.main([*command, "--work-dir", str(tmp_path / "file/w")]) == 2
+    assert "Expected to open sqlite:///" in capsys.readouterr().err
+    command += ["--work-dir", str(tmp_path / "w")]
+    assert sweep.main([*command, "--storage", "nonsense://me:secret@host/db"]) == 2
+    told = capsys.readouterr().err
+    assert "Expected to open nonsense://me:***@host/db but got" in told and "secret" not in told
+
+
 def test_list_names_every_loss_weight(sweep, capsys):
     assert sweep.main([str(ROOT / "configs/baselines/yolov3_d53_160e_lesions.py"), "--list"]) == 0
     assert capsys.readouterr().out.split() == [
@@ -126,7 +161,7 @@ def test_training_of_a_point_that_was_taken_over_is_stopped(sweep, tmp_path, mon
     monkeypatch.setattr(sweep, "TRAIN", tmp_path / "train.py")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     study, run_dir = optuna.create_study(direction="maximize"), tmp_path / "run"
-    args = sweep.parse_args(["a.py", "--work-dir", str(tmp_path)])
+    args = sweep.parse_args([str(tmp_path / "train.py"), "--work-dir", str(tmp_path)])
     trials = [study.ask()]
 
     def first_worker():
