@@ -14,7 +14,8 @@ from pathlib import Path
 
 from data_prep.errors import DataError
 from data_prep.formats import slice_folder
-from data_prep.formats.dicom_files import is_dicom, lies_beside
+from data_prep.formats.dicom_files import is_dicom, lies_beside, read_header
+from data_prep.formats.dicom_slices import frame_count
 from data_prep.paths import without_series
 from data_prep.readers import BookmarkRecord
 
@@ -57,10 +58,11 @@ def stem(volume: str) -> str:
 def find_volumes(root: Path, apart: Iterable[Path] = ()) -> list[str]:
     """Paths, relative to ``root``, of everything below that looks like a volume.
 
-    Files of the volume formats count, and folders that hold DICOM or PNG slices. DICOM files
-    of other endings are known by the four letters that they carry. Left out are what lies in the
-    folders ``apart`` (of masks, of output) and files that are called as masks are (``…_mask``,
-    ``…_seg``, ``labels`` …). Folders that cannot be read count, for their reader to say so.
+    Files of the volume formats count, folders that hold DICOM or PNG slices, and each of several
+    multi-frame DICOM files in one folder. DICOM files of other endings are known by the four
+    letters that they carry. Left out are what lies in the folders ``apart`` (of masks, of output)
+    and files that are called as masks are (``…_mask``, ``…_seg``, ``labels`` …). Folders that
+    cannot be read count, for their reader to say so.
     """
     found: list[str] = []
     others = {folder.resolve() for folder in apart} - {root.resolve()}
@@ -82,26 +84,51 @@ def find_volumes(root: Path, apart: Iterable[Path] = ()) -> list[str]:
         if any(name.lower().endswith(_SLICE_SUFFIXES) for name in rest) or any(
             _carries_dicom(Path(folder) / name) for name in rest if not lies_beside(name)
         ):
-            found.append(here)
+            frames = _multi_frame_files(Path(folder), rest)
+            found += [os.path.normpath(os.path.join(here, name)) for name in frames] or [here]
     return [Path(name).as_posix() for name in sorted(found)]
 
 
 def unnamed(root: Path, found: Iterable[str], named: Iterable[str]) -> list[str]:
-    """Those of the volumes ``found`` below ``root`` that are not among the ``named`` ones.
+    """Those of the volumes found by :func:`find_volumes` that are not among the ``named`` ones.
 
-    A DICOM volume may be named by a series of its folder, or by a folder around it.
+    A DICOM volume may be named by a series of its folder, by a folder around it, or by its file.
     """
-    places = {_place(root, volume) for volume in named}
-    return [volume for volume in found if not places or _place(root, volume) not in places]
+    taken = _places(root, named)
+    return [volume for volume in found if volume not in taken]
 
 
-def _place(root: Path, volume: str) -> str:
-    """Where the files of a volume lie, relative to ``root``."""
-    base = without_series(volume)
+def overlapping(root: Path, volumes: Iterable[str], others: Iterable[str]) -> set[str]:
+    """Those of the ``volumes`` that may be one of the ``others`` under another name."""
+    taken = _places(root, others)
+    return {volume for volume in volumes if taken and _places(root, [volume]) & taken}
+
+
+def _places(root: Path, volumes: Iterable[str]) -> set[str]:
+    """The files and folders, relative to ``root``, under which volumes may be found."""
+    places = set()
+    for volume in volumes:
+        base = without_series(volume)
+        try:
+            places.add(slice_folder(root / base).relative_to(root).as_posix())
+        except OSError:  # a file, or nothing that can be read
+            places.add(base)
+            if not base.lower().endswith(SUFFIXES):  # a multi-frame file alone in its folder
+                places.add(Path(base).parent.as_posix())
+    return places
+
+
+def _multi_frame_files(folder: Path, names: Sequence[str]) -> list[str]:
+    """The DICOM files of a folder if there are several and the first holds several frames."""
+    names = [n for n in names if not (lies_beside(n) or n.lower().endswith(".png"))]
+    first = next((name for name in names if _carries_dicom(folder / name)), None)
     try:
-        return slice_folder(root / base).relative_to(root).as_posix()
-    except OSError:  # a file, or nothing that can be read
-        return base
+        if first is None or frame_count(read_header(folder / first, first)) < 2:
+            return []
+    except (DataError, ValueError, OSError):  # whoever reads the volume will say so
+        return []
+    files = [name for name in names if _carries_dicom(folder / name)]
+    return files if len(files) > 1 else []
 
 
 def _carries_dicom(path: Path) -> bool:

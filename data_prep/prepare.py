@@ -20,7 +20,7 @@ from pathlib import Path
 
 from data_prep import annotation_files, assemble, parallel, readers, run_report, volume_job
 from data_prep.errors import DataError
-from data_prep.inputs import Source, find_volumes, list_sources, unnamed
+from data_prep.inputs import Source, find_volumes, list_sources, overlapping, unnamed
 from data_prep.output_folder import OutputFolder, json_bytes
 from data_prep.paths import without_series
 from data_prep.prepare_args import parse_args, volume_options
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     if options.keep_empty is not None:
         volumes = {record.volume for record in records}
         lost = {error.volume for error in errors if error.volume is not None}
-        incomplete = volumes - set(unnamed(root, volumes, lost))
+        incomplete = overlapping(root, volumes, lost)
         if any(error.volume is None for error in errors):
             remarks.append(UNKNOWN_VOLUME)
         if options.keep_empty != "slices":

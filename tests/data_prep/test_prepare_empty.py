@@ -121,3 +121,16 @@ def test_an_output_folder_among_the_images_holds_no_volumes(tmp_path):
     for _ in range(2):  # the second run finds the slices of the first
         assert prepare.main([*source, "--out-dir", str(out), *options]) == 0
     assert json.loads((out / "report.json").read_bytes())["volumes"]["asked"] == 1
+
+
+def test_multi_frame_files_are_found_once_under_either_name(tmp_path, make_multiframe):
+    for name in ("alone/a.dcm", "both/a.dcm", "both/b.dcm", "other/a.dcm"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        make_multiframe(f"images/{name}")
+    marks = tmp_path / "marks.csv"
+    axes = "4,8,14,8,9,5,9,11"
+    rows = (f"{name},1,{axes}\n" for name in ("alone/a.dcm", "both/a.dcm"))
+    marks.write_text(f"{HEADER}\n{''.join(rows)}")
+    empty, asked, _ = kept(tmp_path, marks, "volumes")
+    assert empty == {"v0003": [0, 1, 2, 3], "v0004": [0, 1, 2, 3]}  # both/b.dcm and other
+    assert asked == 4
