@@ -17,7 +17,8 @@ from mmengine.config import Config
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmglan.engine.config_diff import differences, in_words
+from mmglan.engine.config_diff import differences
+from mmglan.engine.config_words import in_words
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("second")
     parser.add_argument("--paths", action="store_true", help="paths and values, not words")
     args = parser.parse_args(arguments)
+    for name in (args.first, args.second):
+        if not Path(name).is_file():
+            parser.error(f"expected a config but found no file {name}")
     first, second = (
         Config.fromfile(name, import_custom_modules=False) for name in (args.first, args.second)
     )

@@ -3,7 +3,8 @@ import copy
 import pytest
 from mmengine.config import Config
 
-from mmglan.engine.config_diff import ABSENT, differences, flatten, in_words
+from mmglan.engine.config_diff import ABSENT, differences, flatten
+from mmglan.engine.config_words import in_words
 from mmglan.engine.shrink import SMALL, TINY, set_data_root, shrink
 
 ZOO = "configs/glan/glan_r50_fpn_160e_lesions.py"
@@ -90,7 +91,7 @@ def test_settings_of_an_exchanged_part_are_not_listed():
     first = dict(backbone=dict(type="ResNet", depth=50), neck=dict(n=1))
     second = dict(backbone=dict(type="Swin", windows=7), neck=dict(n=2))
     assert changes(first, second) == [
-        "model.backbone.type is 'Swin', not 'ResNet'.",
+        "The backbone is Swin, not ResNet.",
         "model.neck.n is 2, not 1.",
     ]
     assert repr(ABSENT) == "nothing"
@@ -103,3 +104,47 @@ def test_training_settings_in_words():
         "Training starts from scratch.",
         "Training takes 12 epochs, not 160.",
     ]
+
+
+def test_detectors_are_named_whether_or_not_they_are_wrapped():
+    plain = dict(type="YOLOV3")
+    ours = dict(type="UncertaintyLossWrapper", detector="MaskRCNN", tasks="mask_rcnn")
+    cascade = dict(type="UncertaintyLossWrapper", detector="CascadeRCNN", tasks="cascade_rcnn")
+    assert changes(ours, plain) == [
+        "The losses have fixed weights, not learned ones.",
+        "The detector is YOLOV3, not MaskRCNN.",
+    ]
+    assert changes(ours, cascade) == [
+        "The detector is CascadeRCNN, not MaskRCNN.",
+        "The uncertainties are those of cascade_rcnn, not mask_rcnn.",
+    ]
+
+
+def test_settings_that_only_one_of_two_detectors_has_are_counted():
+    first = dict(type="A", x=1, y=2)
+    assert changes(first, dict(type="B", z=4, x=3)) == [
+        "The detector is B, not A.",
+        "model.x is 3, not 1.",
+        "2 settings that only one of them has: see --paths.",
+    ]
+
+
+def test_splits_that_change_alike_share_a_sentence():
+    def of(root: str, truth: str) -> Config:
+        loaders = {f"{s}_dataloader": dict(dataset=dict(data_root=root)) for s in ("train", "test")}
+        return Config({**loaders, "test_evaluator": dict(ann_file=truth)})
+
+    found = in_words(differences(of("a/", "a/t.json"), of("b/", "b/t.json")))
+    assert found == ["The train and test splits are read from b/, not a/."]
+    found = in_words(differences(of("a/", "a/t.json"), of("b/", "c/t.json")))
+    assert found[0] == "test_evaluator.ann_file is 'c/t.json', not 'a/t.json'."
+
+
+def test_what_goes_back_to_a_default_is_said_too():
+    attention = dict(norm_cfg=dict(type="SyncBN"))
+    first = dict(roi_head=dict(type="GlobalLocalRoIHead", attention=attention))
+    second = dict(roi_head=dict(type="GlobalLocalRoIHead"))
+    assert changes(first, second) == ["The attention is normalised by its default."]
+    old = Config(dict(optim_wrapper=dict(type="AmpOptimWrapper", loss_scale="dynamic")))
+    new = Config(dict(optim_wrapper=dict(type="OptimWrapper")))
+    assert in_words(differences(old, new)) == ["Training is in full precision."]

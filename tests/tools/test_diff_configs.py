@@ -1,6 +1,8 @@
 import importlib.util
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 MASK = ROOT / "configs/baselines/mask-rcnn_r50_fpn_160e_lesions.py"
 OURS = ROOT / "configs/glan/glan_r50_fpn_160e_lesions.py"
@@ -31,3 +33,9 @@ def test_paths_and_values(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert "model.type: 'MaskRCNN' -> 'UncertaintyLossWrapper'" in lines
     assert "model.tasks: nothing -> 'mask_rcnn'" in lines
+
+
+def test_missing_config_is_told(capsys):
+    with pytest.raises(SystemExit):
+        run(MASK, "none.py")
+    assert "expected a config but found no file none.py" in capsys.readouterr().err
