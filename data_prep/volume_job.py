@@ -168,9 +168,11 @@ def _with_rows(error: DataError, task: VolumeTask) -> DataError:
     """Say which bookmarks are lost with a volume."""
     if not task.records:
         return error
-    rows = ", ".join(str(r.row) for r in task.records[:8] if r.row is not None)
-    more = ", …" if len(task.records) > 8 else ""
-    lost = f"{task.records[0].file}, rows {rows}{more}" if rows else f"{len(task.records)}"
+    rows: dict[str, list[str]] = {}
+    for record in task.records[:8]:
+        rows.setdefault(record.file, []).append(str(record.row))
+    lost = "; ".join(f"{file}, rows {', '.join(numbers)}" for file, numbers in rows.items())
+    lost += ", …" if len(task.records) > 8 else ""
     return DataError(
         f"{error.message} Bookmarks left out: {lost}.",
         path=error.path or task.source,
@@ -209,6 +211,8 @@ def _fill(task: VolumeTask, result: dict[str, Any]) -> None:
             image = slices.for_masks(z)
             result["lesions"] += [_lesion(image, m, spacing, options.seeds) for m in marks[z]]
         written = _write(task, slices.normalized(z), z)
+        if kind == "empty" and written["digest"] is None:
+            kind = "extra"  # a slice that shows nothing: padding, or air in a narrow window
         result["slices"].append({"slice_index": z, "kind": kind} | written)
     if labels is not None:
         result["truth"] = _truth(labels, sorted(used), spacing)
@@ -241,13 +245,15 @@ def _place_all(task: VolumeTask, volume, result: dict[str, Any]) -> list:
             points = sorted(map(tuple, np.round(mark.bookmark.points(), 3).tolist()))
             lesion = (mark.slice_index, *points)
             if lesion in seen:
+                first = seen[lesion]
+                where = "" if first.file == record.file else f"{first.file}, "
                 raise DataError(
-                    f"Expected each bookmark once but got the one of row {seen[lesion]} again."
+                    f"Expected each bookmark once but got the one of {where}row {first.row} again."
                     " Remove one of the rows.",
                     path=record.file,
                     row=record.row,
                 )
-            seen[lesion] = record.row
+            seen[lesion] = record
             placed.append(mark)
         except DataError as error:
             result["errors"].append(str(error))

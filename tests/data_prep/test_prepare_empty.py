@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 from pydicom.uid import generate_uid
 
-from data_prep import prepare
+from data_prep import prepare, verify
 from data_prep.prepare import UNKNOWN_VOLUME
 
 HEADER = "volume,slice,long_x1,long_y1,long_x2,long_y2,short_x1,short_y1,short_x2,short_y2"
@@ -23,9 +23,9 @@ def volume(path, seed=0):
     sitk.WriteImage(image, str(path))
 
 
-def kept(folder, bookmarks, keep="all", status=0):
+def kept(folder, bookmarks, keep="all", status=0, more=()):
     """Lesion-free slices by volume id, and the remarks of the report."""
-    options = ["--keep-empty", keep, "--split", "1,0,0", "--overlays", "0", "--quiet"]
+    options = ["--keep-empty", keep, "--split", "1,0,0", "--overlays", "0", "--quiet", *more]
     source = ["--images", str(folder / "images"), "--bookmarks", str(bookmarks)]
     assert prepare.main([*source, "--out-dir", str(folder / "out"), *options]) == status
     content = json.loads((folder / "out" / "annotations" / "train.json").read_bytes())
@@ -134,3 +134,17 @@ def test_multi_frame_files_are_found_once_under_either_name(tmp_path, make_multi
     empty, asked, _ = kept(tmp_path, marks, "volumes")
     assert empty == {"v0003": [0, 1, 2, 3], "v0004": [0, 1, 2, 3]}  # both/b.dcm and other
     assert asked == 4
+
+
+@pytest.mark.parametrize("options", [[], ["--context", "1"]])
+def test_slices_that_show_nothing_are_not_kept(tmp_path, options):
+    path = tmp_path / "images" / "a.mha"
+    volume(path)
+    image = sitk.ReadImage(str(path))
+    image[:, :, 6] = 0
+    sitk.WriteImage(image, str(path))
+    marks = tmp_path / "marks.csv"
+    marks.write_text(f"{HEADER}\na.mha,1,{AXES}\n")
+    empty, _, _ = kept(tmp_path, marks, more=options)
+    assert empty == {"v0001": [4, 5, 7, 8]}
+    assert verify.main([str(tmp_path / "out"), "--quiet"]) == 0
