@@ -2,7 +2,7 @@
 
 _base_ = "./glan_r50_fpn_160e_lesions.py"
 
-data_root = "{{$MMGLAN_DATA:data/deeplesion/}}"
+data_root = "{{$MMGLAN_DATA:data/deeplesion/}}".rstrip("/") + "/"
 train_dataloader = dict(dataset=dict(data_root=data_root))
 val_dataloader = dict(dataset=dict(data_root=data_root))
 val_evaluator = dict(ann_file=data_root + "annotations/val.json")

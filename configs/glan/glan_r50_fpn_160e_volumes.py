@@ -5,6 +5,6 @@ Prepare that set with --masks into a folder of its own; training is on the bookm
 
 _base_ = "./glan_r50_fpn_160e_lesions.py"
 
-volumes_root = "{{$MMGLAN_VOLUMES:data/volumes/}}"
+volumes_root = "{{$MMGLAN_VOLUMES:data/volumes/}}".rstrip("/") + "/"
 test_dataloader = dict(dataset=dict(data_root=volumes_root, ann_file="annotations/test_truth.json"))
 test_evaluator = dict(ann_file=volumes_root + "annotations/test_truth.json")

@@ -57,7 +57,7 @@ def read_json(path: str | Path):
     """Reads a JSON file; errors name the file."""
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path.name}: Expected a JSON file but there is no such file")
+        raise FileNotFoundError(f"{path}: Expected a JSON file but there is no such file.")
     try:
         return json.loads(path.read_text())
     except ValueError as error:

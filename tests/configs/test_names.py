@@ -295,10 +295,31 @@ def test_trains_as_the_paper_does(stem, load_config):
     assert any(backend.type == "TensorboardVisBackend" for backend in cfg.vis_backends)
 
 
-def test_one_variable_moves_all_data(monkeypatch):
-    monkeypatch.setenv("MMGLAN_DATA", "elsewhere/")
-    cfg = Config.fromfile(CONFIGS / "glan" / f"{OURS}.py")
+@pytest.mark.parametrize("folder", ["elsewhere", "elsewhere/"])
+@pytest.mark.parametrize(
+    "stem",
+    [
+        OURS,
+        "glan_r50_fpn_160e_deeplesion",
+        "glan_r50_fpn_160e_tcia-abdomen",
+        "glan_r50_fpn_160e_tcia-mediastinum",
+        "glan_r50_fpn_wo-pseudo-mask_160e_lesions",
+    ],
+)
+def test_one_variable_moves_all_data(monkeypatch, stem, folder):
+    monkeypatch.setenv("MMGLAN_DATA", folder)
+    cfg = Config.fromfile(next(CONFIGS.glob(f"*/{stem}.py")))
     roots = {cfg[f"{split}_dataloader"].dataset.data_root for split in ("train", "val", "test")}
     assert roots == {"elsewhere/"}
-    assert cfg.val_evaluator.ann_file == "elsewhere/annotations/val.json"
-    assert cfg.test_evaluator.ann_file == "elsewhere/annotations/test.json"
+    for split in ("val", "test"):
+        annotations = cfg[f"{split}_dataloader"].dataset.ann_file
+        assert cfg[f"{split}_evaluator"].ann_file == f"elsewhere/{annotations}"
+
+
+@pytest.mark.parametrize("folder", ["elsewhere", "elsewhere/"])
+def test_another_variable_moves_the_volumes(monkeypatch, folder):
+    monkeypatch.setenv("MMGLAN_VOLUMES", folder)
+    cfg = Config.fromfile(CONFIGS / "glan/glan_r50_fpn_160e_volumes.py")
+    assert cfg.train_dataloader.dataset.data_root == "data/lesions/"
+    assert cfg.test_dataloader.dataset.data_root == "elsewhere/"
+    assert cfg.test_evaluator.ann_file == "elsewhere/annotations/test_truth.json"

@@ -4,7 +4,7 @@ The environment variable MMGLAN_DATA names another folder for all splits at once
 """
 
 # ---- what users change ----
-data_root = "{{$MMGLAN_DATA:data/lesions/}}"
+data_root = "{{$MMGLAN_DATA:data/lesions/}}".rstrip("/") + "/"
 # Silent choice: the paper names no input size. Its slices are 256-640 pixels long; 512 enlarges
 # the small ones, so that a 5 mm node covers more than one cell of the finest map.
 image_scale = (512, 512)
