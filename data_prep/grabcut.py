@@ -15,6 +15,7 @@ Two seedings, both inside a square of twice the longer diameter:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -58,7 +59,12 @@ class PseudoMask:
 
 
 def pseudo_mask(
-    image: np.ndarray, bookmark: Bookmark, seeds: str = "bounded", *, checked: bool = True
+    image: np.ndarray,
+    bookmark: Bookmark,
+    seeds: str = "bounded",
+    *,
+    checked: bool = True,
+    spacing_xy: Sequence[float] = (1.0, 1.0),
 ) -> PseudoMask:
     """Segment a lesion from its bookmark.
 
@@ -69,6 +75,8 @@ def pseudo_mask(
         checked: replace GrabCut's mask by the oval through the end points where the mask is empty,
             reaches the border of the square, or has an axis far from the bookmark's. Without, the
             mask is returned as it comes, for comparison; it may be empty.
+        spacing_xy: pixel spacing (x, y). With unequal spacing, as on axial slices of a sagittal
+            scan, lengths are compared in mm: what is longest there is not so in pixels.
 
     Returns:
         The component that holds the segments, holes filled, or the oval. The same input gives the
@@ -82,7 +90,7 @@ def pseudo_mask(
     image = np.asarray(image)
     if image.ndim != 2:
         raise ValueError(f"Expected an image of shape (H, W) but got {image.shape}.")
-    x1, y1, x2, y2 = region(bookmark, image.shape)
+    x1, y1, x2, y2 = region(bookmark, image.shape, spacing_xy)
     local = Bookmark(bookmark.long_axis - (x1, y1), bookmark.short_axis - (x1, y1))
     segments = np.zeros((y2 - y1, x2 - x1), np.uint8)
     if segments.size:
@@ -93,7 +101,7 @@ def pseudo_mask(
         labels = _seed(local, frame, seeds)
         grey = _eight_bits(image[y1:y2, x1:x2])
         crop = _clean(_cut(grey, labels), segments)
-        reason = _refusal(crop, local) if checked else ""
+        reason = _refusal(crop, local, spacing_xy) if checked else ""
     if reason:
         oval = shapes.ellipse_mask(bookmark, image.shape)
         if not oval.any():
@@ -113,18 +121,23 @@ def _outside(image: np.ndarray, bookmark: Bookmark) -> ValueError:
     )
 
 
-def region(bookmark: Bookmark, shape: tuple[int, int]) -> tuple[int, int, int, int]:
+def region(
+    bookmark: Bookmark, shape: tuple[int, int], spacing_xy: Sequence[float] = (1.0, 1.0)
+) -> tuple[int, int, int, int]:
     """The square around the long axis' midpoint, side 2 × its length, cut to the image.
+
+    With unequal spacing it is a square in mm.
 
     Returns:
         (x1, y1, x2, y2), first pixel and one past the last.
     """
-    half = bookmark.long_length()
+    scale = np.divide(spacing_xy, min(spacing_xy)).tolist()
+    half = bookmark.long_length(scale)
     (x1, y1), (x2, y2) = bookmark.long_axis.tolist()
     sides = []
-    for middle, size in (((x1 + x2) / 2, shape[1]), ((y1 + y2) / 2, shape[0])):
-        low = max(math.floor(middle - half + 0.5), 0)
-        high = min(math.floor(middle + half + 0.5) + 1, size)
+    for middle, size, unit in zip(((x1 + x2) / 2, (y1 + y2) / 2), shape[::-1], scale, strict=True):
+        low = max(math.floor(middle - half / unit + 0.5), 0)
+        high = min(math.floor(middle + half / unit + 0.5) + 1, size)
         sides.append((low, max(high, low)))
     (left, right), (top, bottom) = sides
     return left, top, right, bottom
@@ -181,16 +194,17 @@ def _clean(mask: np.ndarray, segments: np.ndarray) -> np.ndarray:
     return cv2.drawContours(kept, contours, -1, 1, cv2.FILLED)
 
 
-def _refusal(mask: np.ndarray, bookmark: Bookmark) -> str:
+def _refusal(mask: np.ndarray, bookmark: Bookmark, spacing_xy: Sequence[float] = (1.0, 1.0)) -> str:
     """Why a mask is not acceptable; empty if it is."""
     if not mask.any():
         return "empty"
     if mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any():
         return "touches border"
-    measured = recist.measure(mask)
+    scale = np.divide(spacing_xy, min(spacing_xy))
+    measured = recist.measure(mask, scale)
     for name, got, expected in (
-        ("long axis", measured.long_length(), bookmark.long_length()),
-        ("short axis", measured.short_length(), bookmark.short_length()),
+        ("long axis", measured.long_length(scale), bookmark.long_length(scale)),
+        ("short axis", measured.short_length(scale), bookmark.short_length(scale)),
     ):
         if not AXIS_RATIO[0] <= (got + 1) / (expected + 1) <= AXIS_RATIO[1]:
             return f"{name} off"

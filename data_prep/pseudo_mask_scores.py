@@ -24,7 +24,12 @@ _SHAPES = {
 SIZES_MM = (10.0, 20.0, float("inf"))
 
 
-def make_mask(image: np.ndarray, bookmark: Bookmark, seeding: str) -> PseudoMask:
+def make_mask(
+    image: np.ndarray,
+    bookmark: Bookmark,
+    seeding: str,
+    spacing_xy: Sequence[float] = (1.0, 1.0),
+) -> PseudoMask:
     """The mask of any of :data:`SEEDINGS`.
 
     ``paper-unchecked`` is GrabCut with the paper's seeds as it comes, never replaced by the oval;
@@ -33,7 +38,7 @@ def make_mask(image: np.ndarray, bookmark: Bookmark, seeding: str) -> PseudoMask
     if seeding in _SHAPES:
         return PseudoMask(_SHAPES[seeding](bookmark, image.shape), seeding)
     seeds, _, unchecked = seeding.partition("-")
-    return grabcut.pseudo_mask(image, bookmark, seeds, checked=not unchecked)
+    return grabcut.pseudo_mask(image, bookmark, seeds, checked=not unchecked, spacing_xy=spacing_xy)
 
 
 def box_iou(a: Sequence[float], b: Sequence[float]) -> float:
@@ -51,7 +56,7 @@ def score(case: Case, seeding: str) -> dict[str, Any]:
     ``dsc`` and ``asd_mm`` are None without a true mask. ``iou`` compares boxes: the RECIST box with
     its own bounds for ``box``, the box of the mask for all others.
     """
-    made = make_mask(case.image, case.bookmark, seeding)
+    made = make_mask(case.image, case.bookmark, seeding, case.spacing_mm)
     if seeding == "box":
         x, y, width, height = case.bookmark.coco_box()
         box = (x, y, x + width, y + height)

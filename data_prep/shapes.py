@@ -17,6 +17,8 @@ import numpy as np
 from data_prep.recist import Bookmark
 
 _SUBPIXEL_BITS = 8
+# Sine of the least angle between axes whose directions both count.
+LEAST_SINE = 0.2
 
 
 def quadrilateral_mask(bookmark: Bookmark, shape: Sequence[int]) -> np.ndarray:
@@ -175,7 +177,8 @@ def _directions(bookmark: Bookmark) -> tuple[np.ndarray, np.ndarray]:
     across = bookmark.short_axis[1] - bookmark.short_axis[0]
     height = abs(float(across @ normal))
     # A short axis of less than half a pixel, or one that leans over, says nothing of a direction.
-    usable = height > 0.5 and height > 0.5 * width
+    # In pixels of 4 mm × 1 mm even perpendicular axes may stand at 28°.
+    usable = height > 0.5 and height > LEAST_SINE * width
     return along, across / width if usable else normal
 
 

@@ -260,17 +260,19 @@ def _place_all(task: VolumeTask, volume, result: dict[str, Any]) -> list:
     return sorted(placed, key=lambda m: (m.slice_index, m.bookmark.points().ravel().tolist()))
 
 
-def pseudo_mask(image: np.ndarray, bookmark, seeds: str) -> grabcut.PseudoMask:
+def pseudo_mask(
+    image: np.ndarray, bookmark, seeds: str, spacing_xy: Sequence[float] = (1.0, 1.0)
+) -> grabcut.PseudoMask:
     """The pseudo mask by any of :data:`SEEDS`."""
     if seeds == "ellipse":
         return grabcut.PseudoMask(shapes.ellipse_mask(bookmark, image.shape), "ellipse")
     if seeds == "quadrilateral":
         return grabcut.PseudoMask(shapes.quadrilateral_mask(bookmark, image.shape), "quadrilateral")
-    return grabcut.pseudo_mask(image, bookmark, seeds=seeds)
+    return grabcut.pseudo_mask(image, bookmark, seeds=seeds, spacing_xy=spacing_xy)
 
 
 def _lesion(image: np.ndarray, mark, spacing: Sequence[float], seeds: str) -> dict[str, Any]:
-    made = pseudo_mask(image, mark.bookmark, seeds)
+    made = pseudo_mask(image, mark.bookmark, seeds, spacing[:2])
     entry = {"slice_index": int(mark.slice_index), "mask_source": made.source}
     entry |= coco.mask_fields(made.mask) | coco.bookmark_fields(mark.bookmark, spacing[:2])
     return entry | ({"site": mark.record.site} if mark.record.site else {})

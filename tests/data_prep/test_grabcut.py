@@ -147,6 +147,22 @@ def test_masks_that_miss_the_bookmark_are_refused():
     assert grabcut._refusal(drawn, bookmark) == "touches border"
 
 
+@pytest.mark.parametrize("degrees", [0, 20, 45, 70, 90])
+@pytest.mark.parametrize("spacing", [(4.0, 1.0), (0.8, 3.2)])
+def test_pixels_that_are_no_squares(degrees, spacing):
+    """Axial slices of a sagittal or coronal scan: what is longest in mm is not so in pixels."""
+    y, x = np.mgrid[: round(120 / spacing[1]), : round(120 / spacing[0])] * 1.0
+    x, y = x * spacing[0] - 60, y * spacing[1] - 60
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    truth = ((x * cos + y * sin) / 20) ** 2 + ((y * cos - x * sin) / 14) ** 2 <= 1
+    image = np.random.default_rng(degrees).normal(100, 10, truth.shape) + 40 * truth
+    bookmark = recist.measure(truth, spacing)
+    made = grabcut.pseudo_mask(image, bookmark, spacing_xy=spacing)
+    assert made.source == "grabcut:bounded"
+    assert surface.dice(made.mask, truth) > 0.95
+    assert surface.dice(shapes.ellipse_mask(bookmark, truth.shape), truth) > 0.85
+
+
 def test_small_lesions():
     image = np.random.default_rng(0).normal(50, 5, (20, 20))
     image[9:12, 9:12] += 100
