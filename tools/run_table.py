@@ -54,6 +54,11 @@ def config_path(stem: str) -> Path:
     raise FileNotFoundError(f"Expected a config named {stem}.py in configs/ but found none.")
 
 
+def data_of(stem: str) -> str:
+    """The data that a config trains on, by the last part of its name."""
+    return stem.rsplit("_", 1)[-1].replace("volumes", "lesions")
+
+
 def is_finished(run_dir: Path) -> bool:
     """Tell whether a run was trained and tested."""
     return (run_dir / "results.metrics.json").exists()
@@ -152,7 +157,8 @@ def slurm_command(stem: str, args: argparse.Namespace) -> list[str]:
     work_dir = args.work_dir.resolve()
     row = [sys.executable, "tools/run_table.py", "--rows", stem, "--gpus", str(args.gpus)]
     row += ["--work-dir", str(work_dir), "--no-collect"]
-    row += ["--data-root", str(Path(args.data_root).resolve())] if args.data_root else []
+    root = args.data_root or os.environ.get("MMGLAN_DATA")
+    row += ["--data-root", str(Path(root).resolve())] if root else []
     row += ["--small"] if args.small else []
     row += ["--epochs", str(args.epochs)] if args.epochs else []
     job = ["sbatch", "--job-name", f"{work_dir.name}-{stem}", "--dependency", "singleton"]
@@ -208,6 +214,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print or submit; 0 if all of it succeeded."""
     args = parse_args(arguments)
     stems = list(dict.fromkeys(args.rows or stems_of(args.table)))
+    root, kinds = args.data_root or os.environ.get("MMGLAN_DATA"), sorted(set(map(data_of, stems)))
+    if root and len(kinds) > 1:
+        print(
+            f"Expected rows of one data set with {root} but got rows of {', '.join(kinds)}. Name "
+            "those of one with --rows, or leave --data-root and MMGLAN_DATA unset.",
+            file=sys.stderr,
+        )
+        return 2
     open_rows = [stem for stem in stems if not is_finished(args.work_dir / stem)]
     for stem in stems:
         if stem not in open_rows:

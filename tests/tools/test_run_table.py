@@ -176,6 +176,26 @@ def test_machine_without_slurm_is_told(run_table, capsys, tmp_path, monkeypatch)
     assert "expected Slurm's sbatch on this machine but found none" in capsys.readouterr().err
 
 
+def test_rows_of_several_data_sets_are_not_run_on_one(run_table, capsys, monkeypatch):
+    command = ["--table", "4", "--how", "print"]
+    monkeypatch.delenv("MMGLAN_DATA", raising=False)
+    assert run_table.main(command) == 0
+    capsys.readouterr()
+    assert run_table.main([*command, "--data-root", "d"]) == 2
+    assert "but got rows of tcia-abdomen, tcia-mediastinum" in capsys.readouterr().err
+    monkeypatch.setenv("MMGLAN_DATA", "d/")
+    assert run_table.main(command) == 2
+    assert run_table.main(["--rows", OURS, "glan_r50_fpn_160e_volumes", "--how", "print"]) == 0
+
+
+def test_slurm_job_finds_the_data_that_the_environment_names(run_table, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run_table.shutil, "which", lambda name: name)
+    monkeypatch.setenv("MMGLAN_DATA", "d/")
+    args = run_table.parse_args(["--rows", OURS, "--how", "slurm"])
+    assert f"--data-root {tmp_path}/d" in run_table.slurm_command(OURS, args)[-1]
+
+
 def test_epochs_belong_to_small_forms(run_table):
     with pytest.raises(SystemExit):
         run_table.parse_args(["--table", "2", "--epochs", "3"])
