@@ -17,6 +17,8 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from data_prep.console import print_any_character
+
 SIZE_PX = 160
 
 
@@ -83,6 +85,7 @@ def _blob(rng: np.random.Generator, centre: np.ndarray, radius: float, lobes: fl
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
+    print_any_character()
     parser = argparse.ArgumentParser(prog="python -m data_prep.clutter", description=__doc__)
     parser.add_argument("out_dir", type=Path, help="receives images/ and masks/")
     parser.add_argument("--number", type=int, default=100, help="pictures (100)")

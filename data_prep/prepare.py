@@ -19,6 +19,7 @@ from itertools import chain
 from pathlib import Path
 
 from data_prep import annotation_files, assemble, parallel, readers, run_report, volume_job
+from data_prep.console import print_any_character
 from data_prep.errors import DataError
 from data_prep.inputs import Source, find_volumes, list_sources, overlapping, unnamed
 from data_prep.output_folder import OutputFolder, json_bytes
@@ -35,6 +36,7 @@ UNKNOWN_VOLUME = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 only if every bookmark and every volume was processed."""
+    print_any_character()
     args = parse_args(argv)
     try:
         return run(args)

@@ -26,6 +26,7 @@ from data_prep import (
     pseudo_mask_report,
     pseudo_mask_scores,
 )
+from data_prep.console import print_any_character
 from data_prep.errors import DataError
 from data_prep.output_folder import replace_file
 from data_prep.prepare_args import at_least
@@ -146,6 +147,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
+    print_any_character()
     args = parse(argv)
     errors: list[str] = []
     rows: list[dict[str, Any]] = []

@@ -21,6 +21,7 @@ import numpy as np
 
 from data_prep import dataset_checks as checks
 from data_prep import overlay, parallel, run_report
+from data_prep.console import print_any_character
 from data_prep.errors import DataError
 from data_prep.output_folder import json_bytes, replace_file
 from data_prep.prepare_args import at_least
@@ -32,6 +33,7 @@ from matplotlib import pyplot as plt
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
+    print_any_character()
     args = parse_args(argv)
     data_dir = Path(args.data_dir)
     out = Path(args.out_dir) if args.out_dir else data_dir / "overlays" / "verify"
