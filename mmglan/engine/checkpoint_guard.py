@@ -204,9 +204,18 @@ def convert(source: Path, target: Path) -> int:
         Number of tensors written.
 
     Raises:
+        FileNotFoundError: there is no such file, or no folder to write to.
         ValueError: the file holds no state dict.
     """
-    content = torch.load(source, map_location="cpu", weights_only=False)
+    if not source.is_file():
+        raise FileNotFoundError(f"{source}: Expected a checkpoint but found no such file.")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{target}: Expected an existing folder but found none.")
+    try:
+        content = torch.load(source, map_location="cpu", weights_only=False)
+    except Exception as error:  # whatever the file's own code, or a damaged one, raises
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{source}: Expected a whole checkpoint but got: {reason}") from error
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     tensors = {
         key: value for key, value in (state or {}).items() if isinstance(value, torch.Tensor)

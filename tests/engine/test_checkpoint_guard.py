@@ -199,3 +199,16 @@ def test_conversion_of_a_file_without_weights_fails(tmp_path, capsys):
     status = main([str(tmp_path / "empty.pth"), str(tmp_path / "o.pth"), "--i-trust-this-file"])
     assert status == 1
     assert "Expected a state dict" in capsys.readouterr().err
+
+
+def test_conversion_says_what_is_wrong_with_its_files(tmp_path, capsys):
+    whole, damaged = tmp_path / "whole.pth", tmp_path / "damaged.pth"
+    torch.save({"state_dict": {"a": torch.ones(1)}}, whole)
+    damaged.write_bytes(b"garbage")
+    for source, target, told in (
+        (tmp_path / "none.pth", tmp_path / "o.pth", "none.pth: Expected a checkpoint but found"),
+        (damaged, tmp_path / "o.pth", "damaged.pth: Expected a whole checkpoint but got"),
+        (whole, tmp_path / "none/o.pth", "o.pth: Expected an existing folder but found none"),
+    ):
+        assert main([str(source), str(target), "--i-trust-this-file"]) == 1
+        assert told in capsys.readouterr().err

@@ -69,6 +69,18 @@ def test_arguments_arrive_as_they_were_given(kind, scripts, tmp_path, command_en
     assert words == ["a config.py", *checkpoint, "--launcher", "pytorch", *rest]
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("dist_train", 1), ("dist_test", 2), ("slurm_train", 3), ("slurm_test", 3)],
+)
+def test_missing_arguments_are_told(name, arguments):
+    command = ["bash", str(ROOT / f"tools/{name}.sh"), *["x"] * arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: expected {name}.sh ")
+    assert done.stderr.endswith(f"but got {arguments} arguments\n")
+
+
 @pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux tells a child of its parent's death"
 )
