@@ -23,7 +23,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from data_prep import coco, grabcut, readers, shapes, volumes
+from data_prep import coco, grabcut, readers, remarks, shapes, volumes
 from data_prep.errors import DataError
 from data_prep.output_folder import STATE, OutputError, json_bytes, write_atomically
 from data_prep.paths import resolve_under, without_series
@@ -64,6 +64,7 @@ def run(task: VolumeTask) -> str:
     """
     cv2.setNumThreads(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    warnings.filterwarnings("ignore", module="pydicom")  # they quote values of the files
     key = _key(task)
     if not _is_done(task, key):
         # Slices of an earlier state of the volume must not outlive it.
@@ -185,12 +186,11 @@ def _fill(task: VolumeTask, result: dict[str, Any]) -> None:
     options = task.options
     path = resolve_under(task.root, task.source)
     stated = next((r.spacing_mm for r in task.records if r.spacing_mm is not None), None)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with remarks.collected() as lines:
         volume = volumes.read_volume(
             path, root=task.root, spacing_mm=stated, series_rule=options.series_rule
         )
-    result["remarks"] = sorted({str(w.message) for w in caught if w.category is UserWarning})
+    result["remarks"] = sorted(set(lines))
     depth = volume.array.shape[0]
     spacing = [float(v) for v in volume.spacing_mm]
     result |= {"shape_zyx": [int(n) for n in volume.array.shape], "spacing_mm": spacing}

@@ -19,6 +19,7 @@ from data_prep.formats import isolated
 from data_prep.formats.dicom_geometry import SliceInfo, order_slices
 from data_prep.formats.dicom_slices import frame_count, pixels, slices_of
 from data_prep.formats.stored import MAX_VOXELS, Stored, check_size, only_data_errors
+from data_prep.remarks import remark
 
 # SOP classes found beside images in exports that are no images of a scan: reports and key objects,
 # presentation states, raw data and segmentations, radiotherapy, documents, waveforms, DICOMDIR.
@@ -192,9 +193,7 @@ def _choose(
             f"Expected one image series but got {len(series)}: {shown}. Name one as folder#UID.",
             path=name,
         )
-    warnings.warn(
-        f"{name}: took series {best[0]}, the longest of {len(series)}: {shown}", stacklevel=2
-    )
+    remark(f"{name}: took series {best[0]}, the longest of {len(series)}: {shown}")
     return best[0]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import struct
-import warnings
 import zlib
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from data_prep.errors import DataError
 from data_prep.formats.headers import BROKEN_COMPRESSION, Header, check_spacing
+from data_prep.remarks import remark
 
 # NIfTI's own codes of number types.
 _TYPES = {
@@ -70,10 +70,7 @@ def nifti(path: Path, name: str) -> Header:
             path=name,
         )
     if not any(forms):
-        warnings.warn(
-            f"{name}: the header states no orientation; axial LPS by the stored axes is assumed",
-            stacklevel=2,
-        )
+        remark(f"{name}: the header states no orientation; axial LPS by the stored axes is assumed")
     # A factor of 0 or NaN means "not scaled".
     if slope == 0 or not math.isfinite(slope):
         slope, intercept = 1.0, 0.0

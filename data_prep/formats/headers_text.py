@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from data_prep.errors import DataError, quoted
 from data_prep.formats.headers import Header, check_spacing
 from data_prep.paths import resolve_under
+from data_prep.remarks import remark
 
 _MAX_HEADER = 1 << 20
 _NRRD_TYPES = {
@@ -61,10 +61,7 @@ def nrrd(path: Path, name: str) -> Header:
         raise _wrong("a number type", "type", kind, name)
     _nrrd_spacing(fields, name)
     if "space" not in fields:
-        warnings.warn(
-            f"{name}: the header states no orientation; axial LPS by the stored axes is assumed",
-            stacklevel=2,
-        )
+        remark(f"{name}: the header states no orientation; axial LPS by the stored axes is assumed")
     encoding = fields.get("encoding", "").lower()
     if encoding not in ("raw", "gzip", "gz"):
         raise _wrong("the encoding raw or gzip", "encoding", encoding, name)

@@ -45,6 +45,30 @@ def test_dask_writes_the_same_bytes(done, phantom_dataset, tmp_path):
     assert tree(tmp_path / "out") == tree(done)
 
 
+def test_threads_keep_the_remarks_of_each_volume(phantom_dataset, tmp_path):
+    data = tmp_path / "data"
+    images = data / "images"
+    images.mkdir(parents=True)
+    source = sitk.ReadImage(str(phantom_dataset / "images" / "phantom_000.nii.gz"))
+    rows = (phantom_dataset / "bookmarks.csv").read_text().splitlines()
+    mark = next(row for row in rows if row.startswith("phantom_000.nii.gz"))
+    lines = [rows[0]]
+    for i in range(24):
+        sitk.WriteImage(source + i, str(images / f"{i:02d}.nii"))
+        content = bytearray((images / f"{i:02d}.nii").read_bytes())
+        content[252:256] = bytes(4)  # no orientation
+        (images / f"{i:02d}.nii").write_bytes(content)
+        lines.append(mark.replace("phantom_000.nii.gz", f"{i:02d}.nii").replace("p00", f"q{i}"))
+    (data / "bookmarks.csv").write_text("\n".join(lines))
+    options = ["--split", "1,0,0"]
+    assert run(data, tmp_path / "one", *options) == 0
+    threads = ["--jobs", 4, "--backend", "threading"]
+    assert run(data, tmp_path / "four", *options, *threads) == 0
+    remarks = (tmp_path / "one" / "remarks.txt").read_text().splitlines()
+    assert [line.split(":")[0] for line in remarks] == [f"{i:02d}.nii" for i in range(24)]
+    assert tree(tmp_path / "four") == tree(tmp_path / "one")
+
+
 def test_a_rerun_does_no_volume_again(done, phantom_dataset, tmp_path, monkeypatch):
     out = tmp_path / "out"
     shutil.copytree(done, out)
