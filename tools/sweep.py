@@ -7,6 +7,8 @@ The paper's search for a baseline: the weight of each loss from {1, 3, 5, 7, 9}.
         --grid model.rpn_head.loss_cls.loss_weight=1,3,5,7,9 \\
         --grid model.roi_head.mask_head.loss_mask.loss_weight=1,3,5,7,9
 
+In a cascade `*` takes the stages together: model.roi_head.bbox_head.*.loss_cls.loss_weight.
+
 Start the same command again, on this machine or on another one that reaches --storage, and the
 workers share the points; start it after an interruption, and it goes on where it stopped. Every
 point is trained once, in a directory of its own, and scored by its best validation result.
@@ -26,7 +28,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,7 @@ from mmglan.engine.grid import (
     trials_by_point,
     work_through,
 )
+from mmglan.engine.loss_weights import loss_weights, matching_settings
 from mmglan.run_directory import LOCK_NAME, holder_name, is_held
 
 LONGEST_NAME = 200  # bytes; file systems take 255
@@ -79,19 +82,6 @@ def seconds(text: str) -> int:
     return int(text)
 
 
-def loss_weights(tree: Any, path: str = "model") -> Iterator[tuple[str, float]]:
-    """Find the loss weights of a model config: path and present value."""
-    if isinstance(tree, dict):
-        for key, value in tree.items():
-            if key == "loss_weight":
-                yield f"{path}.{key}", value
-            else:
-                yield from loss_weights(value, f"{path}.{key}")
-    elif isinstance(tree, (list, tuple)):
-        for index, value in enumerate(tree):
-            yield from loss_weights(value, f"{path}.{index}")
-
-
 def run_directory(work_dir: Path, point: dict[str, Any]) -> Path:
     """Directory of a point: its settings and their values.
 
@@ -99,7 +89,7 @@ def run_directory(work_dir: Path, point: dict[str, Any]) -> Path:
     go on from each other's checkpoints. A name too long for a file system ends in a hash instead.
     """
     words = [f"{name.removeprefix('model.')}={value}" for name, value in point.items()]
-    name = "_".join(words).replace("/", "-")
+    name = "_".join(words).replace("/", "-").replace("*", "all")
     if len(name.encode()) > LONGEST_NAME:
         name = f"{name[:100]}_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
     return work_dir / name
@@ -148,6 +138,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not axes:
         print("Expected at least one --grid SETTING=VALUE,VALUE,... (see --list)", file=sys.stderr)
         return 2
+    model = Config.fromfile(args.config, import_custom_modules=False).get("model")
+    try:
+        args.settings = {name: matching_settings(model, name) for name in axes}
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
     work_dir = args.work_dir or Path("work_dirs/sweeps") / args.config.stem
     storage = args.storage or f"sqlite:///{work_dir / 'sweep.db'}"
     try:
@@ -190,7 +186,9 @@ def train_point(
     """Train one point; returns its best validation score."""
     trial.set_user_attr("run", run_dir.name)
     trial.set_user_attr("worker", os.getpid())
-    options = [*args.cfg_options, *(f"{name}={value}" for name, value in point.items())]
+    options = list(args.cfg_options)
+    for name, value in point.items():
+        options += [f"{setting}={value}" for setting in args.settings[name]]
     command = [sys.executable, str(TRAIN), str(args.config), "--work-dir", str(run_dir)]
     command += ["--resume", *shlex.split(args.train_args), "--cfg-options", *options]
 

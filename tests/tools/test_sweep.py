@@ -82,6 +82,25 @@ def test_directories_of_points_differ_and_are_readable(sweep):
     assert sweep.run_directory(Path("w"), {AXIS: 3}) != sweep.run_directory(Path("w"), {other: 3})
 
 
+def test_stages_of_a_cascade_share_a_weight(sweep, tmp_path, monkeypatch, capsys):
+    name = "model.roi_head.bbox_head.*.loss_cls.loss_weight"
+    config = str(ROOT / "configs/baselines/cascade-mask-rcnn_r50_fpn_160e_lesions.py")
+    started = []
+
+    def run(command, log, watch):
+        started.append(command[command.index("--cfg-options") + 1 :])
+        return True
+
+    monkeypatch.setattr(sweep, "run_command", run)
+    monkeypatch.setattr(sweep, "validation_scores", lambda run_dir, metric: {5: 0.5})
+    command = [config, "--work-dir", str(tmp_path), "--grid"]
+    assert sweep.main([*command, f"{name}=3"]) == 0
+    assert started == [[f"{name.replace('*', str(stage))}=3" for stage in range(3)]]
+    assert "roi_head.bbox_head.all.loss_cls.loss_weight=3" in capsys.readouterr().out
+    assert sweep.main([*command, "model.*.loss_clss.loss_weight=3"]) == 2
+    assert "Expected loss weights that fit model.*.loss_clss" in capsys.readouterr().err
+
+
 def test_directories_of_large_grids_fit_a_file_system_and_differ(sweep):
     axes = [f"model.roi_head.bbox_head.{i}.loss_cls.loss_weight" for i in range(6)]
     points = [dict.fromkeys(axes, 1), dict.fromkeys(axes, 1) | {axes[-1]: 3}]
@@ -137,6 +156,7 @@ def test_hopeless_point_is_stopped_early(sweep, tiny_config, tmp_path):
     pruner = NeverBetter()
     study = optuna.create_study(pruner=pruner, direction="maximize")
     args = sweep.parse_args([str(tiny_config), "--prune", "--work-dir", str(tmp_path)])
+    args.settings = {AXIS: [AXIS]}
     args.cfg_options = ["train_cfg.max_epochs=1000", "train_cfg.val_interval=1"]
     trial = study.ask()
     with pytest.raises(optuna.TrialPruned):
@@ -162,6 +182,7 @@ def test_training_of_a_point_that_was_taken_over_is_stopped(sweep, tmp_path, mon
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     study, run_dir = optuna.create_study(direction="maximize"), tmp_path / "run"
     args = sweep.parse_args([str(tmp_path / "train.py"), "--work-dir", str(tmp_path)])
+    args.settings = {AXIS: [AXIS]}
     trials = [study.ask()]
 
     def first_worker():
