@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.errors import DataError
+from data_prep.errors import DataError, quoted
 from data_prep.formats import slice_folder
 from data_prep.formats.dicom_files import is_dicom, lies_beside, read_header
 from data_prep.formats.dicom_slices import frame_count
@@ -104,18 +104,45 @@ def overlapping(root: Path, volumes: Iterable[str], others: Iterable[str]) -> se
     return {volume for volume in volumes if taken and _places(root, [volume]) & taken}
 
 
+def check_names(root: Path, volumes: Iterable[str]) -> None:
+    """Raise DataError if a DICOM volume goes by two names.
+
+    Each of the two would be a volume of its own, with some of the lesions.
+    """
+    names: dict[str, list[str]] = defaultdict(list)
+    for volume in sorted(volumes):
+        base = without_series(volume)
+        if not base.lower().endswith(SUFFIXES):
+            names[_folder(root, base) or base].append(volume)
+    for alike in names.values():
+        series = [volume.removeprefix(without_series(volume)) for volume in alike]
+        if len(alike) > 1 and ("" in series or len(set(series)) < len(series)):
+            raise DataError(
+                f"Expected one name per volume but got {quoted(alike[0], 80)} and"
+                f" {quoted(alike[1], 80)} for the same folder. Name it alike in every row, with its"
+                " series or without.",
+                path=alike[0],
+            )
+
+
 def _places(root: Path, volumes: Iterable[str]) -> set[str]:
     """The files and folders, relative to ``root``, under which volumes may be found."""
     places = set()
     for volume in volumes:
         base = without_series(volume)
-        try:
-            places.add(slice_folder(root / base).relative_to(root).as_posix())
-        except OSError:  # a file, or nothing that can be read
-            places.add(base)
-            if not base.lower().endswith(SUFFIXES):  # a multi-frame file alone in its folder
-                places.add(Path(base).parent.as_posix())
+        folder = _folder(root, base)
+        places.add(folder or base)
+        if folder is None and not base.lower().endswith(SUFFIXES):
+            places.add(Path(base).parent.as_posix())  # a multi-frame file alone in its folder
     return places
+
+
+def _folder(root: Path, base: str) -> str | None:
+    """The folder of the slices, relative to ``root``; None for a file, or if it cannot be read."""
+    try:
+        return slice_folder(root / base).relative_to(root).as_posix()
+    except OSError:
+        return None
 
 
 def _multi_frame_files(folder: Path, names: Sequence[str]) -> list[str]:

@@ -21,7 +21,14 @@ from pathlib import Path
 from data_prep import annotation_files, assemble, parallel, readers, run_report, volume_job
 from data_prep.console import print_any_character
 from data_prep.errors import DataError
-from data_prep.inputs import Source, find_volumes, list_sources, overlapping, unnamed
+from data_prep.inputs import (
+    Source,
+    check_names,
+    find_volumes,
+    list_sources,
+    overlapping,
+    unnamed,
+)
 from data_prep.output_folder import OutputFolder, json_bytes
 from data_prep.paths import without_series
 from data_prep.prepare_args import parse_args, volume_options
@@ -67,9 +74,10 @@ def run(args: argparse.Namespace) -> int:
     masks = None if args.masks is None else Path(args.masks)
     if masks is not None and not masks.exists():
         raise DataError("Expected masks but found nothing there. Correct --masks.", path=masks)
+    volumes = {record.volume for record in records}
+    check_names(root, volumes)
     extra, incomplete = [], set()
     if options.keep_empty is not None:
-        volumes = {record.volume for record in records}
         lost = {error.volume for error in errors if error.volume is not None}
         incomplete = overlapping(root, volumes, lost)
         if any(error.volume is None for error in errors):

@@ -2,10 +2,7 @@
 
 import csv
 import json
-import os
 import shutil
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -235,71 +232,4 @@ def test_ids_do_not_go_into_the_data_set(two, capsys):
     assert capsys.readouterr().err == (
         "error: ids.csv: Expected --ids outside of --out-dir, which may be given away, but got a"
         " file in it. Name a file elsewhere.\n"
-    )
-
-
-def test_a_locked_folder_is_left_out_and_the_rest_finished():
-    with tempfile.TemporaryDirectory() as parent:
-        folder = Path(parent)
-        rows = []
-        for name in ("sound", "named", "unnamed"):
-            (folder / "images" / name).mkdir(parents=True)
-            volume(folder / "images" / name / "a.mha")
-            rows.append(cross(f"{name}/a.mha", 1, patient=name))
-        (folder / "marks.csv").write_text("\n".join([HEADER, *rows[:2]]))
-        assert errors_after(folder) == []
-        os.chmod(folder, 0o777)
-        for name in ("named", "unnamed"):
-            (folder / "images" / name).chmod(0o000)
-        user = os.geteuid()
-        try:
-            if user == 0:
-                os.seteuid(65534)  # root reads everything
-            images, out = folder / "images", folder / "locked"
-            assert run(images, folder / "marks.csv", out, "--keep-empty", "all") == 1
-            lines = (out / "errors.txt").read_text().splitlines()
-        finally:
-            os.seteuid(user)
-            for name in ("named", "unnamed"):
-                (folder / "images" / name).chmod(0o700)
-        refused = "Expected readable data but the system refuses it. Check the rights and the disk."
-        assert lines == [
-            f"named: {refused}",  # who knows what else it holds
-            f"named/a.mha: {refused} Bookmarks left out: marks.csv, rows 3.",
-            f"unnamed: {refused}",
-        ]
-        assert len(lesions(folder / "locked")) == 1
-
-
-def test_bookmarks_of_several_files_are_named_with_their_own(two, make_markups):
-    marks = two / "markups"
-    marks.mkdir()
-    for name, z in (("a_one", 3), ("a_two", 12)):
-        lines = [[(12, 20, z), (28, 20, z)], [(20, 15, z), (20, 25, z)]]
-        make_markups(lines, f"{name}.mrk.json", folder=marks)
-    path = two / "images" / "a.mha"
-    path.write_bytes(path.read_bytes()[:-500])
-    assert run(two / "images", marks, two / "out") == 1
-    assert (
-        (two / "out" / "errors.txt")
-        .read_text()
-        .endswith(
-            "Bookmarks left out: markups/a_one.mrk.json, rows 1; markups/a_two.mrk.json, rows 1.\n"
-        )
-    )
-
-
-def test_a_lesion_in_two_files_is_named_with_both(two):
-    labels = np.zeros((6, 40, 40), np.uint8)
-    labels[1, 15:26, 12:29] = 1
-    image = sitk.GetImageFromArray(labels)
-    image.SetSpacing((1.0, 1.0, 3.0))
-    marks = two / "labels"
-    for reader in ("r1", "r2"):
-        (marks / reader).mkdir(parents=True)
-        sitk.WriteImage(image, str(marks / reader / "a_mask.mha"))
-    assert run(two / "images", marks, two / "out") == 1
-    assert (two / "out" / "errors.txt").read_text() == (
-        "labels/r2/a_mask.mha, row 1: Expected each bookmark once but got the one of"
-        " labels/r1/a_mask.mha, row 1 again. Remove one of the rows.\n"
     )
