@@ -4,10 +4,16 @@ MMEngine's launcher calls `torch.cuda.set_device`, which fails without CUDA. Its
 a process group alone that exists already, so this module starts gloo where a launcher
 (`torchrun`, `torch.distributed.launch`) has set RANK and WORLD_SIZE and there is no GPU.
 Everywhere else importing it does nothing.
+
+It also ends the group before the interpreter does. PyTorch leaves that to the interpreter's end,
+where a thread of gloo that lets go of its last tensor finds no interpreter any more and aborts the
+process: exit status 134 after a training that is done.
 """
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 from collections.abc import Mapping
 
@@ -40,7 +46,15 @@ def start_gloo_if_needed() -> bool:
     if not should_start_gloo(os.environ, torch.cuda.is_available()):
         return False
     dist.init_process_group(backend="gloo")
+    atexit.register(end_group)
     return True
+
+
+def end_group() -> None:
+    """End the process group and its threads, where there is one."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+        gc.collect()  # models of DistributedDataParallel hold it too, in cycles
 
 
 start_gloo_if_needed()

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import socket
 import subprocess
 import sys
 import time
@@ -85,6 +86,24 @@ def test_importing_the_start_up_module_opens_the_group():
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True
     )
     assert found.stdout.strip().endswith("gloo"), found.stderr[-500:]
+
+
+def test_processes_end_well_while_gloo_still_works():
+    """Without an orderly end about every second of these pairs aborts."""
+    script = str(Path(__file__).with_name("scripts") / "leave_work_to_gloo.py")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    environment |= {"MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    for _ in range(2):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            environment["MASTER_PORT"] = str(probe.getsockname()[1])
+        pair = [
+            subprocess.Popen(
+                [sys.executable, script], env={**environment, "RANK": rank, "LOCAL_RANK": rank}
+            )
+            for rank in "01"
+        ]
+        assert [process.wait(timeout=120) for process in pair] == [0, 0]
 
 
 def git(folder: Path, *arguments: str) -> str:
