@@ -6,7 +6,8 @@
     python tools/run_table.py --table 2 --how slurm --partition gpu --gpus 4    # one job per row
 
 Rows that have their results are skipped and interrupted ones go on, so the same command can be
-given again at any time. --small trains small forms of the models, for a machine without a GPU.
+given again at any time. --small trains small forms of the models, for a machine without a GPU;
+their configs are written to the work directory, also with --how print.
 The table is written to <work dir>/tables beside the paper's figures.
 """
 
@@ -237,6 +238,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 subprocess.run(slurm_command(stem, args), check=True)
             else:
                 run_dir, config = args.work_dir / stem, config_of(stem, args)
+                if args.small:
+                    write_small_config(stem, args)
                 root = args.data_root and args.data_root.rstrip("/") + "/"
                 data = f"MMGLAN_DATA={shlex.quote(root)} " if root else ""
                 print(data + quoted(train_command(config, run_dir, args.gpus)))

@@ -68,7 +68,8 @@ def test_slurm_gets_one_job_per_row(run_table, tmp_path, monkeypatch, capfd):
     assert words[words.index("<--job-name>") + 1] == f"<w-{OURS}>"
 
 
-def test_small_rows_do_not_pass_for_full_ones(run_table, capsys):
+def test_small_rows_do_not_pass_for_full_ones(run_table, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     full = run_table.parse_args(["--table", "2"])
     small = run_table.parse_args(["--table", "2", "--small"])
     assert (full.work_dir, small.work_dir) == (
@@ -80,6 +81,7 @@ def test_small_rows_do_not_pass_for_full_ones(run_table, capsys):
     for line in capsys.readouterr().out.splitlines():
         assert line.startswith("MMGLAN_DATA='some data/' ")
         assert f" work_dirs/paper-small/configs/{OURS}.py " in line
+    assert Path(f"work_dirs/paper-small/configs/{OURS}.py").is_file()
 
 
 def test_shell_scripts_find_this_python(run_table, tmp_path, monkeypatch):
