@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         )
     root = images.parent if images.is_file() else images
     options = volume_options(args)
-    records, errors, named = _read_bookmarks(args, root)
+    records, errors, named, lost = _read_bookmarks(args, root)
     remarks = []
     if images.is_file():
         mine = [record for record in records if without_series(record.volume) == images.name]
@@ -78,7 +78,6 @@ def run(args: argparse.Namespace) -> int:
     check_names(root, volumes)
     extra, incomplete = [], set()
     if options.keep_empty is not None:
-        lost = {error.volume for error in errors if error.volume is not None}
         incomplete = overlapping(root, volumes, lost)
         if any(error.volume is None for error in errors):
             remarks.append(UNKNOWN_VOLUME)
@@ -139,17 +138,23 @@ def run(args: argparse.Namespace) -> int:
 
 def _read_bookmarks(
     args: argparse.Namespace, root: Path
-) -> tuple[list, list[DataError], list[str]]:
+) -> tuple[list, list[DataError], list[str], set[str]]:
+    """Bookmarks, errors, remarks, and the volumes that have lesions more than those."""
     given = {"origin": args.origin, "frame": args.frame, "slices": args.bookmark_slices}
     given["volume"] = args.bookmark_volume
     options = {name: value for name, value in given.items() if value is not None}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        warnings.filterwarnings("ignore", module="pydicom")  # they quote values of the files
         records, errors = readers.read_bookmarks(
             args.bookmarks, format=args.bookmark_format, image_root=root, **options
         )
     remarks = sorted({str(warning.message) for warning in caught})
-    return records, errors, remarks
+    lost = {error.volume for error in errors if error.volume is not None}
+    for warning in caught:
+        if isinstance(warning.message, readers.LeftOutWarning):
+            lost |= warning.message.volumes
+    return records, errors, remarks, lost
 
 
 def _one_based(

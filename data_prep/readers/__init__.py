@@ -26,11 +26,12 @@ from data_prep.readers import (
 )
 from data_prep.readers.origin import OneBasedWarning, fits_better_shifted, warn_if_one_based
 from data_prep.readers.placing import PlacedBookmark, place
-from data_prep.readers.record import BookmarkRecord, Options
+from data_prep.readers.record import BookmarkRecord, LeftOutWarning, Options
 
 __all__ = [
     "FORMATS",
     "BookmarkRecord",
+    "LeftOutWarning",
     "OneBasedWarning",
     "PlacedBookmark",
     "fits_better_shifted",

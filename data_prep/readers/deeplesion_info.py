@@ -15,7 +15,7 @@ import numpy as np
 
 from data_prep.errors import DataError, quoted
 from data_prep.paths import check_relative
-from data_prep.readers.record import BookmarkRecord, Options
+from data_prep.readers.record import BookmarkRecord, LeftOutWarning, Options
 from data_prep.readers.table import dict_of, number, read_text, rows_of, whole_number
 
 OPTIONS: frozenset[str] = frozenset()
@@ -53,7 +53,7 @@ def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord],
             path=name,
             row=row_number,
         )
-    records, errors, noisy = [], [], 0
+    records, errors, noisy = [], [], []
     for row_number, cells in rows:
         row = {}
         try:
@@ -61,14 +61,15 @@ def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord],
                 raise cells
             row = dict_of(columns, cells)
             if row.get("Possibly_noisy", "0") not in ("", "0"):
-                noisy += 1
+                noisy.append(row["File_name"].rpartition("_")[0])
                 continue
             records.append(_record(row, name, row_number))
         except DataError as error:
             volume = row.get("File_name", "").rpartition("_")[0] or None
             errors.append(DataError(error.message, path=name, row=row_number, volume=volume))
     if noisy:
-        warnings.warn(f"{name}: left out {noisy} row(s) marked as possibly noisy", stacklevel=2)
+        text = f"{name}: left out {len(noisy)} row(s) marked as possibly noisy"
+        warnings.warn(LeftOutWarning(text, noisy), stacklevel=2)
     if not records and not errors and not noisy:
         raise DataError("Expected bookmarks but got only a header. Fill the table.", path=name)
     return records, errors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,18 @@ class BookmarkRecord:
         for field in ("volume", "patient", "site", "file"):
             if (value := getattr(self, field)) is not None:
                 object.__setattr__(self, field, sys.intern(value))
+
+
+class LeftOutWarning(UserWarning):
+    """Rows were left out on purpose.
+
+    Attributes:
+        volumes: The volumes that they belong to, whose lesions are so not all known.
+    """
+
+    def __init__(self, message: str, volumes: Iterable[str]) -> None:
+        super().__init__(message)
+        self.volumes = frozenset(volumes)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -148,3 +149,22 @@ def test_slices_that_show_nothing_are_not_kept(tmp_path, options):
     empty, _, _ = kept(tmp_path, marks, more=options)
     assert empty == {"v0001": [4, 5, 7, 8]}
     assert verify.main([str(tmp_path / "out"), "--quiet"]) == 0
+
+
+def test_noisy_rows_of_deeplesion_tell_of_lesions_too(tmp_path):
+    rng = np.random.default_rng(0)
+    header = "File_name,Patient_index,Measurement_coordinates,Possibly_noisy,Spacing_mm_px_"
+    rows = []
+    for name, noisy in (("000001_01_01", 0), ("000001_01_02", 1), ("000002_01_01", 0)):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(11, 20):
+            plane = rng.integers(32000, 34000, (40, 40)).astype(np.uint16)
+            cv2.imwrite(str(tmp_path / "images" / name / f"{number:03d}.png"), plane)
+        points = "13,21,29,21,21,16,21,26"
+        rows.append(f'{name}_012.png,{name[:6]},"{points}",{noisy},"1,1,6"')
+    (tmp_path / "images" / "DL_info.csv").write_text("\n".join([header, *rows]))
+    marks = tmp_path / "DL_info.csv"
+    marks.write_text("\n".join([header, *rows[:2]]))
+    empty, asked, _ = kept(tmp_path, marks)
+    assert (sorted(empty), asked) == (["v0001", "v0002"], 2)
+    assert empty["v0002"] == list(range(9))  # of 000002_01_01, which has no row
