@@ -1,0 +1,55 @@
+"""Every config trains as the paper does, on the data that the environment names."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+STEMS = {path.stem for path in CONFIGS.glob("[!_]*/*.py")}
+OURS = "glan_r50_fpn_160e_lesions"
+
+
+@pytest.mark.parametrize("stem", sorted(STEMS - {"glan_r18_demo", "glan_r18_gn_24e_demo"}))
+def test_trains_as_the_paper_does(stem, load_config):
+    cfg = load_config(stem)
+    assert cfg.train_cfg.max_epochs == 160
+    assert cfg.train_dataloader.batch_size == 4
+    assert cfg.auto_scale_lr == dict(enable=False, base_batch_size=4)
+    if "swin" not in stem:
+        assert cfg.optim_wrapper.optimizer == dict(
+            type="SGD", lr=1e-3, momentum=0.9, weight_decay=1e-4
+        )
+    own = cfg.optim_wrapper.paramwise_cfg.custom_keys.uncertainty
+    assert own == dict(lr_mult=10.0, decay_mult=0.0)
+    assert any(backend.type == "TensorboardVisBackend" for backend in cfg.vis_backends)
+
+
+@pytest.mark.parametrize("folder", ["elsewhere", "elsewhere/"])
+@pytest.mark.parametrize(
+    "stem",
+    [
+        OURS,
+        "glan_r50_fpn_160e_deeplesion",
+        "glan_r50_fpn_160e_tcia-abdomen",
+        "glan_r50_fpn_160e_tcia-mediastinum",
+        "glan_r50_fpn_wo-pseudo-mask_160e_lesions",
+    ],
+)
+def test_one_variable_moves_all_data(monkeypatch, stem, folder):
+    monkeypatch.setenv("MMGLAN_DATA", folder)
+    cfg = Config.fromfile(next(CONFIGS.glob(f"*/{stem}.py")))
+    roots = {cfg[f"{split}_dataloader"].dataset.data_root for split in ("train", "val", "test")}
+    assert roots == {"elsewhere/"}
+    for split in ("val", "test"):
+        annotations = cfg[f"{split}_dataloader"].dataset.ann_file
+        assert cfg[f"{split}_evaluator"].ann_file == f"elsewhere/{annotations}"
+
+
+@pytest.mark.parametrize("folder", ["elsewhere", "elsewhere/"])
+def test_another_variable_moves_the_volumes(monkeypatch, folder):
+    monkeypatch.setenv("MMGLAN_VOLUMES", folder)
+    cfg = Config.fromfile(CONFIGS / "glan/glan_r50_fpn_160e_volumes.py")
+    assert cfg.train_dataloader.dataset.data_root == "data/lesions/"
+    assert cfg.test_dataloader.dataset.data_root == "elsewhere/"
+    assert cfg.test_evaluator.ann_file == "elsewhere/annotations/test_truth.json"
