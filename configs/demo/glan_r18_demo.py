@@ -3,7 +3,7 @@
 _base_ = "../glan/glan_r50_fpn_160e_lesions.py"
 
 # ---- what users change ----
-data_root = "{{$MMGLAN_DATA:work_dirs/demo/data/}}"
+data_root = "{{$MMGLAN_DATA:work_dirs/demo/data/}}".rstrip("/") + "/"
 image_scale = (128, 128)
 max_epochs = 12
 
