@@ -213,39 +213,31 @@ def test_damage_is_named_and_fails(data, damage, capsys):
     assert wanted in capsys.readouterr().out
 
 
-def unbox(content):
-    del content["annotations"][0]["bbox"]
-
-
-def shorten_box(content):
-    content["annotations"][1]["bbox"].pop()
-
-
 def reword_points(content):
     content["annotations"][0]["recist"][3] = "7"
-
-
-def forget_patient(content):
-    del content["images"][2]["patient_id"]
 
 
 def flatten(content):
     content["lesions"][0]["box3d"] = [1, 2, 3, 4]
 
 
-def unlist(content):
-    content["volumes"] = {}
-
-
 @pytest.mark.parametrize(
     ("name", "change", "error"),
     [
-        ("train", unbox, "id, image_id, bbox in entry 1 of annotations"),
-        ("val_recist", shorten_box, "4 numbers as bbox in entry 2 of annotations"),
+        (
+            "train",
+            lambda c: c["annotations"][0].pop("bbox"),
+            "id, image_id, bbox in entry 1 of annotations",
+        ),
+        (
+            "val_recist",
+            lambda c: c["annotations"][1]["bbox"].pop(),
+            "4 numbers as bbox in entry 2 of annotations",
+        ),
         ("train", reword_points, "8 numbers as recist in entry 1 of annotations"),
         (
             "train_truth",
-            forget_patient,
+            lambda c: c["images"][2].pop("patient_id"),
             "id, file_name, width, height, patient_id, volume_id, spacing_mm in entry 3 of images",
         ),
         ("volumes_train", flatten, "6 numbers as box3d in entry 1 of lesions"),
@@ -260,7 +252,7 @@ def test_entries_that_are_none(data, capsys, name, change, error):
 
 
 def test_files_that_are_cut_off_or_others(data, capsys):
-    edit(data, "volumes_val", unlist)
+    edit(data, "volumes_val", lambda content: content.pop("volumes"))
     assert verify.main([str(data), "--quiet"]) == 2
     assert capsys.readouterr().err == (
         "error: volumes_val.json: Expected the lists volumes, lesions but got something else. Name"
