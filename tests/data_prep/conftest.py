@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
+from small_sets import HEADER, cross, volume
 
 from data_prep import phantom
 from data_prep.errors import DataError
@@ -298,3 +299,15 @@ def survives():
             assert all(str(error).isprintable() for error in result[1])
 
     return call
+
+
+@pytest.fixture
+def two(tmp_path) -> Path:
+    """Two sound volumes with two bookmarks each: `images/` and `marks.csv`."""
+    (tmp_path / "images").mkdir()
+    rows = []
+    for i, name in enumerate("ab"):
+        volume(tmp_path / "images" / f"{name}.mha", seed=i)
+        rows += [cross(f"{name}.mha", z, patient=name) for z in (1, 4)]
+    (tmp_path / "marks.csv").write_text("\n".join([HEADER, *rows]))
+    return tmp_path

@@ -7,33 +7,9 @@ import shutil
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from small_sets import HEADER, cross, lesions, run, volume
 
-from data_prep import prepare, volume_job
-
-HEADER = "volume,slice,patient,long_x1,long_y1,long_x2,long_y2,short_x1,short_y1,short_x2,short_y2"
-
-
-def run(images, marks, out, *more):
-    source = ["--images", images, "--bookmarks", marks, "--out-dir", out, "--overlays", 0]
-    return prepare.main([*map(str, source), "--quiet", *map(str, more)])
-
-
-def volume(path, shape=(6, 40, 40), seed=0):
-    array = np.random.default_rng(seed).integers(0, 300, shape).astype(np.int16)
-    array[:, 15:26, 12:29] += 2000
-    image = sitk.GetImageFromArray(array)
-    image.SetSpacing((1.0, 1.0, 3.0))
-    sitk.WriteImage(image, str(path))
-
-
-def cross(name, z, x=20, y=20, half=8, across=5, patient="a"):
-    ends = (x - half, y, x + half, y, x, y - across, x, y + across)
-    return ",".join(map(str, (name, z, patient, *ends)))
-
-
-def lesions(out):
-    sets = [out / "annotations" / f"{split}.json" for split in ("train", "val", "test")]
-    return [a for path in sets for a in json.loads(path.read_bytes())["annotations"]]
+from data_prep import volume_job
 
 
 def test_one_broken_row_among_ten_thousand(tmp_path, capsys):
@@ -56,18 +32,6 @@ def test_one_broken_row_among_ten_thousand(tmp_path, capsys):
     )
     assert len(lesions(tmp_path / "out")) == 9_999
     assert "1 error." in capsys.readouterr().err
-
-
-@pytest.fixture
-def two(tmp_path):
-    """Two sound volumes with two bookmarks each."""
-    (tmp_path / "images").mkdir()
-    rows = []
-    for i, name in enumerate("ab"):
-        volume(tmp_path / "images" / f"{name}.mha", seed=i)
-        rows += [cross(f"{name}.mha", z, patient=name) for z in (1, 4)]
-    (tmp_path / "marks.csv").write_text("\n".join([HEADER, *rows]))
-    return tmp_path
 
 
 def errors_after(folder, *more):
