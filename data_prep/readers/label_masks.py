@@ -7,7 +7,9 @@ the slice with the longest diameter counts, as a radiologist would choose it.
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +38,15 @@ def matches(path: Path, start: bytes) -> bool:
 def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord], list[DataError]]:
     """Measure a mask or a folder of masks; ``row`` of a record is its label."""
     folder = path.is_dir()
-    files = sorted(_masks(path)) if folder else [path]
     records: list[BookmarkRecord] = []
     errors: list[DataError] = []
-    for file in files:
+
+    def refused(error: OSError) -> None:
+        below = Path(error.filename).relative_to(path).as_posix()
+        message = "Expected a readable folder but the system refuses it. Check the rights."
+        errors.append(DataError(message, path=f"{name}/{below}"))
+
+    for file in _masks(path, refused) if folder else [path]:
         label = f"{name}/{file.relative_to(path).as_posix()}" if folder else name
         volume = None
         try:
@@ -127,5 +134,8 @@ def _numbered(array: np.ndarray) -> tuple[np.ndarray, list[int] | None]:
     return numbers[:-1].reshape(array.shape).astype(np.int32), labels.tolist()
 
 
-def _masks(folder: Path):
-    return (p for p in folder.rglob("*") if p.name.lower().endswith(SUFFIXES) and p.is_file())
+def _masks(folder: Path, refused: Callable[[OSError], None] | None = None) -> Iterator[Path]:
+    """Masks below a folder, in order; what the system refuses to list goes to ``refused``."""
+    for here, folders, names in os.walk(folder, onerror=refused):
+        folders.sort()
+        yield from (Path(here) / n for n in sorted(names) if n.lower().endswith(SUFFIXES))

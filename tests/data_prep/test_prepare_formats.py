@@ -1,6 +1,7 @@
 """``prepare`` from hospital formats: DICOM with pixels, Slicer markups, reports and label masks."""
 
 import json
+import os
 
 import numpy as np
 import pydicom
@@ -8,6 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from data_prep import prepare
+from data_prep.readers import read_bookmarks
 from data_prep.volumes import read_volume
 
 # Column, row on the third slice from the feet: long axis, then short axis.
@@ -90,6 +92,28 @@ def test_bookmarks_measured_from_label_masks(tmp_path):
     assert [x["box3d"] for x in truth["lesions"]] == [
         [12, 10, 2, 28, 20, 3],
         [30, 12, 3, 44, 18, 3],
+    ]
+
+
+def test_a_folder_of_masks_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+    masks = tmp_path / "masks"
+    for name in ("a", "b", "c"):
+        (masks / name).mkdir(parents=True)
+        labels = np.zeros((2, 20, 20), np.uint8)
+        labels[1, 5:15, 5:12] = 1
+        sitk.WriteImage(sitk.GetImageFromArray(labels), str(masks / name / f"{name}.mha"))
+    real = os.scandir
+
+    def scandir(path):
+        if os.fspath(path).endswith("b"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    records, errors = read_bookmarks(masks)
+    assert [record.volume for record in records] == ["a", "c"]
+    assert [str(error) for error in errors] == [
+        "masks/b: Expected a readable folder but the system refuses it. Check the rights."
     ]
 
 
