@@ -38,9 +38,13 @@ except ImportError:  # NumPy 1
     from numpy.core import multiarray
 
 
+# Named here, since a file may add to the histories' own list of them, which all histories share.
+_HISTORY_METHODS = frozenset(("min", "max", "mean", "current"))
+
+
 def _history_method(owner: type, name: str) -> Any:
     """Stand in for the `getattr` with which pickled log histories name their own methods."""
-    if owner is not HistoryBuffer or name not in HistoryBuffer([], [])._statistics_methods:
+    if owner is not HistoryBuffer or name not in _HISTORY_METHODS:
         raise pickle.UnpicklingError(f"a reference to {name!r} of {owner!r}")
     return getattr(owner, name)
 
@@ -89,7 +93,9 @@ def safe_load(path: str | Path, map_location: Any = None) -> Any:
         named = [(value, name) for name, value in SAFE_GLOBALS.items()]
         with torch.serialization.safe_globals(named):
             return torch.load(path, map_location=map_location, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except (OSError, MemoryError):
+        raise  # says nothing about what the file holds
+    except Exception as error:  # damaged files make the readers raise nearly anything
         raise ValueError(_refusal(str(path), error)) from error
 
 

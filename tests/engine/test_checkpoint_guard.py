@@ -125,6 +125,51 @@ def test_other_attributes_of_histories_stay_out_of_reach(tmp_path):
         safe_load(tmp_path / "reach.pth")
 
 
+class Call:
+    """Unpickling this calls a function; the function and its arguments may be such calls too."""
+
+    def __init__(self, function, *arguments, state=None):
+        self.parts = (function, arguments, state)
+
+    def __call__(self):
+        """Pickle takes callables only."""
+
+    def __reduce__(self):
+        return self.parts
+
+
+def test_a_history_that_lists_further_methods_opens_no_way_to_them(tmp_path):
+    methods = dict(HistoryBuffer._statistics_methods)
+    listing = Call(HistoryBuffer, state={"statistics_methods": {"__getattribute__": 0}})
+    attribute = Call(getattr, HistoryBuffer, "__getattribute__")
+    names = Call(attribute, Call(getattr, HistoryBuffer, "mean"), "__globals__")
+    builtins = Call(Call(attribute, names, "__getitem__"), "__builtins__")
+    run = Call(Call(attribute, builtins, "__getitem__"), "eval")
+    command = Call(run, f"__import__('os').mkdir({str(tmp_path / 'made')!r})")
+    torch.save([listing, command], tmp_path / "reach.pth")
+    try:
+        with pytest.raises(ValueError, match="a reference to '__getattribute__'"):
+            safe_load(tmp_path / "reach.pth")
+    finally:
+        HistoryBuffer._statistics_methods.clear()
+        HistoryBuffer._statistics_methods.update(methods)
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_damaged_files_are_refused_by_name_whatever_their_readers_raise(zipped, tmp_path):
+    content = {"log": HistoryBuffer([1.0], [1]), "state_dict": {"a": torch.ones(2)}}
+    torch.save(content, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
+    whole = (tmp_path / "w.pth").read_bytes()
+    for place in range(0, min(len(whole), 900), 3):
+        damaged = whole[:place] + bytes([whole[place] ^ 0x95]) + whole[place + 1 :]
+        (tmp_path / "w.pth").write_bytes(damaged)
+        try:
+            safe_load(tmp_path / "w.pth")
+        except ValueError as error:
+            assert str(error).startswith(f"{tmp_path}/w.pth: Expected a checkpoint of plain weig")
+
+
 @pytest.fixture
 def server(tmp_path):
     """Address of an HTTP server of a folder, and the folder."""
