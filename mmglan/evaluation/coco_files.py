@@ -14,6 +14,7 @@ from pycocotools import mask as mask_utils
 from mmglan.evaluation.cases import Cases
 from mmglan.evaluation.mask_codes import rle_of
 from mmglan.evaluation.overlaps import box_pairs, matrix_pairs
+from mmglan.evaluation.record_checks import check_size, check_spacing, finite_numbers
 
 
 @dataclass
@@ -40,12 +41,13 @@ class GroundTruth:
     @staticmethod
     def patient_of(image: dict) -> str:
         """Patient of an image record."""
-        return str(image.get("patient_id", f"image {image['id']}"))
+        patient = image.get("patient_id")
+        return f"image {image['id']}" if patient in (None, "") else str(patient)
 
     @property
     def has_patients(self) -> bool:
         """Whether every image names its patient."""
-        return all("patient_id" in image for image in self.images)
+        return all(image.get("patient_id") not in (None, "") for image in self.images)
 
     @property
     def has_masks(self) -> bool:
@@ -85,12 +87,13 @@ def read_ground_truth(path: str | Path) -> GroundTruth:
     seen = set()
     for row, annotation in enumerate(data["annotations"]):
         where = f"{name}: annotations[{row}]"
-        place = _position(annotation, truth)
+        place = position_of(annotation, truth)
         if place is None:
             raise ValueError(
                 f"{where}: Expected the id of an image of this file but got {_found(annotation)}"
             )
         _check_record(annotation, where)
+        check_size(annotation, where)
         for flag, meaning in (("iscrowd", "a crowd region"), ("ignore", "one that is ignored")):
             if annotation.get(flag):
                 raise ValueError(
@@ -117,7 +120,7 @@ def group_results(results: Iterable[dict], truth: GroundTruth, name: str = "resu
     """
     grouped: list[list[dict]] = [[] for _ in truth.images]
     for row, result in enumerate(results):
-        place = _position(result, truth)
+        place = position_of(result, truth)
         if place is None:
             raise ValueError(
                 f"{name}: result {row}: Expected the id of an image of {truth.name} "
@@ -132,7 +135,7 @@ def group_results(results: Iterable[dict], truth: GroundTruth, name: str = "resu
     return grouped
 
 
-def _position(record, truth):
+def position_of(record: dict, truth: GroundTruth) -> int | None:
     """Position of a record's image, None if there is none; `True` is no id 1."""
     image_id = record.get("image_id") if isinstance(record, dict) else None
     return truth.position.get(image_id) if _is_id(image_id) else None
@@ -151,12 +154,7 @@ def _check_image(image, where: str):
     if not _is_id(image_id):
         found = repr(image_id) if isinstance(image, dict) else repr(image)
         raise ValueError(f"{where}: Expected an image with a number or text as id but got {found}")
-    spacing = image.get("spacing_mm")
-    known = finite_numbers(spacing, 2) or finite_numbers(spacing, 3)
-    if spacing is not None and not (known and min(spacing) > 0):
-        raise ValueError(
-            f"{where}: Expected spacing_mm as x, y(, z), each above 0, but got {spacing}"
-        )
+    check_spacing(image.get("spacing_mm"), where, "x, y(, z)", (2, 3))
 
 
 def _check_record(record: dict, where: str):
@@ -164,15 +162,6 @@ def _check_record(record: dict, where: str):
     box = record.get("bbox")
     if not finite_numbers(box, 4) or min(box[2:]) < 0:
         raise ValueError(f"{where}: Expected bbox as x, y, width, height but got {box}")
-
-
-def finite_numbers(values, count: int) -> bool:
-    """Whether `values` is a list of so many finite numbers."""
-    return (
-        isinstance(values, (list, tuple))
-        and len(values) == count
-        and all(isinstance(value, Real) and np.isfinite(value) for value in values)
-    )
 
 
 def short_axis_mm(image: dict, annotation: dict) -> float:
@@ -195,8 +184,9 @@ def cases_of_images(
     overlaps: Iterable[str] = ("iou",),
     *,
     in_mm: bool = False,
+    name: str = "results",
 ) -> Cases:
-    """Cases of boxes (`kind='bbox'`) or masks (`'segm'`) on images.
+    """Cases of boxes (`kind='bbox'`) or masks (`'segm'`) on images; `name` is for messages.
 
     IoU is computed by pycocotools, so that AP is COCO's to the last bit; `iobb` and `iogt` of
     masks too. The centre rules use the boxes, for masks the boxes of the masks.
@@ -209,7 +199,7 @@ def cases_of_images(
             field_name = "bbox" if kind == "bbox" else "segmentation"
             pairs[overlap] = matrix_pairs(
                 [
-                    _matrix(image, rows, lesions, field_name, overlap)
+                    _matrix(image, rows, lesions, field_name, overlap, (name, truth.name))
                     for image, rows, lesions in zip(
                         truth.images, grouped, truth.lesions, strict=True
                     )
@@ -243,19 +233,26 @@ def cases_of_images(
     )
 
 
-def _matrix(image, rows, lesions, field_name, overlap):
+def _matrix(image, rows, lesions, field_name, overlap, names):
     if not rows or not lesions:
         return np.zeros((len(rows), len(lesions)))
     if field_name == "bbox":
         one, other = ([record["bbox"] for record in records] for records in (rows, lesions))
     else:
-        one, other = ([rle_of(image, record) for record in records] for records in (rows, lesions))
+        one, other = map(_codes, (image, image), (rows, lesions), names)
     # A crowd region asks pycocotools for the intersection over the first one's size.
     if overlap == "iobb":
         return np.asarray(mask_utils.iou(one, other, [1] * len(other)))
     if overlap == "iogt":
         return np.asarray(mask_utils.iou(other, one, [1] * len(one))).T
     return np.asarray(mask_utils.iou(one, other, [0] * len(other)))
+
+
+def _codes(image, records, name):
+    try:
+        return [rle_of(image, record) for record in records]
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _corners(grouped, images, kind):

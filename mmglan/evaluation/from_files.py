@@ -14,6 +14,7 @@ from mmglan.evaluation.coco_files import (
     GroundTruth,
     cases_of_images,
     group_results,
+    position_of,
     read_ground_truth,
     read_json,
 )
@@ -25,6 +26,7 @@ from mmglan.evaluation.label_maps import (
 )
 from mmglan.evaluation.mask_codes import rle_of
 from mmglan.evaluation.protocols import Protocol
+from mmglan.evaluation.table import KIND_WORDS
 from mmglan.evaluation.volume_cases import cases_of_boxes, cases_of_instances
 from mmglan.evaluation.volume_files import (
     VolumeTruth,
@@ -108,7 +110,9 @@ def read_cases(
             raise ValueError(f"{path.name}: Expected --gt to compare COCO results with")
         grouped = group_results(_with_boxes(rows, images, kind), images, path.name)
         kinds = [criterion.overlap for criterion in protocol.criteria_2d]
-        cases.append(cases_of_images(images, grouped, kind, kinds, in_mm=protocol.in_mm))
+        cases.append(
+            cases_of_images(images, grouped, kind, kinds, in_mm=protocol.in_mm, name=path.name)
+        )
         stacked[kind] = grouped
     if volumes is not None and stacked:
         warn_of_parts(images, volumes)
@@ -119,6 +123,14 @@ def read_cases(
             ids = read_ids(files.ids) if files.ids else None
             found = compare_label_maps(volumes, files.gt_masks, stacks=stacks, masks=masks, ids=ids)
             cases.append(_instance_cases(volumes, found, protocol))
+    kinds = [one.kind for one in cases]
+    for kind in kinds:
+        if kinds.count(kind) > 1:
+            raise ValueError(
+                f"Expected one set of {KIND_WORDS[kind]} of one detector but got "
+                f"{kinds.count(kind)} from {', '.join(str(path) for path in predictions)}; "
+                "evaluate them one after the other (with --volumes, 2D results become 3D boxes too)"
+            )
     return cases
 
 
@@ -136,10 +148,9 @@ def _with_boxes(rows, images, kind):
         return rows
     complete = []
     for row in rows:
-        known = isinstance(row, dict) and row.get("image_id") in images.position
-        if known and "bbox" not in row and "segmentation" in row:
-            image = images.images[images.position[row["image_id"]]]
-            row = row | {"bbox": mask_utils.toBbox(rle_of(image, row)).tolist()}
+        place = position_of(row, images)
+        if place is not None and "bbox" not in row and "segmentation" in row:
+            row = row | {"bbox": mask_utils.toBbox(rle_of(images.images[place], row)).tolist()}
         complete.append(row)
     return complete
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mmglan.evaluation.coco_files import GroundTruth, finite_numbers, read_json
+from mmglan.evaluation.coco_files import GroundTruth, read_json
 from mmglan.evaluation.mask_codes import rle_of
+from mmglan.evaluation.record_checks import check_size, check_spacing, finite_numbers
 from mmglan.evaluation.stacking import Stacks, stack
 
 
@@ -47,6 +48,12 @@ def read_volumes(path: str | Path) -> VolumeTruth:
     for row, volume in enumerate(data["volumes"]):
         if not isinstance(volume, dict) or volume.get("volume_id") is None:
             raise ValueError(f"{name}: volumes[{row}]: Expected a volume_id but got {volume}")
+        check_spacing(volume.get("spacing_mm"), f"{name}: volumes[{row}]", "x, y, z", (3,))
+        shape = volume.get("shape_zyx")
+        if shape is not None and not finite_numbers(shape, 3):
+            raise ValueError(
+                f"{name}: volumes[{row}]: Expected shape_zyx as three numbers but got {shape}"
+            )
     volumes = sorted(data["volumes"], key=lambda volume: str(volume["volume_id"]))
     ids = [str(volume["volume_id"]) for volume in volumes]
     found: dict[str, list] = {volume_id: [] for volume_id in ids}
@@ -58,8 +65,9 @@ def read_volumes(path: str | Path) -> VolumeTruth:
             got = lesion.get("volume_id") if isinstance(lesion, dict) else lesion
             raise ValueError(f"{where}: Expected a volume of this file but got {got}")
         _check_box_3d(lesion.get("box3d"), where)
+        check_size(lesion, where)
         found[str(lesion["volume_id"])].append(lesion)
-    patients = [str(volume.get("patient_id", volume["volume_id"])) for volume in volumes]
+    patients = [_patient_of(volume) for volume in volumes]
     spacing = [volume.get("spacing_mm") or [np.nan] * 3 for volume in volumes]
     return VolumeTruth(
         name=name,
@@ -73,6 +81,12 @@ def read_volumes(path: str | Path) -> VolumeTruth:
         ],
         n_slices=[(volume.get("shape_zyx") or [None])[0] for volume in volumes],
     )
+
+
+def _patient_of(volume: dict) -> str:
+    """Patient of a volume; one without `patient_id` is a patient of its own."""
+    patient = volume.get("patient_id")
+    return f"volume {volume['volume_id']}" if patient in (None, "") else str(patient)
 
 
 def read_boxes_3d(rows: list[dict], truth: VolumeTruth, name: str) -> list[np.ndarray]:
@@ -115,10 +129,11 @@ def stack_results(
     slices: dict[str, dict[int, np.ndarray]] = {volume_id: {} for volume_id in ids}
     masks: dict[str, dict] = {volume_id: {} for volume_id in ids}
     for image, rows in zip(images.images, grouped, strict=True):
-        if "volume_id" not in image or "slice_index" not in image:
+        known = image.get("volume_id") is not None
+        if not known or not finite_numbers([image.get("slice_index")], 1):
             raise ValueError(
                 f"{images.name}: image {image['id']}: Expected volume_id and slice_index for "
-                "stacking but they are missing"
+                "stacking but got {image.get('volume_id')} and {image.get('slice_index')}"
             )
         volume, index = str(image["volume_id"]), int(image["slice_index"])
         if volume not in slices:

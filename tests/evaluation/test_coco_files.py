@@ -44,6 +44,11 @@ def test_images(tmp_path, images, words):
         ({"bbox": [1, 2, -3, 4]}, "Expected bbox"),
         ({"iscrowd": 1}, "crowd region"),
         ({"ignore": 1}, "ignored"),
+        ({"short_axis_mm": "x"}, "Expected short_axis_mm as a number but got 'x'"),
+        ({"short_axis_mm": [3]}, "Expected short_axis_mm"),
+        ({"recist": [1, 2, 3]}, r"Expected recist as the eight .* got \[1, 2, 3\]"),
+        ({"recist": list("abcdefgh")}, "Expected recist"),
+        ({"recist": [1, 2, 3, 4, 5, 6, 7, None]}, "Expected recist"),
         ({}, "Expected distinct annotation ids but got 1 again"),
     ],
 )
@@ -83,6 +88,17 @@ def test_boxes_without_area_match_nothing(coco_set):
     rows = json.loads(boxes.read_text())
     flat = [row | {"bbox": [*row["bbox"][:2], 0, 5]} for row in rows]
     assert not len(cases_of_images(truth, group_results(flat, truth), "bbox").overlaps["iou"].pred)
+
+
+def test_images_of_an_unknown_patient_are_a_patient_each(tmp_path):
+    """Empty values are no patient: taken as one they would make the intervals too wide."""
+    known = {"id": 4, "patient_id": "p"}
+    truth = read(
+        tmp_path, [{"id": 1, "patient_id": None}, {"id": 2, "patient_id": ""}, {"id": 3}, known], ()
+    )
+    assert truth.patients == ["image 1", "image 2", "image 3", "p"]
+    assert not truth.has_patients
+    assert read(tmp_path, [known], ()).has_patients
 
 
 def test_ids_may_be_text(tmp_path):

@@ -83,7 +83,7 @@ def test_every_protocol_from_files(tool, coco_set, tmp_path, protocol):
 
 
 def test_errors_name_the_file_and_the_place(tool, coco_set, tmp_path, capsys):
-    ann, boxes, _ = coco_set(0)
+    ann, boxes, masks = coco_set(0)
     main = tool("analysis/evaluate.py").main
     rows = json.loads(boxes.read_text())
     cases = [
@@ -95,8 +95,9 @@ def test_errors_name_the_file_and_the_place(tool, coco_set, tmp_path, capsys):
         ([rows[0] | {"segmentation": []}], "image 100: Expected a segmentation of every"),
         (
             [rows[0] | {"segmentation": {"size": [9, 9], "counts": "0"}}],
-            "image 100: Expected a mask of 96 x 96 pixels but got 9 x 9",
+            "set.bbox.json: image 100: Expected a mask of 96 x 96 pixels but got 9 x 9",
         ),
+        ([rows[0] | {"segmentation": [], "image_id": [1]}], "result 0: Expected the id"),
         ({"a": 1}, "Expected a list of results"),
         ([{"volume_id": "v0", "box3d": [0] * 6, "score": 1}], "Expected --volumes"),
     ]
@@ -104,6 +105,11 @@ def test_errors_name_the_file_and_the_place(tool, coco_set, tmp_path, capsys):
         boxes.write_text(json.dumps(content))
         assert main(["--gt", str(ann), "--pred", str(boxes)]) == 1
         assert message in capsys.readouterr().err
+    truth = json.loads(ann.read_text())
+    bare = [lesion | {"segmentation": []} for lesion in truth["annotations"]]
+    (tmp_path / "bare.json").write_text(json.dumps(truth | {"annotations": bare}))
+    assert main(["--gt", str(tmp_path / "bare.json"), "--pred", str(masks)]) == 1
+    assert "bare.json: image " in capsys.readouterr().err
     boxes.write_text("[{")
     assert main(["--gt", str(ann), "--pred", str(boxes)]) == 1
     assert "set.bbox.json: Expected JSON" in capsys.readouterr().err
@@ -111,6 +117,18 @@ def test_errors_name_the_file_and_the_place(tool, coco_set, tmp_path, capsys):
     assert "none.json" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["--pred", str(boxes)])
+
+
+def test_two_results_of_one_kind_are_refused(tool, coco_set, tmp_path, capsys):
+    """The figures of one of the two would be lost without a word."""
+    ann, boxes, _ = coco_set(0)
+    other = tmp_path / "other.json"
+    other.write_text("[]")
+    out = tmp_path / "out.json"
+    both = ["--gt", str(ann), "--pred", str(boxes), str(other), "--bootstrap", "0"]
+    assert tool("analysis/evaluate.py").main([*both, "--out", str(out)]) == 1
+    assert "Expected one set of boxes of one detector but got 2" in capsys.readouterr().err
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,13 @@ def test_3d_files_that_cannot_be_used(tmp_path):
     for options, words in (
         ({"volumes": None}, "Expected a file with lists"),
         ({"volumes": [{"id": 1}]}, r"volumes\[0\]: Expected a volume_id"),
+        (
+            {"volumes": [{"volume_id": "v", "spacing_mm": [1, 1]}]},
+            r"volumes\[0\]: .* x, y, z, each",
+        ),
+        ({"volumes": [{"volume_id": "v", "spacing_mm": [1, 1, -3]}]}, r"volumes\[0\]: .* -3"),
+        ({"volumes": [{"volume_id": "v", "shape_zyx": 7}]}, r"volumes\[0\]: .* shape_zyx .* 7"),
+        ({"lesions": [lesion | {"short_axis_mm": "x"}]}, r"lesions\[0\]: Expected short_axis_mm"),
         ({"volumes": [{"volume_id": "v"}, {"volume_id": "v"}]}, "Expected distinct volume ids"),
         ({"lesions": [lesion, {"volume_id": "w"}]}, r"lesions\[1\]: .* got w"),
         ({"lesions": [lesion, {"volume_id": "v"}]}, r"lesions\[1\]: Expected box3d .* None"),
@@ -52,6 +59,24 @@ def test_a_slice_that_is_there_twice(tmp_path):
     path.write_text(json.dumps({"images": images, "annotations": []}))
     with pytest.raises(ValueError, match=r"ann.json: image 2: .* slice 4 of volume v"):
         stack_results(read_ground_truth(path), [[], []], ["v"])
+
+
+def test_volumes_of_an_unknown_patient_are_a_patient_each(tmp_path):
+    path = tmp_path / "volumes.json"
+    volumes = [{"volume_id": name, "patient_id": None} for name in "ab"]
+    path.write_text(json.dumps({"volumes": volumes, "lesions": []}))
+    assert read_volumes(path).patient.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "change", [{"slice_index": None}, {"slice_index": "x"}, {"volume_id": None}]
+)
+def test_a_slice_without_a_place(tmp_path, change):
+    path = tmp_path / "ann.json"
+    image = {"id": 1, "volume_id": "v", "slice_index": 4} | change
+    path.write_text(json.dumps({"images": [image], "annotations": []}))
+    with pytest.raises(ValueError, match=r"ann.json: image 1: Expected volume_id and slice_index"):
+        stack_results(read_ground_truth(path), [[]], ["v"])
 
 
 def test_volumes_that_are_tested_in_part_are_told(tmp_path, coco_set):

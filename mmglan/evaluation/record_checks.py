@@ -1,0 +1,41 @@
+"""Checks of single values in annotation, volume and result files."""
+
+from __future__ import annotations
+
+from numbers import Real
+
+import numpy as np
+
+
+def finite_numbers(values, count: int) -> bool:
+    """Whether `values` is a list of so many finite numbers."""
+    return (
+        isinstance(values, (list, tuple))
+        and len(values) == count
+        and all(isinstance(value, Real) and np.isfinite(value) for value in values)
+    )
+
+
+def check_size(annotation: dict, where: str) -> None:
+    """Raises ValueError unless size is known as an axis in mm, the ends of two axes, or not."""
+    axis = annotation.get("short_axis_mm")
+    if axis and not finite_numbers([axis], 1):
+        raise ValueError(f"{where}: Expected short_axis_mm as a number but got {axis!r}")
+    recist = annotation.get("recist")
+    try:
+        ends = np.asarray(recist or [0] * 8, dtype=np.float64)
+    except (TypeError, ValueError):
+        ends = np.zeros(0)
+    if ends.size != 8 or not np.isfinite(ends).all():
+        raise ValueError(
+            f"{where}: Expected recist as the eight coordinates of two axes but got {recist}"
+        )
+
+
+def check_spacing(spacing, where: str, names: str, counts: tuple[int, ...]) -> None:
+    """Raises ValueError unless `spacing` is None or so many numbers above 0."""
+    known = any(finite_numbers(spacing, count) for count in counts)
+    if spacing is not None and not (known and min(spacing) > 0):
+        raise ValueError(
+            f"{where}: Expected spacing_mm as {names}, each above 0, but got {spacing}"
+        )
