@@ -35,7 +35,7 @@ def weights_and_terms(
     gets a term of 0, so that its sigma does not shrink for nothing.
 
     Args:
-        losses: `(T,)` raw losses, float32.
+        losses: `(T,)` raw losses, float32; their means over the processes where there are several.
         log_variance: `(T,)` s, float32; not used by `uw_so`.
         variant: One of `VARIANTS`.
         regression: `(T,)` bool, tasks that `kendall` weighs by one half.
@@ -46,7 +46,8 @@ def weights_and_terms(
     """
     active = losses.detach() != 0
     if variant == "uw_so":
-        inverse = torch.where(active, 1 / losses.detach() / temperature, -torch.inf)
+        inverse = (1 / losses.detach() / temperature).clamp(max=torch.finfo(losses.dtype).max)
+        inverse = torch.where(active, inverse, -torch.inf)
         weights = torch.where(active, inverse.softmax(0), 0.0)
         return weights, torch.zeros_like(weights)
     if variant == "liebel":
@@ -117,7 +118,7 @@ class TaskUncertainty(nn.Module):
         """Weights and terms of the tasks, see :func:`weights_and_terms`.
 
         Args:
-            losses: `(T,)` raw losses in the order of `names`.
+            losses: `(T,)` raw losses in the order of `names`; gradients do not pass through here.
         """
         if self.log_variance is None:
             return weights_and_terms(losses, losses, self.variant, temperature=self.temperature)

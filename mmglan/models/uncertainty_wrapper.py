@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from mmdet.models.detectors import BaseDetector
 from mmdet.registry import MODELS
+from mmdet.utils import reduce_mean
 from mmengine.config import Config
 from torch import Tensor
 
@@ -121,7 +122,8 @@ class UncertaintyLossWrapper(BaseDetector):
             for key, task in claimed.items():
                 raw[task] = raw[task] + _total(losses[key])
             stacked = torch.stack([raw[name] for name in self.tasks])
-            weights, terms = self.uncertainty(stacked)
+            # Of the joint batch: a task counts in every process, or in none.
+            weights, terms = self.uncertainty(reduce_mean(stacked.detach()))
             weight_of = dict(zip(self.tasks, weights.unbind(), strict=True))
             weighted = {
                 key: _scaled(value, weight_of[claimed[key]]) if key in claimed else value

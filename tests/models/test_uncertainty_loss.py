@@ -76,6 +76,11 @@ def test_uw_so_leaves_out_losses_of_zero():
     assert torch.equal(weights, torch.zeros(2))
 
 
+def test_uw_so_of_a_loss_whose_inverse_overflows():
+    weights, _ = weights_and_terms(torch.tensor([1e-39, 0.5, 0.0]), S, "uw_so")
+    assert weights.tolist() == [1, 0, 0]
+
+
 def test_a_loss_that_is_not_a_number_stays_visible():
     assert total(torch.tensor([0.5, float("nan"), 0.1]), S).isnan()
 
