@@ -111,10 +111,11 @@ def compare(
 def permutation_p(found: float, exchanged: np.ndarray) -> float:
     """Two-sided p-value of a difference among `(B,)` differences under exchange.
 
-    Differences that are equal up to rounding count as equal.
+    Differences that are equal up to rounding count as equal. Without a difference under exchange
+    there is no p-value (NaN).
     """
-    if not np.isfinite(found):
-        return float("nan")
     exchanged = exchanged[np.isfinite(exchanged)]
+    if not np.isfinite(found) or not len(exchanged):
+        return float("nan")
     as_large = np.sum(np.abs(exchanged) >= abs(found) - 1e-12)
     return float((as_large + 1) / (len(exchanged) + 1))

@@ -28,7 +28,7 @@ SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 def read_ids(path: str | Path) -> dict[str, str]:
     """Names of the source volumes by volume id, from the table of `data_prep.prepare --ids`."""
     name = Path(path).name
-    with open(path, newline="") as file:
+    with open(path, newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         missing = sorted({"volume_id", "volume"} - set(reader.fieldnames or []))
         if missing:
@@ -114,7 +114,7 @@ def read_scores(path: str | Path) -> dict[str, dict[int, float]]:
     """Confidence of label maps' labels: a CSV with columns volume_id, label, score."""
     name = Path(path).name
     scores: dict[str, dict[int, float]] = {}
-    with open(path, newline="") as file:
+    with open(path, newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         missing = {"volume_id", "label", "score"} - set(reader.fieldnames or [])
         if missing:

@@ -165,8 +165,12 @@ def write_json(record, path: str | Path) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     layout = {"separators": (",", ":")} if isinstance(record, list) else {"indent": 1}
     text = json.dumps(_plain(record), sort_keys=True, allow_nan=False, **layout)
-    partial.write_text(text + "\n")
-    os.replace(partial, path)
+    try:
+        partial.write_text(text + "\n")
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def _plain(value):

@@ -91,6 +91,7 @@ def test_p_value_counts_the_difference_itself():
     assert permutation_p(0.5, np.array([0.1, -0.2, 0.3])) == 0.25
     assert permutation_p(0.3, np.array([0.1, -0.3, 0.3, np.nan])) == 0.75
     assert np.isnan(permutation_p(np.nan, np.zeros(3)))
+    assert np.isnan(permutation_p(0.5, np.zeros(0)))
 
 
 def test_other_test_set_is_refused(coco_set):

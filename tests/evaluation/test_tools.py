@@ -202,10 +202,52 @@ def test_nothing_at_all(tool, tmp_path):
 
 @pytest.mark.parametrize(
     ("option", "words"),
-    [(["--level", "95"], "0.95 for 95 %, but got 95"), (["--bootstrap", "-5"], "0 for none")],
+    [
+        (["--level", "95"], "0.95 for 95 %, but got 95"),
+        (["--bootstrap", "-5"], "0 for none"),
+        (["--stack-iou", "nan"], "an IoU from 0 to below 1 but got nan"),
+        (["--stack-iou", "-1"], "an IoU from 0 to below 1 but got -1"),
+    ],
 )
 def test_numbers_out_of_range_are_named(tool, coco_set, capsys, option, words):
     ann, boxes, _ = coco_set(0)
     with pytest.raises(SystemExit):
         tool("analysis/evaluate.py").main(["--gt", str(ann), "--pred", str(boxes), *option])
     assert words in capsys.readouterr().err
+
+
+def test_figures_that_cannot_be_written_are_an_error(tool, coco_set, tmp_path, capsys):
+    """The table is printed all the same; a folder in the way is named, nothing is left behind."""
+    ann, boxes, _ = coco_set(0)
+    (tmp_path / "out").mkdir()
+    before = sorted(tmp_path.iterdir())
+    shared = ["--gt", str(ann), "--bootstrap", "0", "--out", str(tmp_path / "out")]
+    assert tool("analysis/evaluate.py").main([*shared, "--pred", str(boxes)]) == 1
+    printed = capsys.readouterr()
+    assert "AP25" in printed.out and "error: " in printed.err and "/out'" in printed.err
+    sides = ["--pred-a", str(boxes), "--pred-b", str(boxes), "--permutations", "0"]
+    assert tool("analysis/compare.py").main([*shared, *sides]) == 1
+    assert "/out'" in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_compare_names_the_side_of_a_bad_file(tool, coco_set, tmp_path, capsys):
+    ann, boxes, _ = coco_set(0)
+    bad = tmp_path / "peer" / boxes.name
+    bad.parent.mkdir()
+    bad.write_text(json.dumps([json.loads(boxes.read_text())[0] | {"score": None}]))
+    main = tool("analysis/compare.py").main
+    assert main(["--gt", str(ann), "--pred-a", str(boxes), "--pred-b", str(bad)]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("error: --pred-b: set.bbox.json: result 0: Expected a finite score")
+
+
+def test_no_permutations_give_no_p_value(tool, coco_set, tmp_path, capsys):
+    ann, boxes, _ = coco_set(0)
+    out = tmp_path / "comparison.json"
+    sides = ["--pred-a", str(boxes), "--pred-b", str(boxes)]
+    argv = ["--gt", str(ann), *sides, "--bootstrap", "0", "--permutations", "0"]
+    assert tool("analysis/compare.py").main([*argv, "--out", str(out)]) == 0
+    figures = json.loads(out.read_text())["figures"]
+    assert {found["p_value"] for found in figures.values()} == {None}
+    assert "1.0000" not in capsys.readouterr().out

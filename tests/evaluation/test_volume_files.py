@@ -9,7 +9,7 @@ import pytest
 
 from mmglan.evaluation.coco_files import read_ground_truth
 from mmglan.evaluation.from_files import TruthFiles, read_cases
-from mmglan.evaluation.label_maps import read_scores
+from mmglan.evaluation.label_maps import read_ids, read_scores
 from mmglan.evaluation.protocols import PROTOCOLS
 from mmglan.evaluation.volume_files import read_boxes_3d, read_volumes, stack_results
 
@@ -103,3 +103,12 @@ def test_scores_of_label_maps(tmp_path):
     path.write_text("volume_id,label,score\na,1,0.5\nb,1,0.4\na,1,0.3\n")
     with pytest.raises(ValueError, match=r"scores.csv, row 4: .* label 1 of volume a .* again"):
         read_scores(path)
+
+
+def test_tables_saved_by_a_spreadsheet(tmp_path):
+    """Excel puts a byte order mark before the first column's name."""
+    path = tmp_path / "scores.csv"
+    path.write_text("volume_id,label,score\na,1,0.5\n", encoding="utf-8-sig")
+    assert read_scores(path) == {"a": {1: 0.5}}
+    path.write_text("volume_id,volume\nv1,scan 7.nii.gz\n", encoding="utf-8-sig")
+    assert read_ids(path) == {"v1": "scan 7.nii.gz"}

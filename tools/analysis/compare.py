@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from evaluate import add_truth_arguments
+from evaluate import add_truth_arguments, resamples
 
 from mmglan.evaluation.comparison import compare
 from mmglan.evaluation.from_files import TruthFiles, read_cases
@@ -44,6 +44,22 @@ def format_comparison(results: dict[str, dict]) -> str:
     return "\n".join(columns(("figure", "A", "B", "A - B", "interval", "p"), rows))
 
 
+def _side(args, side, files, truth, protocol):
+    """Cases of one detector; both detectors' files often have the same name."""
+    try:
+        return read_cases(
+            files,
+            truth,
+            getattr(args, f"pred_{side}"),
+            protocol,
+            scores=getattr(args, f"scores_{side}"),
+            components=args.components,
+            stack_iou=args.stack_iou,
+        )
+    except (ValueError, OSError) as error:
+        raise ValueError(f"--pred-{side}: {error}") from error
+
+
 def main(argv: list[str] | None = None) -> int:
     """Command line; exit status 0 only if everything was compared."""
     parser = argparse.ArgumentParser(
@@ -54,7 +70,11 @@ def main(argv: list[str] | None = None) -> int:
         parser.add_argument(f"--pred-{side}", type=Path, nargs="+", required=True)
         parser.add_argument(f"--scores-{side}", type=Path, help="CSV of label maps' scores")
     parser.add_argument(
-        "--permutations", type=int, default=1000, metavar="N", help="for the p-values (1000)"
+        "--permutations",
+        type=resamples,
+        default=1000,
+        metavar="N",
+        help="for the p-values, 0 for none (default 1000)",
     )
     parser.add_argument("--out", type=Path, help="JSON file for the comparison")
     args = parser.parse_args(argv)
@@ -65,22 +85,10 @@ def main(argv: list[str] | None = None) -> int:
     results: dict[str, dict] = {}
     try:
         truth = files.read()
-        sides = [
-            read_cases(
-                files,
-                truth,
-                predictions,
-                protocol,
-                scores=scores,
-                components=args.components,
-                stack_iou=args.stack_iou,
-            )
-            for predictions, scores in (
-                (args.pred_a, args.scores_a),
-                (args.pred_b, args.scores_b),
-            )
+        kinds = [
+            {cases.kind: cases for cases in _side(args, side, files, truth, protocol)}
+            for side in "ab"
         ]
-        kinds = [{cases.kind: cases for cases in side} for side in sides]
         if set(kinds[0]) != set(kinds[1]):
             raise ValueError(
                 f"Expected the same kinds of results on both sides but got {sorted(kinds[0])} "
@@ -97,12 +105,12 @@ def main(argv: list[str] | None = None) -> int:
                 level=args.level,
                 method=args.interval,
             )
+        print(format_comparison(results))
+        if args.out:
+            write_json({"schema": 1, "protocol": protocol.name, "figures": results}, args.out)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    if args.out:
-        write_json({"schema": 1, "protocol": protocol.name, "figures": results}, args.out)
-    print(format_comparison(results))
     return 0
 
 

@@ -29,8 +29,9 @@ from mmglan.evaluation.summary import summarize, write_json
 from mmglan.evaluation.table import format_summary
 
 
-def _resamples(text: str) -> int:
-    if not text.isdigit():
+def resamples(text: str) -> int:
+    """Argument of how many resamples or permutations."""
+    if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"expected a whole number, 0 for none, but got {text}")
     return int(text)
 
@@ -43,6 +44,16 @@ def _level(text: str) -> float:
     if not 0 < level < 1:
         raise argparse.ArgumentTypeError(f"expected a fraction, 0.95 for 95 %, but got {text}")
     return level
+
+
+def _iou(text: str) -> float:
+    try:
+        iou = float(text)
+    except ValueError:
+        iou = -1.0
+    if not 0 <= iou < 1:
+        raise argparse.ArgumentTypeError(f"expected an IoU from 0 to below 1 but got {text}")
+    return iou
 
 
 def add_truth_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +71,7 @@ def add_truth_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--protocol", choices=sorted(PROTOCOLS), default="deeplesion")
     parser.add_argument(
         "--bootstrap",
-        type=_resamples,
+        type=resamples,
         default=1000,
         metavar="N",
         help="resamples of patients for the intervals, 0 for none (default 1000)",
@@ -75,7 +86,7 @@ def add_truth_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--stack-iou",
-        type=float,
+        type=_iou,
         default=0.1,
         help="2D boxes on neighbouring slices are one lesion above this IoU (0.1)",
     )
@@ -125,12 +136,12 @@ def main(argv: list[str] | None = None) -> int:
             level=args.level,
             method=args.interval,
         )
+        print(format_summary(record))
+        if args.out:
+            write_json(record, args.out)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    if args.out:
-        write_json(record, args.out)
-    print(format_summary(record))
     return 0
 
 
