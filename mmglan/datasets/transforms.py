@@ -47,8 +47,9 @@ class LoadSlice(BaseTransform):
         loaded = results.get("img")
         if loaded is None:
             loaded = _read(path)
-        if self.context and loaded.ndim == 3 and loaded.shape[2] == 2 * self.context + 1:
-            img = to_float(loaded, path)  # an array that brings its neighbours along
+        stacked = path is None and loaded.ndim == 3 and loaded.shape[2] == 2 * self.context + 1
+        if self.context and stacked:  # an array that brings its neighbours along
+            img = to_float(loaded, path)
         else:
             centre = to_float(_single_channel(loaded, path), path)
             img = self._stack(centre, results, path)
@@ -149,7 +150,9 @@ def _single_channel(image: np.ndarray, path: str | None) -> np.ndarray:
     """`(H, W)` of a grey image, also of one that comes as equal channels."""
     if image.ndim == 2:
         return image
+    if image.ndim != 3 or image.shape[2] not in (1, 3, 4):
+        raise ValueError(f"{path}: Expected a grey image but got an array of shape {image.shape}.")
     grey = image[..., 0]
-    if image.shape[2] == 1 or all((image[..., c] == grey).all() for c in range(1, 3)):
+    if (image[..., :3] == grey[..., None]).all():  # a fourth channel is opacity
         return grey
     raise ValueError(f"{path}: Expected a grey image but got colours. Convert it first.")

@@ -77,6 +77,13 @@ def test_an_array_without_neighbours_is_repeated_and_one_with_them_is_kept(volum
     assert values(LoadSlice(1)(dict(img=stack))["img"]) == [2, 1, 4]
 
 
+def test_a_grey_file_of_three_channels_has_neighbours_too(tmp_path):
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / f"{i:04d}.png"), np.full((4, 5, 3), i * 50, dtype=np.uint8))
+    results = LoadSlice(1)(dict(img_path=str(tmp_path / "0001.png")))
+    assert results["img"][0, 0].tolist() == [0, 50, 100]
+
+
 def test_after_mmdets_own_loader_as_in_its_inference(volume):
     path = str(volume / "0003.png")
     pipeline = Compose(
@@ -111,6 +118,12 @@ def test_errors_name_the_file(volume, tmp_path):
     colours[..., 1] = 9
     with pytest.raises(ValueError, match="Expected a grey image but got colours"):
         LoadSlice()(dict(img=colours))
+    cv2.imwrite(str(tmp_path / "colours.png"), colours)
+    with pytest.raises(ValueError, match=r"colours.png: Expected a grey image but got colours"):
+        LoadSlice(1)(dict(img_path=str(tmp_path / "colours.png")))
+    for shape in ((4, 5, 2), (4, 5, 5), (1, 4, 5, 3)):
+        with pytest.raises(ValueError, match=r"Expected a grey image but got an array of shape"):
+            LoadSlice()(dict(img=np.zeros(shape, dtype=np.uint8)))
     cv2.imwrite(str(volume / "0004.png"), np.zeros((3, 3), dtype=np.uint16))
     with pytest.raises(ValueError, match=r"0004.png: Expected a slice of \(4, 5\) pixels"):
         LoadSlice(1)(dict(img_path=str(volume / "0003.png")))
