@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from mmglan.evaluation.coco_files import finite_numbers
+from mmglan.evaluation.coco_files import read_ground_truth
 from mmglan.evaluation.matching import match
 from mmglan.evaluation.overlaps import box_pairs
+from mmglan.evaluation.record_checks import finite_numbers
 from mmglan.reporting.run_files import read_json
 
 
@@ -67,8 +68,15 @@ class ImageFindings:
     predictions: list[Prediction]
 
 
-def load_results(path: Path, ground_truth: dict[str, Any]) -> list[dict[str, Any]]:
+def load_results(
+    path: Path, ground_truth: dict[str, Any], *, masks: bool = False
+) -> list[dict[str, Any]]:
     """Read a COCO results file and check it against the ground truth.
+
+    Args:
+        path: the file.
+        ground_truth: from :func:`load_truth`.
+        masks: results of masks, which need no box.
 
     Raises:
         ValueError: not a list of results, a result of an image that the ground truth lacks, or one
@@ -83,14 +91,14 @@ def load_results(path: Path, ground_truth: dict[str, Any]) -> list[dict[str, Any
             raise ValueError(
                 f"{Path(path).name}, result {number}: Expected image_id, bbox and score."
             )
-        if result["image_id"] not in known:
+        if isinstance(result["image_id"], (list, dict)) or result["image_id"] not in known:
             raise ValueError(
                 f"{Path(path).name}, result {number}: Expected an image of the ground truth but "
                 f"got image_id {result['image_id']}. Give the annotation file of this test set."
             )
         box = result.get("bbox")
         if not finite_numbers([result["score"]], 1) or not (
-            finite_numbers(box, 4) or (box is None and "segmentation" in result)
+            finite_numbers(box, 4) or (masks and box is None and "segmentation" in result)
         ):
             raise ValueError(
                 f"{Path(path).name}, result {number}: Expected a finite score and bbox as x, y, "
@@ -103,11 +111,19 @@ def load_truth(path: Path) -> dict[str, Any]:
     """Read a COCO annotation file.
 
     Raises:
-        ValueError: no ``images`` or ``annotations``.
+        ValueError: no ``images`` or ``annotations``, an image without ``file_name``, or what the
+            metrics refuse as well.
     """
     truth = read_json(path)
     if not isinstance(truth, dict) or not {"images", "annotations"} <= truth.keys():
         raise ValueError(f"{Path(path).name}: Expected COCO images and annotations but got none.")
+    read_ground_truth(path)
+    for row, image in enumerate(truth["images"]):
+        if not isinstance(image.get("file_name"), str):
+            raise ValueError(
+                f"{Path(path).name}: images[{row}]: Expected the file_name of a picture but got "
+                f"{image.get('file_name')}"
+            )
     return truth
 
 
@@ -143,11 +159,11 @@ def mark_findings(
         One entry per image of the ground truth, by image id.
     """
     results = _with_masks(results, segmentations)
-    images = sorted(ground_truth["images"], key=lambda image: image["id"])
+    images = sorted(ground_truth["images"], key=lambda i: (isinstance(i["id"], str), i["id"]))
     position = {image["id"]: index for index, image in enumerate(images)}
     annotations = sorted(
         (a for a in ground_truth["annotations"] if not a.get("iscrowd")),
-        key=lambda a: (position[a["image_id"]], a["id"]),
+        key=lambda a: position[a["image_id"]],
     )
     results = sorted(results, key=lambda r: (position[r["image_id"]], -r["score"]))
     pred_image = np.array([position[r["image_id"]] for r in results], int)

@@ -29,7 +29,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path.name}: Expected JSON but got {error}.") from error
+        raise ValueError(f"{path}: Expected JSON but got {error}.") from error
 
 
 def write_bytes(path: Path, data: bytes) -> Path:
@@ -82,7 +82,7 @@ def read_dumped_config(path: Path) -> dict[str, Any]:
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path.name}: Expected a dumped config but got {error}.") from error
+        raise ValueError(f"{path}: Expected a dumped config but got {error}.") from error
     config: dict[str, Any] = {}
     for statement in tree.body:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
@@ -117,10 +117,10 @@ def check_metrics(metrics: Any, path: Path) -> dict[str, Any]:
         ValueError: another schema or no metrics.
     """
     if not isinstance(metrics, dict) or not isinstance(metrics.get("metrics"), dict):
-        raise ValueError(f"{path.name}: Expected an object with 'metrics' but got none.")
+        raise ValueError(f"{path}: Expected an object with 'metrics' but got none.")
     if metrics.get("schema") != 1:
         raise ValueError(
-            f"{path.name}: Expected schema 1 but got {metrics.get('schema')!r}. "
+            f"{path}: Expected schema 1 but got {metrics.get('schema')!r}. "
             "Run the evaluation again with this version."
         )
     return metrics

@@ -95,3 +95,46 @@ def test_files_that_do_not_fit_are_named(tmp_path):
         load_truth(results)
     with pytest.raises(FileNotFoundError, match="nothing at"):
         load_truth(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"images": [{"id": 1}]}, r"images\[0\]: Expected the file_name of a picture"),
+        (
+            {"images": [{"id": 1, "file_name": "a", "spacing_mm": [0, 1]}]},
+            r"images\[0\]: .*spacing",
+        ),
+        ({"annotations": [{"id": 1, "image_id": 777}]}, r"annotations\[0\]: .* image_id 777"),
+        ({"annotations": [{"id": 1, "image_id": 1}]}, r"annotations\[0\]: Expected bbox"),
+    ],
+)
+def test_truth_that_cannot_be_shown_is_named(tmp_path, change, words):
+    path = tmp_path / "test.json"
+    path.write_text(json.dumps(_truth({1: []}) | change))
+    with pytest.raises(ValueError, match=rf"test.json: {words}"):
+        load_truth(path)
+
+
+def test_truth_that_the_metrics_take_is_shown(tmp_path):
+    """Annotations without an id, and ids of images that are text."""
+    truth = _truth({1: [[0, 0, 10, 10], [50, 50, 10, 10]]})
+    truth["images"].append({"id": "a", "file_name": "a.png"})
+    for annotation in truth["annotations"]:
+        del annotation["id"]
+    path = tmp_path / "test.json"
+    path.write_text(json.dumps(truth))
+    one, other = mark_findings(load_truth(path), _results(("a", [0, 0, 5, 5], 0.5)))
+    assert [t.box for t in one.truths] == [(0, 0, 10, 10), (50, 50, 10, 10)]
+    assert [p.score for p in other.predictions] == [0.5]
+
+
+def test_masks_alone_are_no_boxes(tmp_path):
+    path = tmp_path / "results.bbox.json"
+    path.write_text(json.dumps([{"image_id": 1, "score": 0.5, "segmentation": "a"}]))
+    assert len(load_results(path, _truth({1: []}), masks=True)) == 1
+    with pytest.raises(ValueError, match=r"results.bbox.json, result 0: Expected a finite score"):
+        load_results(path, _truth({1: []}))
+    path.write_text(json.dumps(_results(([1], [0, 0, 1, 1], 0.5))))
+    with pytest.raises(ValueError, match=r"result 0: .* image_id \[1\]"):
+        load_results(path, _truth({1: []}))

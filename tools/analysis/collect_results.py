@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
             written.append(write_text(args.out_dir / f"{table.label}.tex", latex(table, cells)))
         pages.append(provenance(runs))
         written.append(write_text(args.out_dir / "tables.md", "\n".join(pages)))
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     for run in unplaced(TABLES, runs):

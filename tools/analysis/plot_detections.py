@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from mmglan.reporting.arguments import at_least
 from mmglan.reporting.detections import choose_slices, detection_figure
 from mmglan.reporting.findings import load_results, load_truth, mark_findings
 from mmglan.reporting.run_files import check_metrics, read_json, score_at, write_bytes
@@ -39,10 +40,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="from the score with so many false positives per image instead (box IoU 0.25)",
     )
     parser.add_argument("--metrics", type=Path, help="metrics file of the run, for --fp")
-    parser.add_argument("--count", type=int, default=9, help="slices on the sheet")
-    parser.add_argument("--columns", type=int, help="slices in a row (default: near a square)")
-    parser.add_argument("--side", type=int, default=384, help="pixels of a slice, about")
-    parser.add_argument("--seed", type=int, help="draw slices at random (default: evenly spread)")
+    parser.add_argument("--count", type=at_least(1), default=9, help="slices on the sheet")
+    parser.add_argument(
+        "--columns", type=at_least(1), help="slices in a row (default: near a square)"
+    )
+    parser.add_argument("--side", type=at_least(1), default=384, help="pixels of a slice, about")
+    parser.add_argument(
+        "--seed", type=at_least(0), help="draw slices at random (default: evenly spread)"
+    )
     parser.add_argument("--boxes-only", action="store_true", help="leave mask outlines out")
     args = parser.parse_args(argv)
     if (args.fp is None) != (args.metrics is None):
@@ -60,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
         findings = mark_findings(
             truth,
             load_results(args.pred, truth),
-            segmentations=load_results(args.segm, truth) if args.segm else None,
+            segmentations=load_results(args.segm, truth, masks=True) if args.segm else None,
         )
         chosen = choose_slices(findings, args.count, score=args.score, seed=args.seed)
         picture = detection_figure(
@@ -74,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
         )
         _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         print(write_bytes(args.out, data.tobytes()))
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
             curves[name if name not in curves else f"{name} ({index + 1})"] = metrics
         figure = plot_froc(curves, kind=args.kind, threshold=args.threshold, max_fp=args.max_fp)
         print(save(figure, args.out))
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
             )
         folder = args.work_dir.parent if single else args.work_dir
         print(save(plot_sigmas(read_scalars(logs)), args.out or folder / "sigmas.png"))
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -19,6 +19,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmglan.evaluation.protocols import get_protocol
+from mmglan.reporting.arguments import at_least
 from mmglan.reporting.findings import load_results, load_truth, mark_findings
 from mmglan.reporting.html_report import build_report
 from mmglan.reporting.page_tables import box_thresholds
@@ -38,13 +39,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--prefix", default="results", help="first part of the result files' names")
     parser.add_argument("--out", type=Path, help="HTML file (default: WORK_DIR/report.html)")
     parser.add_argument("--title", help="heading (default: the config's name)")
-    parser.add_argument("--max-cases", type=int, default=300, help="slices embedded at most")
-    parser.add_argument("--max-side", type=int, default=640, help="pixels of an embedded slice")
+    parser.add_argument(
+        "--max-cases", type=at_least(0), default=300, help="slices embedded at most"
+    )
+    parser.add_argument(
+        "--max-side", type=at_least(1), default=640, help="pixels of an embedded slice"
+    )
     return parser.parse_args(argv)
 
 
 def _optional(path: Path, truth: dict[str, Any]) -> list[dict[str, Any]] | None:
-    return load_results(path, truth) if path.is_file() else None
+    return load_results(path, truth, masks=True) if path.is_file() else None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -77,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
             progress=lambda items: tqdm(items, desc="slices", file=sys.stderr),
         )
         path = write_text(args.out or args.work_dir / "report.html", page)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{path} ({len(page.encode()) / 1e6:.1f} MB)")
