@@ -32,26 +32,35 @@ DISTRIBUTIONS = (
 
 
 def git_state(folder: Path) -> dict[str, Any]:
-    """Describe the git checkout that holds a folder.
+    """Describe the git checkout that a folder belongs to.
 
     Args:
         folder: any folder.
 
     Returns:
         `commit` (40 hex digits) and `changed_files` (names that differ from the commit), both
-        None outside a checkout or without git.
+        None without git, outside a checkout, or where the checkout around the folder has none of
+        its files (a package installed below somebody's project).
     """
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(folder), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return os.fsdecode(subprocess.run(command, capture_output=True, check=True).stdout)
 
+    nothing = {"commit": None, "changed_files": None}
     try:
+        if not git("ls-files", "-z", "--", "."):
+            return nothing
         commit = git("rev-parse", "HEAD").strip()
-        changed = git("status", "--porcelain", "--untracked-files=no").splitlines()
+        entries = iter(git("status", "--porcelain", "-z", "--untracked-files=no").split("\0"))
     except (OSError, subprocess.CalledProcessError):
-        return {"commit": None, "changed_files": None}
-    return {"commit": commit, "changed_files": sorted(line[3:] for line in changed)}
+        return nothing
+    changed = []
+    for entry in filter(None, entries):
+        changed.append(entry[3:])
+        if set("RC") & set(entry[:2]):  # renamed or copied: the name before is the next entry
+            changed.append(next(entries))
+    return {"commit": commit, "changed_files": sorted(changed)}
 
 
 def dataset_hash(annotation_file: Path, image_root: Path) -> str:

@@ -124,6 +124,30 @@ def test_git_state_names_commit_and_changed_files(tmp_path):
     assert git_state(tmp_path) == {"commit": commit, "changed_files": ["a.txt"]}
 
 
+def test_git_state_gives_names_as_they_are(tmp_path):
+    git(tmp_path, "init", "-q")
+    for name in ("a b.txt", "ü.txt", "old.txt"):
+        (tmp_path / name).write_text(name)
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "first")
+    (tmp_path / "a b.txt").write_text("2")
+    (tmp_path / "ü.txt").write_text("2")
+    git(tmp_path, "mv", "old.txt", "new.txt")
+    changed = git_state(tmp_path)["changed_files"]
+    assert changed == ["a b.txt", "new.txt", "old.txt", "ü.txt"]
+
+
+def test_a_package_installed_below_a_checkout_is_not_of_its_commit(tmp_path):
+    git(tmp_path, "init", "-q")
+    (tmp_path / ".gitignore").write_text(".venv\n")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "first")
+    installed = tmp_path / ".venv/mmglan"
+    installed.mkdir(parents=True)
+    (installed / "a.py").write_text("1")
+    assert git_state(installed) == {"commit": None, "changed_files": None}
+
+
 def test_dataset_hash_changes_with_annotations_and_images(tmp_path):
     file = tmp_path / "train.json"
     file.write_text(json.dumps({"images": [{"file_name": "v/1.png"}], "annotations": []}))
