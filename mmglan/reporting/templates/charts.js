@@ -12,15 +12,33 @@ function plot(id, figure) {
   return place;
 }
 for (const name of Object.keys(DATA.figures)) if (name !== "froc") plot(name + "-plot", DATA.figures[name]);
+/* A logarithmic axis has no place for 0 false positives: they stand at its left end there. To the
+   right of its last point a curve keeps its last sensitivity, as the figures do. */
+const curves = DATA.figures.froc ? DATA.figures.froc.data : [], RIGHT = 8;
+const LEFT = curves.flatMap((t) => t.x).reduce((low, x) => (x > 0 && x < low ? x : low), 1 / 16) / 2;
+for (const t of curves) if (t.name) {
+  const end = t.x.length - 1;
+  if (t.x[end] < RIGHT) for (const [key, value] of [["x", RIGHT], ["y", t.y[end]], ["customdata", t.customdata[end]]]) t[key].push(value);
+  t.text = t.x.map((x) => String(Number(x.toPrecision(3))));
+  t.hovertemplate = t.hovertemplate.replace("%{x:.3g}", "%{text}");
+}
+const exact = curves.map((t) => t.x);
+const across = (x) => ($("froc-axis").value === "log" ? Math.max(x, LEFT) : x);
+for (const t of curves) t.x = t.x.map(across);
 const froc = plot("froc-plot", DATA.figures.froc);
 if (froc) {
-  $("froc-axis").addEventListener("change", (e) => Plotly.relayout(froc, { "xaxis.type": e.target.value, "xaxis.tickmode": e.target.value === "log" ? "array" : "auto", "xaxis.autorange": true }));
+  let mark;
+  $("froc-axis").addEventListener("change", (e) => {
+    Plotly.restyle(froc, { x: exact.map((x) => x.map(across)) }, exact.map((_, index) => index));
+    Plotly.relayout(froc, { "xaxis.type": e.target.value, "xaxis.tickmode": e.target.value === "log" ? "array" : "auto", "xaxis.autorange": true });
+    if (DATA.cases.length) mark(state.thr, state.iou);
+  });
   if (DATA.cases.length) {
     Plotly.addTraces(froc, { x: [null], y: [null], mode: "markers", name: "threshold of the case browser", cliponaxis: false, marker: { size: 12, color: "#ffffff", line: { color: "#ff0000", width: 3 } } });
     const last = froc.data.length - 1;
-    const mark = (threshold, iou) => {
+    mark = (threshold, iou) => {
       const all = DATA.totals[iou];
-      Plotly.restyle(froc, { x: [[countFrom(all.fp, threshold) / Math.max(1, DATA.n_images)]], y: [[100 * countFrom(all.found, threshold) / Math.max(1, DATA.n_lesions)]] }, [last]);
+      Plotly.restyle(froc, { x: [[across(countFrom(all.fp, threshold) / Math.max(1, DATA.n_images))]], y: [[100 * countFrom(all.found, threshold) / Math.max(1, DATA.n_lesions)]] }, [last]);
     };
     listeners.push(mark); mark(state.thr, state.iou);
   }
