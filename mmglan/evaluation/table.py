@@ -12,6 +12,11 @@ def percent(value: float | None) -> str:
     return "-" if value is None or not math.isfinite(value) else f"{100 * value:.2f}"
 
 
+def score_text(score: float | None) -> str:
+    """Score threshold with four significant digits: near 0 decimals would all be the same."""
+    return "-" if score is None or not math.isfinite(score) else f"{score:.4g}"
+
+
 def format_summary(record: dict) -> str:
     """Formats what `mmglan.evaluation.summary.summarize` gives.
 
@@ -37,7 +42,7 @@ def format_summary(record: dict) -> str:
                 for threshold, curve in curves.items():
                     rule = (group.split("_", 1) + ["IoU"])[1]
                     rows = [
-                        (f"{p['fp']:g}", percent(p["sensitivity"]), _score(p["score"]))
+                        (f"{p['fp']:g}", percent(p["sensitivity"]), score_text(p["score"]))
                         for p in curve["operating_points"]
                     ]
                     lines += ["", f"{KIND_WORDS.get(kind, kind)}, {rule} {threshold}"]
@@ -65,10 +70,6 @@ def _interval(record, key):
     if not found:
         return ""
     return f"{percent(found['low'])} to {percent(found['high'])}"
-
-
-def _score(score):
-    return "-" if score is None or not math.isfinite(score) else f"{score:.4f}"
 
 
 def columns(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:

@@ -80,7 +80,7 @@ def froc_figure(metrics: dict[str, Any]) -> dict[str, Any] | None:
                 "visible": shown,
                 "line": {"color": colour, "width": 2.5},
                 "hovertemplate": f"%{{y:.1f}} % at %{{x:.3g}} FP per {_case_of(kind)}"
-                "<br>score ≥ %{customdata:.3f}",
+                "<br>score ≥ %{customdata:.4~g}",
             }
         )
     if not traces:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mmglan.evaluation.table import score_text
 from mmglan.reporting.figures import froc_curves
 from mmglan.reporting.names import (
     KINDS,
@@ -29,7 +30,7 @@ def cards(metrics: dict[str, Any]) -> list[dict[str, str]]:
             continue
         kind, name = split_key(key)
         record = intervals.get(key)
-        level = round(100 * (record or {}).get("level", 0.95))
+        level = f"{100 * (record or {}).get('level', 0.95):g}"
         span = interval(record)
         short = words(name).replace("Sensitivity", "Sens.").replace("per image", "/ image")
         found.append(
@@ -78,7 +79,7 @@ def operating_tables(metrics: dict[str, Any]) -> list[dict[str, Any]]:
             {
                 "fp": f"{point['fp']:g}",
                 "sensitivity": percent(point.get("sensitivity"), 1),
-                "score": "–" if number(point.get("score")) is None else f"{point['score']:.3f}",
+                "score": "–" if point.get("score") is None else score_text(point["score"]),
             }
             for point in curve.get("operating_points") or []
         ]

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+from mmglan.evaluation.summary import CURVE_FP
 from mmglan.reporting.figures import band_fp, froc_curves
 from mmglan.reporting.names import curve_name, number
 from mmglan.reporting.run_files import write_bytes
@@ -56,14 +57,20 @@ def plot_froc(
         curves: label -> content of a metrics file.
         kind: key in the metrics files: ``bbox``, ``segm``, ``bbox3d_IoBB`` …
         threshold: 0.25 …; every one where None.
-        max_fp: right end of the axis, false positives per image.
+        max_fp: right end of the axis, false positives per image; no further than the curves of
+            the files go.
 
     Returns:
         A matplotlib figure with sensitivity in percent over false positives per image, log₂ axis.
 
     Raises:
-        ValueError: no run has such a curve.
+        ValueError: no run has such a curve, or an axis that ends where curves are not known.
     """
+    if not TICKS[0] < max_fp <= CURVE_FP:
+        raise ValueError(
+            f"Expected the axis to end above {TICKS[0]:g} and at {CURVE_FP:g} false positives at "
+            f"most, where the curves of metrics files end, but got {max_fp:g}."
+        )
     figure, (axes,) = _figure(6.4, 4.8)
     drawn = 0
     for label, metrics in curves.items():

@@ -16,7 +16,9 @@ from mmglan.reporting.run_files import Run
 MARK = "measured on other data"
 NOTE = (
     "Paper: Wang et al., Medical Image Analysis 2021, measured on the authors' data. "
-    f"Ours: {MARK}, so the two columns show an order, not a difference. All values are percent."
+    f"Ours: {MARK}, so the two columns show an order, not a difference. All values are percent. "
+    "In brackets: the interval of the bootstrap over patients (95 % unless another level was "
+    "asked for); after ±: the standard deviation over runs."
 )
 
 

@@ -242,6 +242,16 @@ def test_compare_names_the_side_of_a_bad_file(tool, coco_set, tmp_path, capsys):
     assert message.startswith("error: --pred-b: set.bbox.json: result 0: Expected a finite score")
 
 
+def test_score_thresholds_near_zero_are_printed(tool, coco_set, capsys):
+    ann, boxes, _ = coco_set(0)
+    rows = [row | {"score": row["score"] / 1e5} for row in json.loads(boxes.read_text())]
+    boxes.write_text(json.dumps(rows))
+    argv = ["--gt", str(ann), "--pred", str(boxes), "--bootstrap", "0"]
+    assert tool("analysis/evaluate.py").main(argv) == 0
+    printed = capsys.readouterr().out
+    assert "e-06" in printed and " 0.0000" not in printed
+
+
 def test_no_permutations_give_no_p_value(tool, coco_set, tmp_path, capsys):
     ann, boxes, _ = coco_set(0)
     out = tmp_path / "comparison.json"

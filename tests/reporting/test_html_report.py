@@ -8,7 +8,12 @@ import pytest
 from mmglan.reporting.case_data import case_data, choose, totals
 from mmglan.reporting.findings import load_results, load_truth, mark_findings
 from mmglan.reporting.html_report import build_report
-from mmglan.reporting.page_tables import number_tables, start_threshold
+from mmglan.reporting.page_tables import (
+    cards,
+    number_tables,
+    operating_tables,
+    start_threshold,
+)
 from mmglan.reporting.provenance import provenance_rows
 from mmglan.reporting.strata import strata_table
 
@@ -151,3 +156,18 @@ def test_command_and_its_errors(made_run, tool, tmp_path, capsys):
     assert "Run tools/test.py" in capsys.readouterr().err
     assert report.main([*arguments, "--gt", str(tmp_path / "no.json")]) == 1
     assert "no.json" in capsys.readouterr().err
+
+
+def test_thresholds_near_zero_stay_apart():
+    scores = (0.95134, 0.0045123, 0.0000321, -1.25, None)
+    points = [{"fp": 1.0, "sensitivity": 0.5, "score": score} for score in scores]
+    curve = {"fp": [1.0], "operating_points": points}
+    (table,) = operating_tables({"froc": {"bbox": {"0.25": curve}}})
+    shown = [point["score"] for point in table["points"]]
+    assert shown == ["0.9513", "0.004512", "3.21e-05", "-1.25", "–"]
+
+
+def test_cards_name_the_level_as_it_is():
+    interval = {"low": 0.4, "high": 0.6, "level": 0.999}
+    (card,) = cards({"metrics": {"bbox_AP25": 0.5}, "intervals": {"bbox_AP25": interval}})
+    assert card["interval"] == "99.9 % interval 40.0 – 60.0"

@@ -82,6 +82,15 @@ def test_froc_picture():
         plot_froc({"": {"froc": {"bbox": {"0.25": CURVE}}}}, threshold=0.1)
 
 
+def test_the_froc_picture_ends_where_the_curves_do():
+    """Metrics files hold curves up to 16 false positives; a flat line beyond would be made up."""
+    metrics = {"run": {"froc": {"bbox": {"0.25": CURVE}}}}
+    assert plot_froc(metrics, max_fp=16).axes[0].get_xlim()[1] == 16
+    for end in (32, 0, -1, float("nan")):
+        with pytest.raises(ValueError, match="16 false positives at most"):
+            plot_froc(metrics, max_fp=end)
+
+
 def test_sigma_picture_and_the_kinds_of_curves():
     scalars = {
         "sigma/a": ([1, 2], [1.0, 0.5]),

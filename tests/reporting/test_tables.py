@@ -118,6 +118,7 @@ def test_command(made_run, tool, tmp_path, capsys):
     metrics = json.loads((made_run / "run" / "results.metrics.json").read_text())["metrics"]
     assert f"{100 * metrics['bbox_mRecall25']:.2f}" in page.split("## Table 5")[1]
     assert "| glan_r50_fpn_160e_lesions | 12 | 6 |" in page
+    assert "In brackets: the interval of the bootstrap over patients" in page
     before = page
     assert collect.main([str(made_run), "--out-dir", str(tmp_path)]) == 0
     assert (tmp_path / "tables.md").read_text() == before
