@@ -40,7 +40,9 @@ class EpochSeedHook(Hook):
 
     A :class:`LesionDataset`, also several joined by `ConcatDataset`, gets numbers of its own for
     each image, from (seed, epoch, image): its augmentations depend neither on the number of
-    workers nor on that of the processes.
+    workers nor on that of the processes. In wrappers that show an image several times per epoch
+    (`RepeatDataset`, `ClassBalancedDataset`) it draws from the numbers of its worker, so that the
+    times differ.
     """
 
     priority = "VERY_HIGH"

@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmdet.registry import DATASETS
 from mmdet.utils import register_all_modules
-from mmengine.dataset import ConcatDataset
+from mmengine.dataset import ConcatDataset, RepeatDataset
 from torch.utils.data import DataLoader
 
 from mmglan.datasets import LesionDataset
@@ -153,6 +153,14 @@ def test_parts_of_a_concatenation_draw_numbers_of_their_own(root):
     rows = epoch_of(loader_of(dataset), 0, 0)
     assert rows[:, 0].tolist() == [1, 2, 1, 2]
     assert len(rows[:, 1:].unique()) == 12
+
+
+def test_an_image_shown_several_times_per_epoch_draws_other_numbers_each_time(root):
+    dataset = RepeatDataset(drawing(build(root)), times=2)
+    rows = epoch_of(loader_of(dataset), 0, 0)
+    assert rows[:, 0].tolist() == [1, 2, 1, 2]
+    assert len(rows[:, 1:].unique()) == 12
+    assert epoch_of(loader_of(dataset), 0, 0).equal(rows)
 
 
 def test_reading_an_image_leaves_the_numbers_of_the_training_alone(root):
