@@ -51,6 +51,17 @@ def patient_weights(n_patients: int, n: int, seed: int = 0) -> np.ndarray:
     return draws.T.astype(np.float64)
 
 
+def resampled(statistic: Callable[[np.ndarray], np.ndarray], weights: np.ndarray) -> np.ndarray:
+    """Figures of resamples, `(F, B)`: NaN for one patient, whose resamples are all the same.
+
+    Args:
+        statistic: Takes `(P, B)` patient weights, gives `(F, B)` figures.
+        weights: From `patient_weights`.
+    """
+    values = statistic(weights)
+    return values if len(weights) > 1 else np.full_like(values, np.nan)
+
+
 def leave_one_out(
     statistic: Callable[[np.ndarray], np.ndarray], n_patients: int, block: int = 512
 ) -> np.ndarray:
@@ -105,11 +116,14 @@ def bca_interval(
     kept = jackknife[np.isfinite(jackknife)]
     if not len(good) or not len(kept) or not np.isfinite(estimate):
         return percentile_interval(samples, level)
-    # Ties count half: sensitivities take few values.
-    below = (np.sum(good < estimate) + np.sum(good == estimate) / 2) / len(good)
+    # Ties count half: sensitivities take few values, and a resample of few patients is often the
+    # test set itself. Sums in another order differ in the last digits, which must not decide.
+    rounding = 1e-12 * np.abs(good).max()
+    tied = np.abs(good - estimate) <= rounding
+    below = (np.sum((good < estimate) & ~tied) + np.sum(tied) / 2) / len(good)
     away = kept.mean() - kept
     spread = np.sum(away**2)
-    if not 0 < below < 1 or spread == 0:
+    if not 0 < below < 1 or spread <= len(kept) * rounding**2:
         return percentile_interval(samples, level)
     bias = ndtri(below)
     acceleration = np.sum(away**3) / (6 * spread**1.5)
@@ -159,7 +173,7 @@ def bootstrap(
         raise ValueError(f"Expected method to be one of {', '.join(METHODS)} but got {method!r}")
     if not 0 < level < 1:
         raise ValueError(f"Expected a level between 0 and 1 but got {level}")
-    samples = statistic(patient_weights(n_patients, n, seed))
+    samples = resampled(statistic, patient_weights(n_patients, n, seed))
     intervals = [{"percentile": percentile_interval(row, level)} for row in samples]
     if method == "bca":
         estimates = statistic(np.ones((n_patients, 1)))[:, 0]

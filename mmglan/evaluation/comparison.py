@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmglan.evaluation.bootstrap import bca_interval, leave_one_out, patient_weights
+from mmglan.evaluation.bootstrap import bca_interval, leave_one_out, patient_weights, resampled
 from mmglan.evaluation.bootstrap import percentile_interval as percentile
 from mmglan.evaluation.cases import Cases, pooled, rank_scores
 from mmglan.evaluation.figures import Figures
@@ -75,7 +75,7 @@ def compare(
     ones, none = np.ones((count, 1)), np.zeros((count, 1))
     value_first, value_second, found = (part[:, 0] for part in differences(ones, none))
     drawn = patient_weights(count, bootstrap, seed)
-    samples = differences(drawn, np.zeros_like(drawn))[2]
+    samples = resampled(lambda w: differences(w, np.zeros_like(w))[2], drawn)
     jackknife = leave_one_out(lambda w: differences(w, np.zeros_like(w))[2], count)
     generator = np.random.default_rng([seed, 1])
     kept = generator.integers(0, 2, (count, permutations)).astype(np.float64)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmglan.evaluation.bootstrap import bca_interval, leave_one_out, patient_weights
+from mmglan.evaluation.bootstrap import bca_interval, leave_one_out, patient_weights, resampled
 from mmglan.evaluation.bootstrap import percentile_interval as percentile
 from mmglan.evaluation.cases import Cases
 from mmglan.evaluation.figures import OPERATING_FPS, Figures
@@ -101,7 +101,7 @@ def _add_kind(record, figures: Figures, n, seed, level, method):
 
 def _intervals(figures, n, seed, level, method):
     n_patients = figures.cases.n_patients
-    samples = figures.values(patient_weights(n_patients, n, seed))
+    samples = resampled(figures.values, patient_weights(n_patients, n, seed))
     left_out = leave_one_out(figures.values, n_patients)
     records = []
     for estimate, row, jackknife in zip(figures.estimates, samples, left_out, strict=True):
@@ -126,7 +126,7 @@ def _curve(figures, criterion, curve, n, seed, level):
     if len(keep) > CURVE_POINTS:
         keep = keep[np.unique(np.linspace(0, len(keep) - 1, CURVE_POINTS).round().astype(int))]
     places = low = high = None
-    if n and len(keep) and curve.n_lesions:
+    if n and len(keep) and curve.n_lesions and figures.cases.n_patients > 1:
         # Resampled curves rise elsewhere than this one: its points alone would draw the band
         # straight across their steps.
         grid = np.concatenate([curve.fp[keep], OPERATING_FPS, BAND_FPS])

@@ -18,8 +18,10 @@ from mmglan.evaluation.bootstrap import (
     percentile_interval,
 )
 from mmglan.evaluation.coco_files import cases_of_images, group_results, read_ground_truth
+from mmglan.evaluation.comparison import compare
 from mmglan.evaluation.figures import Figures
 from mmglan.evaluation.protocols import PROTOCOLS
+from mmglan.evaluation.summary import summarize
 
 
 def test_worked_example():
@@ -109,6 +111,51 @@ def test_where_bca_is_not_defined():
     assert np.isnan(nothing.low) and nothing.n == 0
     some = percentile_interval(np.array([np.nan, 0.0, 1.0]))
     assert some.n == 2 and 0 <= some.low < some.high <= 1
+
+
+def test_rounding_does_not_decide_about_ties():
+    """A resample that is the test set itself, summed in another order, is a tie."""
+    values = np.array([0.1, 0.2, 0.3, 0.4])
+    samples = np.random.default_rng(0).choice(values, 999)
+    jackknife = np.array([0.2, 0.3, 0.35])
+    exact = bca_interval(0.3, samples, jackknife)
+    noise = np.random.default_rng(1).choice([-1e-16, 0, 1e-16], 999)
+    shaken = bca_interval(0.3, samples + noise, jackknife)
+    assert shaken.method == exact.method == "bca"
+    assert [shaken.low, shaken.high] == pytest.approx([exact.low, exact.high], abs=1e-12)
+    alike = bca_interval(0.3, samples, 0.3 + np.array([1e-16, 0, -1e-16, 1e-16]))
+    assert alike.method == "percentile"
+
+
+def test_figures_that_are_ties_up_to_rounding(coco_set):
+    """mAP of the test set is COCO's, of resamples a weighted sum: three patients, many ties."""
+    ann, boxes, _ = coco_set(4, n_images=6, per_patient=2)
+    truth = read_ground_truth(ann)
+    rows = group_results(json.loads(boxes.read_text()), truth)
+    figures = Figures(cases_of_images(truth, rows, "bbox"), PROTOCOLS["deeplesion"])
+    place = figures.names.index("mAP")
+    samples = figures.values(patient_weights(3, 1000))[place]
+    estimate, jackknife = figures.estimates[place], leave_one_out(figures.values, 3)[place]
+    snapped = np.where(np.abs(samples - estimate) < 1e-12, estimate, samples)
+    ours, exact = (bca_interval(estimate, one, jackknife) for one in (samples, snapped))
+    assert (snapped == estimate).sum() > 100
+    assert (ours.low, ours.high) == (pytest.approx(exact.low), pytest.approx(exact.high))
+
+
+def test_one_patient_has_no_interval(coco_set):
+    """All resamples of one patient are the same: an interval of no width would look certain."""
+    ann, boxes, _ = coco_set(0, per_patient=24)
+    truth = read_ground_truth(ann)
+    cases = cases_of_images(truth, group_results(json.loads(boxes.read_text()), truth), "bbox")
+    record = summarize([cases], bootstrap=20)
+    assert record["n_patients"] == 1 and record["metrics"]["bbox_AP25"] > 0
+    for interval in record["intervals"].values():
+        assert np.isnan(interval["low"]) and np.isnan(interval["high"]) and interval["n"] == 0
+    assert record["froc"]["bbox"]["0.25"]["band_low"] is None
+    found = compare(cases, cases, bootstrap=20, permutations=20)["bbox_AP25"]
+    assert np.isnan(found["low"]) and found["p_value"] == 1
+    only = bootstrap(lambda weights: weights[:1] * 3, 1, n=20)[0]
+    assert np.isnan(only["percentile"].low) and np.isnan(only["bca"].high)
 
 
 @pytest.mark.parametrize("options", [{"method": "normal"}, {"level": 1.0}])
