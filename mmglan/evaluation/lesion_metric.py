@@ -98,7 +98,7 @@ class LesionMetric(BaseMetric):
             # Plain types: they are pickled between processes and written as JSON.
             self.results.append(
                 dict(
-                    image_id=int(sample["img_id"]),
+                    image_id=_plain_id(sample["img_id"]),
                     boxes=np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]).tolist(),
                     scores=scores.tolist(),
                     masks=None if masks is None else [_text_rle(mask) for mask in masks],
@@ -127,7 +127,14 @@ class LesionMetric(BaseMetric):
         """
         logger = MMLogger.get_current_instance()
         # The same order of images for any number of processes.
-        results = sorted(results, key=lambda result: result["image_id"])
+        once = {result["image_id"]: result for result in reversed(results)}
+        if len(once) < len(results):
+            warnings.warn(
+                f"{self.truth.name}: {len(results) - len(once)} results are of an image that was "
+                "tested before; the first ones count",
+                stacklevel=2,
+            )
+        results = [once[image_id] for image_id in sorted(once, key=_by_type)]
         missing = len(self.truth.images) - len({result["image_id"] for result in results})
         if missing:
             warnings.warn(
@@ -166,6 +173,15 @@ class LesionMetric(BaseMetric):
 def _has_masks(results):
     """Whether the model predicts masks; unknown, then no, where it predicts nothing at all."""
     return any(result["masks"] is not None for result in results)
+
+
+def _plain_id(image_id):
+    """Ids are numbers or text, as in the annotation file."""
+    return image_id if isinstance(image_id, str) else int(image_id)
+
+
+def _by_type(image_id):
+    return isinstance(image_id, str), image_id
 
 
 def _text_rle(mask):

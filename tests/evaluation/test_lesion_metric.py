@@ -184,3 +184,34 @@ def test_two_processes_give_the_figures_of_one(coco_set, tmp_path, repository):
             assert not one.exists() or one.read_text() == two.read_text()
     assert json.loads((tmp_path / "two.0.json").read_text())["lesion/segm_FROC50_mean"] > 0
     assert json.loads((tmp_path / "two.1.json").read_text())["lesion/bbox_SEN25"] == 0
+
+
+def test_ids_of_images_may_be_text(coco_set, tmp_path):
+    """As in result files: the figures do not depend on what the images are called."""
+    ann, boxes, _ = coco_set(0)
+    rows = json.loads(boxes.read_text())
+    plain = run(METRICS.build(dict(type="LesionMetric", ann_file=str(ann))), ann, rows)
+    data = json.loads(ann.read_text())
+    for image in data["images"]:
+        image["id"] = f"slice {image['id']:04d}"
+    for record in (*data["annotations"], *rows):
+        record["image_id"] = f"slice {record['image_id']:04d}"
+    named = tmp_path / "named.json"
+    named.write_text(json.dumps(data))
+    assert run(METRICS.build(dict(type="LesionMetric", ann_file=str(named))), named, rows) == plain
+
+
+def test_an_image_that_is_tested_twice_counts_once(coco_set):
+    ann, boxes, _ = coco_set(0)
+    rows = json.loads(boxes.read_text())
+    once = run(METRICS.build(dict(type="LesionMetric", ann_file=str(ann))), ann, rows)
+    metric = METRICS.build(dict(type="LesionMetric", ann_file=str(ann)))
+    image_id = rows[0]["image_id"]
+    again = instances([row for row in rows if row["image_id"] == image_id])
+    metric.process(None, [{"img_id": image_id, "pred_instances": again}])
+    ids = [image["id"] for image in json.loads(ann.read_text())["images"]]
+    for one in ids:
+        found = instances([row for row in rows if row["image_id"] == one])
+        metric.process(None, [{"img_id": one, "pred_instances": found}])
+    with pytest.warns(UserWarning, match="1 results are of an image that was tested before"):
+        assert metric.evaluate(len(ids) + 1) == once
