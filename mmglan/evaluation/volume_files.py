@@ -133,7 +133,7 @@ def stack_results(
         if not known or not finite_numbers([image.get("slice_index")], 1):
             raise ValueError(
                 f"{images.name}: image {image['id']}: Expected volume_id and slice_index for "
-                "stacking but got {image.get('volume_id')} and {image.get('slice_index')}"
+                f"stacking but got {image.get('volume_id')} and {image.get('slice_index')}"
             )
         volume, index = str(image["volume_id"]), int(image["slice_index"])
         if volume not in slices:

@@ -75,7 +75,7 @@ def test_a_slice_without_a_place(tmp_path, change):
     path = tmp_path / "ann.json"
     image = {"id": 1, "volume_id": "v", "slice_index": 4} | change
     path.write_text(json.dumps({"images": [image], "annotations": []}))
-    with pytest.raises(ValueError, match=r"ann.json: image 1: Expected volume_id and slice_index"):
+    with pytest.raises(ValueError, match=r"ann.json: image 1: .* slice_index .* got (v|None) and"):
         stack_results(read_ground_truth(path), [[]], ["v"])
 
 
