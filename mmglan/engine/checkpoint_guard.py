@@ -23,20 +23,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.dist import barrier, get_rank
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import checkpoint as loaders
 from mmengine.utils import digit_version
 
+from mmglan.engine import plain_arrays
 from mmglan.engine.restricted_pickle import load_restricted
-
-try:
-    from numpy._core import multiarray
-except ImportError:  # NumPy 1
-    from numpy.core import multiarray
-
 
 # Named here, since a file may add to the histories' own list of them, which all histories share.
 _HISTORY_METHODS = frozenset(("min", "max", "mean", "current"))
@@ -49,20 +43,11 @@ def _history_method(owner: type, name: str) -> Any:
     return getattr(owner, name)
 
 
-# What MMEngine's own training checkpoints hold beside tensors: the histories of the log. NumPy 1
-# and 2 call the module of their functions by different names; either reads files of the other.
-_DTYPES = {type(np.dtype(name)) for name in ("bool", "i4", "i8", "u4", "f4", "f8")}
+# What MMEngine's own training checkpoints hold beside tensors: the histories of the log.
 SAFE_GLOBALS: dict[str, Any] = {
     "mmengine.logging.history_buffer.HistoryBuffer": HistoryBuffer,
     "builtins.getattr": _history_method,
-    "numpy.ndarray": np.ndarray,
-    "numpy.dtype": np.dtype,
-    **{
-        f"numpy.{core}.multiarray.{name}": getattr(multiarray, name)
-        for core in ("core", "_core")
-        for name in ("_reconstruct", "scalar")
-    },
-    **{f"{kind.__module__}.{kind.__name__}": kind for kind in _DTYPES},
+    **plain_arrays.NAMES,
 }
 NAMED_EXCEPTIONS = digit_version(torch.__version__) >= digit_version("2.6")
 
@@ -91,6 +76,8 @@ def safe_load(path: str | Path, map_location: Any = None) -> Any:
         if not NAMED_EXCEPTIONS:
             return load_restricted(path, SAFE_GLOBALS, map_location)
         named = [(value, name) for name, value in SAFE_GLOBALS.items()]
+        # PyTorch wants a name for these; one with a line feed is no name that a file can give.
+        named += [(kind, f"\n{kind.__name__}") for kind in plain_arrays.STATEFUL]
         with torch.serialization.safe_globals(named):
             return torch.load(path, map_location=map_location, weights_only=True)
     except (OSError, MemoryError):

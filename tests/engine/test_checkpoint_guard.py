@@ -156,6 +156,35 @@ def test_a_history_that_lists_further_methods_opens_no_way_to_them(tmp_path):
     assert not (tmp_path / "made").exists()
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        Call(np.ndarray, (1,), "O", bytes(8)),
+        Call(np.ndarray, (1,), "f8", bytes(8)),
+        Call(np.array(0).__reduce__()[0], np.ndarray, (1,), "O", state=(1, (1,), "O", False, [0])),
+        Call(np.dtype, "O"),
+        Call(np.dtype, [("a", "O")]),
+    ],
+)
+def test_arrays_hold_plain_numbers_only(call, tmp_path):
+    """NumPy would take the bytes of an array of objects for addresses."""
+    torch.save(call, tmp_path / "array.pth")
+    with pytest.raises(ValueError, match="Expected a checkpoint of plain weights"):
+        safe_load(tmp_path / "array.pth")
+
+
+def test_arrays_and_scalars_are_those_written(tmp_path):
+    for code in ("?", "i4", "i8", "u4", "f4", "f8", ">f4"):
+        array = np.arange(6).reshape(2, 3).astype(code)
+        torch.save([array, array[1, 2]], tmp_path / "array.pth")
+        read, number = safe_load(tmp_path / "array.pth")
+        assert type(read) is np.ndarray and read.dtype == array.dtype.newbyteorder("=")
+        np.testing.assert_array_equal(read, array)
+        assert type(number) is type(array[1, 2]) and number == array[1, 2]
+    torch.save(read, tmp_path / "again.pth")
+    np.testing.assert_array_equal(safe_load(tmp_path / "again.pth"), read)
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 def test_damaged_files_are_refused_by_name_whatever_their_readers_raise(zipped, tmp_path):
     content = {"log": HistoryBuffer([1.0], [1]), "state_dict": {"a": torch.ones(2)}}
