@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,12 +29,23 @@ SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 def read_ids(path: str | Path) -> dict[str, str]:
     """Names of the source volumes by volume id, from the table of `data_prep.prepare --ids`."""
     name = Path(path).name
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = sorted({"volume_id", "volume"} - set(reader.fieldnames or []))
-        if missing:
-            raise ValueError(f"{name}: Expected columns volume_id, volume but got no {missing}")
-        return {row["volume_id"]: row["volume"] for row in reader}
+    reader = _table(path)
+    missing = sorted({"volume_id", "volume"} - set(reader.fieldnames or []))
+    if missing:
+        raise ValueError(f"{name}: Expected columns volume_id, volume but got no {missing}")
+    return {row["volume_id"]: row["volume"] for row in reader}
+
+
+def _table(path: str | Path) -> csv.DictReader:
+    """A CSV file as UTF-8, with or without the byte order mark of a spreadsheet."""
+    try:
+        text = Path(path).read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{Path(path).name}: Expected UTF-8 text but got another encoding ({error.reason} at "
+            f"byte {error.start}); save it as UTF-8"
+        ) from error
+    return csv.DictReader(io.StringIO(text, newline=""))
 
 
 def label_map(
@@ -114,28 +126,27 @@ def read_scores(path: str | Path) -> dict[str, dict[int, float]]:
     """Confidence of label maps' labels: a CSV with columns volume_id, label, score."""
     name = Path(path).name
     scores: dict[str, dict[int, float]] = {}
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = {"volume_id", "label", "score"} - set(reader.fieldnames or [])
-        if missing:
-            raise ValueError(f"{name}: Expected columns volume_id, label, score; no {missing}")
-        for line, row in enumerate(reader, 2):
-            try:
-                label, score = int(row["label"]), float(row["score"])
-            except (TypeError, ValueError):
-                label, score = 0, float("nan")
-            if not np.isfinite(score):
-                raise ValueError(
-                    f"{name}, row {line}: Expected a label and a finite score "
-                    f"but got {row['label']!r} and {row['score']!r}"
-                )
-            of_volume = scores.setdefault(row["volume_id"], {})
-            if label in of_volume:
-                raise ValueError(
-                    f"{name}, row {line}: Expected one score for each label but label {label} "
-                    f"of volume {row['volume_id']} is there again"
-                )
-            of_volume[label] = score
+    reader = _table(path)
+    missing = {"volume_id", "label", "score"} - set(reader.fieldnames or [])
+    if missing:
+        raise ValueError(f"{name}: Expected columns volume_id, label, score; no {missing}")
+    for line, row in enumerate(reader, 2):
+        try:
+            label, score = int(row["label"]), float(row["score"])
+        except (TypeError, ValueError):
+            label, score = 0, float("nan")
+        if not np.isfinite(score):
+            raise ValueError(
+                f"{name}, row {line}: Expected a label and a finite score "
+                f"but got {row['label']!r} and {row['score']!r}"
+            )
+        of_volume = scores.setdefault(row["volume_id"], {})
+        if label in of_volume:
+            raise ValueError(
+                f"{name}, row {line}: Expected one score for each label but label {label} "
+                f"of volume {row['volume_id']} is there again"
+            )
+        of_volume[label] = score
     return scores
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmglan.reporting.findings import ImageFindings, Prediction, Truth
-from mmglan.reporting.pictures import decode_mask, encode, outline, read_slice, thumbnail
+from mmglan.reporting.pictures import decode_mask, encode, outline, slice_of, thumbnail
 
 MAX_PREDICTIONS = 30
 
@@ -145,7 +145,7 @@ def case_data(
     patients, volumes = _numbers(findings, "patient_id"), _numbers(findings, "volume_id")
     cases, pictures = [], []
     for number, item in enumerate(progress(findings if chosen is None else chosen), start=1):
-        picture = read_slice(Path(image_root) / item.image["file_name"])
+        picture = slice_of(item.image, image_root)
         height, width = picture.shape
         spacing = item.image.get("spacing_mm")
         kind, text = encode(picture, max_side=max_side)

@@ -9,7 +9,7 @@ import numpy as np
 
 from data_prep.overlay import draw, sheet
 from mmglan.reporting.findings import ImageFindings
-from mmglan.reporting.pictures import decode_mask, read_slice
+from mmglan.reporting.pictures import decode_mask, slice_of
 
 
 def choose_slices(
@@ -58,7 +58,7 @@ def draw_slice(
     Returns:
         uint8 RGB.
     """
-    image = read_slice(Path(image_root) / item.image["file_name"])
+    image = slice_of(item.image, image_root)
     kept = [p for p in item.predictions if p.score >= score]
 
     def outlines(things):

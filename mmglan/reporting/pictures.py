@@ -42,6 +42,24 @@ def read_slice(path: Path) -> np.ndarray:
     return image
 
 
+def slice_of(record: dict[str, Any], image_root: Path) -> np.ndarray:
+    """The picture of a COCO image record, as ``read_slice`` gives it.
+
+    Raises:
+        FileNotFoundError: as ``read_slice``.
+        ValueError: the picture has another size than the record says, so that boxes would be drawn
+            in wrong places.
+    """
+    image = read_slice(Path(image_root) / record["file_name"])
+    sides = record.get("height"), record.get("width")
+    if None not in sides and sides != image.shape:
+        raise ValueError(
+            f"{Path(record['file_name']).name}: Expected a picture of {sides[0]} x {sides[1]} "
+            f"pixels, as the annotations say, but got {image.shape[0]} x {image.shape[1]}."
+        )
+    return image
+
+
 def encode(image: np.ndarray, *, max_side: int = 640) -> tuple[str, str]:
     """Picture as (MIME type, base64 text), at most ``max_side`` pixels and ``JPEG_LIMIT`` bytes.
 

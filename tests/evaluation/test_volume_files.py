@@ -110,5 +110,8 @@ def test_tables_saved_by_a_spreadsheet(tmp_path):
     path = tmp_path / "scores.csv"
     path.write_text("volume_id,label,score\na,1,0.5\n", encoding="utf-8-sig")
     assert read_scores(path) == {"a": {1: 0.5}}
+    path.write_text("volume_id,label,score\né,1,0.5\n", encoding="latin-1")
+    with pytest.raises(ValueError, match=r"scores.csv: Expected UTF-8 .* byte 22\); save it as"):
+        read_scores(path)
     path.write_text("volume_id,volume\nv1,scan 7.nii.gz\n", encoding="utf-8-sig")
     assert read_ids(path) == {"v1": "scan 7.nii.gz"}

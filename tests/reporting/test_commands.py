@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import cv2
 import pytest
 
 
@@ -51,6 +52,21 @@ def test_numbers_out_of_range(arguments, tool, capsys, name, option, value, lowe
     with pytest.raises(SystemExit):
         tool(name).main([*arguments[name], option, value])
     assert f"{option}: expected a whole number of at least {lowest}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["report", "plot_detections"])
+def test_a_picture_of_another_size_is_named(made_run, arguments, tool, tmp_path, capsys, name):
+    """Boxes would be drawn in wrong places."""
+    images = tmp_path / "images"
+    shutil.copytree(made_run / "data" / "images", images)
+    picture = next(images.rglob("0001.png"))
+    cv2.imwrite(str(picture), cv2.imread(str(picture), cv2.IMREAD_UNCHANGED)[:90])
+    place = arguments[name].index("--images") + 1
+    changed = [*arguments[name][:place], str(images), *arguments[name][place + 1 :]]
+    assert tool(name).main([*changed, "--out", str(tmp_path / "out")]) == 1
+    words = "0001.png: Expected a picture of 180 x 220 pixels, as the annotations say, but got 90"
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_of_several_runs_the_broken_one_is_named(made_run, tool, tmp_path, capsys):
