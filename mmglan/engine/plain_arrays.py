@@ -24,13 +24,16 @@ class ArrayType:
 def plain_dtype(code: Any, *flags: Any) -> np.dtype:
     """Stand in for `numpy.dtype`.
 
+    Gives NumPy's own object of each type and no copy: it ignores the state that a file sets, which
+    may hold fields beyond the array. Numbers are thus read in the byte order of this machine.
+
     Raises:
         pickle.UnpicklingError: the type is none of plain numbers.
     """
     del flags
     if code not in _CODES:
         raise pickle.UnpicklingError(f"a reference to NumPy's type {code!r}")
-    return np.dtype(code, False, True)
+    return np.dtype(code)
 
 
 def empty_array(kind: type, *arguments: Any) -> np.ndarray:
