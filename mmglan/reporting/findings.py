@@ -213,6 +213,33 @@ def mark_findings(
     return found
 
 
+def check_counts(metrics: dict[str, Any], findings: list[ImageFindings]) -> None:
+    """Check that figures and cases are of the same test set and results, as far as counts tell.
+
+    Args:
+        metrics: content of a metrics file.
+        findings: from :func:`mark_findings`.
+
+    Raises:
+        ValueError: other numbers of images, lesions or predictions.
+    """
+    wanted = (metrics.get("counts") or {}).get("bbox") or {}
+    found = {
+        "n_images": len(findings),
+        "n_lesions": sum(len(image.truths) for image in findings),
+        "n_predictions": sum(len(image.predictions) for image in findings),
+    }
+    other = [name for name, count in found.items() if wanted.get(name, count) != count]
+    if other:
+        raise ValueError(
+            "Expected annotations and box results of the test set that the metrics file is of, "
+            + ", ".join(f"{name} {wanted[name]}" for name in other)
+            + ", but got "
+            + ", ".join(f"{name} {found[name]}" for name in other)
+            + ". Name its annotations with --gt, or evaluate again."
+        )
+
+
 def _corners(boxes: list[list[float]]) -> np.ndarray:
     boxes = np.asarray(boxes, float).reshape(-1, 4)
     return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)

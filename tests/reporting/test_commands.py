@@ -69,6 +69,22 @@ def test_a_picture_of_another_size_is_named(made_run, arguments, tool, tmp_path,
     assert not (tmp_path / "out").exists()
 
 
+def test_figures_and_cases_of_other_test_sets_are_not_mixed(
+    made_run, arguments, tool, tmp_path, capsys
+):
+    """Ids of images start at 1 in every annotation file, so that alone tells nothing."""
+    path = made_run / "data" / "annotations" / "test.json"
+    truth = json.loads(path.read_text())
+    lesions = len(truth["annotations"])
+    del truth["annotations"][0]
+    (tmp_path / "other.json").write_text(json.dumps(truth))
+    changed = [str(tmp_path / "other.json") if a == str(path) else a for a in arguments["report"]]
+    assert tool("report").main([*changed, "--out", str(tmp_path / "r.html")]) == 1
+    words = f"n_lesions {lesions}, but got n_lesions {lesions - 1}. Name its annotations with --gt"
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "r.html").exists()
+
+
 def test_of_several_runs_the_broken_one_is_named(made_run, tool, tmp_path, capsys):
     for name in ("a", "b"):
         shutil.copytree(made_run / "run", tmp_path / name)

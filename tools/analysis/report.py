@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmglan.evaluation.protocols import get_protocol
 from mmglan.reporting.arguments import at_least
-from mmglan.reporting.findings import load_results, load_truth, mark_findings
+from mmglan.reporting.findings import check_counts, load_results, load_truth, mark_findings
 from mmglan.reporting.html_report import build_report
 from mmglan.reporting.page_tables import box_thresholds
 from mmglan.reporting.paper_tables import paper_metrics
@@ -68,6 +68,7 @@ def main(argv: list[str] | None = None) -> int:
             assignment=protocol.assignment,
             duplicates=protocol.duplicates,
         )
+        check_counts(run.metrics, findings)
         page = build_report(
             run.metrics,
             findings,
