@@ -88,8 +88,9 @@ def safe_load(path: str | Path, map_location: Any = None) -> Any:
 
 def _refusal(path: str, error: Exception) -> str:
     """One line: what was expected, what was found, what to do."""
-    found = re.search(r"GLOBAL ([\w.]+)|a reference to .*", str(error))
-    reason = found.group() if found else " ".join(str(error).split())[:100]
+    text = str(error).rpartition("WeightsUnpickler error:")[2]  # PyTorch's advice stands before
+    found = re.search(r"GLOBAL ([\w.]+)|a reference to .*", text)
+    reason = found.group() if found else " ".join(text.split())[:100]
     return (
         f"{path}: Expected a checkpoint of plain weights but got a file that holds something "
         "else or is damaged; it was not loaded, because unpickling runs code from the file. "
