@@ -83,24 +83,35 @@ def rank_scores(cases: Cases) -> Cases:
 
 
 def pooled(first: Cases, second: Cases) -> Cases:
-    """Puts two sets of cases side by side; the second one's patients follow the first one's."""
+    """Puts two sets of cases of the same images into one, image by image.
+
+    Image `i` of the first becomes `2 i`, that of the second `2 i + 1`. Predictions of equal score
+    keep the order of the images, so a set that takes each image from either side is in the same
+    order whichever side is the first one. The second one's patients follow the first one's.
+    """
+    n_first = len(first.scores)
+    image = np.concatenate([2 * first.pred_image, 2 * second.pred_image + 1])
+    truth_image = np.concatenate([2 * first.truth_image, 2 * second.truth_image + 1])
+    order, truth_order = np.argsort(image, kind="stable"), np.argsort(truth_image, kind="stable")
+    place, truth_place = np.argsort(order), np.argsort(truth_order)
 
     def joined(pairs_of_first, pairs_of_second):
-        return Pairs(
-            np.concatenate([pairs_of_first.pred, pairs_of_second.pred + len(first.scores)]),
-            np.concatenate([pairs_of_first.truth, pairs_of_second.truth + first.n_lesions]),
-            np.concatenate([pairs_of_first.overlap, pairs_of_second.overlap]),
-        )
+        pred = place[np.concatenate([pairs_of_first.pred, pairs_of_second.pred + n_first])]
+        truth = np.concatenate([pairs_of_first.truth, pairs_of_second.truth + first.n_lesions])
+        truth = truth_place[truth]
+        by_pred = np.lexsort((truth, pred))
+        overlap = np.concatenate([pairs_of_first.overlap, pairs_of_second.overlap])
+        return Pairs(pred[by_pred], truth[by_pred], overlap[by_pred])
 
     return Cases(
         kind=first.kind,
         dims=first.dims,
-        patient=np.concatenate([first.patient, second.patient + first.n_patients]),
-        scores=np.concatenate([first.scores, second.scores]),
-        pred_image=np.concatenate([first.pred_image, second.pred_image + first.n_images]),
-        truth_image=np.concatenate([first.truth_image, second.truth_image + first.n_images]),
+        patient=np.column_stack([first.patient, second.patient + first.n_patients]).ravel(),
+        scores=np.concatenate([first.scores, second.scores])[order],
+        pred_image=image[order],
+        truth_image=truth_image[truth_order],
         overlaps={
             kind: joined(first.overlaps[kind], second.overlaps[kind]) for kind in first.overlaps
         },
-        short_axis_mm=np.concatenate([first.short_axis_mm, second.short_axis_mm]),
+        short_axis_mm=np.concatenate([first.short_axis_mm, second.short_axis_mm])[truth_order],
     )

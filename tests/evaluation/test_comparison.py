@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from mmglan.evaluation.cases import pooled, rank_scores
 from mmglan.evaluation.coco_files import cases_of_images, group_results, read_ground_truth
 from mmglan.evaluation.comparison import compare, permutation_p
 from mmglan.evaluation.figures import Figures
@@ -39,6 +40,31 @@ def test_differences_and_direction(coco_set):
     turned = compare(bad, good, bootstrap=100, permutations=20)["bbox_SEN25"]
     assert turned["difference"] == pytest.approx(-sen["difference"])
     assert turned["percentile"] == pytest.approx([-x for x in reversed(sen["percentile"])])
+
+
+def test_no_p_value_depends_on_which_detector_is_named_first(coco_set):
+    """Ranks of two detectors are often equal, and AP depends on the order of equal scores."""
+    ann, boxes, _ = coco_set(3, n_images=15)
+    rows = json.loads(boxes.read_text())
+    rng = np.random.default_rng(0)
+    other = [row | {"score": float(rng.random())} for row in rows if rng.random() < 0.8]
+    one, two = (rank_scores(cases_of(ann, part)) for part in (rows, other))
+    assert set(one.scores) & set(two.scores)
+    kept = rng.integers(0, 2, (one.n_patients, 64)).astype(float)
+    mixed = [
+        Figures(pooled(*sides), PROTOCOLS["deeplesion"]).values(np.vstack(weights))
+        for sides, weights in (((one, two), (kept, 1 - kept)), ((two, one), (1 - kept, kept)))
+    ]
+    np.testing.assert_array_equal(*mixed)
+    there = compare(one, two, bootstrap=50, permutations=200)
+    back = compare(two, one, bootstrap=50, permutations=200)
+    for name, found in there.items():
+        turned = back[name]
+        assert found["p_value"] == turned["p_value"], name
+        assert found["difference"] == pytest.approx(-turned["difference"], abs=1e-12)
+        assert [found["low"], found["high"]] == pytest.approx(
+            [-turned["high"], -turned["low"]], abs=1e-9
+        )
 
 
 def test_detector_against_itself_and_on_another_scale(coco_set):
