@@ -25,7 +25,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--threshold", type=float, help="one overlap only, e.g. 0.25 (default: all)"
     )
-    parser.add_argument("--max-fp", type=float, default=8.0, help="right end of the axis, 16 at most")
+    parser.add_argument(
+        "--max-fp", type=float, default=8.0, help="right end of the axis, 16 at most"
+    )
     parser.add_argument("--out", type=Path, default=Path("froc.png"), help=".png, .pdf or .svg")
     return parser.parse_args(argv)
 
