@@ -311,3 +311,19 @@ def two(tmp_path) -> Path:
         rows += [cross(f"{name}.mha", z, patient=name) for z in (1, 4)]
     (tmp_path / "marks.csv").write_text("\n".join([HEADER, *rows]))
     return tmp_path
+
+
+@pytest.fixture
+def locked(monkeypatch):
+    """Let the system refuse to list the folders of a name."""
+    real = os.scandir
+
+    def lock(name: str) -> None:
+        def scandir(path):
+            if Path(os.fspath(path)).name == name:
+                raise PermissionError(13, "Permission denied", os.fspath(path))
+            return real(path)
+
+        monkeypatch.setattr(os, "scandir", scandir)
+
+    return lock

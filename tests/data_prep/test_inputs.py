@@ -1,6 +1,5 @@
 """Which volumes, masks and patients a run finds."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -60,16 +59,9 @@ def test_dicom_files_of_any_name_are_found(tmp_path):
     assert find_volumes(tmp_path) == ["a", "b"]
 
 
-def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path, locked):
     touch(tmp_path, "a/x.mha", "b/y.mha")
-    real = os.scandir
-
-    def scandir(path):
-        if os.fspath(path).endswith("b"):
-            raise PermissionError(13, "Permission denied", os.fspath(path))
-        return real(path)
-
-    monkeypatch.setattr(os, "scandir", scandir)
+    locked("b")
     assert find_volumes(tmp_path) == ["a/x.mha", "b"]
 
 

@@ -1,7 +1,6 @@
 """``prepare`` from hospital formats: DICOM with pixels, Slicer markups, reports and label masks."""
 
 import json
-import os
 
 import numpy as np
 import pydicom
@@ -95,21 +94,14 @@ def test_bookmarks_measured_from_label_masks(tmp_path):
     ]
 
 
-def test_a_folder_of_masks_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+def test_a_folder_of_masks_that_cannot_be_read_is_told(tmp_path, locked):
     masks = tmp_path / "masks"
     for name in ("a", "b", "c"):
         (masks / name).mkdir(parents=True)
         labels = np.zeros((2, 20, 20), np.uint8)
         labels[1, 5:15, 5:12] = 1
         sitk.WriteImage(sitk.GetImageFromArray(labels), str(masks / name / f"{name}.mha"))
-    real = os.scandir
-
-    def scandir(path):
-        if os.fspath(path).endswith("b"):
-            raise PermissionError(13, "Permission denied", os.fspath(path))
-        return real(path)
-
-    monkeypatch.setattr(os, "scandir", scandir)
+    locked("b")
     records, errors = read_bookmarks(masks)
     assert [record.volume for record in records] == ["a", "c"]
     assert [str(error) for error in errors] == [
