@@ -55,7 +55,8 @@ def match(
         threshold: A pair counts when its overlap is at least this, in (0, 1].
         assignment: `'every'`: a prediction finds every lesion that it overlaps enough (DeepLesion,
             LUNA16). `'greedy'`: it finds one, the free lesion it overlaps most. `'optimal'`: one
-            to one per image with the greatest sum of overlaps, whatever the scores (PI-CAI).
+            to one per image with the greatest sum of 1 + overlap, whatever the scores (PI-CAI):
+            a further match outweighs a better overlap.
         duplicates: A prediction that overlaps enough only lesions found by others is ignored
             (`'ignore'`) or a false positive (`'fp'`).
 
@@ -157,7 +158,7 @@ def _optimal(pred, truth, overlap, n_truth):
         some_preds, row = np.unique(pred[members], return_inverse=True)
         some_truths, column = np.unique(truth[members], return_inverse=True)
         weight = np.zeros((len(some_preds), len(some_truths)))
-        weight[row, column] = overlap[members]
+        weight[row, column] = 1 + overlap[members]  # a match counts more than its overlap
         for one, other in zip(*linear_sum_assignment(weight, maximize=True), strict=True):
             if weight[one, other] > 0:
                 found[some_truths[other]] = some_preds[one]

@@ -14,9 +14,11 @@ sensitivity is 0, beyond its last point it stays.
     of at least 0.25 and 0.50. Linear interpolation. Boxes given as voxel indices are inclusive.
 
 `picai` - PI-CAI, Saha et al. 2024.
-    IoU of at least 0.10. One to one within an image, the assignment with the greatest sum of IoU
-    whatever the scores. A prediction that is left over but reaches a lesion is neither true nor
-    false. No interpolation: the last point that does not exceed the false positives asked for.
+    IoU of at least 0.10. One to one within an image, the assignment with the greatest sum of
+    1 + IoU over its pairs, whatever the scores, as in the challenge's evaluator (picai_eval): one
+    more lesion found outweighs a better overlap. A prediction that is left over but reaches a
+    lesion is neither true nor false. No interpolation: the last point that does not exceed the
+    false positives asked for.
 
 `luna` - LUNA16, Setio et al. 2017.
     A prediction finds every lesion whose centre is at most the lesion's radius away from its own
@@ -47,8 +49,8 @@ Example:
     25 [0.5, 1.0, 1.0, 1.0] [0.0, 0.0, 1.0, 2.0]
     50 [0.0, 0.0, 0.0, 0.0] [1.0, 2.0, 3.0, 4.0]
 
-    IoU 0.10, one to one: first to lesion 1, second to lesion 2 has the greatest sum; the third
-    reaches lesion 2 but is left over, so it is neither.
+    IoU 0.10, one to one: two pairs at most; first to lesion 1, second to lesion 2 have the
+    greatest sum; the third reaches lesion 2 but is left over, so it is neither.
 
     >>> show('picai')
     10 [0.5, 1.0, 1.0, 1.0] [0.0, 0.0, 0.0, 1.0]
