@@ -1,17 +1,11 @@
 """Abnormal lymph node detection in MR images, as a plug-in of MMDetection 3.
 
-Importing the package checks the installed MMEngine, MMCV and MMDetection and warns, with the
-command to run, when they do not fit. The parts that need them (``mmglan.models``,
-``mmglan.datasets``, ``mmglan.engine``) refuse to import then; metrics and reports do not need them.
+Importing the package imports nothing else and checks nothing. The parts that need MMEngine, MMCV
+and MMDetection (`mmglan.models`, `mmglan.datasets`, `mmglan.engine` and
+`mmglan.evaluation.lesion_metric`) check what is installed and refuse to import, with the command to
+run, where it does not fit; metrics and reports do not need it.
 """
 
-import warnings
-
-from mmglan import compat
 from mmglan.version import __version__
-
-_problems = compat.find_problems(compat.installed_versions(), compat.mmcv_has_ops())
-if _problems:
-    warnings.warn(compat.describe(_problems), stacklevel=2)
 
 __all__ = ["__version__"]

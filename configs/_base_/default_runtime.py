@@ -16,7 +16,7 @@ custom_imports = dict(
     imports=[
         "mmglan.models",
         "mmglan.datasets",
-        "mmglan.evaluation",
+        "mmglan.evaluation.lesion_metric",
         "mmglan.engine",
         "mmglan.engine.cpu_processes",
     ],

@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
+from mmglan import _require_openmmlab  # noqa: F401  # isort: skip
+
 import numpy as np
 from mmdet.registry import METRICS
 from mmdet.structures.mask import encode_mask_results

@@ -14,6 +14,7 @@ import pytest
 import torch
 from mmdet.registry import METRICS
 
+import mmglan.evaluation.lesion_metric  # noqa: F401 - registers the metric
 from mmglan.evaluation.from_files import TruthFiles, read_cases
 from mmglan.evaluation.protocols import PROTOCOLS
 from mmglan.evaluation.summary import summarize

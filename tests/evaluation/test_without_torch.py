@@ -10,8 +10,7 @@ import pytest
 
 FRAMEWORK = ("torch", "torchvision", "mmengine", "mmcv", "mmdet")
 SCRIPT = """
-import sys, warnings
-warnings.simplefilter("ignore")
+import sys
 for name in {names!r}:
     sys.modules[name] = None
 from mmglan.evaluation import bootstrap, comparison, from_files, stacking, summary
@@ -28,7 +27,30 @@ def test_pure_modules_without_frameworks(repository):
         text=True,
         timeout=120,
     )
-    assert (done.returncode, done.stdout) == (0, "1.0\n"), done.stderr
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1.0\n", "")
+
+
+def import_times(repository, module):
+    """Microseconds that each module takes to import, those that it imports included."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", f"import {module}"],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    rows = [line.removeprefix("import time:").split("|") for line in done.stderr.splitlines()]
+    assert all(len(row) == 3 for row in rows), done.stderr  # a warning is no row of the table
+    return {name.strip(): int(total) for _, total, name in rows[1:]}
+
+
+@pytest.mark.parametrize("module", ["mmglan", "mmglan.evaluation.froc"])
+def test_light_import(repository, module):
+    """Silent, fast and without the frameworks, also where they are installed."""
+    runs = [import_times(repository, module) for _ in range(3)]
+    heavy = {*FRAMEWORK, "scipy", "cv2", "matplotlib", "SimpleITK", "pydicom"}
+    assert not heavy & {name.split(".")[0] for name in runs[0]}
+    assert min(run["mmglan"] + run[module] for run in runs) < 500_000
 
 
 def test_only_the_metric_class_imports_frameworks(repository):

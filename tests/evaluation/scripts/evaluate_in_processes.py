@@ -13,7 +13,7 @@ import torch
 from mmdet.registry import METRICS
 from torch import distributed
 
-import mmglan.evaluation  # noqa: F401 - registers the metric
+import mmglan.evaluation.lesion_metric  # noqa: F401 - registers the metric
 
 
 def sample(image_id, rows):
