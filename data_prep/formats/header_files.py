@@ -3,8 +3,6 @@
 SimpleITK's readers fill what a truncated or damaged NIfTI or MetaImage file lacks with zeros and
 put 1 mm where a spacing is missing. So the header is checked before SimpleITK sees it, and the
 voxels are read here, where their number must be right and compressed data must pass its checksum.
-Compressed NIfTI, the common case, is inflated by SimpleITK, in half the time, and kept if the
-checksum in the file says that SimpleITK got it right.
 """
 
 from __future__ import annotations
@@ -56,57 +54,24 @@ def read(path: Path, name: str) -> Stored:
     reader = sitk.ImageFileReader()
     reader.SetImageIO(image_io)
     reader.SetFileName(str(path))
-    image, voxels = _inflated_by_sitk(reader, header) or (None, None)
-    if image is None:
-        try:
-            reader.ReadImageInformation()
-        except RuntimeError:
-            _voxels(header, name)  # if the file is damaged, that is the reason
-            raise DataError(
-                "Expected a right-angled, complete geometry but SimpleITK refuses the header. "
-                "Repair it or resample the volume.",
-                path=name,
-            ) from None
-    read = reader if image is None else image
-    if read.GetDimension() != 3 or tuple(read.GetSize()) != header.size:
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        _voxels(header, name)  # if the file is damaged, that is the reason
         raise DataError(
-            f"Expected 3 axes of {header.size} voxels but SimpleITK reads {read.GetSize()}. "
+            "Expected a right-angled, complete geometry but SimpleITK refuses the header. "
+            "Repair it or resample the volume.",
+            path=name,
+        ) from None
+    if reader.GetDimension() != 3 or tuple(reader.GetSize()) != header.size:
+        raise DataError(
+            f"Expected 3 axes of {header.size} voxels but SimpleITK reads {reader.GetSize()}. "
             "Repair the header.",
             path=name,
         )
-    grid = Grid(header.size, read.GetSpacing(), read.GetOrigin(), read.GetDirection())
+    grid = Grid(header.size, reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
     grid.check(name)
-    return Stored(_voxels(header, name) if voxels is None else voxels, grid)
-
-
-def _inflated_by_sitk(
-    reader: sitk.ImageFileReader, header: Header
-) -> tuple[sitk.Image, np.ndarray] | None:
-    """A gzipped file as SimpleITK reads it, and its voxels; None unless the checksum is right.
-
-    A file of one gzip member ends with the CRC-32 and the length of what was compressed: here the
-    header and the voxels. All else (damage, several members, scaled numbers, another byte order)
-    is for the slower way, which says what is wrong.
-    """
-    scaled = (header.slope, header.intercept) != (1.0, 0.0)
-    if not header.whole_file_gzip or scaled or not header.dtype.isnative:
-        return None
-    wanted = header.offset + int(np.prod(header.size, dtype=np.int64)) * header.dtype.itemsize
-    try:
-        with open(header.data_file, "rb") as file:
-            start = zlib.decompressobj(31).decompress(file.read(1 << 16), header.offset)
-            file.seek(-8, os.SEEK_END)
-            checksum, length = np.frombuffer(file.read(8), "<u4").tolist()
-        # Before memory is taken: a broken header may claim any size.
-        if len(start) != header.offset or length != wanted % 2**32:
-            return None
-        image = reader.Execute()
-        array = sitk.GetArrayFromImage(image)
-    except (OSError, zlib.error, RuntimeError):
-        return None
-    if array.dtype != header.dtype or zlib.crc32(array, zlib.crc32(start)) != checksum:
-        return None
-    return image, array
+    return Stored(_voxels(header, name), grid)
 
 
 def _voxels(header: Header, name: str) -> np.ndarray:

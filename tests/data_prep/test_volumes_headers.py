@@ -21,6 +21,18 @@ def test_nifti_whose_fourth_axis_has_one_step(tmp_path):
     assert np.array_equal(read_volume(tmp_path / "v.nii").array, ARRAY)
 
 
+@pytest.mark.parametrize("name", ["v.nii", "v.nii.gz", "v.nrrd", "v.mha"])
+def test_simpleitk_reads_headers_only(tmp_path, monkeypatch, name):
+    """Voxels come from one reader, which misses no damage."""
+
+    def refuse(reader):
+        raise AssertionError("SimpleITK reads voxels")
+
+    sitk.WriteImage(sitk.GetImageFromArray(ARRAY), str(tmp_path / name), useCompression=True)
+    monkeypatch.setattr(sitk.ImageFileReader, "Execute", refuse)
+    assert np.array_equal(read_volume(tmp_path / name).array, ARRAY)
+
+
 def test_nrrd_with_spacings_alone(tmp_path):
     text = "NRRD0004\ntype: int16\ndimension: 3\nsizes: 5 4 3\nspacings: 1 2 3\n"
     rest = "encoding: raw\nendian: big\n\n"
