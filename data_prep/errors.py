@@ -69,6 +69,13 @@ def shown_path(path: str | os.PathLike) -> str:
     return printable(pure.name or "." if pure.is_absolute() else pure.as_posix())
 
 
+def told_apart(a: float, b: float, decimals: int = 1) -> tuple[str, str]:
+    """Return two unequal numbers with as many decimals, at least so many, as show them unequal."""
+    while decimals < 17 and f"{a:.{decimals}f}" == f"{b:.{decimals}f}":
+        decimals += 1
+    return f"{a:.{decimals}f}", f"{b:.{decimals}f}"
+
+
 def quoted(value: object, limit: int = 24) -> str:
     """Return a value found in a file in quotes, shortened to ``limit`` characters."""
     text = str(value)

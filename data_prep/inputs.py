@@ -118,9 +118,9 @@ def check_names(root: Path, volumes: Iterable[str]) -> None:
         series = [volume.removeprefix(without_series(volume)) for volume in alike]
         if len(alike) > 1 and ("" in series or len(set(series)) < len(series)):
             raise DataError(
-                f"Expected one name per volume but got {quoted(alike[0], 80)} and"
-                f" {quoted(alike[1], 80)} for the same folder. Name it alike in every row, with its"
-                " series or without.",
+                f"Expected one name per volume but got {quoted(alike[0], 1000)} and"
+                f" {quoted(alike[1], 1000)} for the same folder. Name it alike in every row, with"
+                " its series or without.",
                 path=alike[0],
             )
 

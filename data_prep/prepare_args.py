@@ -38,7 +38,7 @@ def _fractions(text: str) -> tuple[float, float, float]:
         shares = ()
     if len(shares) != 3 or min(shares) < 0 or not abs(sum(shares) - 1) <= 1e-6:
         raise argparse.ArgumentTypeError(
-            f"expected three shares with sum 1, as 0.7,0.15,0.15, but got {text}"
+            f"expected three shares of 0 or more with sum 1, as 0.7,0.15,0.15, but got {text}"
         )
     return shares
 
@@ -52,7 +52,8 @@ def _normalization(text: str) -> str:
         low = high = 0.0
     if not text.startswith("window:") or not -math.inf < low < high < math.inf:
         raise argparse.ArgumentTypeError(
-            f"expected image, volume or window:low,high (as window:-175,275) but got {text}"
+            "expected image, volume or window:low,high with low < high (as window:-175,275) but "
+            f"got {text}"
         )
     return text
 

@@ -77,6 +77,8 @@ def split_folds(strata: Mapping[str, Hashable], folds: int, seed: int = 0) -> li
     Raises:
         ValueError: If there are fewer than 3 folds or fewer patients than folds.
     """
+    if len(strata) < 3:
+        raise ValueError(f"Expected at least 3 patients for folds but got {len(strata)}.")
     if not 3 <= folds <= len(strata):
         raise ValueError(
             f"Expected 3 to {len(strata)} folds (one patient each at least) but got {folds}."

@@ -87,8 +87,8 @@ def _numbered(path: Path, name: str) -> dict[int, str]:
             continue
         if not (stem.isascii() and stem.isdigit() and len(stem) < 10):
             raise DataError(
-                "Expected slices named by their numbers (001.png) but got another name. Rename "
-                "or remove it.",
+                "Expected slices named by their numbers of at most 9 digits (001.png) but got "
+                "another name. Rename or remove it.",
                 path=f"{name}/{entry}",
             )
         if int(stem) in numbered:

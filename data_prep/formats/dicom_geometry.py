@@ -98,9 +98,10 @@ def _check_alike(slices: Sequence[SliceInfo], name: str) -> None:
                 path=name,
             )
         if not np.allclose(s.pixel_spacing, first.pixel_spacing, rtol=1e-3):
+            one, other = ("{:g} x {:g}".format(*i.pixel_spacing) for i in (first, s))
             raise DataError(
-                f"Expected one pixel spacing but got {first.pixel_spacing[0]:g} and "
-                f"{s.pixel_spacing[0]:g} mm ({s.label}). Separate the series.",
+                f"Expected one pixel spacing but got {one} and {other} mm ({s.label}). Separate "
+                "the series.",
                 path=name,
             )
 

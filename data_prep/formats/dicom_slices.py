@@ -116,8 +116,8 @@ def _numbers(
     numbers = tuple(float(v) for v in value) if hasattr(value, "__len__") else (float(value),)
     if len(numbers) != count or not all(math.isfinite(n) for n in numbers):
         raise DataError(
-            f"Expected {count} numbers in {keyword} but got {quoted(list(numbers))}. Repair the "
-            "header.",
+            f"Expected {count} finite numbers in {keyword} but got {quoted(list(numbers))}. "
+            "Repair the header.",
             path=label,
         )
     return numbers
@@ -142,9 +142,9 @@ def _orientation(data: Dataset, groups: tuple[Dataset, ...], label: str) -> tupl
 def _spacing(data: Dataset, groups: tuple[Dataset, ...], label: str) -> tuple[float, float]:
     spacing = _numbers(data, groups, "PixelSpacing", 2, label)
     if min(spacing) <= 0 or max(spacing) > 1e4:
+        wanted = "a positive spacing" if min(spacing) <= 0 else "a spacing below 10000 mm"
         raise DataError(
-            f"Expected a positive spacing but got {spacing[0]:g} x {spacing[1]:g} mm. Repair the "
-            "header.",
+            f"Expected {wanted} but got {spacing[0]:g} x {spacing[1]:g} mm. Repair the header.",
             path=label,
         )
     return spacing

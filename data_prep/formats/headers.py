@@ -46,6 +46,5 @@ def check_spacing(spacing: tuple[float, ...], name: str) -> None:
     shown = " x ".join(f"{s:g}" for s in spacing)
     if not all(math.isfinite(s) and 0 < s < 1e4 for s in spacing):
         what = "no spacing" if all(s == 0 for s in spacing) else f"{shown} mm"
-        raise DataError(
-            f"Expected a positive spacing but got {what}. Repair the header.", path=name
-        )
+        wanted = "a spacing below 10000 mm" if all(s > 0 for s in spacing) else "a positive spacing"
+        raise DataError(f"Expected {wanted} but got {what}. Repair the header.", path=name)

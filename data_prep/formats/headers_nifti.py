@@ -66,7 +66,8 @@ def nifti(path: Path, name: str) -> Header:
     check_spacing(spacing, name)
     if not math.isfinite(offset) or not 352 <= offset <= _MAX_OFFSET:
         raise DataError(
-            f"Expected voxels from byte 352 on but got {offset:g}. Repair the header.",
+            f"Expected voxels from a byte between 352 and {_MAX_OFFSET} on but got {offset:.9g}. "
+            "Repair the header.",
             path=name,
         )
     if not any(forms):

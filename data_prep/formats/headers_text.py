@@ -54,7 +54,7 @@ def nrrd(path: Path, name: str) -> Header:
     size = _integers(fields.get("sizes", ""), "sizes", name)
     dimension = _integers(fields.get("dimension", ""), "dimension", name)
     if dimension != (3,) or len(size) != 3:
-        _refuse_axes(size, fields.get("kinds", ""), name)
+        _refuse_axes(size, fields.get("kinds", ""), fields.get("dimension", ""), name)
     kind = fields.get("type", "").lower()
     code = next((c for c, names in _NRRD_TYPES.items() if kind in names.split("|")), None)
     if code is None:
@@ -98,9 +98,9 @@ def metaimage(path: Path, name: str) -> Header:
         raise _wrong("Image", "ObjectType", fields["ObjectType"], name)
     size = _integers(fields.get("DimSize", ""), "DimSize", name)
     if _integers(fields.get("NDims", ""), "NDims", name) != (3,) or len(size) != 3:
-        _refuse_axes(size, "", name)
+        _refuse_axes(size, "", fields.get("NDims", ""), name)
     if fields.get("ElementNumberOfChannels", "1") != "1":
-        _refuse_axes((*size, 3), "vector", name)
+        _refuse_axes((*size, 3), "vector", "3", name)
     kind = fields.get("ElementType", "")
     if kind not in _META_TYPES:
         raise _wrong("a number type", "ElementType", kind, name)
@@ -192,7 +192,7 @@ def _nrrd_spacing(fields: dict[str, str], name: str) -> None:
     check_spacing(spacing, name)
 
 
-def _refuse_axes(size: tuple[int, ...], kinds: str, name: str) -> None:
+def _refuse_axes(size: tuple[int, ...], kinds: str, stated: str, name: str) -> None:
     shown = " x ".join(map(str, size))
     if any(word in kinds.lower() for word in ("rgb", "vector", "color", "colour")):
         raise DataError(
@@ -200,9 +200,14 @@ def _refuse_axes(size: tuple[int, ...], kinds: str, name: str) -> None:
             "values.",
             path=name,
         )
-    raise DataError(
-        f"Expected a 3D volume but got {len(size)}D ({shown}). Split it into volumes.", path=name
-    )
+    if len(size) == 3:
+        raise DataError(
+            f"Expected 3 dimensions for the size {shown} but the header states {quoted(stated)}. "
+            "Repair the header.",
+            path=name,
+        )
+    advice = "Split it into volumes." if len(size) > 3 else "Give the whole volume."
+    raise DataError(f"Expected a 3D volume but got {len(size)}D ({shown}). {advice}", path=name)
 
 
 def _beside(path: Path, written: str, name: str) -> Path:

@@ -129,7 +129,7 @@ def _record(
     if uid:
         if not re.fullmatch(r"[0-9.]{1,64}", uid):
             raise DataError(
-                "Expected digits and dots in series_uid but got others. Correct the cell."
+                "Expected 1 to 64 digits and dots in series_uid but got others. Correct the cell."
             )
         volume = f"{volume}#{uid}"
     split = cells.get("split") or None

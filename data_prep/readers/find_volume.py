@@ -55,7 +55,11 @@ def by_name(stem: str, image_root: Path | None, file: str) -> str:
             best = [*best, found] if len(name) == best_length else [found]
             best_length = len(name)
     if len(best) != 1:
-        got = "none" if not best else f"{len(best)}, e.g. {quoted(best[0])} and {quoted(best[1])}"
+        got = (
+            "none"
+            if not best
+            else f"{len(best)}, e.g. {quoted(best[0], 1000)} and {quoted(best[1], 1000)}"
+        )
         raise DataError(
             f"Expected one volume called {quoted(stem)} in the image folder but got {got}. Name "
             "the file after its volume, or name the volume.",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.errors import DataError
+from data_prep.errors import DataError, told_apart
 from data_prep.readers.pairing import segment_distance
 from data_prep.readers.record import BookmarkRecord
 from data_prep.recist import Bookmark
@@ -57,6 +57,8 @@ def place(record: BookmarkRecord, volume: Volume) -> PlacedBookmark:
     slice_index = math.floor(mean + 0.5)
     if max(abs(height - mean) for height in heights) > 0.5:
         low, high = math.floor(min(heights) + 0.5), math.floor(max(heights) + 0.5)
+        if low == high:
+            low, high = (f"{height:.2f}" for height in (min(heights), max(heights)))
         raise _error(
             record,
             f"Expected four points on one axial slice but got points on axial slices {low} to "
@@ -112,8 +114,9 @@ def _check_inside(record: BookmarkRecord, volume: Volume, stored_slice: int) -> 
     x, y = points[np.argmax(outside)]
     raise _error(
         record,
-        f"Expected points inside {columns} x {rows} pixels but got ({x:g}, {y:g}). Correct the "
-        "coordinates (0-based; read 1-based ones with origin 1).",
+        f"Expected points inside {columns} x {rows} pixels (-0.5 to {columns - 0.5} and "
+        f"{rows - 0.5}) but got ({x:.12g}, {y:.12g}). Correct the coordinates (0-based; read "
+        "1-based ones with origin 1).",
     )
 
 
@@ -143,10 +146,11 @@ def _check_shape(
                 f"Expected a {name} axis with a length but got two equal points. Draw it again.",
             )
     if short_length > long_length * (1 + 1e-3):
+        long, short = told_apart(long_length, short_length)
         raise _error(
             record,
-            f"Expected a short axis no longer than the long one ({long_length:.1f} mm) but got "
-            f"{short_length:.1f} mm. Swap the two axes.",
+            f"Expected a short axis no longer than the long one ({long} mm) but got {short} mm. "
+            "Swap the two axes.",
         )
     across = [
         (long[1] - long[0]) * (short[1] - short[0]) * mm * mm
@@ -157,14 +161,16 @@ def _check_shape(
     sine = min(1.0, abs(sum(across)) / (long_length * short_length))
     off = math.degrees(math.asin(sine))
     if off > MAX_ANGLE_ERROR_DEG:
+        angle, _ = told_apart(90 - off, 90 - MAX_ANGLE_ERROR_DEG)
         raise _error(
             record,
             f"Expected perpendicular axes (within {MAX_ANGLE_ERROR_DEG:g} degrees) but got "
-            f"{90 - off:.1f} degrees between them. Draw the short axis again.",
+            f"{angle} degrees between them. Draw the short axis again.",
         )
     gap = segment_distance(*bookmark.points())
     if gap > MAX_GAP_PX:
         raise _error(
             record,
-            f"Expected axes that cross but got axes {gap:.1f} pixels apart. Draw them again.",
+            f"Expected axes that cross (within {MAX_GAP_PX:g} pixel) but got axes "
+            f"{told_apart(gap, MAX_GAP_PX)[0]} pixels apart. Draw them again.",
         )

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from data_prep.errors import DataError, quoted
 
+# Neither pixels, millimetres nor slices go beyond; larger numbers are damage.
+MAX_NUMBER = 1_000_000
+
 
 def read_bytes(path: Path, name: str) -> bytes:
     """Return a text file's bytes; an empty or unreadable file is an error."""
@@ -91,8 +94,9 @@ def number(text: str, column: str) -> float:
     except ValueError:
         hint = "Write a decimal point." if "," in text else "Correct the cell."
         raise DataError(f"Expected a number in {column} but got {_shown(text)}. {hint}") from None
-    if not math.isfinite(value) or abs(value) > 1e6:
-        raise DataError(f"Expected a number in {column} but got {quoted(text)}. Correct the cell.")
+    if not abs(value) <= MAX_NUMBER:
+        wanted = "a number" if math.isnan(value) else f"at most ±{MAX_NUMBER}"
+        raise DataError(f"Expected {wanted} in {column} but got {quoted(text)}. Correct the cell.")
     return value
 
 

@@ -129,7 +129,7 @@ def group_results(results: Iterable[dict], truth: GroundTruth, name: str = "resu
         _check_record(result, f"{name}: result {row}")
         if not finite_numbers([result.get("score")], 1):
             raise ValueError(
-                f"{name}: result {row}: Expected a finite score but got {result.get('score')}"
+                f"{name}: result {row}: Expected a finite score but got {result.get('score')!r}"
             )
         grouped[place].append(result)
     return grouped
@@ -161,7 +161,7 @@ def _check_record(record: dict, where: str):
     """A result or annotation needs a box of four numbers x, y, width, height."""
     box = record.get("bbox")
     if not finite_numbers(box, 4) or min(box[2:]) < 0:
-        raise ValueError(f"{where}: Expected bbox as x, y, width, height but got {box}")
+        raise ValueError(f"{where}: Expected bbox as x, y, width, height >= 0 but got {box!r}")
 
 
 def short_axis_mm(image: dict, annotation: dict) -> float:

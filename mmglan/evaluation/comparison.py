@@ -61,8 +61,7 @@ def compare(
     ):
         raise ValueError(
             "Expected two detectors on the same images and lesions but got "
-            f"{first.n_images} and {second.n_images} images, "
-            f"{first.n_lesions} and {second.n_lesions} lesions"
+            + _difference(first, second)
         )
     figures = Figures(pooled(rank_scores(first), rank_scores(second)), protocol)
     count = first.n_patients
@@ -119,3 +118,15 @@ def permutation_p(found: float, exchanged: np.ndarray) -> float:
         return float("nan")
     as_large = np.sum(np.abs(exchanged) >= abs(found) - 1e-12)
     return float((as_large + 1) / (len(exchanged) + 1))
+
+
+def _difference(first, second) -> str:
+    """How the test sets of two detectors differ."""
+    if first.kind != second.kind:
+        return f"{first.kind} and {second.kind}"
+    if (first.n_images, first.n_lesions) == (second.n_images, second.n_lesions):
+        return f"{first.n_images} images of other patients or with the lesions on other images"
+    return (
+        f"{first.n_images} and {second.n_images} images, "
+        f"{first.n_lesions} and {second.n_lesions} lesions"
+    )

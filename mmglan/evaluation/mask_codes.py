@@ -33,7 +33,8 @@ def rle_of(image: dict, record: dict) -> dict:
     sides = [image.get("height"), image.get("width")]
     if not all(isinstance(side, Integral) and side > 0 for side in sides):
         raise ValueError(
-            f"{where}: Expected height and width to compare masks but got {sides[0]} and {sides[1]}"
+            f"{where}: Expected height and width, whole numbers above 0, to compare masks but got "
+            f"{sides[0]!r} and {sides[1]!r}"
         )
     try:
         return encode_segmentation(record["segmentation"], *sides)
@@ -77,10 +78,15 @@ def _is_polygon(points):
 def _checked_code(code, height, width):
     size, counts = code.get("size"), code.get("counts")
     if not isinstance(size, (list, tuple)) or list(size) != [height, width]:
-        found = " x ".join(map(str, size)) if isinstance(size, (list, tuple)) else size
+        found = " x ".join(map(repr, size)) if isinstance(size, (list, tuple)) else repr(size)
         raise ValueError(f"Expected a mask of {height} x {width} pixels but got {found}")
     runs = _runs(counts)
-    if not len(runs) or runs.min() < 0 or runs.sum() != height * width:
+    if len(runs) and runs.min() < 0:
+        raise ValueError(
+            f"Expected runs of 0 or more pixels but got one of {int(runs.min())}; the segmentation "
+            "is damaged"
+        )
+    if not len(runs) or runs.sum() != height * width:
         raise ValueError(
             f"Expected runs that fill the {height} x {width} pixels of a mask but got "
             f"{len(runs)} runs over {int(runs.sum())} pixels; the segmentation is damaged"

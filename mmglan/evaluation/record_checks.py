@@ -28,7 +28,7 @@ def check_size(annotation: dict, where: str) -> None:
         ends = np.zeros(0)
     if ends.size != 8 or not np.isfinite(ends).all():
         raise ValueError(
-            f"{where}: Expected recist as the eight coordinates of two axes but got {recist}"
+            f"{where}: Expected recist as the eight coordinates of two axes but got {recist!r}"
         )
 
 
@@ -37,5 +37,5 @@ def check_spacing(spacing, where: str, names: str, counts: tuple[int, ...]) -> N
     known = any(finite_numbers(spacing, count) for count in counts)
     if spacing is not None and not (known and min(spacing) > 0):
         raise ValueError(
-            f"{where}: Expected spacing_mm as {names}, each above 0, but got {spacing}"
+            f"{where}: Expected spacing_mm as {names}, each above 0, but got {spacing!r}"
         )

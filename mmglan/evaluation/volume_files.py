@@ -52,7 +52,7 @@ def read_volumes(path: str | Path) -> VolumeTruth:
         shape = volume.get("shape_zyx")
         if shape is not None and not finite_numbers(shape, 3):
             raise ValueError(
-                f"{name}: volumes[{row}]: Expected shape_zyx as three numbers but got {shape}"
+                f"{name}: volumes[{row}]: Expected shape_zyx as three numbers but got {shape!r}"
             )
     volumes = sorted(data["volumes"], key=lambda volume: str(volume["volume_id"]))
     ids = [str(volume["volume_id"]) for volume in volumes]
@@ -99,7 +99,7 @@ def read_boxes_3d(rows: list[dict], truth: VolumeTruth, name: str) -> list[np.nd
             raise ValueError(f"{where}: Expected a volume of {truth.name} but got {got}")
         _check_box_3d(row.get("box3d"), where)
         if not finite_numbers([row.get("score")], 1):
-            raise ValueError(f"{where}: Expected a finite score but got {row.get('score')}")
+            raise ValueError(f"{where}: Expected a finite score but got {row.get('score')!r}")
         found[str(row["volume_id"])].append([*row["box3d"], row["score"]])
     return [ended(found[volume_id], 7) for volume_id in truth.ids]
 
@@ -108,7 +108,7 @@ def _check_box_3d(box, where: str):
     if not finite_numbers(box, 6) or any(box[axis + 3] < box[axis] for axis in range(3)):
         raise ValueError(
             f"{where}: Expected box3d as x1, y1, z1, x2, y2, z2, upper corners not below the "
-            f"lower ones, but got {box}"
+            f"lower ones, but got {box!r}"
         )
 
 

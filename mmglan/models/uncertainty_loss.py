@@ -99,7 +99,7 @@ class TaskUncertainty(nn.Module):
         if initial.ndim and initial.shape != (len(names),):
             raise ValueError(
                 f"Expected init_log_variance to hold one value or {len(names)} (one for each of "
-                f"{list(names)}) but got {len(initial)}."
+                f"{list(names)}) but got an array of shape {tuple(initial.shape)}."
             )
         if not bool(((initial >= self.low) & (initial <= self.high)).all()):
             raise ValueError(

@@ -102,7 +102,7 @@ def load_results(
         ):
             raise ValueError(
                 f"{Path(path).name}, result {number}: Expected a finite score and bbox as x, y, "
-                f"width, height but got {result['score']} and {box}."
+                f"width, height but got {result['score']!r} and {box!r}."
             )
     return results
 

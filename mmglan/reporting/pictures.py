@@ -54,7 +54,7 @@ def slice_of(record: dict[str, Any], image_root: Path) -> np.ndarray:
     sides = record.get("height"), record.get("width")
     if None not in sides and sides != image.shape:
         raise ValueError(
-            f"{Path(record['file_name']).name}: Expected a picture of {sides[0]} x {sides[1]} "
+            f"{Path(record['file_name']).name}: Expected a picture of {sides[0]!r} x {sides[1]!r} "
             f"pixels, as the annotations say, but got {image.shape[0]} x {image.shape[1]}."
         )
     return image

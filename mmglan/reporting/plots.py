@@ -69,7 +69,7 @@ def plot_froc(
     if not TICKS[0] < max_fp <= CURVE_FP:
         raise ValueError(
             f"Expected the axis to end above {TICKS[0]:g} and at {CURVE_FP:g} false positives at "
-            f"most, where the curves of metrics files end, but got {max_fp:g}."
+            f"most, where the curves of metrics files end, but got {max_fp}."
         )
     figure, (axes,) = _figure(6.4, 4.8)
     drawn = 0

@@ -146,7 +146,7 @@ def score_at(metrics: dict[str, Any], fp: float, kind: str = "bbox", iou: str = 
         if point["fp"] == fp:
             return math.inf if point["score"] is None else point["score"]
     raise ValueError(
-        f"Expected an operating point at {fp:g} false positives but got those at "
+        f"Expected an operating point at {fp} false positives but got those at "
         f"{[point['fp'] for point in points]}. Choose one of them."
     )
 

@@ -25,14 +25,14 @@ PLACES = {
     "outside": (
         [10, 10, 41, 10, 15, 8, 15, 12],
         2,
-        "Expected points inside 40 x 30 pixels but got (41, 10). Correct the coordinates (0-based; "
-        "read 1-based ones with origin 1).",
+        "Expected points inside 40 x 30 pixels (-0.5 to 39.5 and 29.5) but got (41, 10). Correct "
+        "the coordinates (0-based; read 1-based ones with origin 1).",
     ),
     "negative": (
         [10, 10, 20, 10, 15, -8, 15, 12],
         2,
-        "Expected points inside 40 x 30 pixels but got (15, -8). Correct the coordinates (0-based; "
-        "read 1-based ones with origin 1).",
+        "Expected points inside 40 x 30 pixels (-0.5 to 39.5 and 29.5) but got (15, -8). Correct "
+        "the coordinates (0-based; read 1-based ones with origin 1).",
     ),
     "no such slice": (
         [10, 10, 20, 10, 15, 8, 15, 12],
@@ -69,7 +69,31 @@ PLACES = {
     "not crossing": (
         [10, 10, 20, 10, 15, 13, 15, 18],
         2,
-        "Expected axes that cross but got axes 3.0 pixels apart. Draw them again.",
+        "Expected axes that cross (within 1 pixel) but got axes 3.0 pixels apart. Draw them again.",
+    ),
+    "just outside": (
+        [10, 10, 39.5000001, 10, 15, 8, 15, 12],
+        2,
+        "Expected points inside 40 x 30 pixels (-0.5 to 39.5 and 29.5) but got (39.5000001, 10). "
+        "Correct the coordinates (0-based; read 1-based ones with origin 1).",
+    ),
+    "slightly longer": (
+        [10, 10, 20, 10, 15, 5, 15, 15.02],
+        2,
+        "Expected a short axis no longer than the long one (5.00 mm) but got 5.01 mm. Swap the "
+        "two axes.",
+    ),
+    "slightly oblique": (
+        [10, 10, 20, 10, 15, 8, 16.0722, 12],
+        2,
+        "Expected perpendicular axes (within 15 degrees) but got 74.99 degrees between them. "
+        "Draw the short axis again.",
+    ),
+    "slightly apart": (
+        [10, 10, 20, 10, 15, 11.01, 15, 15],
+        2,
+        "Expected axes that cross (within 1 pixel) but got axes 1.01 pixels apart. Draw them "
+        "again.",
     ),
 }
 
@@ -113,6 +137,12 @@ def test_millimetres_outside_or_across_slices(volume):
         "b.csv, row 2: Expected four points on one axial slice but got points on axial slices 1 to "
         "3. Draw the bookmark on an axial slice."
     )
+
+
+def test_points_of_two_slices_that_round_to_one(volume):
+    points = np.array([[5.0, 5, 4.48], [10, 5, 4.48], [7, 4, 4.48], [7, 6, 1.52]])
+    with pytest.raises(DataError, match=r"points on axial slices 0\.51 to 1\.49\."):
+        place(BookmarkRecord("v.nrrd", points, "LPS"), volume)
 
 
 def test_slices_that_the_volume_does_not_have(volume):

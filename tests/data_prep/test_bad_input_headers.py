@@ -54,6 +54,10 @@ NIFTI_FIELDS = {
         (84, "<f", -1),
         "Expected a positive spacing but got 0.75 x -1 x 3 mm. Repair the header.",
     ),
+    "huge spacing": (
+        (84, "<f", 20000),
+        "Expected a spacing below 10000 mm but got 0.75 x 20000 x 3 mm. Repair the header.",
+    ),
     "NaN spacing": (
         (84, "<f", float("nan")),
         "Expected a positive spacing but got 0.75 x nan x 3 mm. Repair the header.",
@@ -73,7 +77,7 @@ NIFTI_FIELDS = {
     ),
     "offset": (
         (108, "<f", 1e9),
-        "Expected voxels from byte 352 on but got 1e+09. Repair the header.",
+        "Expected voxels from a byte between 352 and 16777216 on but got 1e+09. Repair the header.",
     ),
     "offset beyond the end": (
         (108, "<f", 4096),
@@ -111,7 +115,8 @@ NRRD_LINES = {
     "4D": (
         b"dimension: 3",
         b"dimension: 4",
-        "Expected a 3D volume but got 3D (7 x 6 x 5). Split it into volumes.",
+        "Expected 3 dimensions for the size 7 x 6 x 5 but the header states '4'. Repair the "
+        "header.",
     ),
     "elsewhere": (
         b"encoding: raw",

@@ -173,8 +173,18 @@ CASES = {
     ),
     "two spacings": (
         setter("PixelSpacing", [0.5, 0.5], only=2),
-        "series: Expected one pixel spacing but got 0.7 and 0.5 mm (series/IM017.dcm). Separate "
-        "the series.",
+        "series: Expected one pixel spacing but got 0.7 x 0.9 and 0.5 x 0.5 mm (series/IM017.dcm). "
+        "Separate the series.",
+    ),
+    "two spacings of columns": (
+        setter("PixelSpacing", [0.7, 0.5], only=2),
+        "series: Expected one pixel spacing but got 0.7 x 0.9 and 0.7 x 0.5 mm (series/IM017.dcm). "
+        "Separate the series.",
+    ),
+    "huge spacing": (
+        setter("PixelSpacing", [20000, 0.5]),
+        "series/IM003.dcm: Expected a spacing below 10000 mm but got 20000 x 0.5 mm. Repair the "
+        "header.",
     ),
     "two sizes": (
         other_size,

@@ -67,7 +67,8 @@ def test_the_rest_of_the_set_is_finished(image_root, tmp_path, make_table, capsy
     starts = {
         "bookmarks.csv, row 11: Expected the volume 'gone.nii' in the image folder but found none.",
         "bookmarks.csv, row 13, slice 9: Expected a slice from 0 to 3 of good2.nrrd but got 9.",
-        "bookmarks.csv, row 14, slice 1: Expected points inside 64 x 64 pixels but got (30, 99).",
+        "bookmarks.csv, row 14, slice 1: Expected points inside 64 x 64 pixels "
+        "(-0.5 to 63.5 and 63.5) but got (30, 99).",
         "bookmarks.csv, row 15: Expected 10 cells but got 5.",
         "constant.mha: Expected an image but got 3 in every voxel.",
         "empty: Expected a folder with slices but got an empty folder.",

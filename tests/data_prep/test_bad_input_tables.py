@@ -93,7 +93,7 @@ ROWS = {
     ),
     "beyond reason": (
         "a.nii,3,10,10,20,1e300,15,8,15,12",
-        "Expected a number in long_y2 but got '1e300'. Correct the cell.",
+        "Expected at most ±1000000 in long_y2 but got '1e300'. Correct the cell.",
     ),
     "half a slice": (
         "a.nii,3.5,10,10,20,10,15,8,15,12",
@@ -229,7 +229,7 @@ def test_series_column(make_table):
     records, errors = read_bookmarks(path)
     assert [r.volume for r in records] == ["a.nii#1.2.3"]
     assert [e.message for e in errors] == [
-        "Expected digits and dots in series_uid but got others. Correct the cell."
+        "Expected 1 to 64 digits and dots in series_uid but got others. Correct the cell."
     ]
 
 

@@ -203,6 +203,6 @@ def test_deeplesion_folders(tmp_path):
     (folder / "002.png").write_bytes(sound)
     (folder / "key.png").write_bytes(sound)
     assert refused(folder, tmp_path, **spacing) == (
-        "000001_01_01/key.png: Expected slices named by their numbers (001.png) but got another "
-        "name. Rename or remove it."
+        "000001_01_01/key.png: Expected slices named by their numbers of at most 9 digits "
+        "(001.png) but got another name. Rename or remove it."
     )

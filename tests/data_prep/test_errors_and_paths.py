@@ -5,8 +5,21 @@ import pickle
 
 import pytest
 
-from data_prep.errors import DataError
+from data_prep.errors import DataError, told_apart
 from data_prep.paths import relative_name, resolve_under
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "shown"),
+    [
+        (1, 2, ("1.0", "2.0")),
+        (20.0, 20.03, ("20.00", "20.03")),
+        (75, 74.9999, ("75.0000", "74.9999")),
+        (5, 5, ("5." + "0" * 17,) * 2),
+    ],
+)
+def test_unequal_numbers_are_told_apart(a, b, shown):
+    assert told_apart(a, b) == shown
 
 
 def test_error_is_one_line_that_says_where():

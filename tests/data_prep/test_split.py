@@ -75,6 +75,8 @@ def test_folds_test_each_patient_once_and_are_even():
     assert {sum(part == "test" for part in fold.values()) for fold in folds} == {4, 5}
     with pytest.raises(ValueError, match="3 to 23 folds"):
         split_folds(strata, 24)
+    with pytest.raises(ValueError, match="at least 3 patients for folds but got 2"):
+        split_folds({"p1": 0, "p2": 0}, 2)
 
 
 def test_blocks_are_contiguous_and_share_the_slices_with_lesions():

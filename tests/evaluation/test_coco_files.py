@@ -62,7 +62,7 @@ def test_annotations(tmp_path, change, words):
     [
         ({"image_id": [1]}, r"image_id \[1\]"),
         ({"image_id": True}, "image_id True"),
-        ({"score": "0.5"}, "finite score but got 0.5"),
+        ({"score": "0.5"}, "finite score but got '0.5'"),
         ({"score": float("nan")}, "finite score but got nan"),
         ({"score": None}, "finite score but got None"),
         ({"bbox": ["1", "2", "3", "4"]}, "Expected bbox"),

@@ -123,5 +123,8 @@ def test_p_value_counts_the_difference_itself():
 def test_other_test_set_is_refused(coco_set):
     one = cases_of(coco_set(0, "a")[0], [])
     other = cases_of(coco_set(1, "b")[0], [])
+    turned = replace(one, truth_image=np.zeros_like(one.truth_image))
+    with pytest.raises(ValueError, match="with the lesions on other images"):
+        compare(one, turned)
     with pytest.raises(ValueError, match="same images and lesions"):
         compare(one, other)

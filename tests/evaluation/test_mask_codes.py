@@ -36,7 +36,7 @@ def test_polygon():
     [
         ([5, 50000, 9216], "3 runs over 59221 pixels"),
         ([5, 5], "2 runs over 10 pixels"),
-        ([-5, 5, 7680], "3 runs over 7680 pixels"),
+        ([-5, 5, 7680], "0 or more pixels but got one of -5;"),
         ([0.5, 3], "damaged"),
         (GOOD["counts"][:-3], "damaged"),
         (GOOD["counts"][:7], "damaged"),
@@ -48,7 +48,7 @@ def test_polygon():
 )
 def test_damaged_codes_are_errors(counts, words):
     record = {"segmentation": {"size": [96, 80], "counts": counts}}
-    with pytest.raises(ValueError, match=rf"image 7: Expected runs that fill .*{words}"):
+    with pytest.raises(ValueError, match=rf"image 7: Expected runs .*{words}"):
         rle_of(IMAGE, record)
 
 
@@ -70,6 +70,12 @@ def test_other_segmentations_are_errors(segmentation, words):
         rle_of(IMAGE, {"segmentation": segmentation})
 
 
+def test_a_size_in_words_is_shown_as_such():
+    segmentation = {"size": ["96", "80"], "counts": GOOD["counts"]}
+    with pytest.raises(ValueError, match=r"mask of 96 x 80 pixels but got '96' x '80'"):
+        rle_of(IMAGE, {"segmentation": segmentation})
+
+
 def test_an_image_without_a_size():
-    with pytest.raises(ValueError, match=r"image 7: Expected height and width .* None and 80"):
+    with pytest.raises(ValueError, match=r"image 7: Expected height and width, .* None and 80"):
         rle_of({"id": 7, "width": 80}, {"segmentation": GOOD})
