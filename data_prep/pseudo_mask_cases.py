@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from data_prep import recist, volumes
+from data_prep import recist
 from data_prep.errors import DataError
 from data_prep.paths import resolve_under
 from data_prep.recist import Bookmark
+from data_prep.volumes.volume import read_labels, read_volume
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ def from_masks(image: Path, mask: Path, root: Path, select: Selection) -> Iterat
     Raises:
         DataError: whatever is wrong with the files.
     """
-    volume = volumes.read_volume(image, root=root, min_slices=1)
-    labels = volumes.read_labels(mask, volume)
+    volume = read_volume(image, root=root, min_slices=1)
+    labels = read_labels(mask, volume)
     spacing = (float(volume.spacing_mm[0]), float(volume.spacing_mm[1]))
     for label in np.unique(labels[labels > 0]).tolist():
         box = ndimage.find_objects((labels == label).astype(np.uint8))[0]

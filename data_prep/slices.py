@@ -25,7 +25,7 @@ class VolumeOptions:
             ``volumes`` without, ``all`` of both, or None.
         max_empty: Keep at most this many of them per volume, evenly spaced; None keeps all.
         whole_volumes: Write every slice, for testing on volumes.
-        series_rule: See :func:`data_prep.volumes.read_volume`.
+        series_rule: See :func:`data_prep.read_volume`.
         binary_masks: Masks do not tell lesions apart: take connected components.
     """
 

@@ -23,11 +23,12 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from data_prep import coco, grabcut, readers, remarks, shapes, volumes
+from data_prep import coco, grabcut, readers, remarks, shapes
 from data_prep.errors import DataError
 from data_prep.output_folder import STATE, OutputError, json_bytes, write_atomically
 from data_prep.paths import resolve_under, without_series
 from data_prep.slices import Slices, VolumeOptions, used_slices
+from data_prep.volumes.volume import read_labels, read_volume
 
 # Raise it when the same input gives other results than before: earlier results are then made anew.
 RESULT_VERSION = 3
@@ -187,7 +188,7 @@ def _fill(task: VolumeTask, result: dict[str, Any]) -> None:
     path = resolve_under(task.root, task.source)
     stated = next((r.spacing_mm for r in task.records if r.spacing_mm is not None), None)
     with remarks.collected() as lines:
-        volume = volumes.read_volume(
+        volume = read_volume(
             path, root=task.root, spacing_mm=stated, series_rule=options.series_rule
         )
     result["remarks"] = sorted(set(lines))
@@ -224,9 +225,7 @@ def _labels(task: VolumeTask, volume, result: dict[str, Any]) -> np.ndarray | No
         return None
     try:
         mask = resolve_under(task.mask_root, task.mask)
-        labels = volumes.read_labels(
-            mask, volume, root=task.mask_root, allow_empty=not task.records
-        )
+        labels = read_labels(mask, volume, root=task.mask_root, allow_empty=not task.records)
     except DataError as error:
         result["errors"].append(str(error))
         return None

@@ -15,7 +15,6 @@ import os
 from pathlib import Path
 
 from data_prep.errors import DataError, quoted
-from data_prep.formats.stored import only_data_errors
 from data_prep.paths import relative_name, resolve_under
 from data_prep.readers import (
     csv_table,
@@ -27,6 +26,7 @@ from data_prep.readers import (
 from data_prep.readers.origin import OneBasedWarning, fits_better_shifted, warn_if_one_based
 from data_prep.readers.placing import PlacedBookmark, place
 from data_prep.readers.record import BookmarkRecord, LeftOutWarning, Options
+from data_prep.volumes.stored import only_data_errors
 
 __all__ = [
     "FORMATS",

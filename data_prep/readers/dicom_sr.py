@@ -17,10 +17,10 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import Code, codes
 
 from data_prep.errors import DataError
-from data_prep.formats.dicom_files import is_dicom, read_header
-from data_prep.formats.stored import only_data_errors
 from data_prep.paths import check_relative
 from data_prep.readers.record import BookmarkRecord, Options
+from data_prep.volumes.dicom_files import is_dicom, read_header
+from data_prep.volumes.stored import only_data_errors
 
 OPTIONS = frozenset({"volume", "patient"})
 _SR_CLASSES = "1.2.840.10008.5.1.4.1.1.88."

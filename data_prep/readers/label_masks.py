@@ -18,9 +18,9 @@ from scipy import ndimage
 from data_prep import recist
 from data_prep.errors import DataError
 from data_prep.paths import check_relative
-from data_prep.readers.find_volume import by_name, strip_suffix
 from data_prep.readers.record import BookmarkRecord, Options
-from data_prep.volumes import Volume, read_label_volume
+from data_prep.volumes.find import by_name, strip_suffix
+from data_prep.volumes.volume import Volume, read_label_volume
 
 OPTIONS = frozenset({"volume", "patient", "slices"})
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")

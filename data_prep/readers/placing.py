@@ -11,7 +11,7 @@ from data_prep.errors import DataError, told_apart
 from data_prep.readers.pairing import segment_distance
 from data_prep.readers.record import BookmarkRecord
 from data_prep.recist import Bookmark
-from data_prep.volumes import Volume
+from data_prep.volumes.volume import Volume
 
 MAX_ANGLE_ERROR_DEG = 15.0
 # Axes of small lesions in whole pixels may miss each other by rounding alone.

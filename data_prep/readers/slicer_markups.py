@@ -18,10 +18,10 @@ import numpy as np
 
 from data_prep.errors import DataError, quoted
 from data_prep.paths import check_relative
-from data_prep.readers.find_volume import by_name
 from data_prep.readers.pairing import pair_lines
 from data_prep.readers.record import BookmarkRecord, Options
 from data_prep.readers.table import read_bytes
+from data_prep.volumes.find import by_name
 
 OPTIONS = frozenset({"volume", "patient"})
 # Every line is compared with every other.

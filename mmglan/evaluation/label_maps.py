@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from data_prep.coco import lesions_3d
 from data_prep.paths import resolve_under
-from data_prep.volumes import Volume, read_label_volume
+from data_prep.volumes.volume import Volume, read_label_volume
 from mmglan.evaluation.stacking import Stacks
 from mmglan.evaluation.volume_cases import (
     VolumeInstances,

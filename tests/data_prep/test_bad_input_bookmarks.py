@@ -10,7 +10,7 @@ from pydicom.data import get_testdata_file
 
 from data_prep.errors import DataError
 from data_prep.readers import BookmarkRecord, place, read_bookmarks
-from data_prep.volumes import read_volume
+from data_prep.volumes.volume import read_volume
 
 
 @pytest.fixture

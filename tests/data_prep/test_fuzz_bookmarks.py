@@ -21,7 +21,7 @@ from data_prep.errors import DataError
 from data_prep.paths import resolve_under
 from data_prep.readers import BookmarkRecord, place, read_bookmarks
 from data_prep.readers.csv_table import MM_COLUMNS, PIXEL_COLUMNS
-from data_prep.volumes import read_volume
+from data_prep.volumes.volume import read_volume
 
 fuzz = settings.get_profile("readers")
 

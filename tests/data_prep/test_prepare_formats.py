@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from data_prep import prepare
 from data_prep.readers import read_bookmarks
-from data_prep.volumes import read_volume
+from data_prep.volumes.volume import read_volume
 
 # Column, row on the third slice from the feet: long axis, then short axis.
 POINTS = np.array([[20.0, 30], [40, 30], [30, 22], [30, 38]])

@@ -14,7 +14,7 @@ from data_prep.readers import (
     read_bookmarks,
     warn_if_one_based,
 )
-from data_prep.volumes import read_volume
+from data_prep.volumes.volume import read_volume
 
 # A lesion on stored slice 2 of a series of 64 x 64 pixels.
 POINTS = np.array([[20.25, 20.0], [40.5, 30.0], [25.75, 31.0], [32.25, 17.5]])

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.errors import DataError, quoted
-from data_prep.formats.headers import Header, check_spacing
 from data_prep.paths import resolve_under
 from data_prep.remarks import remark
+from data_prep.volumes.itk_header import Header, check_spacing
 
 _MAX_HEADER = 1 << 20
 _NRRD_TYPES = {

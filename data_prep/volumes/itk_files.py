@@ -16,11 +16,11 @@ import numpy as np
 import SimpleITK as sitk
 
 from data_prep.errors import DataError
-from data_prep.formats.headers import BROKEN_COMPRESSION, Header
-from data_prep.formats.headers_nifti import nifti
-from data_prep.formats.headers_text import metaimage, nrrd
-from data_prep.formats.stored import Stored, check_size
-from data_prep.grid import Grid
+from data_prep.volumes.geometry import Grid
+from data_prep.volumes.itk_header import BROKEN_COMPRESSION, Header
+from data_prep.volumes.itk_nifti import nifti
+from data_prep.volumes.itk_nrrd_metaimage import metaimage, nrrd
+from data_prep.volumes.stored import Stored, check_size
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
 

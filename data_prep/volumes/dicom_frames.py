@@ -18,8 +18,8 @@ from pydicom.uid import (
 )
 
 from data_prep.errors import DataError, quoted
-from data_prep.formats.dicom_geometry import SliceInfo
-from data_prep.formats.stored import check_size, only_data_errors
+from data_prep.volumes.dicom_slice_order import SliceInfo
+from data_prep.volumes.stored import check_size, only_data_errors
 
 MAX_FRAMES = 1 << 14
 # What SimpleITK's DICOM reader decodes: a failure means that the stream is at fault.

@@ -3,7 +3,7 @@
 The decoders of JPEG and its kin are C libraries. On damaged streams they were seen to crash and to
 run without end; here that costs one volume, not the run. Each volume has a fresh process, so that
 nothing which a damaged stream did to the memory reaches the next one. They are forked from a
-server (`data_prep.formats.dicom_decoder`) that is started once and has the libraries loaded.
+server (`data_prep.volumes.dicom_decode`) that is started once and has the libraries loaded.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Server:
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "data_prep.formats.dicom_decoder"],
+                [sys.executable, "-m", "data_prep.volumes.dicom_decode"],
                 stdin=theirs,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -103,7 +103,7 @@ os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_i
 
 
 def decode(files: Sequence[tuple[Path, str]]) -> list[np.ndarray]:
-    """Decode DICOM files as `data_prep.formats.dicom_slices.pixels` does.
+    """Decode DICOM files as `data_prep.volumes.dicom_frames.pixels` does.
 
     Args:
         files: Path of each file, and how messages call it.
@@ -141,7 +141,7 @@ def _connect(name: str) -> socket.socket:
 def _receive(
     connection: socket.socket, answers: BufferedReader, name: str, limit: float
 ) -> np.ndarray:
-    """Read the answer for one file; see `data_prep.formats.dicom_decoder.decode`."""
+    """Read the answer for one file; see `data_prep.volumes.dicom_decode.decode`."""
     failed = DataError(
         "Expected pixels that can be decoded but their decoder failed: the file is damaged. Copy "
         "it again.",

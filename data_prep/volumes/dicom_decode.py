@@ -1,4 +1,4 @@
-"""The server behind `data_prep.formats.isolated`: forks a process for each volume to decode."""
+"""The server behind `data_prep.volumes.dicom_decode_server`: forks a process for each volume to decode."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.errors import DataError
-from data_prep.formats.dicom_files import read_header
-from data_prep.formats.dicom_slices import pixels
+from data_prep.volumes.dicom_files import read_header
+from data_prep.volumes.dicom_frames import pixels
 
 
 def serve(control: socket.socket) -> None:

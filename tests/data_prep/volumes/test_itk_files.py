@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from data_prep.readers import place, read_bookmarks
-from data_prep.volumes import read_volume
+from data_prep.volumes.volume import read_volume
 
 ARRAY = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
 

@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
 from data_prep.errors import DataError
-from data_prep.grid import Grid
+from data_prep.volumes.geometry import Grid
 
 IDENTITY = (1.0, 0, 0, 0, 1, 0, 0, 0, 1)
 

@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from pydicom.data import get_testdata_file
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, RLELossless, generate_uid
 
-from data_prep.volumes import read_volume
+from data_prep.volumes.volume import read_volume
 
 
 def itk_series(folder):

@@ -13,8 +13,8 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import JPEGLosslessSV1
 
 from data_prep.errors import DataError
-from data_prep.formats import dicom_files, isolated
-from data_prep.volumes import read_volume
+from data_prep.volumes import dicom_decode_server, dicom_files
+from data_prep.volumes.volume import read_volume
 
 
 def refused(path, root, **options):
@@ -212,6 +212,6 @@ def test_decoder_that_crashes_or_never_ends(make_series, jpeg_lossless, tmp_path
         "it again."
     )
     assert refused(folder, tmp_path) == f"series/IM010.dcm: {failed}"
-    monkeypatch.setattr(isolated, "TIMEOUT_S", 1e-4)
-    monkeypatch.setattr(isolated, "TIMEOUT_PER_MIB_S", 0.0)
+    monkeypatch.setattr(dicom_decode_server, "TIMEOUT_S", 1e-4)
+    monkeypatch.setattr(dicom_decode_server, "TIMEOUT_PER_MIB_S", 0.0)
     assert refused(folder, tmp_path) == f"series/IM003.dcm: {failed}"

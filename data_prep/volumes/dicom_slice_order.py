@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_prep.errors import DataError
-from data_prep.grid import Grid
+from data_prep.volumes.geometry import Grid
 
 # Scanners round positions: steps may differ by this share of the slice distance (or 0.02 mm).
 STEP_TOLERANCE = 0.05

@@ -6,7 +6,7 @@ import pytest
 from pydicom.uid import JPEGLosslessSV1
 
 from data_prep.errors import DataError
-from data_prep.volumes import read_volume
+from data_prep.volumes.volume import read_volume
 
 DECODER = "1.2.840.10008.1.2.4.100"  # a film, which no decoder of images reads
 

@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
-from data_prep.volumes import read_label_volume, read_labels, read_volume
+from data_prep.volumes.volume import read_label_volume, read_labels, read_volume
 
 SAGITTAL = np.array([[0.0, 0, 1], [1, 0, 0], [0, -1, 0]])
 ROTATED = Rotation.from_euler("zyx", [8, 14, -6], degrees=True).as_matrix()

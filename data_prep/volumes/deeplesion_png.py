@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 
 from data_prep.errors import DataError
-from data_prep.formats.headers import check_spacing
-from data_prep.formats.stored import Stored, check_size
-from data_prep.grid import Grid
+from data_prep.volumes.geometry import Grid
+from data_prep.volumes.itk_header import check_spacing
+from data_prep.volumes.stored import Stored, check_size
 
 INFO_NAME = "DL_info.csv"
 # Stored value of 0 HU.

@@ -21,9 +21,9 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import JPEGLosslessSV1
 
 from data_prep.errors import DataError
-from data_prep.formats import isolated
-from data_prep.formats.dicom_files import read_header
-from data_prep.formats.dicom_slices import pixels
+from data_prep.volumes import dicom_decode_server
+from data_prep.volumes.dicom_files import read_header
+from data_prep.volumes.dicom_frames import pixels
 
 FAILED = (
     "{}: Expected pixels that can be decoded but their decoder failed: the file is damaged. Copy "
@@ -38,14 +38,14 @@ def here(path: Path, name: str) -> np.ndarray:
 
 def running_server() -> psutil.Process:
     """The server of this process, once it has served a volume and is idle."""
-    isolated.decode([(SOUND, "a")])
+    dicom_decode_server.decode([(SOUND, "a")])
     wait_until(lambda: not server().children())
     return server()
 
 
 def refused(files) -> DataError:
     with pytest.raises(DataError) as caught:
-        isolated.decode(files)
+        dicom_decode_server.decode(files)
     return caught.value
 
 
@@ -83,7 +83,7 @@ def in_thread(action):
 )
 def test_same_array_as_in_this_process(name):
     path = Path(get_testdata_file(f"{name}.dcm"))
-    (array,) = isolated.decode([(path, name)])
+    (array,) = dicom_decode_server.decode([(path, name)])
     expected = here(path, name)
     assert (array.dtype, array.shape) == (expected.dtype, expected.shape)
     assert array.tobytes() == expected.tobytes()
@@ -97,7 +97,7 @@ def test_same_array_of_jpeg_lossless(jpeg_lossless, tmp_path):
     data["PixelData"].VR = "OB"
     data.file_meta.TransferSyntaxUID = JPEGLosslessSV1
     data.save_as(tmp_path / "jpeg.dcm")
-    (array,) = isolated.decode([(tmp_path / "jpeg.dcm", "jpeg.dcm")])
+    (array,) = dicom_decode_server.decode([(tmp_path / "jpeg.dcm", "jpeg.dcm")])
     np.testing.assert_array_equal(array, expected[None])
 
 
@@ -114,7 +114,7 @@ def test_one_server_serves_all_volumes_and_leaves_nothing_behind():
     first = running_server()
     files = psutil.Process().num_fds()
     for _ in range(3):
-        isolated.decode([(SOUND, "a"), (SOUND, "b")])
+        dicom_decode_server.decode([(SOUND, "a"), (SOUND, "b")])
     assert server() == first
     wait_until(lambda: not first.children())  # not even zombies
     assert psutil.Process().num_fds() == files
@@ -124,7 +124,7 @@ def test_one_server_serves_all_volumes_and_leaves_nothing_behind():
 
 def test_a_request_larger_than_any_buffer():
     names = [f"{i}{'x' * 4000}" for i in range(300)]
-    assert len(isolated.decode([(SOUND, name) for name in names])) == 300
+    assert len(dicom_decode_server.decode([(SOUND, name) for name in names])) == 300
 
 
 @pytest.mark.parametrize("how", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
@@ -137,14 +137,14 @@ def test_a_crash_costs_one_volume(stuck, capfd, how):
         (decoder,) = first.children()
         decoder.send_signal(how)
     assert [str(e) for e in errors] == [FAILED.format("b")]
-    assert len(isolated.decode([(SOUND, "a")])) == 1
+    assert len(dicom_decode_server.decode([(SOUND, "a")])) == 1
     assert server() == first
     assert capfd.readouterr() == ("", "")
 
 
 def test_an_endless_decoder_is_killed(stuck, monkeypatch):
     first = running_server()
-    monkeypatch.setattr(isolated, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(dicom_decode_server, "TIMEOUT_S", 0.2)
     begin = time.monotonic()
     assert str(refused([(stuck, "b")])) == FAILED.format("b")
     assert time.monotonic() - begin < 10
@@ -155,8 +155,8 @@ def test_an_endless_decoder_is_killed(stuck, monkeypatch):
 def test_a_server_that_does_not_answer_is_not_waited_for_without_end(monkeypatch):
     first = running_server()
     first.suspend()
-    monkeypatch.setattr(isolated, "START_S", 8.0)
-    assert len(isolated.decode([(SOUND, "a")])) == 1
+    monkeypatch.setattr(dicom_decode_server, "START_S", 8.0)
+    assert len(dicom_decode_server.decode([(SOUND, "a")])) == 1
     assert server() != first
     assert not first.is_running()
 
@@ -164,7 +164,7 @@ def test_a_server_that_does_not_answer_is_not_waited_for_without_end(monkeypatch
 def test_a_killed_server_is_started_again():
     first = running_server()
     first.kill()
-    assert len(isolated.decode([(SOUND, "a")])) == 1
+    assert len(dicom_decode_server.decode([(SOUND, "a")])) == 1
     assert server() != first
 
 
@@ -180,7 +180,7 @@ def test_no_server_at_all(monkeypatch):
 def test_threads_share_a_server():
     tasks = [[(SOUND, "a")] * count for count in (1, 5, 2, 4, 3, 6, 2, 1)]
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(isolated.decode, tasks))
+        found = list(pool.map(dicom_decode_server.decode, tasks))
     assert [len(arrays) for arrays in found] == [len(task) for task in tasks]
     expected = here(SOUND, "a").tobytes()
     assert all(array.tobytes() == expected for arrays in found for array in arrays)
@@ -188,7 +188,7 @@ def test_threads_share_a_server():
 
 
 def decode_and_name_server(_) -> tuple[int, bytes]:
-    (array,) = isolated.decode([(SOUND, "a")])
+    (array,) = dicom_decode_server.decode([(SOUND, "a")])
     return server().pid, array.tobytes()
 
 
@@ -200,14 +200,14 @@ def test_a_forked_process_has_its_own_server():
     assert first.pid not in {pid for pid, _ in found}
     assert {data for _, data in found} == {here(SOUND, "a").tobytes()}
     wait_until(lambda: not any(psutil.pid_exists(pid) for pid, _ in found))
-    isolated.decode([(SOUND, "a")])
+    dicom_decode_server.decode([(SOUND, "a")])
     assert server() == first
 
 
 PARENT = """
 import os, sys, time
 from pathlib import Path
-from data_prep.formats import isolated
+from data_prep.volumes.any_format import isolated
 sound, stuck = Path(sys.argv[1]), Path(sys.argv[2])
 isolated.decode([(sound, "a")])
 if os.fork() == 0:

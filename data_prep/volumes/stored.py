@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_prep.errors import DataError
-from data_prep.grid import Grid
+from data_prep.volumes.geometry import Grid
 
 # 512 x 512 x 2048: larger than any clinical scan, small enough to hold twice in memory.
 MAX_VOXELS = 2**29

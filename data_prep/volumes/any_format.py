@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from data_prep.errors import DataError
-from data_prep.formats import deeplesion_slices, dicom_files, header_files
-from data_prep.formats.stored import Stored, only_data_errors
+from data_prep.volumes import deeplesion_png, dicom_files, itk_files
+from data_prep.volumes.stored import Stored, only_data_errors
 
 
 def read_stored(
@@ -23,8 +23,8 @@ def read_stored(
     Args:
         path: File or folder.
         name: How messages call it.
-        series_uid: See `data_prep.volumes.read_volume`.
-        series_rule: See `data_prep.volumes.read_volume`.
+        series_uid: See `data_prep.read_volume`.
+        series_rule: See `data_prep.read_volume`.
         spacing_mm: Spacing (x, y, z) for DeepLesion folders, whose PNG files hold none.
 
     Raises:
@@ -49,11 +49,11 @@ def read_stored(
                     "again.",
                     path=name,
                 )
-            if series_uid is None and deeplesion_slices.matches(entries):
-                return deeplesion_slices.read(path, name, spacing_mm)
+            if series_uid is None and deeplesion_png.matches(entries):
+                return deeplesion_png.read(path, name, spacing_mm)
             return dicom_files.read_folder(path, name, series_uid, series_rule)
-        if header_files.matches(path):
-            return header_files.read(path, name)
+        if itk_files.matches(path):
+            return itk_files.read(path, name)
         return dicom_files.read_file(path, name)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.errors import DataError
-from data_prep.formats.headers import BROKEN_COMPRESSION, Header, check_spacing
 from data_prep.remarks import remark
+from data_prep.volumes.itk_header import BROKEN_COMPRESSION, Header, check_spacing
 
 # NIfTI's own codes of number types.
 _TYPES = {

@@ -1,7 +1,7 @@
 """Volumes in: any supported file or folder becomes an axial LPS array with its way back.
 
 Formats: DICOM (a folder or a multi-frame file), NIfTI, NRRD, MetaImage, and DeepLesion's folders
-of 16-bit PNG slices; `data_prep.formats` holds their readers.
+of 16-bit PNG slices; `data_prep.volumes.any_format` holds their readers.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from data_prep.errors import DataError
-from data_prep.formats import read_stored
-from data_prep.grid import Grid
 from data_prep.paths import relative_name
+from data_prep.volumes.any_format import read_stored
+from data_prep.volumes.geometry import Grid
 
 
 @dataclass(frozen=True, eq=False)

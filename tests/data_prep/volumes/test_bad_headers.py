@@ -6,7 +6,7 @@ import pytest
 import SimpleITK as sitk
 
 from data_prep.errors import DataError
-from data_prep.volumes import read_volume
+from data_prep.volumes.volume import read_volume
 
 
 def refused(path, root, **options):

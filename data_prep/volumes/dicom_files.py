@@ -15,11 +15,11 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, RLELossless
 
 from data_prep.errors import DataError
-from data_prep.formats import isolated
-from data_prep.formats.dicom_geometry import SliceInfo, order_slices
-from data_prep.formats.dicom_slices import frame_count, pixels, slices_of
-from data_prep.formats.stored import MAX_VOXELS, Stored, check_size, only_data_errors
 from data_prep.remarks import remark
+from data_prep.volumes import dicom_decode_server
+from data_prep.volumes.dicom_frames import frame_count, pixels, slices_of
+from data_prep.volumes.dicom_slice_order import SliceInfo, order_slices
+from data_prep.volumes.stored import MAX_VOXELS, Stored, check_size, only_data_errors
 
 # SOP classes found beside images in exports that are no images of a scan: reports and key objects,
 # presentation states, raw data and segmentations, radiotherapy, documents, waveforms, DICOMDIR.
@@ -66,7 +66,7 @@ def read_file(path: Path, name: str) -> Stored:
 def read_folder(
     path: Path, name: str, series_uid: str | None = None, series_rule: str = "only"
 ) -> Stored:
-    """Read one image series of a folder; see `data_prep.volumes.read_volume` for the choice."""
+    """Read one image series of a folder; see `data_prep.read_volume` for the choice."""
     series: dict[str, list[_Image]] = {}
     others = 0
     for image in _images(path, name):
@@ -235,7 +235,7 @@ def _planes(images: Sequence[_Image], ordered: Sequence[SliceInfo]) -> np.ndarra
     """Read the pixels, one file at a time, into one array ``(k, j, i)``."""
     decoded: dict[int, np.ndarray] = {}
     if any(_needs_decoder(image) for image in images):
-        decoded = dict(enumerate(isolated.decode([(i.path, i.name) for i in images])))
+        decoded = dict(enumerate(dicom_decode_server.decode([(i.path, i.name) for i in images])))
     if len(images) == 1:
         array = decoded[0] if decoded else _pixels(images[0])
         order = [s.frame for s in ordered]
