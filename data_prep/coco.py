@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as rle
 
-from data_prep import recist
+from data_prep.bookmarks import recist
 
 # A data set of no images.
 EMPTY = {

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from data_prep import recist, shapes
-from data_prep.recist import Bookmark
+from data_prep import shapes
+from data_prep.bookmarks import recist
+from data_prep.bookmarks.recist import Bookmark
 from data_prep.shapes import Frame
 
 SEEDS = ("bounded", "paper")

@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.errors import DataError, quoted
 from data_prep.paths import without_series
-from data_prep.readers import BookmarkRecord
 from data_prep.volumes.any_format import slice_folder
 from data_prep.volumes.dicom_files import is_dicom, lies_beside, read_header
 from data_prep.volumes.dicom_frames import frame_count

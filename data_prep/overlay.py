@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import cv2
 import numpy as np
 
-from data_prep.recist import Bookmark
+from data_prep.bookmarks.recist import Bookmark
 
 TRUTH = (255, 255, 0)
 PREDICTION = (0, 255, 0)

@@ -21,7 +21,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from data_prep import recist
+from data_prep.bookmarks import recist
 
 # Centre (x, y), radii (x, y) as fractions of the body's half axes, signal in arbitrary units.
 _ORGANS = (

@@ -18,7 +18,10 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from data_prep import annotation_files, assemble, parallel, readers, run_report, volume_job
+from data_prep import annotation_files, assemble, parallel, run_report, volume_job
+from data_prep.bookmarks.one_based import warn_if_one_based
+from data_prep.bookmarks.read_bookmarks import read_bookmarks
+from data_prep.bookmarks.record import BookmarkRecord, LeftOutWarning
 from data_prep.console import print_any_character
 from data_prep.errors import DataError
 from data_prep.inputs import (
@@ -146,26 +149,26 @@ def _read_bookmarks(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         warnings.filterwarnings("ignore", module="pydicom")  # they quote values of the files
-        records, errors = readers.read_bookmarks(
+        records, errors = read_bookmarks(
             args.bookmarks, format=args.bookmark_format, image_root=root, **options
         )
     remarks = sorted({str(warning.message) for warning in caught})
     lost = {error.volume for error in errors if error.volume is not None}
     for warning in caught:
-        if isinstance(warning.message, readers.LeftOutWarning):
+        if isinstance(warning.message, LeftOutWarning):
             lost |= warning.message.volumes
     return records, errors, remarks, lost
 
 
 def _one_based(
-    records: Sequence[readers.BookmarkRecord], sources: Sequence[Source], found: assemble.Dataset
+    records: Sequence[BookmarkRecord], sources: Sequence[Source], found: assemble.Dataset
 ) -> list[str]:
     """Remarks on bookmark files that look as if they counted pixels from 1."""
     known = zip(sources, found.stored_sizes, strict=True)
     sizes = {source.volume: size for source, size in known if size is not None}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        readers.warn_if_one_based(records, sizes)
+        warn_if_one_based(records, sizes)
     return [str(warning.message) for warning in caught]
 
 

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from data_prep import recist
+from data_prep.bookmarks import recist
+from data_prep.bookmarks.recist import Bookmark
 from data_prep.errors import DataError
 from data_prep.paths import resolve_under
-from data_prep.recist import Bookmark
 from data_prep.volumes.volume import read_labels, read_volume
 
 

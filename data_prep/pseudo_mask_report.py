@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 
 from data_prep import overlay, pseudo_mask_scores
+from data_prep.bookmarks.recist import Bookmark
 from data_prep.pseudo_mask_cases import Case
 from data_prep.pseudo_mask_scores import SEEDINGS
-from data_prep.recist import Bookmark
 
 _TILE_PX = 176
 

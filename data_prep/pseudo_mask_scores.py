@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from data_prep import grabcut, shapes, surface
+from data_prep.bookmarks.recist import Bookmark
 from data_prep.grabcut import PseudoMask
 from data_prep.intervals import clustered_mean
 from data_prep.pseudo_mask_cases import Case, mask_box
-from data_prep.recist import Bookmark
 
 SEEDINGS = ("bounded", "paper", "paper-unchecked", "quadrilateral", "ellipse", "box")
 METRICS = ("dsc", "asd_mm", "iou")

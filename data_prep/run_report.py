@@ -14,10 +14,10 @@ import numpy as np
 
 from data_prep import coco, overlay
 from data_prep.assemble import Dataset, Plan
+from data_prep.bookmarks.recist import Bookmark
 from data_prep.errors import DataError
 from data_prep.inputs import Source
 from data_prep.output_folder import OutputFolder, json_bytes
-from data_prep.recist import Bookmark
 from data_prep.split import SPLITS
 
 OVERLAY_WIDTH = 512

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from data_prep.recist import Bookmark
+from data_prep.bookmarks.recist import Bookmark
 
 _SUBPIXEL_BITS = 8
 # Sine of the least angle between axes whose directions both count.

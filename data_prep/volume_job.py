@@ -23,7 +23,9 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from data_prep import coco, grabcut, readers, remarks, shapes
+from data_prep import coco, grabcut, remarks, shapes
+from data_prep.bookmarks.locate import place
+from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.errors import DataError
 from data_prep.output_folder import STATE, OutputError, json_bytes, write_atomically
 from data_prep.paths import resolve_under, without_series
@@ -44,7 +46,7 @@ class VolumeTask:
     source: str
     mask_root: str | None
     mask: str | None
-    records: tuple[readers.BookmarkRecord, ...]
+    records: tuple[BookmarkRecord, ...]
     options: VolumeOptions
     out_dir: str
     all_known: bool = True
@@ -106,7 +108,7 @@ def _key(task: VolumeTask) -> str:
     return hashlib.sha256(json_bytes(stated)).hexdigest()
 
 
-def plain(record: readers.BookmarkRecord) -> dict[str, Any]:
+def plain(record: BookmarkRecord) -> dict[str, Any]:
     """A bookmark as JSON-able values."""
     values = {name: getattr(record, name) for name in record.__slots__}
     return values | {"points": record.points.tolist()}
@@ -239,7 +241,7 @@ def _place_all(task: VolumeTask, volume, result: dict[str, Any]) -> list:
     placed, seen = [], {}
     for record in task.records:
         try:
-            mark = readers.place(record, volume)
+            mark = place(record, volume)
             # From whichever end an axis was drawn.
             points = sorted(map(tuple, np.round(mark.bookmark.points(), 3).tolist()))
             lesion = (mark.slice_index, *points)

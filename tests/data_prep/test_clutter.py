@@ -7,7 +7,8 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 
-from data_prep import clutter, pseudo_mask_scores, recist, surface
+from data_prep import clutter, pseudo_mask_scores, surface
+from data_prep.bookmarks import recist
 
 
 def test_pictures_are_seeded_and_hold_one_lesion():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_prep import coco
-from data_prep.recist import Bookmark
+from data_prep.bookmarks.recist import Bookmark
 
 
 def test_mask_fields_of_a_hand_drawn_mask():

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from data_prep import grabcut, phantom, recist, shapes, surface
-from data_prep.recist import Bookmark
+from data_prep import grabcut, phantom, shapes, surface
+from data_prep.bookmarks import recist
+from data_prep.bookmarks.recist import Bookmark
 
 
 def lobed(shape, centre, radius, waves=3, depth=0.25):

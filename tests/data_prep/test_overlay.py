@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_prep import overlay
-from data_prep.recist import Bookmark
+from data_prep.bookmarks.recist import Bookmark
 
 YELLOW, GREEN, RED = (255, 255, 0), (0, 255, 0), (255, 0, 0)
 CYAN = (0, 255, 255)

@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from data_prep import prepare
-from data_prep.readers import read_bookmarks
+from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.volumes.volume import read_volume
 
 # Column, row on the third slice from the feet: long axis, then short axis.

@@ -11,10 +11,11 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 
-from data_prep import phantom, pseudo_mask_cases, pseudo_mask_scores, recist, score_pseudo_masks
+from data_prep import phantom, pseudo_mask_cases, pseudo_mask_scores, score_pseudo_masks
+from data_prep.bookmarks import recist
+from data_prep.bookmarks.recist import Bookmark
 from data_prep.intervals import clustered_mean
 from data_prep.pseudo_mask_cases import Case, Selection
-from data_prep.recist import Bookmark
 
 SEEDINGS = pseudo_mask_scores.SEEDINGS
 

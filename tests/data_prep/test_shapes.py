@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data_prep import recist, shapes
-from data_prep.recist import Bookmark
+from data_prep import shapes
+from data_prep.bookmarks import recist
+from data_prep.bookmarks.recist import Bookmark
 from data_prep.shapes import Frame
 
 PLUS = Bookmark([[2, 5], [12, 5]], [[7, 2], [7, 8]])

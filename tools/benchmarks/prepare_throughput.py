@@ -31,7 +31,7 @@ import SimpleITK as sitk
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from data_prep import phantom
-from data_prep.readers.csv_table import PIXEL_COLUMNS
+from data_prep.bookmarks.csv_table import PIXEL_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2]
 CHUNK = 25

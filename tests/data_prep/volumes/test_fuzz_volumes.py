@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, RLELossless
 
-from data_prep.readers import read_bookmarks
+from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.volumes import dicom_decode_server
 from data_prep.volumes.volume import read_volume
 

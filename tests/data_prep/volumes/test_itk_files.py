@@ -7,7 +7,8 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from data_prep.readers import place, read_bookmarks
+from data_prep.bookmarks.locate import place
+from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.volumes.volume import read_volume
 
 ARRAY = np.arange(60, dtype=np.int16).reshape(3, 4, 5)

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.bookmarks.record import BookmarkRecord, LeftOutWarning, Options
+from data_prep.csv_rows import dict_of, number, read_text, rows_of, whole_number
 from data_prep.errors import DataError, quoted
 from data_prep.paths import check_relative
-from data_prep.readers.record import BookmarkRecord, LeftOutWarning, Options
-from data_prep.readers.table import dict_of, number, read_text, rows_of, whole_number
 
 OPTIONS: frozenset[str] = frozenset()
 NEEDED = ("File_name", "Patient_index", "Measurement_coordinates")
@@ -39,7 +39,7 @@ def matches(path: Path, start: bytes) -> bool:
 
 
 def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord], list[DataError]]:
-    """Read the table; see `data_prep.readers.read_bookmarks`."""
+    """Read the table; see `data_prep.read_bookmarks`."""
     rows = rows_of(read_text(path, name), name)
     row_number, header = next(rows)
     if isinstance(header, DataError):

@@ -17,10 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 
+from data_prep.bookmarks.csv_table import MM_COLUMNS, PIXEL_COLUMNS
+from data_prep.bookmarks.locate import place
+from data_prep.bookmarks.read_bookmarks import read_bookmarks
+from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.errors import DataError
 from data_prep.paths import resolve_under
-from data_prep.readers import BookmarkRecord, place, read_bookmarks
-from data_prep.readers.csv_table import MM_COLUMNS, PIXEL_COLUMNS
 from data_prep.volumes.volume import read_volume
 
 fuzz = settings.get_profile("readers")

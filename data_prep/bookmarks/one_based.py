@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 
-from data_prep.readers.record import BookmarkRecord
+from data_prep.bookmarks.record import BookmarkRecord
 
 
 class OneBasedWarning(UserWarning):

@@ -1,7 +1,7 @@
 """3D Slicer markups (``.mrk.json``): pairs of lines, in a file or in a folder of files.
 
 Each line markup has two control points in mm. The lines of one volume that cross make a bookmark
-(`data_prep.readers.pairing`); the longer one is the long axis. A file names no volume: it belongs
+(`data_prep.bookmarks.crossing_lines`); the longer one is the long axis. A file names no volume: it belongs
 to the volume that it is named after (``case7.mrk.json``, ``case7_node2.mrk.json``), unless the
 option ``volume`` names one.
 """
@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.bookmarks.crossing_lines import pair_lines
+from data_prep.bookmarks.record import BookmarkRecord, Options
+from data_prep.csv_rows import read_bytes
 from data_prep.errors import DataError, quoted
 from data_prep.paths import check_relative
-from data_prep.readers.pairing import pair_lines
-from data_prep.readers.record import BookmarkRecord, Options
-from data_prep.readers.table import read_bytes
 from data_prep.volumes.find import by_name
 
 OPTIONS = frozenset({"volume", "patient"})

@@ -14,18 +14,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from data_prep.bookmarks import csv_table, deeplesion_info, dicom_sr, label_masks, slicer_markups
+from data_prep.bookmarks.locate import PlacedBookmark, place
+from data_prep.bookmarks.one_based import OneBasedWarning, fits_better_shifted, warn_if_one_based
+from data_prep.bookmarks.record import BookmarkRecord, LeftOutWarning, Options
 from data_prep.errors import DataError, quoted
 from data_prep.paths import relative_name, resolve_under
-from data_prep.readers import (
-    csv_table,
-    deeplesion_info,
-    dicom_sr,
-    label_masks,
-    slicer_markups,
-)
-from data_prep.readers.origin import OneBasedWarning, fits_better_shifted, warn_if_one_based
-from data_prep.readers.placing import PlacedBookmark, place
-from data_prep.readers.record import BookmarkRecord, LeftOutWarning, Options
 from data_prep.volumes.stored import only_data_errors
 
 __all__ = [

@@ -8,8 +8,10 @@ import pytest
 import SimpleITK as sitk
 from pydicom.data import get_testdata_file
 
+from data_prep.bookmarks.locate import place
+from data_prep.bookmarks.read_bookmarks import read_bookmarks
+from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.errors import DataError
-from data_prep.readers import BookmarkRecord, place, read_bookmarks
 from data_prep.volumes.volume import read_volume
 
 

@@ -5,15 +5,11 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
+from data_prep.bookmarks.locate import place
+from data_prep.bookmarks.one_based import OneBasedWarning, fits_better_shifted, warn_if_one_based
+from data_prep.bookmarks.read_bookmarks import read_bookmarks
+from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.errors import DataError
-from data_prep.readers import (
-    BookmarkRecord,
-    OneBasedWarning,
-    fits_better_shifted,
-    place,
-    read_bookmarks,
-    warn_if_one_based,
-)
 from data_prep.volumes.volume import read_volume
 
 # A lesion on stored slice 2 of a series of 64 x 64 pixels.

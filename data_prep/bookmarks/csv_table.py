@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.bookmarks.record import BookmarkRecord, Options
+from data_prep.csv_rows import dict_of, number, read_text, rows_of, whole_number
 from data_prep.errors import DataError, quoted
 from data_prep.paths import check_relative
-from data_prep.readers.record import BookmarkRecord, Options
-from data_prep.readers.table import dict_of, number, read_text, rows_of, whole_number
 
 _ENDS = [("long", 1), ("long", 2), ("short", 1), ("short", 2)]
 PIXEL_COLUMNS = [f"{axis}_{c}{n}" for axis, n in _ENDS for c in "xy"]
@@ -37,7 +37,7 @@ def matches(path: Path, start: bytes) -> bool:
 
 
 def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord], list[DataError]]:
-    """Read the table; see `data_prep.readers.read_bookmarks`."""
+    """Read the table; see `data_prep.read_bookmarks`."""
     origin, frame = options.origin, options.frame
     rows = rows_of(read_text(path, name), name)
     row_number, header = next(rows)

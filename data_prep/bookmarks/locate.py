@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data_prep.bookmarks.crossing_lines import segment_distance
+from data_prep.bookmarks.recist import Bookmark
+from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.errors import DataError, told_apart
-from data_prep.readers.pairing import segment_distance
-from data_prep.readers.record import BookmarkRecord
-from data_prep.recist import Bookmark
 from data_prep.volumes.volume import Volume
 
 MAX_ANGLE_ERROR_DEG = 15.0

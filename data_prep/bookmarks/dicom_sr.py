@@ -16,9 +16,9 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import Code, codes
 
+from data_prep.bookmarks.record import BookmarkRecord, Options
 from data_prep.errors import DataError
 from data_prep.paths import check_relative
-from data_prep.readers.record import BookmarkRecord, Options
 from data_prep.volumes.dicom_files import is_dicom, read_header
 from data_prep.volumes.stored import only_data_errors
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from data_prep import recist
-from data_prep.recist import Bookmark
+from data_prep.bookmarks import recist
+from data_prep.bookmarks.recist import Bookmark
 
 PLUS = Bookmark([[2.0, 5.0], [12.0, 5.0]], [[6.0, 2.0], [6.0, 8.0]])
 

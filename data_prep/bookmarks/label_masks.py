@@ -1,7 +1,7 @@
 """Bookmarks measured from voxel masks: one per label, or one per label and slice.
 
 For instance masks such as those of TCIA CT Lymph Nodes, and for any set annotated by voxels. Each
-label is one lesion. It is measured on axial slices by `data_prep.recist.measure`; by default only
+label is one lesion. It is measured on axial slices by `data_prep.bookmarks.recist.measure`; by default only
 the slice with the longest diameter counts, as a radiologist would choose it.
 """
 
@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from data_prep import recist
+from data_prep.bookmarks import recist
+from data_prep.bookmarks.record import BookmarkRecord, Options
 from data_prep.errors import DataError
 from data_prep.paths import check_relative
-from data_prep.readers.record import BookmarkRecord, Options
 from data_prep.volumes.find import by_name, strip_suffix
 from data_prep.volumes.volume import Volume, read_label_volume
 

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
+from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.errors import DataError
-from data_prep.readers import read_bookmarks
 
 GOOD = "a.nii,3,10,10,20,10,15,8,15,12"
 HEADER = "volume,slice,long_x1,long_y1,long_x2,long_y2,short_x1,short_y1,short_x2,short_y2"
