@@ -18,20 +18,16 @@ from typing import Any
 import cv2
 import numpy as np
 
-from data_prep import (
-    inputs,
-    overlay,
-    parallel,
-    pseudo_mask_cases,
-    pseudo_mask_report,
-    pseudo_mask_scores,
-)
+from data_prep import inputs, overlay, parallel
 from data_prep.console import print_any_character
 from data_prep.errors import DataError
 from data_prep.output_folder import replace_file
 from data_prep.prepare_args import at_least
-from data_prep.pseudo_mask_cases import BoxRow, Case, Selection
-from data_prep.pseudo_mask_scores import SEEDINGS
+from data_prep.pseudo_masks import cases as pseudo_mask_cases
+from data_prep.pseudo_masks import report as pseudo_mask_report
+from data_prep.pseudo_masks import scores as pseudo_mask_scores
+from data_prep.pseudo_masks.cases import BoxRow, Case, Selection
+from data_prep.pseudo_masks.scores import SEEDINGS
 
 # With fewer volumes than this, 3D objects are resampled instead of volumes.
 MIN_VOLUMES = 10

@@ -23,12 +23,13 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from data_prep import coco, grabcut, remarks, shapes
+from data_prep import coco, remarks
 from data_prep.bookmarks.locate import place
 from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.errors import DataError
 from data_prep.output_folder import STATE, OutputError, json_bytes, write_atomically
 from data_prep.paths import resolve_under, without_series
+from data_prep.pseudo_masks import grabcut, shapes
 from data_prep.slices import Slices, VolumeOptions, used_slices
 from data_prep.volumes.volume import read_labels, read_volume
 

@@ -7,8 +7,10 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 
-from data_prep import clutter, pseudo_mask_scores, surface
+from data_prep import clutter
 from data_prep.bookmarks import recist
+from data_prep.pseudo_masks import mask_metrics
+from data_prep.pseudo_masks import scores as pseudo_mask_scores
 
 
 def test_pictures_are_seeded_and_hold_one_lesion():
@@ -52,7 +54,7 @@ def test_bounded_follows_the_image_where_ovals_do_not_fit(contrast, gain):
         bookmark = recist.measure(lesion)
         for name in names:
             mask = pseudo_mask_scores.make_mask(image, bookmark, name).mask
-            scores[name].append(surface.dice(mask, lesion))
+            scores[name].append(mask_metrics.dice(mask, lesion))
     means = {name: np.mean(values) for name, values in scores.items()}
     assert means["bounded"] > means["ellipse"] + gain
     assert means["bounded"] >= max(means.values()) - 0.01

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from pycocotools.coco import COCO
 
 from data_prep import coco, intensity, prepare
-from data_prep.surface import dice
+from data_prep.pseudo_masks.mask_metrics import dice
 
 
 def run(data, out, *more, bookmarks=None):

@@ -11,11 +11,13 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 
-from data_prep import phantom, pseudo_mask_cases, pseudo_mask_scores, score_pseudo_masks
+from data_prep import phantom, score_pseudo_masks
 from data_prep.bookmarks import recist
 from data_prep.bookmarks.recist import Bookmark
-from data_prep.intervals import clustered_mean
-from data_prep.pseudo_mask_cases import Case, Selection
+from data_prep.pseudo_masks import cases as pseudo_mask_cases
+from data_prep.pseudo_masks import scores as pseudo_mask_scores
+from data_prep.pseudo_masks.cases import Case, Selection
+from data_prep.pseudo_masks.clustered_mean import clustered_mean
 
 SEEDINGS = pseudo_mask_scores.SEEDINGS
 

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from data_prep import shapes
 from data_prep.bookmarks import recist
 from data_prep.bookmarks.recist import Bookmark
-from data_prep.shapes import Frame
+from data_prep.pseudo_masks import shapes
+from data_prep.pseudo_masks.shapes import Frame
 
 SEEDS = ("bounded", "paper")
 ITERATIONS = 5

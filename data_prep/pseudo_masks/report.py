@@ -11,10 +11,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from data_prep import overlay, pseudo_mask_scores
+from data_prep import overlay
 from data_prep.bookmarks.recist import Bookmark
-from data_prep.pseudo_mask_cases import Case
-from data_prep.pseudo_mask_scores import SEEDINGS
+from data_prep.pseudo_masks import scores as pseudo_mask_scores
+from data_prep.pseudo_masks.cases import Case
+from data_prep.pseudo_masks.scores import SEEDINGS
 
 _TILE_PX = 176
 

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from data_prep import grabcut, phantom, shapes, surface
+from data_prep import phantom
 from data_prep.bookmarks import recist
 from data_prep.bookmarks.recist import Bookmark
+from data_prep.pseudo_masks import grabcut, mask_metrics, shapes
 
 
 def lobed(shape, centre, radius, waves=3, depth=0.25):
@@ -36,8 +37,8 @@ def test_a_clear_lesion_is_outlined_better_than_by_shape_alone(lesion, seeds):
     made = grabcut.pseudo_mask(image, bookmark, seeds)
     assert made.source == f"grabcut:{seeds}"
     assert made.mask.dtype == bool and made.mask.shape == image.shape
-    assert surface.dice(made.mask, truth) > 0.97
-    assert surface.dice(shapes.ellipse_mask(bookmark, image.shape), truth) < 0.92
+    assert mask_metrics.dice(made.mask, truth) > 0.97
+    assert mask_metrics.dice(shapes.ellipse_mask(bookmark, image.shape), truth) < 0.92
 
 
 def test_bounded_does_not_leak_into_a_neighbour_of_the_same_intensity(lesion):
@@ -48,7 +49,7 @@ def test_bounded_does_not_leak_into_a_neighbour_of_the_same_intensity(lesion):
     bounded = grabcut.pseudo_mask(image, bookmark)
     assert leaked.source == "grabcut:paper"
     assert leaked.mask[47, 79] and not bounded.mask[47, 79]
-    assert surface.dice(bounded.mask, truth) > 0.95
+    assert mask_metrics.dice(bounded.mask, truth) > 0.95
     checked = grabcut.pseudo_mask(image, bookmark, "paper")
     assert checked.source in ("ellipse:touches border", "ellipse:long axis off")
     assert (checked.mask == shapes.ellipse_mask(bookmark, image.shape)).all()
@@ -105,7 +106,7 @@ def test_lesions_at_the_border_of_the_image(lesion, seeds, shift):
     moved = Bookmark(bookmark.long_axis - offset, bookmark.short_axis - offset)
     made = grabcut.pseudo_mask(image[rows, columns], moved, seeds)
     assert made.mask.any()
-    assert surface.dice(made.mask, truth[rows, columns]) > 0.8
+    assert mask_metrics.dice(made.mask, truth[rows, columns]) > 0.8
 
 
 def test_a_mask_is_one_piece_without_holes_that_holds_the_bookmark(lesion):
@@ -126,9 +127,9 @@ def test_without_contrast_the_mask_keeps_near_the_oval():
     image = np.random.default_rng(3).normal(100, 20, (60, 60))
     bookmark = Bookmark([[18, 30], [42, 30]], [[30, 22], [30, 38]])
     oval = shapes.ellipse_mask(bookmark, image.shape)
-    assert surface.dice(grabcut.pseudo_mask(image, bookmark).mask, oval) > 0.9
+    assert mask_metrics.dice(grabcut.pseudo_mask(image, bookmark).mask, oval) > 0.9
     constant = grabcut.pseudo_mask(np.full((60, 60), 7), bookmark)
-    assert surface.dice(constant.mask, oval) > 0.9
+    assert mask_metrics.dice(constant.mask, oval) > 0.9
 
 
 def test_masks_that_miss_the_bookmark_are_refused():
@@ -160,8 +161,8 @@ def test_pixels_that_are_no_squares(degrees, spacing):
     bookmark = recist.measure(truth, spacing)
     made = grabcut.pseudo_mask(image, bookmark, spacing_xy=spacing)
     assert made.source == "grabcut:bounded"
-    assert surface.dice(made.mask, truth) > 0.95
-    assert surface.dice(shapes.ellipse_mask(bookmark, truth.shape), truth) > 0.85
+    assert mask_metrics.dice(made.mask, truth) > 0.95
+    assert mask_metrics.dice(shapes.ellipse_mask(bookmark, truth.shape), truth) > 0.85
 
 
 def test_small_lesions():
@@ -234,7 +235,7 @@ def test_bounded_is_no_worse_than_any_other_rule_on_cluttered_phantoms():
             masks["quadrilateral"] = shapes.quadrilateral_mask(bookmark, truth.shape)
             masks["ellipse"] = shapes.ellipse_mask(bookmark, truth.shape)
             for name, mask in masks.items():
-                scores[name].append(surface.dice(mask, truth))
+                scores[name].append(mask_metrics.dice(mask, truth))
     means = {name: np.mean(values) for name, values in scores.items()}
     assert len(scores["bounded"]) >= 12
     assert means["bounded"] > 0.95

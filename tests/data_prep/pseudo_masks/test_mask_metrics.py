@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from data_prep import surface
+from data_prep.pseudo_masks import mask_metrics
 
 EMPTY = np.zeros((6, 8), bool)
 
@@ -19,26 +19,26 @@ def block(rows, columns, shape=(6, 8)):
 
 def test_dice_by_hand():
     a, b = block(slice(0, 2), slice(0, 4)), block(slice(1, 3), slice(0, 4))
-    assert surface.dice(a, b) == 0.5
-    assert surface.dice(a, a) == 1.0
-    assert surface.dice(a, EMPTY) == 0.0
-    assert surface.dice(EMPTY, EMPTY) == 1.0
-    assert surface.dice(a * 3, b.astype(np.uint8) * 255) == 0.5
+    assert mask_metrics.dice(a, b) == 0.5
+    assert mask_metrics.dice(a, a) == 1.0
+    assert mask_metrics.dice(a, EMPTY) == 0.0
+    assert mask_metrics.dice(EMPTY, EMPTY) == 1.0
+    assert mask_metrics.dice(a * 3, b.astype(np.uint8) * 255) == 0.5
 
 
 def test_distance_of_two_pixels_is_that_of_their_centres():
     a, b = block(2, 1), block(2, 4)
-    assert surface.average_surface_distance(a, b, (0.5, 9.0)) == 1.5
+    assert mask_metrics.average_surface_distance(a, b, (0.5, 9.0)) == 1.5
     a, b = block(0, 0), block(3, 4)
-    assert surface.average_surface_distance(a, b, (1.0, 1.0)) == 5.0
+    assert mask_metrics.average_surface_distance(a, b, (1.0, 1.0)) == 5.0
 
 
 def test_both_surfaces_are_pooled():
     """One pixel against a column of three: distances 2 | 2, √5, √5, mean over all four."""
     a, b = block(2, 1), block(slice(1, 4), 3)
     expected = (2 + 2 + 2 * np.sqrt(5)) / 4
-    assert surface.average_surface_distance(a, b, (1, 1)) == pytest.approx(expected)
-    assert surface.average_surface_distance(b, a, (1, 1)) == pytest.approx(expected)
+    assert mask_metrics.average_surface_distance(a, b, (1, 1)) == pytest.approx(expected)
+    assert mask_metrics.average_surface_distance(b, a, (1, 1)) == pytest.approx(expected)
 
 
 def test_pixels_inside_do_not_count():
@@ -47,27 +47,31 @@ def test_pixels_inside_do_not_count():
     ring = full.copy()
     ring[3, 3] = False
     # The hole gives the ring four more surface pixels, each 1 from the outline.
-    assert surface.average_surface_distance(full, ring, (1, 1)) == pytest.approx(4 / (16 + 16 + 4))
+    assert mask_metrics.average_surface_distance(full, ring, (1, 1)) == pytest.approx(
+        4 / (16 + 16 + 4)
+    )
 
 
 def test_the_border_of_the_image_is_a_surface():
     a = np.ones((3, 3), bool)
     b = block(slice(0, 3), slice(0, 2), (3, 3))
     # b's surface: all 6 pixels; a's: 8 of 9. Only b's (1, 1) and a's last column lie off.
-    assert surface.average_surface_distance(a, b, (1, 1)) == pytest.approx((3 * 1 + 1 * 0 + 1) / 14)
+    assert mask_metrics.average_surface_distance(a, b, (1, 1)) == pytest.approx(
+        (3 * 1 + 1 * 0 + 1) / 14
+    )
 
 
 def test_empty_masks():
     a = block(2, 1)
-    assert surface.average_surface_distance(EMPTY, EMPTY, (1, 1)) == 0.0
-    assert surface.average_surface_distance(a, EMPTY, (1, 1)) == float("inf")
-    assert surface.average_surface_distance(EMPTY, a, (1, 1)) == float("inf")
+    assert mask_metrics.average_surface_distance(EMPTY, EMPTY, (1, 1)) == 0.0
+    assert mask_metrics.average_surface_distance(a, EMPTY, (1, 1)) == float("inf")
+    assert mask_metrics.average_surface_distance(EMPTY, a, (1, 1)) == float("inf")
 
 
 def test_spacing_is_x_y_z_in_three_dimensions():
     a, b = np.zeros((2, 4, 4, 4), bool)
     a[0, 1, 1] = b[3, 1, 1] = True
-    assert surface.average_surface_distance(a, b, (1.0, 1.0, 2.5)) == 7.5
+    assert mask_metrics.average_surface_distance(a, b, (1.0, 1.0, 2.5)) == 7.5
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -83,13 +87,13 @@ def test_distance_equals_brute_force(seed):
 
     distances = cdist(points(a), points(b))
     expected = np.r_[distances.min(0), distances.min(1)].mean()
-    assert surface.average_surface_distance(a, b, spacing) == pytest.approx(expected)
+    assert mask_metrics.average_surface_distance(a, b, spacing) == pytest.approx(expected)
 
 
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"Expected two masks of one shape but got \(6, 8\) and"):
-        surface.dice(EMPTY, EMPTY.T)
+        mask_metrics.dice(EMPTY, EMPTY.T)
     with pytest.raises(ValueError, match=r"Expected 2 positive spacings but got \(1, 1, 1\)"):
-        surface.average_surface_distance(EMPTY, EMPTY, (1, 1, 1))
+        mask_metrics.average_surface_distance(EMPTY, EMPTY, (1, 1, 1))
     with pytest.raises(ValueError, match="positive spacings"):
-        surface.average_surface_distance(EMPTY, EMPTY, (1, 0))
+        mask_metrics.average_surface_distance(EMPTY, EMPTY, (1, 0))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data_prep import shapes
 from data_prep.bookmarks import recist
 from data_prep.bookmarks.recist import Bookmark
-from data_prep.shapes import Frame
+from data_prep.pseudo_masks import shapes
+from data_prep.pseudo_masks.shapes import Frame
 
 PLUS = Bookmark([[2, 5], [12, 5]], [[7, 2], [7, 8]])
 # The axes cross at (6, 5): unequal quarters.

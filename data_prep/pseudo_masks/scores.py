@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import grabcut, shapes, surface
 from data_prep.bookmarks.recist import Bookmark
-from data_prep.grabcut import PseudoMask
-from data_prep.intervals import clustered_mean
-from data_prep.pseudo_mask_cases import Case, mask_box
+from data_prep.pseudo_masks import grabcut, mask_metrics, shapes
+from data_prep.pseudo_masks.cases import Case, mask_box
+from data_prep.pseudo_masks.clustered_mean import clustered_mean
+from data_prep.pseudo_masks.grabcut import PseudoMask
 
 SEEDINGS = ("bounded", "paper", "paper-unchecked", "quadrilateral", "ellipse", "box")
 METRICS = ("dsc", "asd_mm", "iou")
@@ -77,8 +77,10 @@ def score(case: Case, seeding: str) -> dict[str, Any]:
         "iou": box_iou(box, case.box),
     }
     if case.truth is not None:
-        row["dsc"] = surface.dice(made.mask, case.truth)
-        row["asd_mm"] = surface.average_surface_distance(made.mask, case.truth, case.spacing_mm)
+        row["dsc"] = mask_metrics.dice(made.mask, case.truth)
+        row["asd_mm"] = mask_metrics.average_surface_distance(
+            made.mask, case.truth, case.spacing_mm
+        )
     return row
 
 
@@ -114,7 +116,7 @@ def summarize(
     Args:
         rows: of :func:`score`.
         clusters: column whose values are resampled together.
-        level, n_resamples: see :func:`data_prep.intervals.clustered_mean`.
+        level, n_resamples: see :func:`data_prep.pseudo_masks.clustered_mean.clustered_mean`.
     """
     options = {"level": level, "n_resamples": n_resamples}
     by_seeding = {s: [r for r in rows if r["seeding"] == s] for s in SEEDINGS}
