@@ -18,13 +18,16 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from data_prep import annotation_files, assemble, parallel, run_report, volume_job
+from data_prep import parallel
 from data_prep.bookmarks.one_based import warn_if_one_based
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.bookmarks.record import BookmarkRecord, LeftOutWarning
 from data_prep.console import print_any_character
-from data_prep.errors import DataError
-from data_prep.inputs import (
+from data_prep.dataset import annotation_files, collect, process_volume, run_report
+from data_prep.dataset.output_folder import OutputFolder, json_bytes
+from data_prep.dataset.prepare_args import parse_args, volume_options
+from data_prep.dataset.slice_selection import VolumeOptions
+from data_prep.dataset.sources import (
     Source,
     check_names,
     find_volumes,
@@ -32,11 +35,9 @@ from data_prep.inputs import (
     overlapping,
     unnamed,
 )
-from data_prep.output_folder import OutputFolder, json_bytes
+from data_prep.dataset.split import read_split_file
+from data_prep.errors import DataError
 from data_prep.paths import without_series
-from data_prep.prepare_args import parse_args, volume_options
-from data_prep.slices import VolumeOptions
-from data_prep.split import read_split_file
 
 UNKNOWN_VOLUME = (
     "Refused bookmarks (see errors.txt) name no volume that is there: slices kept as lesion-free"
@@ -103,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     with OutputFolder(args.out_dir, run, overwrite=args.overwrite) as out:
         tasks = (_task(source, root, masks, options, out.path) for source in sources)
         for _ in parallel.run_tasks(
-            volume_job.run,
+            process_volume.run,
             tasks,
             total=len(sources),
             jobs=args.jobs,
@@ -113,14 +114,14 @@ def run(args: argparse.Namespace) -> int:
             progress=not args.quiet,
         ):
             pass
-        load = partial(volume_job.load_result, out.path)
+        load = partial(process_volume.load_result, out.path)
 
         def results() -> Iterator[dict]:
             return (load(source.volume_id) for source in sources)
 
-        found = assemble.collect(results())
+        found = collect.collect(results())
         named += found.remarks + _one_based(records, sources, found)
-        plans, more = assemble.plan_splits(found, split)
+        plans, more = collect.plan_splits(found, split)
         remarks += more
         for plan in plans:
             annotation_files.write(
@@ -161,7 +162,7 @@ def _read_bookmarks(
 
 
 def _one_based(
-    records: Sequence[BookmarkRecord], sources: Sequence[Source], found: assemble.Dataset
+    records: Sequence[BookmarkRecord], sources: Sequence[Source], found: collect.Dataset
 ) -> list[str]:
     """Remarks on bookmark files that look as if they counted pixels from 1."""
     known = zip(sources, found.stored_sizes, strict=True)
@@ -174,9 +175,9 @@ def _one_based(
 
 def _task(
     source: Source, root: Path, masks: Path | None, options: VolumeOptions, out_dir: Path
-) -> volume_job.VolumeTask:
+) -> process_volume.VolumeTask:
     mask_root = masks.parent if masks is not None and masks.is_file() else masks
-    return volume_job.VolumeTask(
+    return process_volume.VolumeTask(
         volume_id=source.volume_id,
         patient_id=source.patient_id,
         root=os.path.abspath(root),  # workers elsewhere have another current folder
@@ -190,7 +191,7 @@ def _task(
     )
 
 
-def _split_options(args: argparse.Namespace, sources: Sequence[Source]) -> assemble.SplitOptions:
+def _split_options(args: argparse.Namespace, sources: Sequence[Source]) -> collect.SplitOptions:
     given = None
     if args.split_file is not None:
         listed = read_split_file(args.split_file)
@@ -205,7 +206,7 @@ def _split_options(args: argparse.Namespace, sources: Sequence[Source]) -> assem
                 )
     elif args.split is None and args.folds is None:
         given = _split_of_bookmarks(sources)
-    return assemble.SplitOptions(args.split or (0.70, 0.15, 0.15), args.folds, args.seed, given)
+    return collect.SplitOptions(args.split or (0.70, 0.15, 0.15), args.folds, args.seed, given)
 
 
 def _split_of_bookmarks(sources: Sequence[Source]) -> dict[str, str] | None:
@@ -240,7 +241,7 @@ def _run(
     errors: Sequence[DataError],
 ) -> dict:
     listed = ([s.volume_id, s.patient_id, s.volume, s.patient, s.mask] for s in sources)
-    marks = (volume_job.plain(record) for source in sources for record in source.records)
+    marks = (process_volume.plain(record) for source in sources for record in source.records)
     read = chain(marks, map(str, errors))
     return _stated(args, options) | {"bookmarks": _digest(read), "volumes": _digest(listed)}
 

@@ -18,11 +18,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from data_prep import inputs, overlay, parallel
+from data_prep import overlay, parallel
 from data_prep.console import print_any_character
+from data_prep.dataset import sources
+from data_prep.dataset.output_folder import replace_file
+from data_prep.dataset.prepare_args import at_least
 from data_prep.errors import DataError
-from data_prep.output_folder import replace_file
-from data_prep.prepare_args import at_least
 from data_prep.pseudo_masks import cases as pseudo_mask_cases
 from data_prep.pseudo_masks import report as pseudo_mask_report
 from data_prep.pseudo_masks import scores as pseudo_mask_scores
@@ -81,8 +82,8 @@ def find_tasks(args: argparse.Namespace) -> tuple[list[Task], list[str]]:
     if images.is_file():
         return [Task(images.parent, select, images.name, masks)], []
     tasks, errors = [], []
-    for volume in inputs.find_volumes(images, [masks]):
-        mask = inputs.find_mask(masks, volume)
+    for volume in sources.find_volumes(images, [masks]):
+        mask = sources.find_mask(masks, volume)
         if mask is None:
             errors.append(f"{volume}: Expected a mask of the same name but got none. Add it.")
         else:
@@ -109,7 +110,7 @@ def draw_worst(tasks: Sequence[Task], rows: Sequence[dict[str, Any]], number: in
                 if key in wanted:
                     tiles[wanted[key]] = pseudo_mask_report.tile(case)
     captions = [
-        f"{r[metric]:.2f} {Path(inputs.stem(r['volume'])).stem[-13:]} z{r['slice']} #{r['label']}"
+        f"{r[metric]:.2f} {Path(sources.stem(r['volume'])).stem[-13:]} z{r['slice']} #{r['label']}"
         for r in worst
     ]
     return overlay.sheet([tiles[rank] for rank in range(len(worst))], captions)

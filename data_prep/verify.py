@@ -19,13 +19,13 @@ import cv2
 import matplotlib
 import numpy as np
 
-from data_prep import dataset_checks as checks
-from data_prep import overlay, parallel, run_report
+from data_prep import overlay, parallel
 from data_prep.console import print_any_character
+from data_prep.dataset import checks, run_report
+from data_prep.dataset.output_folder import json_bytes, replace_file
+from data_prep.dataset.prepare_args import at_least
+from data_prep.dataset.split import SPLITS
 from data_prep.errors import DataError
-from data_prep.output_folder import json_bytes, replace_file
-from data_prep.prepare_args import at_least
-from data_prep.split import SPLITS
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

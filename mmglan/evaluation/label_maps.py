@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data_prep.coco import lesions_3d
+from data_prep.dataset.coco_entries import lesions_3d
 from data_prep.paths import resolve_under
 from data_prep.volumes.volume import Volume, read_label_volume
 from mmglan.evaluation.stacking import Stacks

@@ -10,7 +10,8 @@ import pytest
 import SimpleITK as sitk
 from pycocotools.coco import COCO
 
-from data_prep import coco, intensity, prepare
+from data_prep import prepare
+from data_prep.dataset import coco_entries, intensity
 from data_prep.pseudo_masks.mask_metrics import dice
 
 
@@ -127,8 +128,8 @@ def test_neighbours_exist_and_are_those_of_the_same_volume(full):
     for image in annotations(full, "train")["images"]:
         before, after = image["neighbours"]
         z, depth = image["slice_index"], 10
-        assert before == coco.file_name(image["volume_id"], max(z - 1, 0))
-        assert after == coco.file_name(image["volume_id"], min(z + 1, depth - 1))
+        assert before == coco_entries.file_name(image["volume_id"], max(z - 1, 0))
+        assert after == coco_entries.file_name(image["volume_id"], min(z + 1, depth - 1))
         assert (full / "images" / before).is_file() and (full / "images" / after).is_file()
 
 

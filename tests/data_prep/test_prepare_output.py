@@ -9,8 +9,9 @@ import sys
 import pytest
 import SimpleITK as sitk
 
-from data_prep import prepare, volume_job
-from data_prep.output_folder import OutputError, OutputFolder, write_atomically
+from data_prep import prepare
+from data_prep.dataset import process_volume
+from data_prep.dataset.output_folder import OutputError, OutputFolder, write_atomically
 
 
 def command(data, out, *more):
@@ -73,7 +74,7 @@ def test_a_rerun_does_no_volume_again(done, phantom_dataset, tmp_path, monkeypat
     out = tmp_path / "out"
     shutil.copytree(done, out)
     before = {path: path.stat().st_mtime_ns for path in (out / "images").rglob("*.png")}
-    monkeypatch.setattr(volume_job, "_process", None)  # would fail if it were called
+    monkeypatch.setattr(process_volume, "_process", None)  # would fail if it were called
     assert run(phantom_dataset, out) == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert tree(out) == tree(done)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data_prep import prepare, verify
-from data_prep.dataset_checks import spread
+from data_prep.dataset.checks import spread
 
 
 @pytest.fixture(scope="module")

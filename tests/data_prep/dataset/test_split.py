@@ -4,14 +4,14 @@ from collections import Counter
 
 import pytest
 
-from data_prep.errors import DataError
-from data_prep.split import (
+from data_prep.dataset.split import (
     check_leakage,
     read_split_file,
     slice_blocks,
     split_folds,
     split_patients,
 )
+from data_prep.errors import DataError
 
 
 def test_shares_are_exact_and_each_patient_is_in_one_split():

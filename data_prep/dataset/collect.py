@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import coco
+from data_prep.dataset import coco_entries
+from data_prep.dataset.split import SPLITS, check_leakage, slice_blocks, split_folds, split_patients
 from data_prep.errors import DataError
-from data_prep.split import SPLITS, check_leakage, slice_blocks, split_folds, split_patients
 
 SIZE_LIMITS_MM = (10.0, 20.0)
 NO_LESION = "no lesion"
@@ -80,7 +80,7 @@ class Dataset:
 
 
 def collect(results: Iterable[Mapping[str, Any]]) -> Dataset:
-    """Sum up the results of :mod:`data_prep.volume_job`, ordered by volume id."""
+    """Sum up the results of :mod:`data_prep.dataset.process_volume`, ordered by volume id."""
     found = Dataset()
     tables = [found.slices]
     sites: dict[str, Counter] = {}
@@ -131,7 +131,7 @@ class Plan:
     Attributes:
         folder: Below ``annotations/``; empty, or ``fold0/`` …
         codes: `(N,)` int8, for each slice of the data set the place of its split in
-            :data:`~data_prep.split.SPLITS`, or -1 for none.
+            :data:`~data_prep.dataset.split.SPLITS`, or -1 for none.
         by_patient: False for blocks of slices of one patient.
     """
 
@@ -228,7 +228,7 @@ def _check_copies(found: Dataset, plan: Plan) -> None:
     for row in shared.tolist():
         volume_id, patient_id = found.volumes[found.slices["volume"][row]]
         picture = {"volume_id": volume_id, "patient_id": patient_id}
-        picture["file_name"] = coco.file_name(volume_id, int(found.slices["index"][row]))
+        picture["file_name"] = coco_entries.file_name(volume_id, int(found.slices["index"][row]))
         picture["digest"] = found.slices["digest"][row].decode()
         pictures[SPLITS[plan.codes[row]]].append(picture)
     check_leakage(pictures)

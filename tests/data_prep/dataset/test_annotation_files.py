@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from data_prep import annotation_files, assemble, coco
-from data_prep.annotation_files import ListFile
-from data_prep.assemble import SplitOptions
-from data_prep.output_folder import OutputFolder, json_bytes
+from data_prep.dataset import annotation_files, coco_entries, collect
+from data_prep.dataset.annotation_files import ListFile
+from data_prep.dataset.collect import SplitOptions
+from data_prep.dataset.output_folder import OutputFolder, json_bytes
 
 
 def result(number, patient, truth=False):
@@ -35,8 +35,8 @@ def result(number, patient, truth=False):
 @pytest.fixture
 def written(tmp_path):
     def write(results, given, **options):
-        found = assemble.collect(results)
-        (plan,), _ = assemble.plan_splits(found, SplitOptions(given=given))
+        found = collect.collect(results)
+        (plan,), _ = collect.plan_splits(found, SplitOptions(given=given))
         with OutputFolder(tmp_path / "out", {}) as out:
             annotation_files.write(out, lambda: iter(results), found, plan, **options)
         files = (tmp_path / "out" / "annotations").glob("*.json")
@@ -67,11 +67,11 @@ def test_entries_are_numbered_through_all_volumes():
 def test_each_entry_stands_in_the_files_of_its_split(written):
     results = [result(1, "a"), result(2, "b"), result(3, "a")]
     files = written(results, {"a": "train", "b": "val"})
-    assert sorted(files) == sorted(f"{s}{k}" for s in assemble.SPLITS for k in ("", "_recist"))
+    assert sorted(files) == sorted(f"{s}{k}" for s in collect.SPLITS for k in ("", "_recist"))
     assert [image["id"] for image in files["train"]["images"]] == [1, 2, 7, 8]
     assert [lesion["id"] for lesion in files["train"]["annotations"]] == [1, 3]
     assert [lesion["image_id"] for lesion in files["val"]["annotations"]] == [5]
-    assert files["test"] == coco.EMPTY
+    assert files["test"] == coco_entries.EMPTY
     (box,) = files["val_recist"]["annotations"]
     assert box["bbox"] == [0.0, 0.0, 5.0, 4.0] and "segmentation" not in box
     assert files["val_recist"]["images"] == files["val"]["images"]
@@ -93,12 +93,12 @@ def test_with_truth_whole_volumes_are_those_that_have_it(written):
 
 def test_a_3d_lesion_of_a_divided_volume_goes_with_its_key_slice(tmp_path, written):
     results = [result(1, "a", truth=True)]
-    found = assemble.collect(results)
-    plan = assemble.Plan("", found.slices["index"].astype("i1"), by_patient=False)
+    found = collect.collect(results)
+    plan = collect.Plan("", found.slices["index"].astype("i1"), by_patient=False)
     with OutputFolder(tmp_path / "blocks", {}) as out:
         annotation_files.write(out, lambda: iter(results), found, plan)
     lesions = {}
-    for split in assemble.SPLITS:
+    for split in collect.SPLITS:
         content = (tmp_path / "blocks" / "annotations" / f"volumes_{split}.json").read_bytes()
         lesions[split] = [lesion["id"] for lesion in json.loads(content)["lesions"]]
     assert lesions == {"train": [], "val": [], "test": [1]}
@@ -106,8 +106,8 @@ def test_a_3d_lesion_of_a_divided_volume_goes_with_its_key_slice(tmp_path, writt
 
 def test_a_failure_leaves_no_file_behind(tmp_path):
     results = [result(1, "a"), result(2, "b")]
-    found = assemble.collect(results)
-    (plan,), _ = assemble.plan_splits(found, SplitOptions())
+    found = collect.collect(results)
+    (plan,), _ = collect.plan_splits(found, SplitOptions())
     with (
         OutputFolder(tmp_path, {}) as out,
         pytest.raises(KeyError),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep import intensity
+from data_prep.dataset import intensity
 from data_prep.pseudo_masks import grabcut
 
 SEEDS = (*grabcut.SEEDS, "ellipse", "quadrilateral")

@@ -3,23 +3,23 @@
 import numpy as np
 import pytest
 
-from data_prep import coco
 from data_prep.bookmarks.recist import Bookmark
+from data_prep.dataset import coco_entries
 
 
 def test_mask_fields_of_a_hand_drawn_mask():
     mask = np.zeros((6, 8), bool)
     mask[2:4, 3:6] = True
-    fields = coco.mask_fields(mask)
+    fields = coco_entries.mask_fields(mask)
     assert fields["bbox"] == [3.0, 2.0, 3.0, 2.0]
     assert fields["area"] == 6
     assert fields["segmentation"]["size"] == [6, 8]
-    assert np.array_equal(coco.decode(fields["segmentation"]), mask)
+    assert np.array_equal(coco_entries.decode(fields["segmentation"]), mask)
 
 
 def test_bookmark_fields_are_in_pixels_and_mm():
     bookmark = Bookmark([(2, 5), (8, 5)], [(5, 3), (5, 7)])
-    fields = coco.bookmark_fields(bookmark, (0.5, 2.0))
+    fields = coco_entries.bookmark_fields(bookmark, (0.5, 2.0))
     assert fields == {
         "recist": [2.0, 5.0, 8.0, 5.0, 5.0, 3.0, 5.0, 7.0],
         "long_axis_mm": 3.0,
@@ -31,7 +31,7 @@ def test_without_mask_gives_the_recist_box_in_whole_pixels():
     lesion = {"id": 4, "image_id": 2, "mask_source": "ellipse", "bbox": [0] * 4}
     lesion["segmentation"] = {"size": [9, 12], "counts": ""}
     lesion["recist"] = [2.0, 5.0, 8.0, 5.0, 5.0, 3.0, 5.0, 7.0]
-    plain = coco.without_mask(lesion)
+    plain = coco_entries.without_mask(lesion)
     # Pixels 2…8 and 3…7, each one wide.
     assert plain["bbox"] == [2.0, 3.0, 7.0, 5.0]
     assert plain["area"] == 35.0
@@ -50,20 +50,20 @@ def test_without_mask_gives_the_recist_box_in_whole_pixels():
 )
 def test_the_recist_box_stays_in_the_image(points, box):
     lesion = {"recist": points, "segmentation": {"size": [9, 12], "counts": ""}}
-    plain = coco.without_mask(lesion)
+    plain = coco_entries.without_mask(lesion)
     assert plain["bbox"] == box
     assert plain["area"] == box[2] * box[3]
 
 
 def test_neighbours_are_replicated_at_the_ends():
-    assert coco.neighbour_names("v0001", 0, 2, 4) == [
+    assert coco_entries.neighbour_names("v0001", 0, 2, 4) == [
         "v0001/0000.png",
         "v0001/0000.png",
         "v0001/0001.png",
         "v0001/0002.png",
     ]
-    assert coco.neighbour_names("v0001", 3, 1, 4) == ["v0001/0002.png", "v0001/0003.png"]
-    assert coco.neighbour_names("v0001", 3, 0, 4) == []
+    assert coco_entries.neighbour_names("v0001", 3, 1, 4) == ["v0001/0002.png", "v0001/0003.png"]
+    assert coco_entries.neighbour_names("v0001", 3, 0, 4) == []
 
 
 def test_lesions_3d_are_inclusive_boxes_with_axes_of_the_longest_slice():
@@ -71,7 +71,7 @@ def test_lesions_3d_are_inclusive_boxes_with_axes_of_the_longest_slice():
     labels[1, 2, 3:5] = 7
     labels[2, 2:5, 3:8] = 7  # 5 × 3 pixels: from centre to centre 4 × 2
     labels[4, 0, 0] = 300
-    first, second = coco.lesions_3d(labels, (2.0, 2.0, 5.0))
+    first, second = coco_entries.lesions_3d(labels, (2.0, 2.0, 5.0))
     assert first["label"] == 7 and first["box3d"] == [3, 2, 1, 7, 4, 2] and first["key_slice"] == 2
     # The longest diameter of a 4 × 2 rectangle is its diagonal.
     assert first["long_axis_mm"] == round(2 * np.hypot(4, 2), 4)
@@ -85,6 +85,6 @@ def test_lesions_3d_are_inclusive_boxes_with_axes_of_the_longest_slice():
 
 
 def test_lesions_3d_of_no_lesion_and_of_a_volume_without_background():
-    assert coco.lesions_3d(np.zeros((2, 3, 3), np.uint16), (1, 1, 1)) == []
-    (only,) = coco.lesions_3d(np.full((2, 3, 3), 5, np.uint16), (1, 1, 1))
+    assert coco_entries.lesions_3d(np.zeros((2, 3, 3), np.uint16), (1, 1, 1)) == []
+    (only,) = coco_entries.lesions_3d(np.full((2, 3, 3), 5, np.uint16), (1, 1, 1))
     assert only["label"] == 5 and only["box3d"] == [0, 0, 0, 2, 2, 1]

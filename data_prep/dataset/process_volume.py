@@ -23,14 +23,15 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from data_prep import coco, remarks
+from data_prep import remarks
 from data_prep.bookmarks.locate import place
 from data_prep.bookmarks.record import BookmarkRecord
+from data_prep.dataset import coco_entries
+from data_prep.dataset.output_folder import STATE, OutputError, json_bytes, write_atomically
+from data_prep.dataset.slice_selection import Slices, VolumeOptions, used_slices
 from data_prep.errors import DataError
-from data_prep.output_folder import STATE, OutputError, json_bytes, write_atomically
 from data_prep.paths import resolve_under, without_series
 from data_prep.pseudo_masks import grabcut, shapes
-from data_prep.slices import Slices, VolumeOptions, used_slices
 from data_prep.volumes.volume import read_labels, read_volume
 
 # Raise it when the same input gives other results than before: earlier results are then made anew.
@@ -90,7 +91,7 @@ def _is_done(task: VolumeTask, key: str) -> bool:
         return False
     images = Path(task.out_dir) / "images"
     return result.get("key") == key and all(
-        (images / coco.file_name(task.volume_id, s["slice_index"])).is_file()
+        (images / coco_entries.file_name(task.volume_id, s["slice_index"])).is_file()
         for s in result["slices"]
     )
 
@@ -276,14 +277,16 @@ def pseudo_mask(
 def _lesion(image: np.ndarray, mark, spacing: Sequence[float], seeds: str) -> dict[str, Any]:
     made = pseudo_mask(image, mark.bookmark, seeds, spacing[:2])
     entry = {"slice_index": int(mark.slice_index), "mask_source": made.source}
-    entry |= coco.mask_fields(made.mask) | coco.bookmark_fields(mark.bookmark, spacing[:2])
+    entry |= coco_entries.mask_fields(made.mask) | coco_entries.bookmark_fields(
+        mark.bookmark, spacing[:2]
+    )
     return entry | ({"site": mark.record.site} if mark.record.site else {})
 
 
 def _write(task: VolumeTask, pixels: np.ndarray, z: int) -> dict[str, Any]:
     """Write one slice as 16-bit PNG; ``digest`` is None for slices of one value."""
     _, png = cv2.imencode(".png", pixels)
-    name = coco.file_name(task.volume_id, z)
+    name = coco_entries.file_name(task.volume_id, z)
     write_atomically(Path(task.out_dir), f"images/{name}", png.data)
     constant = pixels.min() == pixels.max()
     digest = hashlib.sha256(repr(pixels.shape).encode())
@@ -297,6 +300,6 @@ def _truth(labels: np.ndarray, used: Sequence[int], spacing: Sequence[float]) ->
     for z in used:
         for label in np.unique(labels[z]):
             if label:
-                fields = coco.truth_fields(labels[z] == label, spacing[:2])
+                fields = coco_entries.truth_fields(labels[z] == label, spacing[:2])
                 on_slices.append({"slice_index": z, "lesion": int(label)} | fields)
-    return {"slices": on_slices, "lesions": coco.lesions_3d(labels, spacing)}
+    return {"slices": on_slices, "lesions": coco_entries.lesions_3d(labels, spacing)}

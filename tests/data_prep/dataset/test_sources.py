@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from data_prep.bookmarks.record import BookmarkRecord
+from data_prep.dataset.sources import find_mask, find_volumes, list_sources, stem
 from data_prep.errors import DataError
-from data_prep.inputs import find_mask, find_volumes, list_sources, stem
 
 POINTS = np.array([[1.0, 2], [9, 2], [5, 1], [5, 4]])
 

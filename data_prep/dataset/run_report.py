@@ -12,13 +12,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from data_prep import coco, overlay
-from data_prep.assemble import Dataset, Plan
+from data_prep import overlay
 from data_prep.bookmarks.recist import Bookmark
+from data_prep.dataset import coco_entries
+from data_prep.dataset.collect import Dataset, Plan
+from data_prep.dataset.output_folder import OutputFolder, json_bytes
+from data_prep.dataset.sources import Source
+from data_prep.dataset.split import SPLITS
 from data_prep.errors import DataError
-from data_prep.inputs import Source
-from data_prep.output_folder import OutputFolder, json_bytes
-from data_prep.split import SPLITS
 
 OVERLAY_WIDTH = 512
 
@@ -119,7 +120,7 @@ def write_overlays(
             path.unlink()
     for name, (volume_id, z) in chosen.items():
         lesions = [a for a in load(volume_id)["lesions"] if a["slice_index"] == z]
-        picture = draw(out.path / "images" / coco.file_name(volume_id, z), lesions)
+        picture = draw(out.path / "images" / coco_entries.file_name(volume_id, z), lesions)
         _, png = cv2.imencode(".png", picture[:, :, ::-1])
         out.write(f"overlays/{name}", png.tobytes())
 
@@ -130,7 +131,9 @@ def draw(image_file: Path, lesions: Sequence[Mapping[str, Any]]) -> np.ndarray:
     points = [np.reshape(lesion["recist"], (4, 2)) for lesion in lesions if "recist" in lesion]
     return overlay.draw(
         (pixels // 257).astype(np.uint8),
-        truth_masks=[coco.decode(a["segmentation"]) for a in lesions if "segmentation" in a],
+        truth_masks=[
+            coco_entries.decode(a["segmentation"]) for a in lesions if "segmentation" in a
+        ],
         bookmarks=[Bookmark(p[:2], p[2:]) for p in points],
         scale=max(1, OVERLAY_WIDTH // pixels.shape[1]),
     )

@@ -7,8 +7,8 @@ import math
 import re
 from collections.abc import Sequence
 
-from data_prep.slices import KEEP_EMPTY, SEEDS, VolumeOptions
-from data_prep.split import SPLITS
+from data_prep.dataset.slice_selection import KEEP_EMPTY, SEEDS, VolumeOptions
+from data_prep.dataset.split import SPLITS
 
 DESCRIPTION = """From volumes and RECIST bookmarks to a COCO data set: normalised 16-bit slices,
 annotations with pseudo masks and without, true lesions where there are voxel masks, pictures to

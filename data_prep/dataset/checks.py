@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from pycocotools import mask as rle
 
+from data_prep.dataset.split import SPLITS, leaks
 from data_prep.errors import DataError
-from data_prep.split import SPLITS, leaks
 
 TOLERANCE_PX = 1e-3
 # What the entries of the lists must hold.

@@ -10,10 +10,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from data_prep import coco
-from data_prep.assemble import Dataset, Plan
-from data_prep.output_folder import OutputFolder, json_bytes
-from data_prep.split import SPLITS
+from data_prep.dataset import coco_entries
+from data_prep.dataset.collect import Dataset, Plan
+from data_prep.dataset.output_folder import OutputFolder, json_bytes
+from data_prep.dataset.split import SPLITS
 
 Entry = dict[str, Any]
 # Names of the files of a split, and when they are written.
@@ -44,7 +44,7 @@ def number(results: Iterable[Mapping[str, Any]], context: int) -> Iterator[Volum
     """Number the entries of all volumes; one slice has the same image id in every file.
 
     Args:
-        results: Results of :mod:`data_prep.volume_job`, ordered by volume id.
+        results: Results of :mod:`data_prep.dataset.process_volume`, ordered by volume id.
         context: Neighbouring slices to name in each image entry, on either side.
     """
     n_images = n_lesions = n_truth = n_volumes = n_lesions_3d = 0
@@ -76,7 +76,7 @@ def _images(result: Mapping[str, Any], context: int, before: int) -> list[Entry]
         depth, height, width = result["shape_zyx"]
         image = {
             "id": number,
-            "file_name": coco.file_name(result["volume_id"], z),
+            "file_name": coco_entries.file_name(result["volume_id"], z),
             "width": width,
             "height": height,
             "patient_id": result["patient_id"],
@@ -85,7 +85,9 @@ def _images(result: Mapping[str, Any], context: int, before: int) -> list[Entry]
             "spacing_mm": result["spacing_mm"],
         }
         if context and entry["kind"] != "extra":
-            image["neighbours"] = coco.neighbour_names(result["volume_id"], z, context, depth)
+            image["neighbours"] = coco_entries.neighbour_names(
+                result["volume_id"], z, context, depth
+            )
         images.append(image)
     return images
 
@@ -123,7 +125,7 @@ def write(
         files = {
             name: ListFile(
                 stack.enter_context(out.stream(f"annotations/{plan.folder}{name}.json")),
-                EMPTY_3D if name.startswith("volumes_") else coco.EMPTY,
+                EMPTY_3D if name.startswith("volumes_") else coco_entries.EMPTY,
             )
             for name in names
         }
@@ -153,7 +155,7 @@ def _lesions(volume: VolumeEntries, found: Dataset, plan: Plan) -> Iterator[tupl
             if found.slices["listed"][row]:
                 yield f"{split}{kind}", entry
                 if not kind:
-                    yield f"{split}_recist", coco.without_mask(entry)
+                    yield f"{split}_recist", coco_entries.without_mask(entry)
             if kind or not found.has_truth:
                 yield f"{split}_whole", entry
     for split, inside in _blocks(volume, plan).items():
