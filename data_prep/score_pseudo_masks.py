@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from data_prep import overlay, parallel
-from data_prep.console import print_any_character
+from data_prep.command_line import print_any_character
 from data_prep.dataset import sources
 from data_prep.dataset.output_folder import replace_file
 from data_prep.dataset.prepare_args import at_least

@@ -20,7 +20,7 @@ import matplotlib
 import numpy as np
 
 from data_prep import overlay, parallel
-from data_prep.console import print_any_character
+from data_prep.command_line import print_any_character
 from data_prep.dataset import checks, run_report
 from data_prep.dataset.output_folder import json_bytes, replace_file
 from data_prep.dataset.prepare_args import at_least

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from data_prep import phantom
+from data_prep.phantoms import abdomen
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_make_targets_exist(repository, commands):
 
 
 def test_data_commands_run_as_written(tmp_path, repository, commands):
-    phantom.write_dataset(tmp_path, 4, shape=(8, 96, 96), n_nodes=2)
+    abdomen.write_dataset(tmp_path, 4, shape=(8, 96, 96), n_nodes=2)
     (tmp_path / "images").rename(tmp_path / "volumes")
     run = [line for line in commands if line.startswith("python -m data_prep")]
     assert len(run) == 2

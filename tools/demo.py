@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep import phantom
+from data_prep.phantoms import abdomen
 from mmglan.mmdet_tools import tool_path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -181,7 +181,7 @@ def draw_phantoms(work: Path, volumes: int) -> tuple[str, str, str]:
     folder = work / "phantom"
     if not (folder / "bookmarks.csv").exists():
         print(f"[demo] drawing {volumes} phantom volumes", flush=True)
-        phantom.write_dataset(folder, volumes, seed=0)
+        abdomen.write_dataset(folder, volumes, seed=0)
     return str(folder / "images"), str(folder / "bookmarks.csv"), str(folder / "masks")
 
 

@@ -7,7 +7,8 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from data_prep import phantom, prepare
+from data_prep import prepare
+from data_prep.phantoms import abdomen
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -22,7 +23,7 @@ def _mmdet_scope():
 def tiny_data(tmp_path_factory) -> Path:
     """Prepared phantoms: slices of 64 x 64 pixels, some of them without lesions."""
     folder = tmp_path_factory.mktemp("tiny")
-    bookmarks = phantom.write_dataset(
+    bookmarks = abdomen.write_dataset(
         folder / "raw", 6, n_nodes=3, n_empty=2, shape=(8, 64, 64), spacing_mm=(5.0, 5.0, 5.0)
     )
     status = prepare.main(

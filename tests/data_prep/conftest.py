@@ -18,8 +18,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from small_sets import HEADER, cross, volume
 
-from data_prep import phantom
 from data_prep.errors import DataError
+from data_prep.phantoms import abdomen
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 BOOKMARK_HEADER = "volume,slice,long_x1,long_y1,long_x2,long_y2,short_x1,short_y1,short_x2,short_y2"
@@ -46,7 +46,7 @@ def phantom_dataset(tmp_path_factory) -> Path:
     """Return a folder of images, masks and ``bookmarks.csv``: 6 volumes, and 3 without nodes."""
     folder = tmp_path_factory.mktemp("phantoms")
     options = {"shape": (10, 80, 80), "spacing_mm": (3.5, 3.5, 6.0)}
-    phantom.write_dataset(folder, 6, seed=11, n_empty=3, **options)
+    abdomen.write_dataset(folder, 6, seed=11, n_empty=3, **options)
     return folder
 
 

@@ -11,9 +11,10 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 
-from data_prep import phantom, score_pseudo_masks
+from data_prep import score_pseudo_masks
 from data_prep.bookmarks import recist
 from data_prep.bookmarks.recist import Bookmark
+from data_prep.phantoms import abdomen
 from data_prep.pseudo_masks import cases as pseudo_mask_cases
 from data_prep.pseudo_masks import scores as pseudo_mask_scores
 from data_prep.pseudo_masks.cases import Case, Selection
@@ -30,7 +31,7 @@ def table(path):
 @pytest.fixture(scope="module")
 def phantoms(tmp_path_factory):
     out = tmp_path_factory.mktemp("phantoms")
-    phantom.write_dataset(out, 3, seed=2, shape=(8, 96, 96), n_nodes=4)
+    abdomen.write_dataset(out, 3, seed=2, shape=(8, 96, 96), n_nodes=4)
     return out
 
 

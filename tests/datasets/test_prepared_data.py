@@ -9,13 +9,14 @@ from mmdet.utils import register_all_modules
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
-from data_prep import phantom, prepare
+from data_prep import prepare
+from data_prep.phantoms import abdomen
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prepared")
-    phantom.write_dataset(folder, 4, 3, n_empty=1, shape=(8, 80, 80), spacing_mm=(3.5, 3.5, 6.0))
+    abdomen.write_dataset(folder, 4, 3, n_empty=1, shape=(8, 80, 80), spacing_mm=(3.5, 3.5, 6.0))
     source = ["--images", folder / "images", "--bookmarks", folder / "bookmarks.csv"]
     source += ["--masks", folder / "masks", "--keep-empty", "volumes", "--max-empty", 2]
     source += ["--split", "1,0,0", "--out-dir", folder / "out", "--quiet", "--overlays", 0]

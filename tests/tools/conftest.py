@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from data_prep import phantom, prepare
+from data_prep import prepare
+from data_prep.phantoms import abdomen
 from mmglan.engine.shrink import shrink
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def tiny_set(tmp_path_factory) -> Path:
     """Prepared phantoms of 64 x 64 pixels; half of the training slices hold no lesion."""
     folder = tmp_path_factory.mktemp("tiny_set")
-    bookmarks = phantom.write_dataset(
+    bookmarks = abdomen.write_dataset(
         folder / "raw", 5, n_nodes=3, n_empty=2, shape=(8, 64, 64), spacing_mm=(5.0, 5.0, 5.0)
     )
     status = prepare.main(

@@ -65,12 +65,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-chain", action="store_true", help="leave the last part out")
     parser.add_argument("--work-dir", default="work_dirs/prepare_kill")
     args = parser.parse_args(argv)
-    from data_prep import phantom
+    from data_prep.phantoms import abdomen
 
     work = Path(args.work_dir).resolve()
     shutil.rmtree(work, ignore_errors=True)
     data = work / "data"
-    phantom.write_dataset(data, args.volumes, seed=5, n_empty=2, shape=(12, 96, 96))
+    abdomen.write_dataset(data, args.volumes, seed=5, n_empty=2, shape=(12, 96, 96))
     began = time.monotonic()
     finish(start(data, work / "undisturbed", args.jobs))
     duration = time.monotonic() - began

@@ -30,8 +30,8 @@ import SimpleITK as sitk
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from data_prep import phantom
 from data_prep.bookmarks.csv_table import PIXEL_COLUMNS
+from data_prep.phantoms import abdomen
 
 ROOT = Path(__file__).resolve().parents[2]
 CHUNK = 25
@@ -94,8 +94,8 @@ def make_dataset(folder: Path, n_volumes: int, shape: tuple[int, int, int], jobs
 def _make_chunk(folder: Path, start: int, n: int, shape: tuple[int, int, int]) -> list[list]:
     """One phantom under ``n`` different noises: drawing each anew would take minutes."""
     spacing_mm = (320 / shape[2], 320 / shape[1], 120 / shape[0])
-    base = phantom.make_phantom(start, shape=shape, spacing_mm=spacing_mm)
-    marks = phantom.bookmarks(base)
+    base = abdomen.make_phantom(start, shape=shape, spacing_mm=spacing_mm)
+    marks = abdomen.bookmarks(base)
     rows = []
     for index in range(start, start + n):
         noise = np.random.default_rng(index).integers(-12, 13, shape, dtype=np.int16)

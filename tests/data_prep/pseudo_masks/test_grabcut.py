@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from data_prep import phantom
 from data_prep.bookmarks import recist
 from data_prep.bookmarks.recist import Bookmark
+from data_prep.phantoms import abdomen
 from data_prep.pseudo_masks import grabcut, mask_metrics, shapes
 
 
@@ -226,8 +226,8 @@ def test_every_bookmark_on_the_image_has_a_mask(seed):
 def test_bounded_is_no_worse_than_any_other_rule_on_cluttered_phantoms():
     scores = {name: [] for name in ("bounded", "paper", "quadrilateral", "ellipse")}
     for seed in range(3):
-        volume = phantom.make_phantom(seed, shape=(10, 128, 128), n_nodes=6, n_lookalikes=12)
-        for label, z, bookmark in phantom.bookmarks(volume):
+        volume = abdomen.make_phantom(seed, shape=(10, 128, 128), n_nodes=6, n_lookalikes=12)
+        for label, z, bookmark in abdomen.bookmarks(volume):
             truth, image = volume.labels[z] == label, volume.image[z]
             masks = {
                 seeds: grabcut.pseudo_mask(image, bookmark, seeds).mask for seeds in grabcut.SEEDS

@@ -6,34 +6,34 @@ import hashlib
 import numpy as np
 import SimpleITK as sitk
 
-from data_prep import phantom
+from data_prep.phantoms import abdomen
 
 SMALL = {"shape": (10, 96, 96), "spacing_mm": (3.0, 3.0, 6.0)}
 
 
 def test_same_seed_same_volume_and_other_seed_another():
-    first, second, other = (phantom.make_phantom(seed, **SMALL) for seed in (3, 3, 4))
+    first, second, other = (abdomen.make_phantom(seed, **SMALL) for seed in (3, 3, 4))
     np.testing.assert_array_equal(first.image, second.image)
     np.testing.assert_array_equal(first.labels, second.labels)
     assert (first.image != other.image).mean() > 0.5
 
 
 def test_labels_are_consecutive_and_bright_against_their_surround():
-    made = phantom.make_phantom(5, **SMALL, n_nodes=4)
+    made = abdomen.make_phantom(5, **SMALL, n_nodes=4)
     assert made.image.dtype == np.int16 and made.image.shape == SMALL["shape"]
     assert sorted(np.unique(made.labels)) == [0, 1, 2, 3, 4]
     assert made.image[made.labels > 0].mean() > 1.2 * np.median(made.image[made.image > 200])
 
 
 def test_lesion_free_volume_has_no_labels_and_no_bookmarks():
-    made = phantom.make_phantom(5, **SMALL, n_nodes=0)
+    made = abdomen.make_phantom(5, **SMALL, n_nodes=0)
     assert made.labels.max() == 0
-    assert phantom.bookmarks(made) == []
+    assert abdomen.bookmarks(made) == []
 
 
 def test_bookmarks_lie_in_their_nodes_and_cover_every_key_slice():
-    made = phantom.make_phantom(8, n_nodes=5)
-    marks = phantom.bookmarks(made)
+    made = abdomen.make_phantom(8, n_nodes=5)
+    marks = abdomen.bookmarks(made)
     assert marks == sorted(marks, key=lambda row: (row[1], row[0]))
     for label, k, mark in marks:
         x1, y1, x2, y2 = mark.box()
@@ -50,7 +50,7 @@ def _digest(folder):
 
 def test_dataset_on_disk(tmp_path):
     for name in ("a", "b"):
-        phantom.write_dataset(tmp_path / name, 2, seed=1, n_empty=1, **SMALL)
+        abdomen.write_dataset(tmp_path / name, 2, seed=1, n_empty=1, **SMALL)
     assert _digest(tmp_path / "a") == _digest(tmp_path / "b")
     with open(tmp_path / "a" / "bookmarks.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

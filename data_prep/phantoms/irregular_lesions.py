@@ -1,9 +1,9 @@
 """Seeded pictures of irregular lesions in clutter, to test pseudo masks where ovals do not fit.
 
-``python -m data_prep.clutter OUT`` writes ``OUT/images/clutter.nii.gz`` and ``OUT/masks/…``: every
+``python -m data_prep.phantoms.irregular_lesions OUT`` writes ``OUT/images/clutter.nii.gz`` and ``OUT/masks/…``: every
 slice is a picture of its own with one lobed lesion (its label is the slice's number), four
 look-alikes of the same intensity beside it, some touching, and organs of other intensities behind.
-The phantom of ``data_prep.phantom`` has ellipsoids for lesions, which flatters the oval; here a
+The phantom of ``data_prep.phantoms.abdomen`` has ellipsoids for lesions, which flatters the oval; here a
 rule must follow the image to score well.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from data_prep.console import print_any_character
+from data_prep.command_line import print_any_character
 
 SIZE_PX = 160
 
@@ -86,7 +86,9 @@ def _blob(rng: np.random.Generator, centre: np.ndarray, radius: float, lobes: fl
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     print_any_character()
-    parser = argparse.ArgumentParser(prog="python -m data_prep.clutter", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m data_prep.phantoms.irregular_lesions", description=__doc__
+    )
     parser.add_argument("out_dir", type=Path, help="receives images/ and masks/")
     parser.add_argument("--number", type=int, default=100, help="pictures (100)")
     parser.add_argument("--seed", type=int, default=0)
