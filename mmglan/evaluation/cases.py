@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mmglan.evaluation.overlaps import Pairs
+from mmglan.detections.box_overlaps import Pairs
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmglan.detections.box_overlaps import box_pairs
 from mmglan.evaluation.matching import Matches, match
-from mmglan.evaluation.overlaps import box_pairs
 from mmglan.evaluation.protocols import FROC_FPS, Criterion, Protocol, get_protocol
 
 INTERPOLATIONS = ("linear", "step")
@@ -113,7 +113,7 @@ def froc(
         ground_truth: For each image `(m, 2 D)` boxes of the lesions, same unit and order.
         threshold: Overlap from which a prediction finds a lesion, in (0, 1].
         overlap: `'iou'`, `'iobb'`, `'iogt'`, `'radius'` or `'centre'`, see
-            `mmglan.evaluation.overlaps.box_pairs`.
+            `mmglan.detections.box_overlaps.box_pairs`.
         dims: D, 2 or 3.
         duplicates: `'ignore'` or `'fp'`, see `mmglan.evaluation.matching.match`.
         inclusive: Boxes end at the last voxel inside (side = x2 - x1 + 1).

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from mmglan.evaluation.cases import Cases
-from mmglan.evaluation.coco_files import (
+from mmglan.detections.coco_files import (
     GroundTruth,
     cases_of_images,
     group_results,
@@ -18,23 +17,24 @@ from mmglan.evaluation.coco_files import (
     read_ground_truth,
     read_json,
 )
-from mmglan.evaluation.label_maps import (
-    compare_label_maps,
-    read_ids,
-    read_scores,
-    truth_of_label_maps,
-)
-from mmglan.evaluation.mask_codes import rle_of
-from mmglan.evaluation.protocols import Protocol
-from mmglan.evaluation.table import KIND_WORDS
-from mmglan.evaluation.volume_cases import cases_of_boxes, cases_of_instances
-from mmglan.evaluation.volume_files import (
+from mmglan.detections.coco_masks import rle_of
+from mmglan.detections.volume_files import (
     VolumeTruth,
     read_boxes_3d,
     read_volumes,
     stack_results,
     warn_of_parts,
 )
+from mmglan.evaluation.cases import Cases
+from mmglan.evaluation.label_maps import (
+    compare_label_maps,
+    read_ids,
+    read_scores,
+    truth_of_label_maps,
+)
+from mmglan.evaluation.protocols import Protocol
+from mmglan.evaluation.table import KIND_WORDS
+from mmglan.evaluation.volume_cases import cases_of_boxes, cases_of_instances
 
 
 @dataclass

@@ -14,14 +14,14 @@ from tqdm import tqdm
 from data_prep.dataset.coco_entries import lesions_3d
 from data_prep.paths import resolve_under
 from data_prep.volumes.volume import Volume, read_label_volume
-from mmglan.evaluation.stacking import Stacks
+from mmglan.detections.stacking import Stacks
+from mmglan.detections.volume_files import VolumeTruth, ended
 from mmglan.evaluation.volume_cases import (
     VolumeInstances,
     connected_instances,
     instances_of_labels,
     instances_of_stacks,
 )
-from mmglan.evaluation.volume_files import VolumeTruth, ended
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmglan.evaluation.overlaps import Pairs
+from mmglan.detections.box_overlaps import Pairs
 
 ASSIGNMENTS = ("every", "greedy", "optimal")
 DUPLICATES = ("ignore", "fp")
@@ -71,7 +71,7 @@ def match(
         lesion 0, the third touches nothing.
 
         >>> import numpy as np
-        >>> from mmglan.evaluation.overlaps import Pairs
+        >>> from mmglan.detections.box_overlaps import Pairs
         >>> pairs = Pairs(np.array([0, 0, 1]), np.array([0, 1, 0]), np.array([0.4, 0.3, 0.9]))
         >>> scores = np.array([0.9, 0.8, 0.7])
         >>> every = match(pairs, scores, 2, threshold=0.25)

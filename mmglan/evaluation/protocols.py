@@ -80,7 +80,7 @@ RECALL_FPS = (5.85, 9.0)
 class Criterion:
     """When a prediction finds a lesion: `overlap` of at least `threshold`.
 
-    `overlap` is a kind of `mmglan.evaluation.overlaps.box_pairs`; the two centre rules have no
+    `overlap` is a kind of `mmglan.detections.box_overlaps.box_pairs`; the two centre rules have no
     threshold of their own and use 1.
     """
 

@@ -13,10 +13,10 @@ import numpy as np
 from pycocotools import mask as mask_utils
 from scipy import ndimage
 
+from mmglan.detections.box_overlaps import box_pairs, matrix_pairs
+from mmglan.detections.stacking import Stacks
 from mmglan.evaluation.cases import Cases
 from mmglan.evaluation.froc import flatten_predictions, flatten_truth
-from mmglan.evaluation.overlaps import box_pairs, matrix_pairs
-from mmglan.evaluation.stacking import Stacks
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from mmglan.evaluation.coco_files import read_ground_truth
+from mmglan.detections.box_overlaps import box_pairs
+from mmglan.detections.coco_files import read_ground_truth
+from mmglan.detections.value_checks import finite_numbers
 from mmglan.evaluation.matching import match
-from mmglan.evaluation.overlaps import box_pairs
-from mmglan.evaluation.record_checks import finite_numbers
 from mmglan.reporting.run_files import read_json
 
 

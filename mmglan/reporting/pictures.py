@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from mmglan.evaluation.mask_codes import encode_segmentation
+from mmglan.detections.coco_masks import encode_segmentation
 
 # Larger pictures than this are stored as JPEG: some hundred slices must still open on a phone.
 PNG_LIMIT = 60_000

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from mmglan.detections.coco_files import cases_of_images, group_results, read_ground_truth
 from mmglan.evaluation import bootstrap as module
 from mmglan.evaluation.bootstrap import (
     bca_interval,
@@ -17,7 +18,6 @@ from mmglan.evaluation.bootstrap import (
     patient_weights,
     percentile_interval,
 )
-from mmglan.evaluation.coco_files import cases_of_images, group_results, read_ground_truth
 from mmglan.evaluation.comparison import compare
 from mmglan.evaluation.figures import Figures
 from mmglan.evaluation.protocols import PROTOCOLS

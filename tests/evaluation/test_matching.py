@@ -7,8 +7,8 @@ from itertools import permutations
 import numpy as np
 import pytest
 
+from mmglan.detections.box_overlaps import matrix_pairs
 from mmglan.evaluation.matching import match
-from mmglan.evaluation.overlaps import matrix_pairs
 
 MIN_IOU = 0.1
 

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from mmglan.evaluation.coco_files import read_ground_truth, short_axis_mm
+from mmglan.detections.coco_files import read_ground_truth, short_axis_mm
 
 
 @pytest.fixture

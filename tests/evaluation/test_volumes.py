@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from mmglan.detections.stacking import stack
 from mmglan.evaluation.figures import Figures
 from mmglan.evaluation.froc import froc
 from mmglan.evaluation.from_files import TruthFiles, read_cases
 from mmglan.evaluation.protocols import PROTOCOLS
-from mmglan.evaluation.stacking import stack
 from mmglan.evaluation.volume_cases import (
     cases_of_boxes,
     cases_of_instances,

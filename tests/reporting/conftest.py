@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mmglan.evaluation.coco_files import cases_of_images, group_results, read_ground_truth
+from mmglan.detections.coco_files import cases_of_images, group_results, read_ground_truth
 from mmglan.evaluation.summary import summarize, write_json
 
 FLAGS = (

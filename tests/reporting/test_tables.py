@@ -56,9 +56,9 @@ def test_keys_of_the_tables_are_keys_of_the_metric():
     """Names in the tables and names that the evaluation writes are the same."""
     import numpy as np
 
+    from mmglan.detections.box_overlaps import Pairs
     from mmglan.evaluation.cases import Cases
     from mmglan.evaluation.figures import Figures
-    from mmglan.evaluation.overlaps import Pairs
     from mmglan.evaluation.protocols import get_protocol
 
     names = set()

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mmglan.evaluation.coco_files import GroundTruth, read_json
-from mmglan.evaluation.mask_codes import rle_of
-from mmglan.evaluation.record_checks import check_size, check_spacing, finite_numbers
-from mmglan.evaluation.stacking import Stacks, stack
+from mmglan.detections.coco_files import GroundTruth, read_json
+from mmglan.detections.coco_masks import rle_of
+from mmglan.detections.stacking import Stacks, stack
+from mmglan.detections.value_checks import check_size, check_spacing, finite_numbers
 
 
 @dataclass
@@ -121,7 +121,7 @@ def stack_results(
         images: Annotation file whose images name `volume_id` and `slice_index`.
         grouped: Results by image.
         ids: Volumes wanted; results of others have no 3D truth and are left out.
-        iou_threshold: See `mmglan.evaluation.stacking.stack`.
+        iou_threshold: See `mmglan.detections.stacking.stack`.
 
     Returns:
         tuple: For each volume its stacks, and its masks by (slice, row).

@@ -7,8 +7,8 @@ import doctest
 import numpy as np
 import pytest
 
-from mmglan.evaluation import stacking
-from mmglan.evaluation.stacking import stack
+from mmglan.detections import stacking
+from mmglan.detections.stacking import stack
 
 
 def box(x, score, width=10):

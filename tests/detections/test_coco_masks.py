@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
 
-from mmglan.evaluation.mask_codes import encode_segmentation, rle_of
+from mmglan.detections.coco_masks import encode_segmentation, rle_of
 
 IMAGE = {"id": 7, "height": 96, "width": 80}
 GOOD = mask_utils.encode(np.asfortranarray(np.eye(96, 80, dtype=np.uint8)))

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from mmglan.evaluation.coco_files import group_results, read_ground_truth
+from mmglan.detections.coco_files import group_results, read_ground_truth
 
 LESION = {"id": 1, "image_id": 1, "bbox": [0, 0, 9, 9]}
 
@@ -81,7 +81,7 @@ def test_results(tmp_path, change, words):
 
 def test_boxes_without_area_match_nothing(coco_set):
     """Defined, not an error: a flat prediction is a false positive, a flat lesion is missed."""
-    from mmglan.evaluation.coco_files import cases_of_images
+    from mmglan.detections.coco_files import cases_of_images
 
     ann, boxes, _ = coco_set(0)
     truth = read_ground_truth(ann)

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from mmglan.detections.box_overlaps import box_pairs, matrix_pairs
+from mmglan.detections.coco_masks import rle_of
+from mmglan.detections.value_checks import check_size, check_spacing, finite_numbers
 from mmglan.evaluation.cases import Cases
-from mmglan.evaluation.mask_codes import rle_of
-from mmglan.evaluation.overlaps import box_pairs, matrix_pairs
-from mmglan.evaluation.record_checks import check_size, check_spacing, finite_numbers
 
 
 @dataclass

@@ -7,11 +7,11 @@ import warnings
 
 import pytest
 
-from mmglan.evaluation.coco_files import read_ground_truth
+from mmglan.detections.coco_files import read_ground_truth
+from mmglan.detections.volume_files import read_boxes_3d, read_volumes, stack_results
 from mmglan.evaluation.from_files import TruthFiles, read_cases
 from mmglan.evaluation.label_maps import read_ids, read_scores
 from mmglan.evaluation.protocols import PROTOCOLS
-from mmglan.evaluation.volume_files import read_boxes_3d, read_volumes, stack_results
 
 
 def test_3d_files_that_cannot_be_used(tmp_path):
