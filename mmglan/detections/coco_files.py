@@ -14,7 +14,7 @@ from pycocotools import mask as mask_utils
 from mmglan.detections.box_overlaps import box_pairs, matrix_pairs
 from mmglan.detections.coco_masks import rle_of
 from mmglan.detections.value_checks import check_size, check_spacing, finite_numbers
-from mmglan.evaluation.cases import Cases
+from mmglan.evaluation.detection_set import Cases
 
 
 @dataclass

@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mmglan.detections.box_overlaps import Pairs
-from mmglan.evaluation.cases import Cases
+from mmglan.evaluation.detection_set import Cases
 
 AP_THRESHOLDS = (0.1, 0.25, 0.5)
 COCO_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10))

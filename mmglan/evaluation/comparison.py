@@ -9,8 +9,8 @@ import numpy as np
 
 from mmglan.evaluation.bootstrap import bca_interval, leave_one_out, patient_weights, resampled
 from mmglan.evaluation.bootstrap import percentile_interval as percentile
-from mmglan.evaluation.cases import Cases, pooled, rank_scores
-from mmglan.evaluation.figures import Figures
+from mmglan.evaluation.detection_set import Cases, pooled, rank_scores
+from mmglan.evaluation.metrics import Figures
 from mmglan.evaluation.protocols import Protocol, get_protocol
 
 

@@ -16,7 +16,7 @@ from data_prep.paths import resolve_under
 from data_prep.volumes.volume import Volume, read_label_volume
 from mmglan.detections.stacking import Stacks
 from mmglan.detections.volume_files import VolumeTruth, ended
-from mmglan.evaluation.volume_cases import (
+from mmglan.evaluation.detection_set_3d import (
     VolumeInstances,
     connected_instances,
     instances_of_labels,

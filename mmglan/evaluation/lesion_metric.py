@@ -16,10 +16,10 @@ from mmengine.logging import MMLogger
 
 from mmglan.detections.coco_files import cases_of_images, group_results, read_ground_truth
 from mmglan.detections.volume_files import read_volumes, stack_results, warn_of_parts
-from mmglan.evaluation.from_files import box_cases
+from mmglan.evaluation.evaluate import summarize, write_json
+from mmglan.evaluation.load_results import box_cases
 from mmglan.evaluation.protocols import get_protocol
-from mmglan.evaluation.summary import summarize, write_json
-from mmglan.evaluation.table import format_summary
+from mmglan.evaluation.text_table import format_summary
 
 IOU_TYPES = ("bbox", "segm")
 

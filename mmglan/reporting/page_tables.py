@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmglan.evaluation.table import score_text
+from mmglan.evaluation.text_table import score_text
 from mmglan.reporting.figures import froc_curves
 from mmglan.reporting.names import (
     KINDS,

@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from mmglan.evaluation.summary import CURVE_FP
+from mmglan.evaluation.evaluate import CURVE_FP
 from mmglan.reporting.figures import band_fp, froc_curves
 from mmglan.reporting.names import curve_name, number
 from mmglan.reporting.run_files import write_bytes

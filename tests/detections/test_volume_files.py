@@ -9,8 +9,8 @@ import pytest
 
 from mmglan.detections.coco_files import read_ground_truth
 from mmglan.detections.volume_files import read_boxes_3d, read_volumes, stack_results
-from mmglan.evaluation.from_files import TruthFiles, read_cases
 from mmglan.evaluation.label_maps import read_ids, read_scores
+from mmglan.evaluation.load_results import TruthFiles, read_cases
 from mmglan.evaluation.protocols import PROTOCOLS
 
 

@@ -19,9 +19,9 @@ from mmglan.evaluation.bootstrap import (
     percentile_interval,
 )
 from mmglan.evaluation.comparison import compare
-from mmglan.evaluation.figures import Figures
+from mmglan.evaluation.evaluate import summarize
+from mmglan.evaluation.metrics import Figures
 from mmglan.evaluation.protocols import PROTOCOLS
-from mmglan.evaluation.summary import summarize
 
 
 def test_worked_example():

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from mmglan.detections.coco_files import cases_of_images, group_results, read_ground_truth
-from mmglan.evaluation.cases import pooled, rank_scores
 from mmglan.evaluation.comparison import compare, permutation_p
-from mmglan.evaluation.figures import Figures
+from mmglan.evaluation.detection_set import pooled, rank_scores
+from mmglan.evaluation.metrics import Figures
 from mmglan.evaluation.protocols import PROTOCOLS
 
 

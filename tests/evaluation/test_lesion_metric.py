@@ -15,9 +15,9 @@ import torch
 from mmdet.registry import METRICS
 
 import mmglan.evaluation.lesion_metric  # noqa: F401 - registers the metric
-from mmglan.evaluation.from_files import TruthFiles, read_cases
+from mmglan.evaluation.evaluate import summarize
+from mmglan.evaluation.load_results import TruthFiles, read_cases
 from mmglan.evaluation.protocols import PROTOCOLS
-from mmglan.evaluation.summary import summarize
 
 SCRIPT = Path(__file__).parent / "scripts" / "evaluate_in_processes.py"
 

@@ -13,7 +13,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from mmglan.detections.coco_files import cases_of_images, group_results, read_ground_truth
-from mmglan.evaluation.summary import summarize, write_json
+from mmglan.evaluation.evaluate import summarize, write_json
 
 FLAGS = (
     "--headless",

@@ -57,8 +57,8 @@ def test_keys_of_the_tables_are_keys_of_the_metric():
     import numpy as np
 
     from mmglan.detections.box_overlaps import Pairs
-    from mmglan.evaluation.cases import Cases
-    from mmglan.evaluation.figures import Figures
+    from mmglan.evaluation.detection_set import Cases
+    from mmglan.evaluation.metrics import Figures
     from mmglan.evaluation.protocols import get_protocol
 
     names = set()

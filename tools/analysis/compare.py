@@ -20,10 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from evaluate import add_truth_arguments, resamples
 
 from mmglan.evaluation.comparison import compare
-from mmglan.evaluation.from_files import TruthFiles, read_cases
+from mmglan.evaluation.evaluate import write_json
+from mmglan.evaluation.load_results import TruthFiles, read_cases
 from mmglan.evaluation.protocols import get_protocol
-from mmglan.evaluation.summary import write_json
-from mmglan.evaluation.table import columns, percent
+from mmglan.evaluation.text_table import columns, percent
 
 
 def format_comparison(results: dict[str, dict]) -> str:

@@ -23,10 +23,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmglan.evaluation.from_files import TruthFiles, read_cases
+from mmglan.evaluation.evaluate import summarize, write_json
+from mmglan.evaluation.load_results import TruthFiles, read_cases
 from mmglan.evaluation.protocols import PROTOCOLS, get_protocol
-from mmglan.evaluation.summary import summarize, write_json
-from mmglan.evaluation.table import format_summary
+from mmglan.evaluation.text_table import format_summary
 
 
 def resamples(text: str) -> int:

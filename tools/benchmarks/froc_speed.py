@@ -15,9 +15,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from mmglan.evaluation.detection_set_3d import cases_of_boxes
+from mmglan.evaluation.evaluate import summarize, write_json
 from mmglan.evaluation.froc import FROC_FPS, froc
-from mmglan.evaluation.summary import summarize, write_json
-from mmglan.evaluation.volume_cases import cases_of_boxes
 
 
 def random_set(volumes: int, predictions: int, seed: int):

@@ -12,8 +12,8 @@ import numpy as np
 
 from mmglan.evaluation.bootstrap import bca_interval, leave_one_out, patient_weights, resampled
 from mmglan.evaluation.bootstrap import percentile_interval as percentile
-from mmglan.evaluation.cases import Cases
-from mmglan.evaluation.figures import OPERATING_FPS, Figures
+from mmglan.evaluation.detection_set import Cases
+from mmglan.evaluation.metrics import OPERATING_FPS, Figures
 from mmglan.evaluation.protocols import Protocol, get_protocol
 
 SCHEMA = 1

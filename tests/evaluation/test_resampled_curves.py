@@ -11,8 +11,8 @@ import pytest
 from mmglan.detections.box_overlaps import Pairs
 from mmglan.detections.coco_files import cases_of_images, group_results, read_ground_truth
 from mmglan.evaluation.bootstrap import patient_weights
-from mmglan.evaluation.cases import Cases, pooled, rank_scores
-from mmglan.evaluation.figures import Figures
+from mmglan.evaluation.detection_set import Cases, pooled, rank_scores
+from mmglan.evaluation.metrics import Figures
 from mmglan.evaluation.protocols import PROTOCOLS
 
 

@@ -25,7 +25,8 @@ from mmglan.detections.volume_files import (
     stack_results,
     warn_of_parts,
 )
-from mmglan.evaluation.cases import Cases
+from mmglan.evaluation.detection_set import Cases
+from mmglan.evaluation.detection_set_3d import cases_of_boxes, cases_of_instances
 from mmglan.evaluation.label_maps import (
     compare_label_maps,
     read_ids,
@@ -33,8 +34,7 @@ from mmglan.evaluation.label_maps import (
     truth_of_label_maps,
 )
 from mmglan.evaluation.protocols import Protocol
-from mmglan.evaluation.table import KIND_WORDS
-from mmglan.evaluation.volume_cases import cases_of_boxes, cases_of_instances
+from mmglan.evaluation.text_table import KIND_WORDS
 
 
 @dataclass

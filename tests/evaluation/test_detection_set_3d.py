@@ -9,17 +9,17 @@ import pytest
 import SimpleITK as sitk
 
 from mmglan.detections.stacking import stack
-from mmglan.evaluation.figures import Figures
-from mmglan.evaluation.froc import froc
-from mmglan.evaluation.from_files import TruthFiles, read_cases
-from mmglan.evaluation.protocols import PROTOCOLS
-from mmglan.evaluation.volume_cases import (
+from mmglan.evaluation.detection_set_3d import (
     cases_of_boxes,
     cases_of_instances,
     connected_instances,
     instances_of_labels,
     instances_of_stacks,
 )
+from mmglan.evaluation.froc import froc
+from mmglan.evaluation.load_results import TruthFiles, read_cases
+from mmglan.evaluation.metrics import Figures
+from mmglan.evaluation.protocols import PROTOCOLS
 
 SHAPE = (6, 40, 40)
 DEEPLESION = PROTOCOLS["deeplesion"]

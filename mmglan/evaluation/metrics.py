@@ -12,11 +12,11 @@ from mmglan.evaluation.average_precision import (
     PrecisionRecall,
     precision_recall,
 )
-from mmglan.evaluation.cases import Cases
+from mmglan.evaluation.detection_set import Cases
 from mmglan.evaluation.froc import FROCCurve, curve_of
 from mmglan.evaluation.matching import Matches, match
 from mmglan.evaluation.protocols import FROC_FPS, RECALL_FPS, SEN_FP, Criterion, Protocol
-from mmglan.evaluation.weighted import WeightedFROC, WeightedPrecision
+from mmglan.evaluation.resampled_curves import WeightedFROC, WeightedPrecision
 
 # Short axis in mm, lower end included; 10 mm is the usual limit for an enlarged node.
 STRATA_MM = {

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from mmglan.evaluation.average_precision import MRECALL_PRECISIONS, PrecisionRecall
-from mmglan.evaluation.cases import Cases
+from mmglan.evaluation.detection_set import Cases
 from mmglan.evaluation.matching import Matches
 
 # Resamples at a time: keeps a block of weights in the processor's cache.

@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from mmglan.detections.box_overlaps import box_pairs, matrix_pairs
 from mmglan.detections.stacking import Stacks
-from mmglan.evaluation.cases import Cases
+from mmglan.evaluation.detection_set import Cases
 from mmglan.evaluation.froc import flatten_predictions, flatten_truth
 
 
