@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmglan.reporting.findings import ImageFindings, Prediction, Truth
-from mmglan.reporting.pictures import decode_mask, encode, outline, slice_of, thumbnail
+from mmglan.reporting.slice_images import decode_mask, encode, outline, slice_of, thumbnail
 
 MAX_PREDICTIONS = 30
 

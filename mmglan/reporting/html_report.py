@@ -10,7 +10,6 @@ from typing import Any
 import jinja2
 
 from mmglan.reporting.case_data import MAX_PREDICTIONS, case_data, choose, totals
-from mmglan.reporting.figures import froc_figure, strata_figure, training_figures
 from mmglan.reporting.findings import ImageFindings
 from mmglan.reporting.page_tables import (
     cards,
@@ -19,9 +18,10 @@ from mmglan.reporting.page_tables import (
     operating_tables,
     start_threshold,
 )
+from mmglan.reporting.plotly_charts import froc_figure, strata_figure, training_figures
 from mmglan.reporting.provenance import provenance_rows
 from mmglan.reporting.scalars import Series
-from mmglan.reporting.strata import strata_table
+from mmglan.reporting.size_strata import strata_table
 
 TEMPLATES = Path(__file__).parent / "templates"
 SECTIONS = (

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mmglan.evaluation.text_table import score_text
-from mmglan.reporting.figures import froc_curves
-from mmglan.reporting.names import (
+from mmglan.reporting.metric_words import (
     KINDS,
     curve_name,
     interval,
@@ -17,6 +16,7 @@ from mmglan.reporting.names import (
     split_key,
     words,
 )
+from mmglan.reporting.plotly_charts import froc_curves
 
 CARDS = ("bbox_AP25", "bbox_SEN25", "bbox_AP50", "bbox_SEN50", "segm_AP25", "segm_SEN25")
 

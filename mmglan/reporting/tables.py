@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from mmglan.reporting.names import number, plain
+from mmglan.reporting.metric_words import number, plain
 from mmglan.reporting.paper_tables import PaperTable, Part, Row
 from mmglan.reporting.run_files import Run
 

@@ -15,7 +15,7 @@ from mmglan.reporting.page_tables import (
     start_threshold,
 )
 from mmglan.reporting.provenance import provenance_rows
-from mmglan.reporting.strata import strata_table
+from mmglan.reporting.size_strata import strata_table
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmglan.reporting.arguments import at_least
-from mmglan.reporting.detections import choose_slices, detection_figure
+from mmglan.reporting.detection_sheet import choose_slices, detection_figure
 from mmglan.reporting.findings import load_results, load_truth, mark_findings
 from mmglan.reporting.run_files import check_metrics, read_json, score_at, write_bytes
 

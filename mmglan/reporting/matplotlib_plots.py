@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mmglan.evaluation.evaluate import CURVE_FP
-from mmglan.reporting.figures import band_fp, froc_curves
-from mmglan.reporting.names import curve_name, number
+from mmglan.reporting.metric_words import curve_name, number
+from mmglan.reporting.plotly_charts import band_fp, froc_curves
 from mmglan.reporting.run_files import write_bytes
 from mmglan.reporting.scalars import Series, group
 

@@ -2,7 +2,15 @@
 
 import math
 
-from mmglan.reporting.names import curve_name, interval, number, order, percent, split_key, words
+from mmglan.reporting.metric_words import (
+    curve_name,
+    interval,
+    number,
+    order,
+    percent,
+    split_key,
+    words,
+)
 
 
 def test_words():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmglan.reporting.names import KINDS, curve_name, number
+from mmglan.reporting.metric_words import KINDS, curve_name, number
 from mmglan.reporting.scalars import Series, group
 
 COLOURS = ("#66b2ff", "#ffb454", "#7ee787", "#ff7eb6", "#c9a7ff", "#4fd6d2", "#f4f08a", "#b0bec5")
@@ -148,7 +148,7 @@ def training_figures(scalars: dict[str, Series]) -> dict[str, dict[str, Any]]:
 
 
 def strata_figure(table: dict[str, Any]) -> dict[str, Any]:
-    """Bars of some figures by size stratum, from :func:`mmglan.reporting.strata.strata_table`."""
+    """Bars of some figures by size stratum, from :func:`mmglan.reporting.size_strata.strata_table`."""
     labels = [f"{name}<br>n = {count}" for name, count in table["strata"]]
     traces = [
         {

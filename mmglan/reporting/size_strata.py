@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmglan.reporting.names import KINDS, interval, number, order, percent, split_key, words
+from mmglan.reporting.metric_words import KINDS, interval, number, order, percent, split_key, words
 
 # What the plot shows, at most; the table has everything.
 PLOTTED = ("bbox_AP25", "bbox_SEN25", "bbox_SEN50")

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmglan.reporting.pictures import decode_mask, encode, outline, read_slice, thumbnail
+from mmglan.reporting.slice_images import decode_mask, encode, outline, read_slice, thumbnail
 
 
 def _decoded(text):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from data_prep.overlay import PREDICTION, SCORE, TRUTH
-from mmglan.reporting.detections import choose_slices, draw_slice
-from mmglan.reporting.figures import froc_figure, training_figures
+from mmglan.reporting.detection_sheet import choose_slices, draw_slice
 from mmglan.reporting.findings import ImageFindings, load_results, load_truth, mark_findings
-from mmglan.reporting.plots import plot_froc, plot_sigmas, save
+from mmglan.reporting.matplotlib_plots import plot_froc, plot_sigmas, save
+from mmglan.reporting.plotly_charts import froc_figure, training_figures
 from mmglan.reporting.run_files import score_at
 
 CURVE = {

@@ -9,7 +9,7 @@ import numpy as np
 
 from data_prep.overlay import draw, sheet
 from mmglan.reporting.findings import ImageFindings
-from mmglan.reporting.pictures import decode_mask, slice_of
+from mmglan.reporting.slice_images import decode_mask, slice_of
 
 
 def choose_slices(
