@@ -6,11 +6,11 @@ compat.require_openmmlab()
 
 # The check comes first: the imports below fail without a reason the reader could act on.
 # ruff: noqa: E402
+from mmglan.datasets.lesion_balanced_sampler import LesionBalancedSampler
 from mmglan.engine.checkpoint_guard import install as _install_checkpoint_guard
-from mmglan.engine.epoch_seed_hook import EpochSeedHook, seed_worker_from_torch
-from mmglan.engine.lesion_balanced_sampler import LesionBalancedSampler
-from mmglan.engine.resumed_run_hook import ResumedRunHook
-from mmglan.engine.run_info_hook import RunInfoHook
+from mmglan.engine.hooks.epoch_seed_hook import EpochSeedHook, seed_worker_from_torch
+from mmglan.engine.hooks.resumed_run_hook import ResumedRunHook
+from mmglan.engine.hooks.run_info_hook import RunInfoHook
 
 _install_checkpoint_guard()
 

@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmglan.engine.child_run import last_error, run_command, validation_scores
 from mmglan.engine.cpu_processes import should_start_gloo
-from mmglan.engine.epoch_seed_hook import EpochSeedHook, seed_worker_from_torch
-from mmglan.engine.run_info_hook import dataset_hash, describe_data, git_state, write_json
+from mmglan.engine.hooks.epoch_seed_hook import EpochSeedHook, seed_worker_from_torch
+from mmglan.engine.hooks.run_info_hook import dataset_hash, describe_data, git_state, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 

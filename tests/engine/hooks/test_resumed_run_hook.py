@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from mmengine.runner import EpochBasedTrainLoop
 
-from mmglan.engine.resumed_run_hook import ResumedRunHook
+from mmglan.engine.hooks.resumed_run_hook import ResumedRunHook
 
 
 def test_copy_of_a_run_directory_leaves_the_best_checkpoint_of_the_original_alone(tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from mmengine.registry import DATA_SAMPLERS
 
-from mmglan.engine.lesion_balanced_sampler import LesionBalancedSampler, balanced_epoch
+from mmglan.datasets.lesion_balanced_sampler import LesionBalancedSampler, balanced_epoch
 
 
 class Slices:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from mmglan.models.stem import adapt_stem
+from mmglan.engine.hooks.adapt_stem_hook import adapt_stem
 
 OURS = "glan_r50_fpn_160e_lesions"
 
