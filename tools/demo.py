@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.phantoms import abdomen
-from mmglan.mmdet_tools import tool_path
+from mmglan.experiments.mmdet_tools import tool_path
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "configs/demo/glan_r18_demo.py"

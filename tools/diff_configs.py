@@ -17,8 +17,8 @@ from mmengine.config import Config
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmglan.engine.config_diff import differences
-from mmglan.engine.config_words import in_words
+from mmglan.experiments.config_diff import differences
+from mmglan.experiments.config_words import in_words
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

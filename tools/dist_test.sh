@@ -7,7 +7,7 @@ if [ $# -lt 3 ]; then
   echo "error: expected dist_test.sh CONFIG CHECKPOINT PROCESSES [arguments of test.py] but got $# arguments" >&2
   exit 2
 fi
-SCRIPT=$(PYTHONPATH="$(dirname "$0")/..:$PYTHONPATH" python -m mmglan.mmdet_tools dist_test.sh)
+SCRIPT=$(PYTHONPATH="$(dirname "$0")/..:$PYTHONPATH" python -m mmglan.experiments.mmdet_tools dist_test.sh)
 # In the place of this shell, so that whoever ends this process ends the launcher and its workers.
 python() { exec python "$@"; }
 # mmdet's script names its arguments without quotes: split and expand nothing in them.

@@ -7,7 +7,7 @@ if [ $# -lt 2 ]; then
   echo "error: expected dist_train.sh CONFIG PROCESSES [arguments of train.py] but got $# arguments" >&2
   exit 2
 fi
-SCRIPT=$(PYTHONPATH="$(dirname "$0")/..:$PYTHONPATH" python -m mmglan.mmdet_tools dist_train.sh)
+SCRIPT=$(PYTHONPATH="$(dirname "$0")/..:$PYTHONPATH" python -m mmglan.experiments.mmdet_tools dist_train.sh)
 # In the place of this shell, so that whoever ends this process ends the launcher and its workers.
 python() { exec python "$@"; }
 # mmdet's script names its arguments without quotes: split and expand nothing in them.

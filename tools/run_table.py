@@ -29,10 +29,10 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmglan.engine.child_run import run_command
-from mmglan.engine.shrink import SMALL, shrink
+from mmglan.experiments.child_run import run_command
+from mmglan.experiments.run_directory import is_whole, latest_checkpoint
+from mmglan.experiments.shrink import SMALL, shrink
 from mmglan.reporting.paper_tables import TABLES
-from mmglan.run_directory import is_whole, latest_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ROOT / "tools"

@@ -7,5 +7,5 @@ if [ $# -lt 4 ]; then
   exit 2
 fi
 cd "$(dirname "$0")/.."
-SCRIPT=$(PYTHONPATH="$(dirname "$0")/..:$PYTHONPATH" python -m mmglan.mmdet_tools slurm_train.sh)
+SCRIPT=$(PYTHONPATH="$(dirname "$0")/..:$PYTHONPATH" python -m mmglan.experiments.mmdet_tools slurm_train.sh)
 . "$SCRIPT"

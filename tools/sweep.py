@@ -41,8 +41,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmglan.engine.child_run import run_command, validation_scores
-from mmglan.engine.grid import (
+from mmglan.experiments.child_run import run_command, validation_scores
+from mmglan.experiments.grid import (
     grid_points,
     is_taken_over,
     key_of,
@@ -50,8 +50,8 @@ from mmglan.engine.grid import (
     trials_by_point,
     work_through,
 )
-from mmglan.engine.loss_weights import loss_weights, matching_settings
-from mmglan.run_directory import LOCK_NAME, holder_name, is_held
+from mmglan.experiments.loss_weights import loss_weights, matching_settings
+from mmglan.experiments.run_directory import LOCK_NAME, holder_name, is_held
 
 LONGEST_NAME = 200  # bytes; file systems take 255
 TRAIN = Path(__file__).with_name("train.py")

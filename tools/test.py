@@ -15,8 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmglan.mmdet_tools import tool_path, work_dir_of
-from mmglan.parent_death import die_with_launcher
+from mmglan.experiments.mmdet_tools import tool_path, work_dir_of
+from mmglan.experiments.parent_death import die_with_launcher
 
 KEY = "test_evaluator.outfile_prefix"
 

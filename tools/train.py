@@ -16,14 +16,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmglan.mmdet_tools import (
+from mmglan.experiments.mmdet_tools import (
     is_first_process,
     tool_path,
     with_checkpoint_to_resume,
     work_dir_of,
 )
-from mmglan.parent_death import die_with_launcher
-from mmglan.run_directory import hold
+from mmglan.experiments.parent_death import die_with_launcher
+from mmglan.experiments.run_directory import hold
 
 if __name__ == "__main__":
     die_with_launcher()

@@ -13,7 +13,7 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.hub import get_config
 
-from mmglan.engine.shrink import shrink
+from mmglan.experiments.shrink import shrink
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 FILES = CONFIGS.glob("[!_]*/*.py")

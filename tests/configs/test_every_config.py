@@ -12,7 +12,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 
-from mmglan.engine.shrink import shrink
+from mmglan.experiments.shrink import shrink
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(CONFIGS.glob("[!_]*/*.py"))

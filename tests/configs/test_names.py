@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mmglan.engine.config_diff import ABSENT, differences
-from mmglan.engine.config_words import in_words
+from mmglan.experiments.config_diff import ABSENT, differences
+from mmglan.experiments.config_words import in_words
 from mmglan.reporting.paper_tables import TABLES
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"

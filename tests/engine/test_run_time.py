@@ -17,10 +17,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from mmglan.engine.child_run import last_error, run_command, validation_scores
 from mmglan.engine.cpu_processes import should_start_gloo
 from mmglan.engine.hooks.epoch_seed_hook import EpochSeedHook, seed_worker_from_torch
 from mmglan.engine.hooks.run_info_hook import dataset_hash, describe_data, git_state, write_json
+from mmglan.experiments.child_run import last_error, run_command, validation_scores
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -221,9 +221,7 @@ def test_watched_command_is_stopped(tmp_path):
 def test_a_command_dies_with_its_killed_parent(tmp_path):
     child = "import fcntl, time; file = open('lock', 'w'); fcntl.flock(file, fcntl.LOCK_EX);"
     child += "print('locked', flush=True); time.sleep(600)"
-    parent = (
-        "import sys; from pathlib import Path; from mmglan.engine.child_run import run_command;"
-    )
+    parent = "import sys; from pathlib import Path; from mmglan.experiments.child_run import run_command;"
     parent += f"run_command([sys.executable, '-c', {child!r}], Path('log'))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([sys.executable, "-c", parent], cwd=tmp_path, env=environment)

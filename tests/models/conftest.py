@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 import mmglan.datasets
 import mmglan.models  # noqa: F401  (registers the modules)
-from mmglan.engine.shrink import shrink
+from mmglan.experiments.shrink import shrink
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 

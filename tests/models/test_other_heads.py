@@ -8,7 +8,7 @@ from mmengine.hub import get_config
 from mmengine.logging import MMLogger
 from mmengine.structures import PixelData
 
-from mmglan.engine.shrink import TINY, _shrink_model
+from mmglan.experiments.shrink import TINY, _shrink_model
 from mmglan.models import GlobalLocalAttention
 
 

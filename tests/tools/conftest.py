@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from data_prep import prepare
 from data_prep.phantoms import abdomen
-from mmglan.engine.shrink import shrink
+from mmglan.experiments.shrink import shrink
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WORKER = """
 import fcntl, json, os, sys, time
 from pathlib import Path
-from mmglan.parent_death import die_with_launcher
+from mmglan.experiments.parent_death import die_with_launcher
 
 die_with_launcher()
 folder = Path(os.environ["FOLDER"])
@@ -27,7 +27,7 @@ time.sleep(float(os.environ["SECONDS_TO_LIVE"]))
 PARENT = """
 import sys
 from pathlib import Path
-from mmglan.engine.child_run import run_command
+from mmglan.experiments.child_run import run_command
 run_command(sys.argv[2:], Path(sys.argv[1]))
 """
 

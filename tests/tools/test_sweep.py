@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from mmglan.run_directory import is_held
+from mmglan.experiments.run_directory import is_held
 
 ROOT = Path(__file__).resolve().parents[2]
 AXIS = "model.rpn_head.loss_cls.loss_weight"
@@ -168,7 +168,7 @@ def test_hopeless_point_is_stopped_early(sweep, tiny_config, tmp_path):
 HOLDER = """
 import signal, sys, time
 from pathlib import Path
-from mmglan.run_directory import hold
+from mmglan.experiments.run_directory import hold
 hold(Path(sys.argv[sys.argv.index("--work-dir") + 1]))
 print("holds", flush=True)
 time.sleep(600)

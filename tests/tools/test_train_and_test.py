@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmglan.engine.child_run import validation_scores
+from mmglan.experiments.child_run import validation_scores
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN, TEST = ROOT / "tools/train.py", ROOT / "tools/test.py"

@@ -3,9 +3,9 @@ import copy
 import pytest
 from mmengine.config import Config
 
-from mmglan.engine.config_diff import ABSENT, differences, flatten
-from mmglan.engine.config_words import in_words
-from mmglan.engine.shrink import SMALL, TINY, set_data_root, shrink
+from mmglan.experiments.config_diff import ABSENT, differences, flatten
+from mmglan.experiments.config_words import in_words
+from mmglan.experiments.shrink import SMALL, TINY, set_data_root, shrink
 
 ZOO = "configs/glan/glan_r50_fpn_160e_lesions.py"
 

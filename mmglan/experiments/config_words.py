@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mmglan.engine.config_diff import ABSENT, Change
+from mmglan.experiments.config_diff import ABSENT, Change
 
 Changes = Mapping[str, Change]
 WRAPPER = "UncertaintyLossWrapper"

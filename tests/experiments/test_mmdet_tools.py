@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmglan.mmdet_tools import (
+from mmglan.experiments.mmdet_tools import (
     is_first_process,
     tool_path,
     with_checkpoint_to_resume,

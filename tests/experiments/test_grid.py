@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy
 from optuna.trial import TrialState
 
-from mmglan.engine.grid import (
+from mmglan.experiments.grid import (
     DeadTrials,
     grid_points,
     is_taken_over,
@@ -30,7 +30,7 @@ AXES = {"a": [1, 3, 5], "b": ["x", "y"]}
 WORKER = """
 import os, sys, time
 from pathlib import Path
-from mmglan.engine.grid import open_study, work_through
+from mmglan.experiments.grid import open_study, work_through
 
 AXES = {"a": [1, 3, 5], "b": ["x", "y"]}
 folder, hang = Path(sys.argv[1]), sys.argv[2] == "hang"
@@ -157,7 +157,7 @@ def test_trial_without_a_heartbeat_is_given_the_grace_period(tmp_path, monkeypat
     study.ask(), study.ask()
     study._storage.record_heartbeat(study.trials[1]._trial_id)
     now = [1000.0]
-    monkeypatch.setattr("mmglan.engine.grid.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("mmglan.experiments.grid.time.monotonic", lambda: now[0])
     dead = DeadTrials(study)
     for now[0], state in ((1000, "RUNNING"), (1180, "RUNNING"), (1181, "FAIL"), (1400, "FAIL")):
         dead.close()

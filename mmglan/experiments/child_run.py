@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from mmglan.parent_death import die_with_parent
+from mmglan.experiments.parent_death import die_with_parent
 
 STOP_S = 60  # torchrun gives its own workers 30 s
 # A line that names an error, behind what torchrun puts before it.

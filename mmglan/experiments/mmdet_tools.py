@@ -1,4 +1,4 @@
-"""Where the installed MMDetection keeps its own scripts: `python -m mmglan.mmdet_tools`.
+"""Where the installed MMDetection keeps its own scripts: `python -m mmglan.experiments.mmdet_tools`.
 
 Our `tools/` hand over to those scripts; none of them is copied.
 """
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from mmglan.run_directory import latest_checkpoint
+from mmglan.experiments.run_directory import latest_checkpoint
 
 # Where the launchers that mmdet knows leave the number of a process.
 _RANK_OF = {"pytorch": "RANK", "slurm": "SLURM_PROCID", "mpi": "OMPI_COMM_WORLD_RANK"}
@@ -140,4 +140,4 @@ if __name__ == "__main__":
     try:
         print(tool_path(sys.argv[1]))
     except (FileNotFoundError, IndexError) as error:
-        sys.exit(f"mmglan.mmdet_tools: {error}")
+        sys.exit(f"mmglan.experiments.mmdet_tools: {error}")

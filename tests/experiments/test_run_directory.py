@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmglan.run_directory import hold, is_held, latest_checkpoint
+from mmglan.experiments.run_directory import hold, is_held, latest_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -54,7 +54,7 @@ def test_checkpoint_cut_short_by_a_kill_is_passed_over(tmp_path, note):
 HOLDER = """
 import os, sys, time
 from pathlib import Path
-from mmglan.run_directory import hold
+from mmglan.experiments.run_directory import hold
 hold(Path(sys.argv[1]))
 if os.fork() == 0:
     time.sleep(600)  # a data loader that outlives its parent for a while
