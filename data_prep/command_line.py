@@ -6,7 +6,7 @@ import sys
 
 
 def print_any_character() -> None:
-    """Let characters that the terminal does not know be printed as ``?`` instead of failing."""
+    """Let characters that the terminal does not know be printed as `?` instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

@@ -106,7 +106,7 @@ def _shown(text: str) -> str:
 
 
 def whole_number(text: str, column: str) -> int:
-    """Return a whole number from a cell; ``12.0`` counts as one."""
+    """Return a whole number from a cell; `12.0` counts as one."""
     value = number(text, column)
     if value != int(value):
         raise DataError(

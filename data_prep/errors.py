@@ -9,7 +9,7 @@ from pathlib import PurePath
 class DataError(ValueError):
     """Something in the user's files is not as expected.
 
-    ``str(error)`` is one line: ``bookmarks.csv, row 12, slice 40: Expected … but got …. <advice>``.
+    `str(error)` is one line: `bookmarks.csv, row 12, slice 40: Expected … but got …. <advice>`.
 
     Args:
         message: What was expected, what was found, what to do. Line breaks are folded.
@@ -58,7 +58,7 @@ def _rebuild(
 
 
 def printable(text: str) -> str:
-    """Return ``text`` on one line, with every unprintable character shown as ``?``."""
+    """Return `text` on one line, with every unprintable character shown as `?`."""
     folded = " ".join(text.split())
     return "".join(c if c.isprintable() else "?" for c in folded)
 
@@ -77,6 +77,6 @@ def told_apart(a: float, b: float, decimals: int = 1) -> tuple[str, str]:
 
 
 def quoted(value: object, limit: int = 24) -> str:
-    """Return a value found in a file in quotes, shortened to ``limit`` characters."""
+    """Return a value found in a file in quotes, shortened to `limit` characters."""
     text = str(value)
     return "'" + printable(text[:limit] + ("…" if len(text) > limit else "")) + "'"

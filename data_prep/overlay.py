@@ -36,8 +36,8 @@ def draw(
             is), or `(H, W, 3)` uint8 RGB.
         truth_masks: `(H, W)` each, what is not 0 is outlined.
         truth_boxes: (x1, y1, x2, y2) each, pixels; pixel *i* covers [i, i + 1), as in COCO.
-        predicted_masks: as ``truth_masks``.
-        predicted_boxes: as ``truth_boxes``.
+        predicted_masks: as `truth_masks`.
+        predicted_boxes: as `truth_boxes`.
         scores: 0 to 1, one per predicted box, or none.
         bookmarks: their two axes are drawn.
         scale: whole factor by which the picture is enlarged.
@@ -77,7 +77,7 @@ def sheet(
     """Lay pictures out in a grid, row by row, on black.
 
     Args:
-        images: uint8 RGB `(H, W, 3)` each (or anything :func:`draw` takes), sizes may differ.
+        images: uint8 RGB `(H, W, 3)` each (or anything `draw` takes), sizes may differ.
         captions: one short text per image, or none.
         columns: pictures in a row; as square a grid as possible by default.
 

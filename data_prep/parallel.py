@@ -31,10 +31,10 @@ def backend_context(backend: str, scheduler: str | None, jobs: int) -> Iterator[
     """Select joblib's backend and yield the number of jobs to ask it for.
 
     Args:
-        backend: One of :data:`BACKENDS`, or any name that was registered with joblib
-            (``ray`` after ``ray.util.joblib.register_ray()``).
-        scheduler: Address of a Dask scheduler, ``tcp://host:8786``; with ``dask`` only. Without
-            it a cluster of ``jobs`` worker processes is started here and stopped at the end.
+        backend: One of `BACKENDS`, or any name that was registered with joblib
+            (`ray` after `ray.util.joblib.register_ray()`).
+        scheduler: Address of a Dask scheduler, `tcp://host:8786`; with `dask` only. Without
+            it a cluster of `jobs` worker processes is started here and stopped at the end.
         jobs: Number of workers; a Dask cluster decides that itself.
 
     Raises:
@@ -90,15 +90,15 @@ def run_tasks(
     description: str = "",
     progress: bool = True,
 ) -> Iterator[Any]:
-    """Yield ``function(task)`` for every task, in whatever order they finish.
+    """Yield `function(task)` for every task, in whatever order they finish.
 
     Args:
         function: Importable by name, since it is sent to other processes.
         tasks: Small and picklable; a task names its volume, it does not hold it. They are taken
             one by one, as they are needed.
-        total: Number of tasks, if ``tasks`` has no length.
+        total: Number of tasks, if `tasks` has no length.
         jobs: 1 runs in this process, except with Dask.
-        backend, scheduler: See :func:`backend_context`, also for errors.
+        backend, scheduler: See `backend_context`, also for errors.
         description: Text of the progress bar (written to stderr).
         progress: Show the bar.
     """
@@ -136,7 +136,7 @@ def _results(
 
 
 def _follow(master: int) -> None:
-    """In a worker: end it soon after the process ``master`` has gone."""
+    """In a worker: end it soon after the process `master` has gone."""
     parent = os.getppid()
     if parent != master:  # gone before this worker was up
         os._exit(1)

@@ -13,7 +13,7 @@ _SERIES = re.compile(r"#\d+(\.\d+)+$")
 
 
 def without_series(volume: str) -> str:
-    """The path of a volume: ``folder`` of ``folder#UID``. Other ``#`` belong to names."""
+    """The path of a volume: `folder` of `folder#UID`. Other `#` belong to names."""
     return _SERIES.sub("", volume)
 
 
@@ -21,7 +21,7 @@ def check_relative(relative: str | os.PathLike) -> str:
     """Check a path by its text alone: not empty, not absolute, not leaving its root.
 
     Returns:
-        The path as normalised text with ``/`` between its parts.
+        The path as normalised text with `/` between its parts.
 
     Raises:
         DataError: If the text is no such path.
@@ -56,23 +56,23 @@ def check_relative(relative: str | os.PathLike) -> str:
 
 
 def resolve_under(root: str | os.PathLike, relative: str | os.PathLike) -> Path:
-    """Join ``relative`` to ``root`` and refuse whatever would lead outside, links included.
+    """Join `relative` to `root` and refuse whatever would lead outside, links included.
 
     Args:
         root: Folder that the user named.
         relative: Path as written in a file. It need not exist.
 
     Returns:
-        ``root / relative`` with ``.`` and ``..`` removed, links not followed.
+        `root / relative` with `.` and `..` removed, links not followed.
 
     Raises:
-        DataError: If the path is absolute, leaves ``root``, or passes through a link that does.
+        DataError: If the path is absolute, leaves `root`, or passes through a link that does.
     """
     clean = check_relative(relative)
     path = Path(root) / clean
     try:
         base = Path(root).resolve()
-        # ``folder#UID`` names a series of ``folder``, which may be a link.
+        # `folder#UID` names a series of `folder`, which may be a link.
         inside = all(
             (Path(root) / part).resolve().is_relative_to(base)
             for part in {clean, clean.partition("#")[0]}
@@ -103,7 +103,7 @@ def _check_usable(path: Path) -> None:
 
 
 def relative_name(path: str | os.PathLike, root: str | os.PathLike | None = None) -> str:
-    """Return how a path is shown and identified: relative to ``root``, else its last part."""
+    """Return how a path is shown and identified: relative to `root`, else its last part."""
     path = Path(path)
     if root is not None:
         for base, target in (

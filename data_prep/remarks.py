@@ -25,7 +25,7 @@ def remark(text: str) -> None:
 
 @contextmanager
 def collected() -> Iterator[list[str]]:
-    """Collect what this thread remarks on inside ``with``, instead of warning of it."""
+    """Collect what this thread remarks on inside `with`, instead of warning of it."""
     lines: list[str] = []
     token = _lines.set(lines)
     try:

@@ -1,8 +1,8 @@
-"""Score pseudo masks against voxel masks: ``python -m data_prep.score_pseudo_masks``.
+"""Score pseudo masks against voxel masks: `python -m data_prep.score_pseudo_masks`.
 
 Bookmarks are measured on every 2D component of the masks; pseudo masks are made from image and
 bookmark by every seeding; Dice, average surface distance (mm) and the IoU of the boxes are compared
-(the paper's Sec. 4.4). Where only boxes are known (``--boxes``), boxes are compared.
+(the paper's Sec. 4.4). Where only boxes are known (`--boxes`), boxes are compared.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def find_tasks(args: argparse.Namespace) -> tuple[list[Task], list[str]]:
 
 
 def draw_worst(tasks: Sequence[Task], rows: Sequence[dict[str, Any]], number: int) -> np.ndarray:
-    """The cases where ``bounded`` fares worst: truth yellow, mask green, bookmark cyan."""
+    """The cases where `bounded` fares worst: truth yellow, mask green, bookmark cyan."""
     bounded = [row for row in rows if row["seeding"] == "bounded"]
     metric = "iou" if bounded[0]["dsc"] is None else "dsc"
     worst = sorted(bounded, key=lambda r: (r[metric], r["volume"], r["slice"], r["label"]))[:number]

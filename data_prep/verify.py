@@ -1,4 +1,4 @@
-"""Check a prepared data set and describe it: ``python -m data_prep.verify DATA_DIR``.
+"""Check a prepared data set and describe it: `python -m data_prep.verify DATA_DIR`.
 
 Reads only what lies in the folder. Reports counts by split, sizes, spacings and lesion sizes, and
 fails on missing, broken or constant slices, numbers that are not finite, boxes outside the image,
@@ -62,10 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def verify(
     data_dir: Path, *, jobs: int = 1, progress: bool = True
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Check the data set in ``data_dir``.
+    """Check the data set in `data_dir`.
 
     Returns:
-        The report, and the annotation files by their names without ``.json``.
+        The report, and the annotation files by their names without `.json`.
 
     Raises:
         DataError: If there is nothing to check.

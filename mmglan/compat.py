@@ -1,7 +1,7 @@
 """Which OpenMMLab packages are installed, and what to install when they do not fit.
 
 MMEngine, MMCV and MMDetection exist in two families with the same import names: the maintained
-``onedl-*`` packages and OpenMMLab's own. Neither checks the other's versions, and mmcv installs
+`onedl-*` packages and OpenMMLab's own. Neither checks the other's versions, and mmcv installs
 silently without its compiled operators when torch is missing at build time. The checks read package
 metadata only, so they cost milliseconds and import neither torch nor mmcv.
 """
@@ -77,7 +77,7 @@ def find_problems(installed: Mapping[str, str], has_ops: bool) -> list[Problem]:
     """Compare what is installed with what mmglan needs.
 
     Args:
-        installed: Distribution name → version, as :func:`installed_versions` gives it.
+        installed: Distribution name → version, as `installed_versions` gives it.
         has_ops: Whether mmcv has its compiled operators.
 
     Returns:

@@ -1,6 +1,6 @@
 """Report what is installed, what is wrong, and the command that mends it.
 
-``python -m mmglan.doctor`` exits with 0 if mmglan can train and predict here, else with 1.
+`python -m mmglan.doctor` exits with 0 if mmglan can train and predict here, else with 1.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def describe_torch() -> tuple[list[tuple[str, str]], list[Problem]]:
 
 
 def describe_mm() -> tuple[list[tuple[str, str]], list[Problem]]:
-    """Versions of the OpenMMLab packages of both families, and whether ``mmcv.ops`` works."""
+    """Versions of the OpenMMLab packages of both families, and whether `mmcv.ops` works."""
     installed = compat.installed_versions()
     rows = [(name, version) for name, version in installed.items()]
     has_ops = compat.mmcv_has_ops()

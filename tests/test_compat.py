@@ -65,7 +65,7 @@ def test_each_problem_names_what_to_install(change, has_ops, text, fix):
 
 
 def _import_with(folder, code):
-    """Run ``code`` with distributions and modules of ``folder`` in front of the real ones."""
+    """Run `code` with distributions and modules of `folder` in front of the real ones."""
     return subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(folder)!r}); {code}"],
         capture_output=True,

@@ -32,9 +32,9 @@ class Step:
     """One command of the demo.
 
     Attributes:
-        name: Key of the step in ``steps.json``.
+        name: Key of the step in `steps.json`.
         title: What the reader is told.
-        command: Arguments after ``python``.
+        command: Arguments after `python`.
     """
 
     name: str
@@ -51,7 +51,7 @@ def prepare(images: str, bookmarks: str, masks: str | None, work: Path) -> Step:
 
 
 def plan(work: Path, epochs: int) -> list[Step]:
-    """The steps after :func:`prepare`, in order."""
+    """The steps after `prepare`, in order."""
     data, run = work / "data", work / "run"
     annotations = data / "annotations"
     checkpoint = run / "last.pth"

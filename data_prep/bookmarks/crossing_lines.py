@@ -19,7 +19,7 @@ def pair_lines(lines: Sequence[np.ndarray]) -> tuple[list[tuple[int, int]], list
     what is wrong with them. Of more lines, those pair up that have no other partner to choose.
 
     Args:
-        lines: Each ``(2, 3)`` end points in mm.
+        lines: Each `(2, 3)` end points in mm.
 
     Returns:
         Pairs of indices, the longer line first, in the order of their first lines; and the lines
@@ -60,7 +60,7 @@ def _cross(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def segment_distance(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> float:
-    """Return the distance between the segments ``ab`` and ``cd`` in 2D or 3D."""
+    """Return the distance between the segments `ab` and `cd` in 2D or 3D."""
     along, across, between = b - a, d - c, c - a
     # The nearest points of the two lines, by Cramer's rule.
     aa, ac, cc = float(along @ along), float(along @ across), float(across @ across)

@@ -2,12 +2,12 @@
 
 Columns (any order; UTF-8, commas between cells, points in numbers):
 
-* ``volume``: path below the image folder; ``folder#UID`` names one DICOM series of a folder.
-* Pixels: ``slice`` (0-based stored slice) and ``long_x1, long_y1, long_x2, long_y2, short_x1,
-  short_y1, short_x2, short_y2``. ``origin=1`` reads 1-based pixels and slices.
-* Millimetres: ``long_x1_mm, long_y1_mm, long_z1_mm, … short_z2_mm`` and the column or option
-  ``frame``: LPS or RAS.
-* Optional: ``site`` (or ``structure``), ``patient``, ``split``, ``series_uid``.
+* `volume`: path below the image folder; `folder#UID` names one DICOM series of a folder.
+* Pixels: `slice` (0-based stored slice) and `long_x1, long_y1, long_x2, long_y2, short_x1,
+  short_y1, short_x2, short_y2`. `origin=1` reads 1-based pixels and slices.
+* Millimetres: `long_x1_mm, long_y1_mm, long_z1_mm, … short_z2_mm` and the column or option
+  `frame`: LPS or RAS.
+* Optional: `site` (or `structure`), `patient`, `split`, `series_uid`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""DeepLesion's ``DL_info.csv``: 1-based coordinates of key slices.
+"""DeepLesion's `DL_info.csv`: 1-based coordinates of key slices.
 
-Of a ``File_name`` such as ``000089_01_01_037.png`` the last ``_`` stands for the folder separator:
-folder ``000089_01_01``, slice number 37. ``Measurement_coordinates`` are the long axis, then the
+Of a `File_name` such as `000089_01_01_037.png` the last `_` stands for the folder separator:
+folder `000089_01_01`, slice number 37. `Measurement_coordinates` are the long axis, then the
 short axis, (x, y) (x, y) each. The file's own boxes are padded by 5 pixels and are not used. Rows
 marked as possibly noisy are left out, as the data set's authors do.
 """
@@ -34,7 +34,7 @@ SITES = {
 
 
 def matches(path: Path, start: bytes) -> bool:
-    """Say whether a file begins like ``DL_info.csv``."""
+    """Say whether a file begins like `DL_info.csv`."""
     return b"Measurement_coordinates" in start.split(b"\n", 1)[0]
 
 

@@ -32,7 +32,7 @@ def matches(path: Path, start: bytes) -> bool:
 
 
 def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord], list[DataError]]:
-    """Read one report or a folder of them; ``row`` is the 1-based measurement group."""
+    """Read one report or a folder of them; `row` is the 1-based measurement group."""
     folder = path.is_dir()
     files = [path]
     if folder:
@@ -130,7 +130,7 @@ def _record(
 
 
 def _polyline(axis: Dataset) -> tuple[np.ndarray, tuple[str | None, int | None]]:
-    """Return the end points of an axis, ``(2, 2)`` pixels or ``(2, 3)`` mm, and its image."""
+    """Return the end points of an axis, `(2, 2)` pixels or `(2, 3)` mm, and its image."""
     # Imported here: it takes a second, and only reports need it.
     from highdicom.sr import Scoord3DContentItem, ScoordContentItem
 
@@ -220,7 +220,7 @@ def _any_volume(options: Options, referenced: set[str], places: dict[str, str]) 
 
 
 def _series_below(root: Path | None) -> dict[str, str]:
-    """Map each series below a folder to its volume path: the folder, with ``#UID`` if shared."""
+    """Map each series below a folder to its volume path: the folder, with `#UID` if shared."""
     if root is None:
         return {}
     folders: dict[str, dict[str, str]] = {}

@@ -1,8 +1,8 @@
 """Bookmarks measured from voxel masks: one per label, or one per label and slice.
 
 For instance masks such as those of TCIA CT Lymph Nodes, and for any set annotated by voxels. Each
-label is one lesion. It is measured on axial slices by `data_prep.bookmarks.recist.measure`; by default only
-the slice with the longest diameter counts, as a radiologist would choose it.
+label is one lesion. It is measured on axial slices by `recist.measure`; by default only the
+slice with the longest diameter counts, as a radiologist would choose it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def matches(path: Path, start: bytes) -> bool:
 
 
 def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord], list[DataError]]:
-    """Measure a mask or a folder of masks; ``row`` of a record is its label."""
+    """Measure a mask or a folder of masks; `row` of a record is its label."""
     folder = path.is_dir()
     records: list[BookmarkRecord] = []
     errors: list[DataError] = []
@@ -77,7 +77,7 @@ def measure_labels(
         mask: Labels in axial order.
         volume: Volume that the records are for.
         name: How messages call the mask.
-        options: ``slices``: ``largest`` or ``all``.
+        options: `slices`: `largest` or `all`.
 
     Returns:
         Records in mm (LPS), and an error for each label too small to measure anywhere.
@@ -135,7 +135,7 @@ def _numbered(array: np.ndarray) -> tuple[np.ndarray, list[int] | None]:
 
 
 def _masks(folder: Path, refused: Callable[[OSError], None] | None = None) -> Iterator[Path]:
-    """Masks below a folder, in order; what the system refuses to list goes to ``refused``."""
+    """Masks below a folder, in order; what the system refuses to list goes to `refused`."""
     for here, folders, names in os.walk(folder, onerror=refused):
         folders.sort()
         yield from (Path(here) / n for n in sorted(names) if n.lower().endswith(SUFFIXES))

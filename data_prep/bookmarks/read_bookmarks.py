@@ -2,9 +2,9 @@
 
 Adding a format means adding a module here with
 
-* ``matches(path, start) -> bool``: whether a file (its first bytes) or folder looks like it,
-* ``OPTIONS``: names of the `Options` that it understands,
-* ``read(path, name, options) -> (records, errors)``, which raises nothing but `DataError`,
+* `matches(path, start) -> bool`: whether a file (its first bytes) or folder looks like it,
+* `OPTIONS`: names of the `Options` that it understands,
+* `read(path, name, options) -> (records, errors)`, which raises nothing but `DataError`,
 
 and a line in `FORMATS`.
 """
@@ -54,9 +54,9 @@ def read_bookmarks(
     """Read a bookmark file, or a folder of them.
 
     Args:
-        path: CSV table, DeepLesion's ``DL_info.csv``, Slicer markups, DICOM structured report, or
+        path: CSV table, DeepLesion's `DL_info.csv`, Slicer markups, DICOM structured report, or
             label mask; for the last three also a folder.
-        format: ``auto`` or one of `FORMATS`.
+        format: `auto` or one of `FORMATS`.
         image_root: Folder of the volumes. With it, records whose volume is not there become
             errors, and formats that name no volume find theirs.
         **options: See `Options`; one that the format does not understand is refused.

@@ -1,6 +1,6 @@
 """RECIST bookmarks: two crossing segments, and how to measure them on a mask.
 
-Points are ``(x, y)`` in pixels, 0-based; a pixel's coordinates are those of its centre. The pixel
+Points are `(x, y)` in pixels, 0-based; a pixel's coordinates are those of its centre. The pixel
 with column 3 therefore spans x from 2.5 to 3.5.
 """
 
@@ -58,7 +58,7 @@ class Bookmark:
     def box(self) -> tuple[float, float, float, float]:
         """The RECIST box (paper, Sec. 3.1): axis-aligned bounds (x1, y1, x2, y2) of the end points.
 
-        The bounds run through pixel centres; see :meth:`coco_box` for the area they cover.
+        The bounds run through pixel centres; see `coco_box` for the area they cover.
         """
         x, y = zip(*self.long_axis.tolist(), *self.short_axis.tolist(), strict=True)
         return min(x), min(y), max(x), max(y)
@@ -73,11 +73,11 @@ class Bookmark:
         return (x1, y1, x2 - x1 + 1.0, y2 - y1 + 1.0)
 
     def long_length(self, spacing_xy: Sequence[float] = (1.0, 1.0)) -> float:
-        """Length of the longer axis; in mm if ``spacing_xy`` is the pixel spacing (x, y) in mm."""
+        """Length of the longer axis; in mm if `spacing_xy` is the pixel spacing (x, y) in mm."""
         return _length(self.long_axis, spacing_xy)
 
     def short_length(self, spacing_xy: Sequence[float] = (1.0, 1.0)) -> float:
-        """Length of the shorter axis; in mm if ``spacing_xy`` is the pixel spacing (x, y) in mm."""
+        """Length of the shorter axis; in mm if `spacing_xy` is the pixel spacing (x, y) in mm."""
         return _length(self.short_axis, spacing_xy)
 
 

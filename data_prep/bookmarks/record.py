@@ -19,14 +19,14 @@ class BookmarkRecord:
     A run holds all of its bookmarks: each is kept small, and equal names are stored once.
 
     Args:
-        volume: Path of the volume relative to the image folder (``folder#UID`` for one series).
-        points: End points, order long 1, long 2, short 1, short 2. ``(4, 2)`` 0-based pixels
-            (column, row; whole numbers are pixel centres) of a stored slice, or ``(4, 3)`` mm.
-        frame: ``pixel``, or the patient frame of the mm: ``LPS`` or ``RAS``.
-        slice_index: 0-based stored slice (frame ``pixel``), else None.
+        volume: Path of the volume relative to the image folder (`folder#UID` for one series).
+        points: End points, order long 1, long 2, short 1, short 2. `(4, 2)` 0-based pixels
+            (column, row; whole numbers are pixel centres) of a stored slice, or `(4, 3)` mm.
+        frame: `pixel`, or the patient frame of the mm: `LPS` or `RAS`.
+        slice_index: 0-based stored slice (frame `pixel`), else None.
         patient: Patient as the file names it; never written to any output.
         site: Node type or body site.
-        split: ``train``, ``val`` or ``test`` where the file fixes it.
+        split: `train`, `val` or `test` where the file fixes it.
         file: Name of the bookmark file.
         row: 1-based line in it (the header is row 1), or the 1-based number of the item.
         instance_uid: DICOM SOP instance UID of the slice, where the file names the slice so.
@@ -74,10 +74,10 @@ class Options:
     Args:
         image_root: Folder of the volumes.
         origin: CSV in pixels: the number of the first pixel and slice, 0 or 1.
-        frame: CSV in mm without a ``frame`` column: LPS or RAS.
+        frame: CSV in mm without a `frame` column: LPS or RAS.
         volume: Formats that name no volume: the volume, relative to the image folder.
         patient: Formats that name no patient: the patient.
-        slices: Masks: measure each lesion on its ``largest`` slice or on ``all``.
+        slices: Masks: measure each lesion on its `largest` slice or on `all`.
     """
 
     image_root: Path | None = None

@@ -1,9 +1,9 @@
-"""3D Slicer markups (``.mrk.json``): pairs of lines, in a file or in a folder of files.
+"""3D Slicer markups (`.mrk.json`): pairs of lines, in a file or in a folder of files.
 
 Each line markup has two control points in mm. The lines of one volume that cross make a bookmark
-(`data_prep.bookmarks.crossing_lines`); the longer one is the long axis. A file names no volume: it belongs
-to the volume that it is named after (``case7.mrk.json``, ``case7_node2.mrk.json``), unless the
-option ``volume`` names one.
+(`crossing_lines`); the longer one is the long axis. A file names no volume: it belongs
+to the volume that it is named after (`case7.mrk.json`, `case7_node2.mrk.json`), unless the
+option `volume` names one.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def matches(path: Path, start: bytes) -> bool:
 
 
 def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord], list[DataError]]:
-    """Read markups; ``row`` of a record is the 1-based number of its long line in its file."""
+    """Read markups; `row` of a record is the 1-based number of its long line in its file."""
     folder = path.is_dir()
     files = sorted(path.glob("*.mrk.json")) if folder else [path]
     by_volume: dict[str, list[_Line]] = defaultdict(list)

@@ -28,7 +28,7 @@ class VolumeEntries:
     Attributes:
         images: COCO image entries of its slices.
         lesions: Annotations with pseudo masks.
-        truth: Annotations from its voxel mask, which ``volume`` and ``lesions_3d`` are of, too.
+        truth: Annotations from its voxel mask, which `volume` and `lesions_3d` are of, too.
         volume: None without a voxel mask.
         lesions_3d: Lesions of the mask in 3D.
     """
@@ -44,7 +44,7 @@ def number(results: Iterable[Mapping[str, Any]], context: int) -> Iterator[Volum
     """Number the entries of all volumes; one slice has the same image id in every file.
 
     Args:
-        results: Results of :mod:`data_prep.dataset.process_volume`, ordered by volume id.
+        results: Results of `data_prep.dataset.process_volume`, ordered by volume id.
         context: Neighbouring slices to name in each image entry, on either side.
     """
     n_images = n_lesions = n_truth = n_volumes = n_lesions_3d = 0
@@ -113,10 +113,10 @@ def write(
     """Write the files of one plan, and remove those that an earlier state of the input left.
 
     Args:
-        out: Where to write ``annotations/``.
-        results: Gives the results that ``found`` was collected from, once more at every call.
+        out: Where to write `annotations/`.
+        results: Gives the results that `found` was collected from, once more at every call.
         found, plan: What to write into which file.
-        context: See :func:`number`.
+        context: See `number`.
         whole_volumes: Write the files of all slices, too.
     """
     kinds = ALWAYS + WITH_TRUTH * found.has_truth + WHOLE * whole_volumes

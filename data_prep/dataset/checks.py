@@ -1,4 +1,4 @@
-"""Checks of a finished data set, from its files alone: what :mod:`data_prep.verify` reports."""
+"""Checks of a finished data set, from its files alone: what `data_prep.verify` reports."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NUMBERS = {"bbox": 4, "recist": 8, "box3d": 6, "shape_zyx": 3}
 
 @dataclass
 class Findings:
-    """What was found. ``problems`` make the check fail, ``remarks`` do not."""
+    """What was found. `problems` make the check fail, `remarks` do not."""
 
     problems: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Pixels:
-    """What one PNG slice holds; ``error`` says why it cannot be used."""
+    """What one PNG slice holds; `error` says why it cannot be used."""
 
     file_name: str
     shape: tuple[int, ...] = ()
@@ -56,7 +56,7 @@ def load(
 
     Args:
         path: The file.
-        lists: The lists of entries that it must hold, see :data:`NEEDED`.
+        lists: The lists of entries that it must hold, see `NEEDED`.
 
     Raises:
         DataError: If it is not JSON, holds NaN or infinity, or lacks what it must hold.
@@ -106,7 +106,7 @@ def _entry_fault(entry: Any, needed: Sequence[str]) -> str | None:
 
 
 def read_pixels(task: tuple[str, str]) -> Pixels:
-    """Read the slice ``(folder, file name)`` and look at its pixels."""
+    """Read the slice `(folder, file name)` and look at its pixels."""
     folder, name = task
     try:
         content = np.fromfile(Path(folder) / name, np.uint8)

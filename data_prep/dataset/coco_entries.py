@@ -23,7 +23,7 @@ EMPTY = {
 
 
 def file_name(volume_id: str, slice_index: int) -> str:
-    """Path of a slice below ``images/``."""
+    """Path of a slice below `images/`."""
     return f"{volume_id}/{slice_index:04d}.png"
 
 
@@ -34,10 +34,10 @@ def neighbour_names(volume_id: str, slice_index: int, context: int, depth: int) 
 
 
 def mask_fields(mask: np.ndarray) -> dict[str, Any]:
-    """``segmentation`` (compressed RLE), ``bbox`` and ``area`` of a mask.
+    """`segmentation` (compressed RLE), `bbox` and `area` of a mask.
 
     Args:
-        mask: bool ``(H, W)``, at least one pixel.
+        mask: bool `(H, W)`, at least one pixel.
     """
     encoded = rle.encode(np.asfortranarray(mask, dtype=bool).view(np.uint8))
     return {
@@ -51,12 +51,12 @@ def mask_fields(mask: np.ndarray) -> dict[str, Any]:
 
 
 def decode(segmentation: Mapping[str, Any]) -> np.ndarray:
-    """The bool mask ``(H, W)`` of an annotation's ``segmentation``."""
+    """The bool mask `(H, W)` of an annotation's `segmentation`."""
     return rle.decode(dict(segmentation)).astype(bool)
 
 
 def bookmark_fields(bookmark: recist.Bookmark, spacing_xy: Sequence[float]) -> dict[str, Any]:
-    """``recist`` (eight numbers, pixels) and the lengths of both axes in mm."""
+    """`recist` (eight numbers, pixels) and the lengths of both axes in mm."""
     return {
         "recist": [round(v, 4) for v in bookmark.points().ravel().tolist()],
         "long_axis_mm": round(bookmark.long_length(spacing_xy), 4),
@@ -89,13 +89,13 @@ def lesions_3d(labels: np.ndarray, spacing_mm: Sequence[float]) -> list[dict[str
     """Boxes and axes of all lesions of a volume.
 
     Args:
-        labels: ``(Z, Y, X)``, 0 background, one label per lesion.
+        labels: `(Z, Y, X)`, 0 background, one label per lesion.
         spacing_mm: (x, y, z).
 
     Returns:
-        One entry per label, in the order of the labels: ``label``, ``box3d`` (x1, y1, z1, x2, y2,
-        z2; inclusive voxels), ``long_axis_mm`` and ``short_axis_mm`` on the axial slice where the
-        lesion's long axis is longest, and that slice as ``key_slice``.
+        One entry per label, in the order of the labels: `label`, `box3d` (x1, y1, z1, x2, y2,
+        z2; inclusive voxels), `long_axis_mm` and `short_axis_mm` on the axial slice where the
+        lesion's long axis is longest, and that slice as `key_slice`.
     """
     from scipy import ndimage
 

@@ -44,7 +44,7 @@ class SplitOptions:
         fractions: Shares of train, val and test.
         folds: Number of folds for cross-validation, or None.
         seed: Of the random order.
-        given: ``patient_id`` → split where a file says so (then nothing is random), or None.
+        given: `patient_id` → split where a file says so (then nothing is random), or None.
     """
 
     fractions: tuple[float, float, float] = (0.70, 0.15, 0.15)
@@ -59,7 +59,7 @@ class Dataset:
 
     Attributes:
         volumes: (volume id, patient id) of each volume that gave slices.
-        slices: Table of their slices, see :data:`SLICE`.
+        slices: Table of their slices, see `SLICE`.
         strata: Patient → (most frequent site, size class of the largest short axis).
         sources: How many pseudo masks come from where.
         has_truth: Whether any volume has a voxel mask.
@@ -80,7 +80,7 @@ class Dataset:
 
 
 def collect(results: Iterable[Mapping[str, Any]]) -> Dataset:
-    """Sum up the results of :mod:`data_prep.dataset.process_volume`, ordered by volume id."""
+    """Sum up the results of `data_prep.dataset.process_volume`, ordered by volume id."""
     found = Dataset()
     tables = [found.slices]
     sites: dict[str, Counter] = {}
@@ -129,9 +129,9 @@ class Plan:
     """One way to divide a data set.
 
     Attributes:
-        folder: Below ``annotations/``; empty, or ``fold0/`` …
+        folder: Below `annotations/`; empty, or `fold0/` …
         codes: `(N,)` int8, for each slice of the data set the place of its split in
-            :data:`~data_prep.dataset.split.SPLITS`, or -1 for none.
+            `data_prep.dataset.split.SPLITS`, or -1 for none.
         by_patient: False for blocks of slices of one patient.
     """
 

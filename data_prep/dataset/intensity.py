@@ -27,7 +27,7 @@ def normalize(image: np.ndarray) -> np.ndarray:
 
 
 def normalize_to_uint16(image: np.ndarray) -> np.ndarray:
-    """:func:`to_uint16` of :func:`normalize`, in less time for whole numbers."""
+    """`to_uint16` of `normalize`, in less time for whole numbers."""
     return _normalized(image, to_uint16)
 
 
@@ -54,13 +54,13 @@ def window(image: np.ndarray, low: float, high: float) -> np.ndarray:
     Args:
         image: any shape.
         low: value that becomes 0.
-        high: value that becomes 1, above ``low``.
+        high: value that becomes 1, above `low`.
 
     Returns:
         float32 of the same shape.
 
     Raises:
-        ValueError: if ``low`` is not below ``high``, or the image holds NaN or infinity.
+        ValueError: if `low` is not below `high`, or the image holds NaN or infinity.
     """
     if not low < high:
         raise ValueError(f"Expected a window with low < high but got low={low}, high={high}.")

@@ -1,6 +1,6 @@
 """The output folder of a run: whose it is, atomic writes into it, and what is already done there.
 
-A run states its options in ``.state/run.json`` before it writes anything else, so that a second
+A run states its options in `.state/run.json` before it writes anything else, so that a second
 run can tell a rerun (which goes on where the first one stopped) from another run.
 Every file appears under its name only when it is complete.
 """
@@ -29,7 +29,7 @@ def json_bytes(content: Any) -> bytes:
 
 
 def write_atomically(out_dir: Path, relative: str, content: bytes) -> None:
-    """Write ``out_dir / relative`` so that it is either absent (or old) or complete.
+    """Write `out_dir / relative` so that it is either absent (or old) or complete.
 
     Raises:
         OutputError: The disk is full or the folder cannot be written.
@@ -40,7 +40,7 @@ def write_atomically(out_dir: Path, relative: str, content: bytes) -> None:
 
 @contextmanager
 def stream_atomically(out_dir: Path, relative: str, what: str = "the file") -> Iterator[BinaryIO]:
-    """As :func:`write_atomically`, for content (``what``) that is written inside ``with``."""
+    """As `write_atomically`, for content (`what`) that is written inside `with`."""
     target = os.path.join(out_dir, relative)
     temporary = None
     try:
@@ -89,7 +89,7 @@ class OutputError(DataError):
 
 
 class OutputFolder:
-    """Claim ``path`` for one run.
+    """Claim `path` for one run.
 
     Args:
         path: The folder; made if absent.
@@ -192,11 +192,11 @@ class OutputFolder:
         shutil.rmtree(self.path / STATE / "tmp", ignore_errors=True)
 
     def write(self, relative: str, content: bytes) -> None:
-        """See :func:`write_atomically`."""
+        """See `write_atomically`."""
         write_atomically(self.path, relative, content)
 
     def stream(self, relative: str) -> AbstractContextManager[BinaryIO]:
-        """See :func:`stream_atomically`."""
+        """See `stream_atomically`."""
         return stream_atomically(self.path, relative)
 
     def close(self) -> None:

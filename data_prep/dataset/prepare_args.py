@@ -1,4 +1,4 @@
-"""The command line of :mod:`data_prep.prepare`."""
+"""The command line of `data_prep.prepare`."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _pattern(text: str) -> str:
 
 
 def at_least(lowest: int):
-    """A converter of text to a whole number of at least ``lowest``, for argparse."""
+    """A converter of text to a whole number of at least `lowest`, for argparse."""
 
     def convert(text: str) -> int:
         if not text.lstrip("-").isdigit() or int(text) < lowest:

@@ -1,7 +1,7 @@
 """One volume of a run, from file to slices and annotations: what a worker does.
 
 A worker holds one volume at a time and writes its slices as 16-bit PNG and, last, one result file
-``.state/volumes/<volume_id>.json``. The result carries a key made of the volume's files, its
+`.state/volumes/<volume_id>.json`. The result carries a key made of the volume's files, its
 bookmarks and the options; a later run with the same key skips the volume.
 """
 
@@ -266,7 +266,7 @@ def _place_all(task: VolumeTask, volume, result: dict[str, Any]) -> list:
 def pseudo_mask(
     image: np.ndarray, bookmark, seeds: str, spacing_xy: Sequence[float] = (1.0, 1.0)
 ) -> grabcut.PseudoMask:
-    """The pseudo mask by any of :data:`SEEDS`."""
+    """The pseudo mask by any of `SEEDS`."""
     if seeds == "ellipse":
         return grabcut.PseudoMask(shapes.ellipse_mask(bookmark, image.shape), "ellipse")
     if seeds == "quadrilateral":
@@ -284,7 +284,7 @@ def _lesion(image: np.ndarray, mark, spacing: Sequence[float], seeds: str) -> di
 
 
 def _write(task: VolumeTask, pixels: np.ndarray, z: int) -> dict[str, Any]:
-    """Write one slice as 16-bit PNG; ``digest`` is None for slices of one value."""
+    """Write one slice as 16-bit PNG; `digest` is None for slices of one value."""
     _, png = cv2.imencode(".png", pixels)
     name = coco_entries.file_name(task.volume_id, z)
     write_atomically(Path(task.out_dir), f"images/{name}", png.data)

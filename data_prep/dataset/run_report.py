@@ -31,7 +31,7 @@ def build(
     errors: Sequence[str],
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The content of ``report.json``: counts, where the masks come from, remarks, options."""
+    """The content of `report.json`: counts, where the masks come from, remarks, options."""
     report = {
         "options": dict(options),
         "remarks": list(remarks),
@@ -65,7 +65,7 @@ def _count(found: Dataset, inside: np.ndarray) -> dict[str, int]:
 def write(
     out: OutputFolder, report: Mapping[str, Any], named: Sequence[str], errors: Sequence[str]
 ) -> None:
-    """Write ``report.json``, and line by line ``errors.txt`` and ``remarks.txt``.
+    """Write `report.json`, and line by line `errors.txt` and `remarks.txt`.
 
     The remarks of the last name files and series; those of the report do not.
     """
@@ -78,7 +78,7 @@ def write_ids(path: Path, out_dir: Path, sources: Sequence[Source]) -> None:
     """Write which pseudonym is whom, apart from the data set, which holds no names.
 
     Raises:
-        DataError: ``path`` lies in ``out_dir``, or cannot be written.
+        DataError: `path` lies in `out_dir`, or cannot be written.
     """
     if path.resolve().is_relative_to(out_dir.resolve()):
         raise DataError(
@@ -106,7 +106,7 @@ def write_overlays(
 ) -> None:
     """Draw pseudo masks (yellow) and bookmarks (cyan) on slices spread over the data set.
 
-    ``load`` gives the result of a volume by its id.
+    `load` gives the result of a volume by its id.
     """
     rows = np.flatnonzero(found.slices["lesions"])
     if len(rows) > number:

@@ -19,14 +19,14 @@ class VolumeOptions:
     """Options that change what a volume gives.
 
     Attributes:
-        seeds: One of :data:`SEEDS`; GrabCut's seeding, or a shape drawn from the bookmark alone.
-        normalize: ``image`` (the paper's), ``volume`` or ``window:low,high``.
+        seeds: One of `SEEDS`; GrabCut's seeding, or a shape drawn from the bookmark alone.
+        normalize: `image` (the paper's), `volume` or `window:low,high`.
         context: Neighbouring slices to write on either side of each slice used.
-        keep_empty: Keep slices without a lesion: ``slices`` of volumes with lesions, whole
-            ``volumes`` without, ``all`` of both, or None.
+        keep_empty: Keep slices without a lesion: `slices` of volumes with lesions, whole
+            `volumes` without, `all` of both, or None.
         max_empty: Keep at most this many of them per volume, evenly spaced; None keeps all.
         whole_volumes: Write every slice, for testing on volumes.
-        series_rule: See :func:`data_prep.read_volume`.
+        series_rule: See `data_prep.read_volume`.
         binary_masks: Masks do not tell lesions apart: take connected components.
     """
 
@@ -50,13 +50,13 @@ class Slices:
             self._window = [float(v) for v in normalize.removeprefix("window:").split(",")]
 
     def for_masks(self, z: int) -> np.ndarray:
-        """Slice ``z`` as GrabCut is to see it: cut to the window, if there is one."""
+        """Slice `z` as GrabCut is to see it: cut to the window, if there is one."""
         # The percentile cut would flatten bright lesions; GrabCut maps its own crop to 8 bits.
         image = self._array[z]
         return image if self._window is None else intensity.window(image, *self._window)
 
     def normalized(self, z: int) -> np.ndarray:
-        """Slice ``z`` normalised, uint16 ``(H, W)``."""
+        """Slice `z` normalised, uint16 `(H, W)`."""
         if self._window is not None:
             return intensity.to_uint16(self.for_masks(z))
         if self._volume is not None:
@@ -73,11 +73,11 @@ def used_slices(
     *,
     all_known: bool,
 ) -> dict[int, str]:
-    """Slice index → ``lesion`` (bookmarked), ``empty`` (kept without a lesion) or ``extra``.
+    """Slice index → `lesion` (bookmarked), `empty` (kept without a lesion) or `extra`.
 
     Args:
         lesions: Slice index and long axis in mm of each bookmark.
-        labels: True lesions ``(Z, Y, X)``, where known.
+        labels: True lesions `(Z, Y, X)`, where known.
         options: What to keep.
         depth: Number of slices.
         spacing_z: Their distance in mm.

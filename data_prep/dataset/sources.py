@@ -1,6 +1,6 @@
 """What a run reads: which volumes, which masks belong to them, whose they are.
 
-Volumes and patients get pseudonyms (``v0001``, ``p0001``) in the order of their names.
+Volumes and patients get pseudonyms (`v0001`, `p0001`) in the order of their names.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ def stem(volume: str) -> str:
 
 
 def find_volumes(root: Path, apart: Iterable[Path] = ()) -> list[str]:
-    """Paths, relative to ``root``, of everything below that looks like a volume.
+    """Paths, relative to `root`, of everything below that looks like a volume.
 
     Files of the volume formats count, folders that hold DICOM or PNG slices, and each of several
     multi-frame DICOM files in one folder. DICOM files of other endings are known by the four
-    letters that they carry. Left out are what lies in the folders ``apart`` (of masks, of output)
-    and files that are called as masks are (``…_mask``, ``…_seg``, ``labels`` …). Folders that
+    letters that they carry. Left out are what lies in the folders `apart` (of masks, of output)
+    and files that are called as masks are (`…_mask`, `…_seg`, `labels` …). Folders that
     cannot be read count, for their reader to say so.
     """
     found: list[str] = []
@@ -90,7 +90,7 @@ def find_volumes(root: Path, apart: Iterable[Path] = ()) -> list[str]:
 
 
 def unnamed(root: Path, found: Iterable[str], named: Iterable[str]) -> list[str]:
-    """Those of the volumes found by :func:`find_volumes` that are not among the ``named`` ones.
+    """Those of the volumes found by `find_volumes` that are not among the `named` ones.
 
     A DICOM volume may be named by a series of its folder, by a folder around it, or by its file.
     """
@@ -99,7 +99,7 @@ def unnamed(root: Path, found: Iterable[str], named: Iterable[str]) -> list[str]
 
 
 def overlapping(root: Path, volumes: Iterable[str], others: Iterable[str]) -> set[str]:
-    """Those of the ``volumes`` that may be one of the ``others`` under another name."""
+    """Those of the `volumes` that may be one of the `others` under another name."""
     taken = _places(root, others)
     return {volume for volume in volumes if taken and _places(root, [volume]) & taken}
 
@@ -126,7 +126,7 @@ def check_names(root: Path, volumes: Iterable[str]) -> None:
 
 
 def _places(root: Path, volumes: Iterable[str]) -> set[str]:
-    """The files and folders, relative to ``root``, under which volumes may be found."""
+    """The files and folders, relative to `root`, under which volumes may be found."""
     places = set()
     for volume in volumes:
         base = without_series(volume)
@@ -138,7 +138,7 @@ def _places(root: Path, volumes: Iterable[str]) -> set[str]:
 
 
 def _folder(root: Path, base: str) -> str | None:
-    """The folder of the slices, relative to ``root``; None for a file, or if it cannot be read."""
+    """The folder of the slices, relative to `root`; None for a file, or if it cannot be read."""
     try:
         return slice_folder(root / base).relative_to(root).as_posix()
     except OSError:
@@ -166,9 +166,9 @@ def _carries_dicom(path: Path) -> bool:
 
 
 def find_mask(masks: Path, volume: str) -> str | None:
-    """The mask of a volume: the same path, or its name with ``_mask``, ``_seg`` or ``_label(s)``.
+    """The mask of a volume: the same path, or its name with `_mask`, `_seg` or `_label(s)`.
 
-    The folder of TCIA CT Lymph Nodes (``<id>/<id>_mask.nii.gz``) is understood too.
+    The folder of TCIA CT Lymph Nodes (`<id>/<id>_mask.nii.gz`) is understood too.
     """
     base = stem(volume)
     name = Path(base).name

@@ -1,6 +1,6 @@
 """Splits by patient: at random in given shares, in folds, from a list, or one patient in blocks.
 
-No patient is ever in two splits; :func:`check_leakage` verifies that on the finished data set.
+No patient is ever in two splits; `check_leakage` verifies that on the finished data set.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def split_patients(
     Args:
         strata: For every patient, what to balance (site, size class …); anything hashable.
         fractions: Shares of train, val and test; they sum to 1, and a share may be 0.
-        seed: Equal input and seed give an equal split, whatever the order of ``strata``.
+        seed: Equal input and seed give an equal split, whatever the order of `strata`.
 
     Returns:
-        Patient → ``'train' | 'val' | 'test'``. Every share above 0 gets at least one patient as
+        Patient → `'train' | 'val' | 'test'`. Every share above 0 gets at least one patient as
         long as there are enough of them.
 
     Raises:
@@ -70,9 +70,9 @@ def split_folds(strata: Mapping[str, Hashable], folds: int, seed: int = 0) -> li
     each patient is tested exactly once.
 
     Args:
-        strata: As in :func:`split_patients`.
+        strata: As in `split_patients`.
         folds: k, 3 at least.
-        seed: As in :func:`split_patients`.
+        seed: As in `split_patients`.
 
     Raises:
         ValueError: If there are fewer than 3 folds or fewer patients than folds.
@@ -101,9 +101,9 @@ def slice_blocks(
     split say that a pipeline works, not how a detector does on new patients.
 
     Args:
-        slices: ``(slice key, whether it holds a lesion)`` in anatomical order. The shares count
+        slices: `(slice key, whether it holds a lesion)` in anatomical order. The shares count
             slices with lesions; the others follow the block they lie in.
-        fractions: As in :func:`split_patients`.
+        fractions: As in `split_patients`.
     """
     n_lesion = sum(holds for _, holds in slices)
     counted = n_lesion or len(slices)
@@ -118,10 +118,10 @@ def slice_blocks(
 
 
 def read_split_file(path: str | Path) -> dict[str, str]:
-    """Read a list of splits: a CSV with the columns ``patient`` (or ``volume``) and ``split``.
+    """Read a list of splits: a CSV with the columns `patient` (or `volume`) and `split`.
 
     Returns:
-        Patient or volume → split, in the words of this module; ``1 2 3`` mean train, val, test.
+        Patient or volume → split, in the words of this module; `1 2 3` mean train, val, test.
 
     Raises:
         DataError: With file and row.
@@ -180,8 +180,8 @@ def check_leakage(splits: Mapping[str, Iterable[Mapping]], *, by_patient: bool =
     """Raise unless the splits share no patient, no volume and no identical slice.
 
     Args:
-        splits: Split name → COCO image entries, with ``patient_id``, ``volume_id`` and optionally
-            ``digest`` (of the pixels; slices with equal digests are the same picture).
+        splits: Split name → COCO image entries, with `patient_id`, `volume_id` and optionally
+            `digest` (of the pixels; slices with equal digests are the same picture).
         by_patient: False for the blocks of a single patient, which share that patient by design:
             there only a slice in two blocks is an error.
 
@@ -198,7 +198,7 @@ def check_leakage(splits: Mapping[str, Iterable[Mapping]], *, by_patient: bool =
 
 
 def leaks(splits: Mapping[str, Iterable[Mapping]], *, by_patient: bool = True) -> list[str]:
-    """What :func:`check_leakage` complains about, one line each."""
+    """What `check_leakage` complains about, one line each."""
     fields = {"file_name": "slice"}
     if by_patient:
         fields = {"patient_id": "patient", "volume_id": "volume"} | fields
@@ -232,7 +232,7 @@ def _line_up(strata: Mapping[str, Hashable], seed: int) -> list[str]:
 
 
 def _whole_shares(n: int, fractions: Sequence[float]) -> list[int]:
-    """Whole numbers nearest to ``n × fractions`` with sum n; each 1 at least if n allows."""
+    """Whole numbers nearest to `n × fractions` with sum n; each 1 at least if n allows."""
     exact = np.asarray(fractions, dtype=float) * n
     counts = np.floor(exact + 1e-9).astype(int)
     for part in np.argsort(-(exact - counts), kind="stable")[: n - counts.sum()]:

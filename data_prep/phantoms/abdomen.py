@@ -48,8 +48,8 @@ class Phantom:
     """One phantom volume with its truth.
 
     Attributes:
-        image: ``(Z, Y, X)`` int16, axial LPS.
-        labels: ``(Z, Y, X)`` uint16, 0 background, 1…n one label per node.
+        image: `(Z, Y, X)` int16, axial LPS.
+        labels: `(Z, Y, X)` uint16, 0 background, 1…n one label per node.
         spacing_mm: Voxel size (x, y, z) in mm.
     """
 
@@ -112,11 +112,11 @@ def bookmarks(
     """Measure the phantom's nodes as a reader would.
 
     Every node defines a key slice, the one where its longest diameter is largest. On a key slice
-    all nodes with a short axis of at least ``min_short_mm`` are measured, so no slice in use holds
+    all nodes with a short axis of at least `min_short_mm` are measured, so no slice in use holds
     an unmarked node of relevant size.
 
     Returns:
-        ``(label, slice index, bookmark)``, ordered by slice, then label.
+        `(label, slice index, bookmark)`, ordered by slice, then label.
     """
     spacing_xy = phantom.spacing_mm[:2]
     cuts: dict[int, dict[int, recist.Bookmark]] = {}
@@ -148,18 +148,18 @@ def write_dataset(
     n_empty: int = 0,
     **options,
 ) -> Path:
-    """Write phantoms as a data set that ``data_prep.prepare`` reads.
+    """Write phantoms as a data set that `data_prep.prepare` reads.
 
     Args:
-        out_dir: Receives ``images/`` and ``masks/`` (NIfTI) and, last, ``bookmarks.csv``.
+        out_dir: Receives `images/` and `masks/` (NIfTI) and, last, `bookmarks.csv`.
         n_volumes: Volumes with nodes.
-        seed: Volume ``i`` is drawn from ``(seed, i)``, whatever ``n_volumes`` is.
+        seed: Volume `i` is drawn from `(seed, i)`, whatever `n_volumes` is.
         n_nodes: Nodes per volume.
         n_empty: Lesion-free volumes added behind the others.
-        **options: Passed to :func:`make_phantom`.
+        **options: Passed to `make_phantom`.
 
     Returns:
-        The path of ``bookmarks.csv``.
+        The path of `bookmarks.csv`.
     """
     out = Path(out_dir)
     rows = []
@@ -193,7 +193,7 @@ def _grid(shape, spacing_mm):
 
 
 def _ellipsoid(grid, centre_mm, radii_mm, angle=0.0):
-    """Mask of an ellipsoid; ``centre_mm``, ``radii_mm`` as (x, y, z), in-plane ``angle`` in rad."""
+    """Mask of an ellipsoid; `centre_mm`, `radii_mm` as (x, y, z), in-plane `angle` in rad."""
     z, y, x = grid
     dx, dy = x - centre_mm[0], y - centre_mm[1]
     u = np.cos(angle) * dx + np.sin(angle) * dy

@@ -1,9 +1,10 @@
-"""Seeded pictures of irregular lesions in clutter, to test pseudo masks where ovals do not fit.
+"""Seeded pictures of irregular lesions in clutter, to test pseudo masks where ellipses do not fit.
 
-``python -m data_prep.phantoms.irregular_lesions OUT`` writes ``OUT/images/clutter.nii.gz`` and ``OUT/masks/…``: every
-slice is a picture of its own with one lobed lesion (its label is the slice's number), four
+`python -m data_prep.phantoms.irregular_lesions OUT` writes `OUT/images/clutter.nii.gz` and
+`OUT/masks/…`: every slice
+is a picture of its own with one lobed lesion (its label is the slice's number), four
 look-alikes of the same intensity beside it, some touching, and organs of other intensities behind.
-The phantom of ``data_prep.phantoms.abdomen`` has ellipsoids for lesions, which flatters the oval; here a
+The phantom of `abdomen` has ellipsoids for lesions, which flatters the ellipse; here a
 rule must follow the image to score well.
 """
 
@@ -60,7 +61,7 @@ def make_picture(
 
 
 def write(out_dir: Path, number: int, seed: int, contrast: tuple[float, float]) -> None:
-    """Write ``number`` pictures as one volume with its mask; spacing 1 mm."""
+    """Write `number` pictures as one volume with its mask; spacing 1 mm."""
     pictures = [make_picture((seed, k), contrast) for k in range(number)]
     labels = np.stack([lesion * (k + 1) for k, (_, lesion) in enumerate(pictures)])
     for name, array in (

@@ -66,7 +66,7 @@ class Selection:
 
 
 def from_masks(image: Path, mask: Path, root: Path, select: Selection) -> Iterator[Case]:
-    """Every 2D component of every label that :class:`Selection` takes, slice by slice.
+    """Every 2D component of every label that `Selection` takes, slice by slice.
 
     Raises:
         DataError: whatever is wrong with the files.
@@ -105,7 +105,7 @@ def from_masks(image: Path, mask: Path, root: Path, select: Selection) -> Iterat
 
 @dataclass(frozen=True)
 class BoxRow:
-    """A row of a table of boxes: columns ``file, x1, y1, x2, y2``, and ``patient`` for clusters."""
+    """A row of a table of boxes: columns `file, x1, y1, x2, y2`, and `patient` for clusters."""
 
     table: str
     number: int

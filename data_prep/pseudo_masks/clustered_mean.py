@@ -30,7 +30,7 @@ def clustered_mean(
         seed: of the resampling.
 
     Returns:
-        (mean, low, high): bias-corrected and accelerated interval (``scipy.stats.bootstrap``). The
+        (mean, low, high): bias-corrected and accelerated interval (`scipy.stats.bootstrap`). The
         bounds are NaN for fewer than three clusters, and all three are NaN without values.
     """
     values = np.asarray(values, dtype=np.float64)

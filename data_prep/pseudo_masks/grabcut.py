@@ -2,9 +2,9 @@
 
 Two seedings, both inside a square of twice the longer diameter:
 
-* ``paper``: the two segments are certain foreground, the quadrilateral is probable foreground, all
+* `paper`: the two segments are certain foreground, the quadrilateral is probable foreground, all
   else is probable background.
-* ``bounded`` (default): uses what a bookmark says beyond that. The end points lie *on* the outline,
+* `bounded` (default): uses what a bookmark says beyond that. The end points lie *on* the outline,
   so pixels beyond them are certain background, as is all outside 1.3 × the oval through them; most
   of the quadrilateral is certain foreground; the oval is probable foreground. GrabCut's outline and
   the oval are then two estimates of one outline, and are averaged by their expected errors: the
@@ -52,7 +52,7 @@ class PseudoMask:
 
     Attributes:
         mask: bool `(H, W)`.
-        source: ``grabcut:<seeds>`` or ``ellipse:<why GrabCut's result was refused>``.
+        source: `grabcut:<seeds>` or `ellipse:<why GrabCut's result was refused>`.
     """
 
     mask: np.ndarray
@@ -72,7 +72,7 @@ def pseudo_mask(
     Args:
         image: `(H, W)`, any numeric type, finite.
         bookmark: end points in pixels of the image.
-        seeds: one of :data:`SEEDS`.
+        seeds: one of `SEEDS`.
         checked: replace GrabCut's mask by the oval through the end points where the mask is empty,
             reaches the border of the square, or has an axis far from the bookmark's. Without, the
             mask is returned as it comes, for comparison; it may be empty.
@@ -169,7 +169,7 @@ def _eight_bits(image: np.ndarray) -> np.ndarray:
 
 
 def _cut(grey: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """GrabCut's foreground, uint8; changes ``labels``."""
+    """GrabCut's foreground, uint8; changes `labels`."""
     foreground = labels & 1  # GC_FGD and GC_PR_FGD are odd
     if foreground.all() or not foreground.any():  # GrabCut has nothing to tell apart
         return foreground

@@ -72,7 +72,7 @@ def table_text(summary: Sequence[dict[str, Any]], level: float) -> str:
 
 
 def tile(case: Case) -> np.ndarray:
-    """A case as a square picture: truth yellow, mask of ``bounded`` green, bookmark cyan."""
+    """A case as a square picture: truth yellow, mask of `bounded` green, bookmark cyan."""
     mask = pseudo_mask_scores.make_mask(case.image, case.bookmark, "bounded", case.spacing_mm).mask
     x1, y1, x2, y2 = case.box
     half = max(x2 - x1, y2 - y1, 8.0)

@@ -30,10 +30,10 @@ def make_mask(
     seeding: str,
     spacing_xy: Sequence[float] = (1.0, 1.0),
 ) -> PseudoMask:
-    """The mask of any of :data:`SEEDINGS`.
+    """The mask of any of `SEEDINGS`.
 
-    ``paper-unchecked`` is GrabCut with the paper's seeds as it comes, never replaced by the oval;
-    ``box`` is the RECIST box, filled.
+    `paper-unchecked` is GrabCut with the paper's seeds as it comes, never replaced by the oval;
+    `box` is the RECIST box, filled.
     """
     if seeding in _SHAPES:
         return PseudoMask(_SHAPES[seeding](bookmark, image.shape), seeding)
@@ -53,8 +53,8 @@ def box_iou(a: Sequence[float], b: Sequence[float]) -> float:
 def score(case: Case, seeding: str) -> dict[str, Any]:
     """One row: what the case is, and how the seeding's mask fares on it.
 
-    ``dsc`` and ``asd_mm`` are None without a true mask. ``iou`` compares boxes: the RECIST box with
-    its own bounds for ``box``, the box of the mask for all others.
+    `dsc` and `asd_mm` are None without a true mask. `iou` compares boxes: the RECIST box with
+    its own bounds for `box`, the box of the mask for all others.
     """
     made = make_mask(case.image, case.bookmark, seeding, case.spacing_mm)
     if seeding == "box":
@@ -85,7 +85,7 @@ def score(case: Case, seeding: str) -> dict[str, Any]:
 
 
 def groups(rows: Iterable[dict[str, Any]], instances: bool) -> dict[str, list[dict[str, Any]]]:
-    """Rows by group: ``all``, by size, and by structure unless labels number single lesions."""
+    """Rows by group: `all`, by size, and by structure unless labels number single lesions."""
     found: dict[str, list[dict[str, Any]]] = {"all": []}
     low = 0.0
     sizes = []
@@ -109,14 +109,14 @@ def summarize(
 ) -> list[dict[str, Any]]:
     """Means and intervals of one group, a row per seeding.
 
-    ASD is averaged over lesions whose mask is not empty; ``n_empty`` counts the others.
-    ``bounded_minus`` is the paired difference of the mean DSC (IoU where there is no DSC) of
-    ``bounded`` to this seeding.
+    ASD is averaged over lesions whose mask is not empty; `n_empty` counts the others.
+    `bounded_minus` is the paired difference of the mean DSC (IoU where there is no DSC) of
+    `bounded` to this seeding.
 
     Args:
-        rows: of :func:`score`.
+        rows: of `score`.
         clusters: column whose values are resampled together.
-        level, n_resamples: see :func:`data_prep.pseudo_masks.clustered_mean.clustered_mean`.
+        level, n_resamples: see `data_prep.pseudo_masks.clustered_mean.clustered_mean`.
     """
     options = {"level": level, "n_resamples": n_resamples}
     by_seeding = {s: [r for r in rows if r["seeding"] == s] for s in SEEDINGS}

@@ -35,7 +35,7 @@ def quadrilateral_mask(bookmark: Bookmark, shape: Sequence[int]) -> np.ndarray:
 
 
 def ellipse_mask(bookmark: Bookmark, shape: Sequence[int]) -> np.ndarray:
-    """The smooth oval through the four end points; see :class:`Frame`.
+    """The smooth oval through the four end points; see `Frame`.
 
     Args:
         bookmark: end points in pixels of the mask.
@@ -183,7 +183,7 @@ def _directions(bookmark: Bookmark) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw_segments(canvas: np.ndarray, bookmark: Bookmark, value: int, trim_px: float = 0.0) -> None:
-    """Draw both axes into a uint8 canvas, in place, one pixel wide; ends cut by ``trim_px``."""
+    """Draw both axes into a uint8 canvas, in place, one pixel wide; ends cut by `trim_px`."""
     for axis in (bookmark.long_axis, bookmark.short_axis):
         (x1, y1), (x2, y2) = axis.tolist()
         half = math.hypot(x2 - x1, y2 - y1) / 2

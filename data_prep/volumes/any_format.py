@@ -18,7 +18,7 @@ def read_stored(
     series_rule: str = "only",
     spacing_mm: tuple[float, float, float] | None = None,
 ) -> Stored:
-    """Read ``path`` with the reader that its kind asks for.
+    """Read `path` with the reader that its kind asks for.
 
     Args:
         path: File or folder.

@@ -1,8 +1,8 @@
-"""DeepLesion's folders of 16-bit PNG slices: ``<patient>_<study>_<series>/<slice>.png``.
+"""DeepLesion's folders of 16-bit PNG slices: `<patient>_<study>_<series>/<slice>.png`.
 
 The PNG files hold no geometry. Rows run to the back and columns to the patient's left; slice
 numbers run to the feet, as in the data set's own conversion to NIfTI. The spacing stands in
-``DL_info.csv``, which is looked for in the image folder and beside it.
+`DL_info.csv`, which is looked for in the image folder and beside it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def read(path: Path, name: str, spacing_mm: tuple[float, float, float] | None = 
     Args:
         path: Folder.
         name: How messages call it.
-        spacing_mm: Spacing (x, y, z); default: from ``DL_info.csv``.
+        spacing_mm: Spacing (x, y, z); default: from `DL_info.csv`.
     """
     numbered = _numbered(path, name)
     numbers = sorted(numbered)
@@ -137,7 +137,7 @@ def _spacing_from_info(folder: Path) -> tuple[float, ...] | None:
 
 @lru_cache(maxsize=2)
 def _spacings(info: str, _changed: int) -> dict[str, tuple[float, ...]]:
-    """Return the spacing of each folder in ``DL_info.csv``; unreadable rows are left out."""
+    """Return the spacing of each folder in `DL_info.csv`; unreadable rows are left out."""
     spacings: dict[str, tuple[float, ...]] = {}
     with open(info, encoding="utf-8-sig", errors="replace", newline="") as file:
         for row in csv.DictReader(file):

@@ -1,4 +1,4 @@
-"""The server behind `data_prep.volumes.dicom_decode_server`: forks a process for each volume to decode."""
+"""Decode the pixels of one DICOM volume in a process of its own, for `dicom_decode_server`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from data_prep.volumes.dicom_frames import pixels
 
 
 def serve(control: socket.socket) -> None:
-    """Fork for every connection that comes over ``control``; return when that is closed."""
+    """Fork for every connection that comes over `control`; return when that is closed."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # leave no zombies
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})

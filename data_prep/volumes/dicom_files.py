@@ -232,7 +232,7 @@ def _check_copies(images: Sequence[_Image], name: str) -> None:
 
 
 def _planes(images: Sequence[_Image], ordered: Sequence[SliceInfo]) -> np.ndarray:
-    """Read the pixels, one file at a time, into one array ``(k, j, i)``."""
+    """Read the pixels, one file at a time, into one array `(k, j, i)`."""
     decoded: dict[int, np.ndarray] = {}
     if any(_needs_decoder(image) for image in images):
         decoded = dict(enumerate(dicom_decode_server.decode([(i.path, i.name) for i in images])))

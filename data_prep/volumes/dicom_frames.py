@@ -159,7 +159,7 @@ def _thickness(data: Dataset, groups: tuple[Dataset, ...]) -> float | None:
 
 
 def pixels(data: Dataset, path: Path, label: str) -> np.ndarray:
-    """Return the pixels ``(frames, rows, columns)`` in real units (rescale slope applied).
+    """Return the pixels `(frames, rows, columns)` in real units (rescale slope applied).
 
     The number type is the file's own where no rescale is needed, int32 where it only shifts by
     whole numbers, else float32.

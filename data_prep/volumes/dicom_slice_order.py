@@ -31,7 +31,7 @@ class SliceInfo:
         label: How messages call it, e.g. the file name.
         source: Index of the file.
         frame: 0-based frame in the file.
-        uid: SOP instance UID, with ``#`` and the 1-based frame for frames of one file.
+        uid: SOP instance UID, with `#` and the 1-based frame for frames of one file.
     """
 
     rows: int

@@ -19,14 +19,14 @@ def strip_suffix(name: str) -> str:
 
 
 def by_name(stem: str, image_root: Path | None, file: str) -> str:
-    """Return the volume whose name is ``stem``, or whose name ``stem`` starts with.
+    """Return the volume whose name is `stem`, or whose name `stem` starts with.
 
-    ``case7`` and ``case7_node2`` belong to ``case7.nii.gz`` or to the folder ``case7`` anywhere
+    `case7` and `case7_node2` belong to `case7.nii.gz` or to the folder `case7` anywhere
     below the image folder; the longest name that fits wins.
 
     Args:
         stem: Name of the bookmark file without its ending.
-        image_root: Folder of the volumes. Without it, ``stem`` itself is taken for the volume.
+        image_root: Folder of the volumes. Without it, `stem` itself is taken for the volume.
         file: How messages call the bookmark file.
 
     Raises:

@@ -25,7 +25,7 @@ class Grid:
         size: Voxels along the stored axes (i, j, k).
         spacing: Voxel size in mm along (i, j, k).
         origin: Centre of voxel (0, 0, 0) in mm, LPS.
-        direction: Nine cosines, row by row; column ``a`` is the direction of stored axis ``a``.
+        direction: Nine cosines, row by row; column `a` is the direction of stored axis `a`.
     """
 
     size: tuple[int, int, int]
@@ -77,7 +77,7 @@ class Grid:
 
     @property
     def axial_shape(self) -> tuple[int, int, int]:
-        """Shape ``(Z, Y, X)`` of the axial array."""
+        """Shape `(Z, Y, X)` of the axial array."""
         x, y, z = (self.size[s] for s in self.axes)
         return z, y, x
 
@@ -87,37 +87,37 @@ class Grid:
         return tuple(float(self.spacing[s]) for s in self.axes)
 
     def to_axial(self, stored: np.ndarray) -> np.ndarray:
-        """Return the axial ``(Z, Y, X)`` array of a stored ``(k, j, i)`` array."""
+        """Return the axial `(Z, Y, X)` array of a stored `(k, j, i)` array."""
         x, y, z = self.axes
         axial = stored.transpose(2 - z, 2 - y, 2 - x)
         flips = tuple(2 - a for a in range(3) if self.flipped[a])
         return np.ascontiguousarray(np.flip(axial, flips))
 
     def to_stored(self, axial: np.ndarray) -> np.ndarray:
-        """Return the stored ``(k, j, i)`` array of an axial ``(Z, Y, X)`` array: the inverse."""
+        """Return the stored `(k, j, i)` array of an axial `(Z, Y, X)` array: the inverse."""
         flips = tuple(2 - a for a in range(3) if self.flipped[a])
         x, y, z = self.axes
         order = np.argsort([2 - z, 2 - y, 2 - x])
         return np.ascontiguousarray(np.flip(axial, flips).transpose(order))
 
     def axial_index(self, stored_index: np.ndarray) -> np.ndarray:
-        """Map stored indices ``(N, 3)`` (i, j, k) to axial ones ``(N, 3)`` (x, y, z)."""
+        """Map stored indices `(N, 3)` (i, j, k) to axial ones `(N, 3)` (x, y, z)."""
         index = np.asarray(stored_index, dtype=float)[:, list(self.axes)]
         return np.where(self.flipped, self._last - index, index)
 
     def stored_index(self, axial_index: np.ndarray) -> np.ndarray:
-        """Map axial indices ``(N, 3)`` (x, y, z) to stored ones ``(N, 3)`` (i, j, k)."""
+        """Map axial indices `(N, 3)` (x, y, z) to stored ones `(N, 3)` (i, j, k)."""
         index = np.asarray(axial_index, dtype=float)
         unflipped = np.where(self.flipped, self._last - index, index)
         return unflipped[:, np.argsort(self.axes)]
 
     def stored_index_of_mm(self, points_lps: np.ndarray) -> np.ndarray:
-        """Map points ``(N, 3)`` in mm (LPS) to stored indices ``(N, 3)``."""
+        """Map points `(N, 3)` in mm (LPS) to stored indices `(N, 3)`."""
         away = np.asarray(points_lps, dtype=float) - np.array(self.origin)
         return np.linalg.solve(self._cosines, away.T).T / np.array(self.spacing)
 
     def mm_of_stored_index(self, stored_index: np.ndarray) -> np.ndarray:
-        """Map stored indices ``(N, 3)`` to points ``(N, 3)`` in mm (LPS)."""
+        """Map stored indices `(N, 3)` to points `(N, 3)` in mm (LPS)."""
         steps = np.asarray(stored_index, dtype=float) * np.array(self.spacing)
         return steps @ self._cosines.T + np.array(self.origin)
 

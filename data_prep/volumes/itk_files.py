@@ -101,9 +101,9 @@ def _voxels(header: Header, name: str) -> np.ndarray:
 
 
 def _inflate(file, limit: int, compression: str, name: str) -> memoryview:
-    """Decompress to the end, check the checksum, keep at most ``limit`` bytes.
+    """Decompress to the end, check the checksum, keep at most `limit` bytes.
 
-    What comes after ``limit`` is decompressed too, for the checksum, but at most as much again:
+    What comes after `limit` is decompressed too, for the checksum, but at most as much again:
     a small file must not keep the machine busy for hours.
     """
     bits = 31 if compression == "gzip" else 15

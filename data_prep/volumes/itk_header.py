@@ -24,8 +24,8 @@ class Header:
         size: Voxels along (i, j, k).
         dtype: Number type in the file, with its byte order.
         data_file: File that holds the voxels.
-        offset: First byte of the voxels in it (after decompression, if ``whole_file_gzip``).
-        compression: None, ``gzip`` or ``zlib``.
+        offset: First byte of the voxels in it (after decompression, if `whole_file_gzip`).
+        compression: None, `gzip` or `zlib`.
         whole_file_gzip: Whether the compression starts at the file's first byte.
         slope: Factor on the stored numbers.
         intercept: Added after the factor.

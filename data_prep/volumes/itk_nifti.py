@@ -31,7 +31,7 @@ _MAX_OFFSET = 1 << 24
 
 
 def nifti(path: Path, name: str) -> Header:
-    """Read and check the header of ``.nii`` and ``.nii.gz``."""
+    """Read and check the header of `.nii` and `.nii.gz`."""
     start, zipped = _start(path, name)
     order = next((o for o in "<>" if struct.unpack_from(o + "i", start)[0] == 348), None)
     if order is None or start[344:348] != b"n+1\0":

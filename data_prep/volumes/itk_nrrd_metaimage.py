@@ -40,7 +40,7 @@ _META_TYPES = {
 
 
 def nrrd(path: Path, name: str) -> Header:
-    """Read and check the header of ``.nrrd`` and ``.nhdr``."""
+    """Read and check the header of `.nrrd` and `.nhdr`."""
     start = _start(path)
     if not start.startswith(b"NRRD000"):
         raise _foreign("NRRD", name)
@@ -82,7 +82,7 @@ def nrrd(path: Path, name: str) -> Header:
 
 
 def metaimage(path: Path, name: str) -> Header:
-    """Read and check the header of ``.mha`` and ``.mhd``."""
+    """Read and check the header of `.mha` and `.mhd`."""
     start = _start(path)
     at = start.find(b"ElementDataFile")
     end = start.find(b"\n", at)

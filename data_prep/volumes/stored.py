@@ -20,9 +20,9 @@ class Stored:
     """What a format reader returns.
 
     Args:
-        array: Intensities ``(k, j, i)``.
+        array: Intensities `(k, j, i)`.
         grid: Grid of the array.
-        slice_uids: DICOM: SOP instance UID of each stored slice, with ``#`` and the 1-based frame
+        slice_uids: DICOM: SOP instance UID of each stored slice, with `#` and the 1-based frame
             for frames of one file.
         slice_numbers: The files' own slice numbers, if the format has them.
     """
@@ -61,7 +61,7 @@ def only_data_errors(name: str) -> Iterator[None]:
 
 
 def check_size(size: tuple[int, ...], name: str) -> None:
-    """Raise DataError unless all of ``size`` are positive and the volume is of a sane size."""
+    """Raise DataError unless all of `size` are positive and the volume is of a sane size."""
     shown = " x ".join(f"{s}"[:12] for s in size)
     if min(size) < 1:
         raise DataError(

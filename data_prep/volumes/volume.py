@@ -24,11 +24,11 @@ class Volume:
     """A volume in axial LPS order: z to the head, y to the back, x to the patient's left.
 
     Args:
-        array: Intensities, shape ``(Z, Y, X)``, the file's own number type or float32.
+        array: Intensities, shape `(Z, Y, X)`, the file's own number type or float32.
         spacing_mm: Voxel size in mm along (x, y, z).
-        source_id: Path relative to the image folder, ``#`` and the series UID where one was named.
+        source_id: Path relative to the image folder, `#` and the series UID where one was named.
         grid: The grid on which the input is stored.
-        slice_uids: DICOM: SOP instance UID of each stored slice, with ``#`` and the 1-based frame
+        slice_uids: DICOM: SOP instance UID of each stored slice, with `#` and the 1-based frame
             for frames of one file. Empty for other formats.
         slice_numbers: The files' own number of each stored slice where they have one (DeepLesion).
     """
@@ -46,21 +46,21 @@ class Volume:
         return self.grid.size
 
     def from_stored(self, points_xy: np.ndarray, slice_index: int) -> np.ndarray:
-        """Map pixels ``(N, 2)`` (column, row; 0-based) of a stored slice to axial (x, y, z)."""
+        """Map pixels `(N, 2)` (column, row; 0-based) of a stored slice to axial (x, y, z)."""
         points = np.asarray(points_xy, dtype=float)
         index = np.column_stack([points, np.full(len(points), float(slice_index))])
         return self.grid.axial_index(index)
 
     def from_patient_mm(self, points_lps: np.ndarray) -> np.ndarray:
-        """Map points ``(N, 3)`` in mm (LPS) to axial voxel indices ``(N, 3)`` (x, y, z)."""
+        """Map points `(N, 3)` in mm (LPS) to axial voxel indices `(N, 3)` (x, y, z)."""
         return self.grid.axial_index(self.grid.stored_index_of_mm(points_lps))
 
     def to_patient_mm(self, points_xyz: np.ndarray) -> np.ndarray:
-        """Map axial voxel indices ``(N, 3)`` (x, y, z) to points ``(N, 3)`` in mm (LPS)."""
+        """Map axial voxel indices `(N, 3)` (x, y, z) to points `(N, 3)` in mm (LPS)."""
         return self.grid.mm_of_stored_index(self.grid.stored_index(points_xyz))
 
     def to_source(self, array: np.ndarray) -> sitk.Image:
-        """Return an axial ``(Z, Y, X)`` array as an image on the input's own grid, voxel by voxel.
+        """Return an axial `(Z, Y, X)` array as an image on the input's own grid, voxel by voxel.
 
         Raises:
             ValueError: If the array has another shape than the volume.
@@ -92,13 +92,13 @@ def read_volume(
 
     Args:
         path: NIfTI, NRRD, MetaImage or multi-frame DICOM file, or a folder of DICOM files or of
-            DeepLesion PNG slices. ``folder#UID`` names one DICOM series of a folder.
+            DeepLesion PNG slices. `folder#UID` names one DICOM series of a folder.
         root: Folder that holds the data set; ids and messages show paths relative to it.
         series_uid: Series instance UID to take from a DICOM folder.
         series_rule: What to do when a DICOM folder holds several image series and no UID is
-            given: ``only`` refuses and lists them, ``most-slices`` takes the longest one (and
+            given: `only` refuses and lists them, `most-slices` takes the longest one (and
             refuses a tie). The choice is announced by a warning, never silent.
-        spacing_mm: Spacing (x, y, z) of a DeepLesion folder; default: from ``DL_info.csv``.
+        spacing_mm: Spacing (x, y, z) of a DeepLesion folder; default: from `DL_info.csv`.
         min_slices: Fewer stored slices are refused. A single slice has no known distance to its
             neighbours.
 
@@ -138,7 +138,7 @@ def read_labels(
     root: str | os.PathLike | None = None,
     allow_empty: bool = False,
 ) -> np.ndarray:
-    """Read a label mask that lies on the grid of ``like``; its stored orientation may differ.
+    """Read a label mask that lies on the grid of `like`; its stored orientation may differ.
 
     Args:
         path: Mask in any volume format.
@@ -147,7 +147,7 @@ def read_labels(
         allow_empty: Take a mask without any label, as of a volume without lesions.
 
     Returns:
-        Labels ``(Z, Y, X)`` in the axial order of ``like``, uint16 or uint32.
+        Labels `(Z, Y, X)` in the axial order of `like`, uint16 or uint32.
 
     Raises:
         DataError: If the mask lies on another grid, is empty or holds no whole numbers.

@@ -18,10 +18,10 @@ PASSED_ON = ("patient_id", "volume_id", "slice_index", "spacing_mm")
 class LesionDataset(CocoDataset):
     """COCO-style lesions with patient, volume and slice of every image.
 
-    Takes the arguments of :class:`CocoDataset`. Images without lesions stay in unless
+    Takes the arguments of `CocoDataset`. Images without lesions stay in unless
     `filter_cfg=dict(filter_empty_gt=True)`. Adds to each sample, where the file has them:
     `patient_id`, `volume_id`, `slice_index`, `spacing_mm` (x, y), and `neighbours`, the paths of
-    the slices below and above (for :class:`LoadSlice`).
+    the slices below and above (for `LoadSlice`).
 
     Raises:
         FileNotFoundError: The annotation file is missing.
@@ -34,7 +34,7 @@ class LesionDataset(CocoDataset):
     def seed_images(self, *entropy: int) -> None:
         """Let the pipeline draw from numbers that depend on `entropy` and the image only.
 
-        :class:`EpochSeedHook` calls this at the start of each epoch. Workers that are running
+        `EpochSeedHook` calls this at the start of each epoch. Workers that are running
         already (`persistent_workers=True`) follow.
 
         Args:

@@ -24,7 +24,7 @@ class LoadSlice(BaseTransform):
     Reads `img_path`, or takes an `img` that another transform has loaded (with
     `color_type='unchanged'`; MMDetection's own inference needs `LoadImageFromFile` in the pipeline
     and puts its own loader in its place). Neighbours come from `neighbours` (see
-    :class:`LesionDataset`), else from the numbered files next to `img_path`; at the ends of a
+    `LesionDataset`), else from the numbered files next to `img_path`; at the ends of a
     volume the last slice is repeated. Sets `img`, `img_shape` and `ori_shape`.
 
     Args:

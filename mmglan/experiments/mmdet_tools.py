@@ -1,4 +1,4 @@
-"""Where the installed MMDetection keeps its own scripts: `python -m mmglan.experiments.mmdet_tools`.
+"""Find the scripts of the installed MMDetection: `python -m mmglan.experiments.mmdet_tools`.
 
 Our `tools/` hand over to those scripts; none of them is copied.
 """

@@ -37,7 +37,7 @@ class GlobalLocalMixin:
               'auto': MMDetection's rule by box size, which moves with the image size.
             - `global_box` ('image'): the image itself, or 'padded' for the padded batch.
             - `channels` (256), `norm_cfg` (dict(type='BN')), `in_channels` (of the extractor),
-              `with_cp` (False): see :class:`GlobalLocalAttention`.
+              `with_cp` (False): see `GlobalLocalAttention`.
 
     Raises:
         ValueError: An option is unknown or has a value out of its range.
@@ -142,7 +142,7 @@ class GlobalLocalMixin:
 
 @MODELS.register_module()
 class GlobalLocalRoIHead(GlobalLocalMixin, StandardRoIHead):
-    """:class:`StandardRoIHead` with global-local attention, see :class:`GlobalLocalMixin`.
+    """`StandardRoIHead` with global-local attention, see `GlobalLocalMixin`.
 
     Losses are means over the RoIs of all processes, so that a batch has the same gradients however
     it is divided; MMDetection's are means over those of one process.
@@ -174,7 +174,7 @@ class GlobalLocalRoIHead(GlobalLocalMixin, StandardRoIHead):
 
 @MODELS.register_module()
 class GlobalLocalCascadeRoIHead(GlobalLocalMixin, CascadeRoIHead):
-    """:class:`CascadeRoIHead` with one global-local attention per stage."""
+    """`CascadeRoIHead` with one global-local attention per stage."""
 
     def _bbox_forward(self, stage: int, x: tuple[Tensor], rois: Tensor) -> dict:
         extractor = self.bbox_roi_extractor[stage]
@@ -186,7 +186,7 @@ class GlobalLocalCascadeRoIHead(GlobalLocalMixin, CascadeRoIHead):
 
 @MODELS.register_module()
 class GlobalLocalHTCRoIHead(GlobalLocalMixin, HybridTaskCascadeRoIHead):
-    """:class:`HybridTaskCascadeRoIHead` with one global-local attention per stage.
+    """`HybridTaskCascadeRoIHead` with one global-local attention per stage.
 
     Semantic features, where the head has them, are added to the local ones before the attention.
     """

@@ -115,7 +115,7 @@ class TaskUncertainty(nn.Module):
             self.log_variance = nn.Parameter(initial.expand(len(names)).clone())
 
     def forward(self, losses: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights and terms of the tasks, see :func:`weights_and_terms`.
+        """Weights and terms of the tasks, see `weights_and_terms`.
 
         Args:
             losses: `(T,)` raw losses in the order of `names`; gradients do not pass through here.

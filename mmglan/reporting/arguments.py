@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def at_least(lowest: int) -> Callable[[str], int]:
-    """Type of an argument that is a whole number of at least ``lowest``."""
+    """Type of an argument that is a whole number of at least `lowest`."""
 
     def read(text: str) -> int:
         try:

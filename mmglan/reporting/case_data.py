@@ -16,7 +16,7 @@ def totals(findings: list[ImageFindings], thresholds: Iterable[float]) -> dict[s
     """Scores from which any score threshold's counts follow.
 
     Returns:
-        IoU threshold (as text) -> ``{'found': [...], 'fp': [...]}``: the scores at which lesions
+        IoU threshold (as text) -> `{'found': [...], 'fp': [...]}`: the scores at which lesions
         are found first, and those of the false positives, both falling.
     """
     out = {}
@@ -35,7 +35,7 @@ def totals(findings: list[ImageFindings], thresholds: Iterable[float]) -> dict[s
 def choose(
     findings: list[ImageFindings], limit: int, threshold: float, score: float
 ) -> list[ImageFindings]:
-    """At most ``limit`` images: those with most misses and false alarms first, then by image id.
+    """At most `limit` images: those with most misses and false alarms first, then by image id.
 
     Args:
         findings: all images.
@@ -133,14 +133,14 @@ def case_data(
 
     Args:
         findings: all images; the numbers of patients and volumes come from these.
-        image_root: ``file_name`` of the images is relative to it.
+        image_root: `file_name` of the images is relative to it.
         chosen: the images to embed (default all).
         max_side: pixels of the embedded pictures' longer side.
         max_predictions: the best ones of each image are kept.
-        progress: wraps the loop, e.g. ``tqdm``.
+        progress: wraps the loop, e.g. `tqdm`.
 
     Returns:
-        cases and ``(case number, base64 picture)``.
+        cases and `(case number, base64 picture)`.
     """
     patients, volumes = _numbers(findings, "patient_id"), _numbers(findings, "volume_id")
     cases, pictures = [], []

@@ -50,7 +50,7 @@ def draw_slice(
 
     Args:
         item: the slice's findings.
-        image_root: its ``file_name`` is relative to this.
+        image_root: its `file_name` is relative to this.
         score: predictions from this score upwards are drawn.
         masks: outlines of masks besides boxes.
         side: the picture is enlarged by a whole factor so that its longer side comes near this.
@@ -86,7 +86,7 @@ def detection_figure(
     columns: int | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> np.ndarray:
-    """All given slices on one sheet, uint8 RGB; see :func:`draw_slice`."""
+    """All given slices on one sheet, uint8 RGB; see `draw_slice`."""
     return sheet(
         [
             draw_slice(item, image_root, score=score, masks=masks, side=side)

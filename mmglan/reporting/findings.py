@@ -20,7 +20,7 @@ class Truth:
     """One true lesion.
 
     Attributes:
-        box: ``(x, y, width, height)``, pixels.
+        box: `(x, y, width, height)`, pixels.
         segmentation: COCO segmentation or None.
         axes_mm: (long, short) RECIST axes, mm, or None.
         found_at: IoU threshold -> score of the first prediction that hits it, None if none does.
@@ -38,11 +38,11 @@ class Prediction:
     """One prediction.
 
     Attributes:
-        box: ``(x, y, width, height)``, pixels.
+        box: `(x, y, width, height)`, pixels.
         score: 0 to 1.
         segmentation: COCO segmentation or None.
         overlap: largest IoU of its box with a true box, 0 where there is none.
-        status: IoU threshold -> ``'tp'``, ``'fp'`` or ``'dup'`` (hits only lesions that a higher
+        status: IoU threshold -> `'tp'`, `'fp'` or `'dup'` (hits only lesions that a higher
             score found already: counted neither way).
     """
 
@@ -58,7 +58,7 @@ class ImageFindings:
     """Truth and predictions of one image.
 
     Attributes:
-        image: its record in the COCO file (``file_name``, ``width``, ``height`` …).
+        image: its record in the COCO file (`file_name`, `width`, `height` …).
         truths: in the file's order.
         predictions: by falling score.
     """
@@ -75,7 +75,7 @@ def load_results(
 
     Args:
         path: the file.
-        ground_truth: from :func:`load_truth`.
+        ground_truth: from `load_truth`.
         masks: results of masks, which need no box.
 
     Raises:
@@ -111,7 +111,7 @@ def load_truth(path: Path) -> dict[str, Any]:
     """Read a COCO annotation file.
 
     Raises:
-        ValueError: no ``images`` or ``annotations``, an image without ``file_name``, or what the
+        ValueError: no `images` or `annotations`, an image without `file_name`, or what the
             metrics refuse as well.
     """
     truth = read_json(path)
@@ -143,16 +143,16 @@ def mark_findings(
 ) -> list[ImageFindings]:
     """Match the predictions of each image with its lesions by box IoU, as the metrics do.
 
-    With the assignments ``every`` and ``greedy`` a status does not depend on predictions of lower
+    With the assignments `every` and `greedy` a status does not depend on predictions of lower
     score, so it holds at every score threshold.
 
     Args:
         ground_truth: COCO annotations, as read from JSON.
-        results: COCO box results (``image_id, bbox, score``).
+        results: COCO box results (`image_id, bbox, score`).
         thresholds: IoU thresholds.
         segmentations: COCO mask results of the same predictions; where they are as many as
-            ``results`` and in the same order, the masks are shown with the boxes.
-        assignment: see :func:`mmglan.evaluation.matching.match`.
+            `results` and in the same order, the masks are shown with the boxes.
+        assignment: see `mmglan.evaluation.matching.match`.
         duplicates: likewise.
 
     Returns:
@@ -218,7 +218,7 @@ def check_counts(metrics: dict[str, Any], findings: list[ImageFindings]) -> None
 
     Args:
         metrics: content of a metrics file.
-        findings: from :func:`mark_findings`.
+        findings: from `mark_findings`.
 
     Raises:
         ValueError: other numbers of images, lesions or predictions.

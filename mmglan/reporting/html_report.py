@@ -36,7 +36,7 @@ COUNTS = (("n_images", "slice"), ("n_patients", "patient"), ("n_lesions", "lesio
 
 
 def _script_json(value: Any) -> str:
-    """JSON that can stand in a ``<script>`` element whatever text is in it."""
+    """JSON that can stand in a `<script>` element whatever text is in it."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.replace("<", "\\u003c")
 
@@ -73,13 +73,13 @@ def build_report(
     """The whole report as one HTML text that needs no other file and no network.
 
     Args:
-        metrics: content of ``results.metrics.json``.
-        findings: from :func:`mmglan.reporting.findings.mark_findings`.
-        image_root: folder to which the findings' ``file_name`` is relative.
+        metrics: content of `results.metrics.json`.
+        findings: from `mmglan.reporting.findings.mark_findings`.
+        image_root: folder to which the findings' `file_name` is relative.
         title: heading, e.g. the config's name.
-        scalars: training curves, from :func:`mmglan.reporting.scalars.read_scalars`.
+        scalars: training curves, from `mmglan.reporting.scalars.read_scalars`.
         paper: the paper's figures of the table row that this run belongs to, percent.
-        run_info: content of ``run_info.json``.
+        run_info: content of `run_info.json`.
         thresholds: IoU thresholds of the case browser; the findings must hold them.
         max_cases: no more slices than these are embedded, those with errors first.
         max_side: longer side of the embedded slices, pixels.

@@ -55,7 +55,7 @@ def plot_froc(
 
     Args:
         curves: label -> content of a metrics file.
-        kind: key in the metrics files: ``bbox``, ``segm``, ``bbox3d_IoBB`` …
+        kind: key in the metrics files: `bbox`, `segm`, `bbox3d_IoBB` …
         threshold: 0.25 …; every one where None.
         max_fp: right end of the axis, false positives per image; no further than the curves of
             the files go.
@@ -110,7 +110,7 @@ def plot_sigmas(scalars: dict[str, Series]) -> Any:
     """Learned σ and weight of each task over training, side by side.
 
     Args:
-        scalars: from :func:`mmglan.reporting.scalars.read_scalars`.
+        scalars: from `mmglan.reporting.scalars.read_scalars`.
 
     Returns:
         A matplotlib figure; σ on the left, the weight of the task's loss on the right; a log

@@ -30,7 +30,7 @@ _RULES = {
 
 
 def criterion(text: str) -> str:
-    """Words for the matching rule in a figure's name: ``25``, ``_IoBB30`` or ``_centre``."""
+    """Words for the matching rule in a figure's name: `25`, `_IoBB30` or `_centre`."""
     found = re.fullmatch(r"_?([A-Za-z]*)(\d{2})?", text)
     if not found or found[1] not in _RULES:
         return text.strip("_")
@@ -38,7 +38,7 @@ def criterion(text: str) -> str:
 
 
 def curve_name(kind: str, threshold: str) -> str:
-    """Words for a FROC curve: ``('bbox3d_IoBB', '0.30')`` -> '3D boxes, IoBB 0.30'."""
+    """Words for a FROC curve: `('bbox3d_IoBB', '0.30')` -> '3D boxes, IoBB 0.30'."""
     base, _, rule = kind.partition("_")
     words_of_rule = _RULES.get(rule, rule)
     if rule not in ("centre", "radius"):
@@ -47,14 +47,14 @@ def curve_name(kind: str, threshold: str) -> str:
 
 
 def split_key(key: str) -> tuple[str, str]:
-    """``'lesion/bbox_AP25'`` -> ``('bbox', 'AP25')``; the kind is '' where the key names none."""
+    """`'lesion/bbox_AP25'` -> `('bbox', 'AP25')`; the kind is '' where the key names none."""
     short = key.rsplit("/", 1)[-1]
     kind, _, rest = short.partition("_")
     return (kind, rest) if kind in KINDS and rest else ("", short)
 
 
 def words(name: str, kind: str = "") -> str:
-    """``'SEN25'`` -> 'Sensitivity at 5 FP per image, IoU 0.25'; an unknown name as it is."""
+    """`'SEN25'` -> 'Sensitivity at 5 FP per image, IoU 0.25'; an unknown name as it is."""
     for pattern, text in _PATTERNS:
         found = pattern.fullmatch(name)
         if found:

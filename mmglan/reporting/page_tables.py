@@ -50,7 +50,7 @@ def number_tables(
 
     Args:
         metrics: content of a metrics file.
-        paper: key (``bbox_AP25``) -> percent in the paper, for the row that this run belongs to.
+        paper: key (`bbox_AP25`) -> percent in the paper, for the row that this run belongs to.
     """
     values, intervals = plain(metrics["metrics"]), plain(metrics.get("intervals") or {})
     tables: dict[str, dict[str, Any]] = {}

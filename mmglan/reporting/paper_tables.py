@@ -2,7 +2,7 @@
 
 Wang et al., Medical Image Analysis 2021, doi 10.1016/j.media.2021.102345, Tables 1 to 6. All values
 are percent, measured on the authors' private data (Tables 1 to 3) or on public sets (4 to 6). None
-of them is a target for other data. A ``None`` was not printed or is not known to us.
+of them is a target for other data. A `None` was not printed or is not known to us.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Row:
 
     Attributes:
         name: as in the paper.
-        stem: file name (without ``.py``) of the config whose runs stand here; None where the
+        stem: file name (without `.py`) of the config whose runs stand here; None where the
             package has no such model.
         paper: percent, in the order of the table's columns; shorter means None for the rest.
     """
@@ -36,7 +36,7 @@ class Part:
 
     Attributes:
         heading: what the block's figures refer to.
-        columns: keys of a metrics file without ``lesion/``.
+        columns: keys of a metrics file without `lesion/`.
         names: heading of each column.
     """
 
@@ -50,9 +50,9 @@ class PaperTable:
     """One table.
 
     Attributes:
-        label: ``table1`` …, also the name of its files.
+        label: `table1` …, also the name of its files.
         title: one line.
-        parts: blocks of columns, in the order of ``Row.paper``.
+        parts: blocks of columns, in the order of `Row.paper`.
         rows: its rows.
         note: what a reader must know, or ''.
     """
@@ -244,7 +244,7 @@ TABLES = (TABLE_1, TABLE_2, TABLE_3, TABLE_4, TABLE_5, TABLE_6)
 
 
 def paper_metrics(stem: str) -> dict[str, float]:
-    """All of the paper's figures for the runs of a config: key -> percent, ``{}`` for none."""
+    """All of the paper's figures for the runs of a config: key -> percent, `{}` for none."""
     return {
         key: value
         for table in TABLES

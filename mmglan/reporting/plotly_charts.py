@@ -13,7 +13,7 @@ TICKS = (0.01, 0.03125, 0.0625, 0.125, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128)
 
 
 def _thin(length: int, limit: int = MAX_POINTS) -> list[int]:
-    """Indices of at most ``limit`` points, first and last among them."""
+    """Indices of at most `limit` points, first and last among them."""
     if length <= limit:
         return list(range(length))
     return sorted({round(i * (length - 1) / (limit - 1)) for i in range(limit)})
@@ -148,7 +148,7 @@ def training_figures(scalars: dict[str, Series]) -> dict[str, dict[str, Any]]:
 
 
 def strata_figure(table: dict[str, Any]) -> dict[str, Any]:
-    """Bars of some figures by size stratum, from :func:`mmglan.reporting.size_strata.strata_table`."""
+    """Bars of some figures by size stratum, from `mmglan.reporting.size_strata.strata_table`."""
     labels = [f"{name}<br>n = {count}" for name, count in table["strata"]]
     traces = [
         {

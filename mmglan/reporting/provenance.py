@@ -1,4 +1,4 @@
-"""What a run was made of, from the ``run_info.json`` that training leaves; no path is kept."""
+"""What a run was made of, from the `run_info.json` that training leaves; no path is kept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mmglan.reporting.run_files import read_json
 
 
 def read_run_info(folder: Path) -> dict[str, Any]:
-    """Content of a work directory's ``run_info.json``; ``{}`` where there is none."""
+    """Content of a work directory's `run_info.json`; `{}` where there is none."""
     path = Path(folder) / "run_info.json"
     info = read_json(path) if path.is_file() else {}
     return info if isinstance(info, dict) else {}

@@ -49,12 +49,12 @@ def write_bytes(path: Path, data: bytes) -> Path:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """``write_bytes`` for UTF-8 text."""
+    """`write_bytes` for UTF-8 text."""
     return write_bytes(path, text.encode("utf-8"))
 
 
 def _literal(node: ast.expr) -> Any:
-    """Value of a literal, of ``dict(...)`` calls and of lists of both; else ValueError."""
+    """Value of a literal, of `dict(...)` calls and of lists of both; else ValueError."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
         if node.args:
             raise ValueError("dict() with positional arguments")
@@ -99,9 +99,9 @@ class Run:
 
     Attributes:
         folder: the work directory.
-        stem: file name of its config without ``.py``; this decides the row of a table.
-        metrics: the content of ``results.metrics.json``.
-        config: top-level variables of the dumped config, ``{}`` where there is none.
+        stem: file name of its config without `.py`; this decides the row of a table.
+        metrics: the content of `results.metrics.json`.
+        config: top-level variables of the dumped config, `{}` where there is none.
     """
 
     folder: Path
@@ -132,7 +132,7 @@ def score_at(metrics: dict[str, Any], fp: float, kind: str = "bbox", iou: str = 
     Args:
         metrics: content of the file.
         fp: false positives per image; one of the operating points.
-        kind: ``bbox`` or ``segm``.
+        kind: `bbox` or `segm`.
         iou: threshold as the file writes it.
 
     Returns:
@@ -152,7 +152,7 @@ def score_at(metrics: dict[str, Any], fp: float, kind: str = "bbox", iou: str = 
 
 
 def with_volumes(metrics: dict[str, Any], volumes: dict[str, Any]) -> dict[str, Any]:
-    """A metrics file's content with the 3D figures of another: keys of ``bbox3d``, ``segm3d``."""
+    """A metrics file's content with the 3D figures of another: keys of `bbox3d`, `segm3d`."""
 
     def is_3d(key: str) -> bool:
         return key.rsplit("/", 1)[-1].split("_")[0].endswith("3d")
@@ -174,9 +174,9 @@ def read_run(folder: Path, *, metrics_name: str = METRICS_NAME) -> Run:
     """Read a work directory.
 
     Args:
-        folder: as written by ``tools/train.py`` and ``tools/test.py``.
+        folder: as written by `tools/train.py` and `tools/test.py`.
         metrics_name: the metrics file in it. 3D figures are taken from
-            ``results_volumes.metrics.json`` where that lies beside it.
+            `results_volumes.metrics.json` where that lies beside it.
 
     Raises:
         FileNotFoundError: no metrics file.

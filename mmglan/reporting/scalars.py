@@ -1,4 +1,4 @@
-"""Curves from MMEngine's training log (``<work_dir>/<time>/vis_data/scalars.json``)."""
+"""Curves from MMEngine's training log (`<work_dir>/<time>/vis_data/scalars.json`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read_scalars(paths: list[Path]) -> dict[str, Series]:
     """Scalars by name from one or more JSON-lines logs of the same run.
 
     A resumed run writes a new file that overlaps the old one: of two values at one step, the later
-    file's counts. Only training lines (those with ``iter``) are read; a last line cut off by an
+    file's counts. Only training lines (those with `iter`) are read; a last line cut off by an
     interruption is left out.
 
     Args:
@@ -61,7 +61,7 @@ def read_scalars(paths: list[Path]) -> dict[str, Series]:
 
 
 def group(scalars: dict[str, Series], prefix: str) -> dict[str, Series]:
-    """The series under ``prefix/``, named by what follows it (``sigma/mask`` -> ``mask``)."""
+    """The series under `prefix/`, named by what follows it (`sigma/mask` -> `mask`)."""
     start = f"{prefix}/"
     return {
         name[len(start) :]: series for name, series in scalars.items() if name.startswith(start)

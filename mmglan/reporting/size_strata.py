@@ -19,12 +19,12 @@ def strata_table(metrics: dict[str, Any]) -> dict[str, Any] | None:
     """Figures by stratum.
 
     Args:
-        metrics: content of a metrics file; ``strata`` maps a stratum's name to
-            ``{'n_lesions': int, 'metrics': {key: fraction}, 'intervals': {key: {...}}}``.
+        metrics: content of a metrics file; `strata` maps a stratum's name to
+            `{'n_lesions': int, 'metrics': {key: fraction}, 'intervals': {key: {...}}}`.
 
     Returns:
-        ``columns`` (text), ``rows`` (text: figure, then percent and interval per stratum),
-        ``strata`` (name, number of lesions) and ``bars`` (figure, percent or None per stratum);
+        `columns` (text), `rows` (text: figure, then percent and interval per stratum),
+        `strata` (name, number of lesions) and `bars` (figure, percent or None per stratum);
         None where there are no strata.
     """
     strata = sorted((metrics.get("strata") or {}).items(), key=lambda item: _place(item[0]))

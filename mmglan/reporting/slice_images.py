@@ -24,7 +24,7 @@ def read_slice(path: Path) -> np.ndarray:
         path: 8- or 16-bit PNG, one channel (of several, the mean is taken).
 
     Returns:
-        uint8 ``(H, W)``; 16-bit values lose their low byte.
+        uint8 `(H, W)`; 16-bit values lose their low byte.
 
     Raises:
         FileNotFoundError: no such picture, or not one that can be read.
@@ -43,10 +43,10 @@ def read_slice(path: Path) -> np.ndarray:
 
 
 def slice_of(record: dict[str, Any], image_root: Path) -> np.ndarray:
-    """The picture of a COCO image record, as ``read_slice`` gives it.
+    """The picture of a COCO image record, as `read_slice` gives it.
 
     Raises:
-        FileNotFoundError: as ``read_slice``.
+        FileNotFoundError: as `read_slice`.
         ValueError: the picture has another size than the record says, so that boxes would be drawn
             in wrong places.
     """
@@ -61,7 +61,7 @@ def slice_of(record: dict[str, Any], image_root: Path) -> np.ndarray:
 
 
 def encode(image: np.ndarray, *, max_side: int = 640) -> tuple[str, str]:
-    """Picture as (MIME type, base64 text), at most ``max_side`` pixels and ``JPEG_LIMIT`` bytes.
+    """Picture as (MIME type, base64 text), at most `max_side` pixels and `JPEG_LIMIT` bytes.
 
     Small pictures are PNG (exact); large ones JPEG of quality 90, less only where the limit
     demands it.
@@ -93,7 +93,7 @@ def thumbnail(image: np.ndarray, side: int = 72) -> str:
 
 
 def decode_mask(segmentation: Any, height: int, width: int) -> np.ndarray | None:
-    """COCO segmentation (RLE or polygons) as a bool mask ``(height, width)``, None for none.
+    """COCO segmentation (RLE or polygons) as a bool mask `(height, width)`, None for none.
 
     Raises:
         ValueError: one that cannot be read, or of another size.

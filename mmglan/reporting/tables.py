@@ -41,7 +41,7 @@ class Cell:
     runs: int = 0
 
     def text(self) -> str:
-        """``54.57``, ``54.57 (50.1 – 58.9)``, ``54.57 ± 1.20 (3 runs)`` or an en dash."""
+        """`54.57`, `54.57 (50.1 – 58.9)`, `54.57 ± 1.20 (3 runs)` or an en dash."""
         if self.value is None:
             return "–"
         if self.deviation is not None:
@@ -61,7 +61,7 @@ def cell(runs: Iterable[Run], key: str) -> Cell:
 
     Args:
         runs: runs of the row's config: one, or several seeds or folds.
-        key: without ``lesion/``, e.g. ``bbox_AP25``.
+        key: without `lesion/`, e.g. `bbox_AP25`.
     """
     values, intervals = [], []
     for run in runs:
@@ -78,7 +78,7 @@ def cell(runs: Iterable[Run], key: str) -> Cell:
 
 
 def fill(table: PaperTable, runs: list[Run]) -> dict[str, list[Cell]]:
-    """Our cells of a table: row name -> cells in the order of ``table.columns``."""
+    """Our cells of a table: row name -> cells in the order of `table.columns`."""
     return {
         row.name: [cell((r for r in runs if r.stem == row.stem), key) for key in table.columns]
         for row in table.rows
@@ -162,7 +162,7 @@ def _tex(text: str) -> str:
 
 
 def latex(table: PaperTable, cells: dict[str, list[Cell]]) -> str:
-    """One ``table`` environment per block of columns; needs the package ``booktabs``."""
+    """One `table` environment per block of columns; needs the package `booktabs`."""
     blocks = []
     title = table.title.split(". ", 1)[-1]  # LaTeX numbers the tables itself
     for part in table.parts:

@@ -43,7 +43,7 @@ def make_image():
 
 @pytest.fixture(scope="session")
 def phantom_dataset(tmp_path_factory) -> Path:
-    """Return a folder of images, masks and ``bookmarks.csv``: 6 volumes, and 3 without nodes."""
+    """Return a folder of images, masks and `bookmarks.csv`: 6 volumes, and 3 without nodes."""
     folder = tmp_path_factory.mktemp("phantoms")
     options = {"shape": (10, 80, 80), "spacing_mm": (3.5, 3.5, 6.0)}
     abdomen.write_dataset(folder, 6, seed=11, n_empty=3, **options)
@@ -168,7 +168,7 @@ def make_markups(tmp_path):
 
 @pytest.fixture
 def make_report(tmp_path):
-    """Return a writer of TID 1500 reports of ``lesions``: source image and four points each."""
+    """Return a writer of TID 1500 reports of `lesions`: source image and four points each."""
     import highdicom as hd
     from pydicom.sr.codedict import codes
 
@@ -248,7 +248,7 @@ settings.register_profile(
 
 @pytest.fixture(scope="session")
 def damage():
-    """Return a drawer of damaged files: ``damage(data, sound, hot)``, ``data`` of hypothesis."""
+    """Return a drawer of damaged files: `damage(data, sound, hot)`, `data` of hypothesis."""
     return lambda data, sound, hot: broken(data.draw, sound, hot)
 
 

@@ -1,4 +1,4 @@
-"""``python -m data_prep.prepare``: what a run writes, checked from the outside."""
+"""`python -m data_prep.prepare`: what a run writes, checked from the outside."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""``prepare --keep-empty``: what is called lesion-free holds no lesion that anyone named."""
+"""`prepare --keep-empty`: what is called lesion-free holds no lesion that anyone named."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""``prepare`` with bad input: each error in its line, the rest of the set finished."""
+"""`prepare` with bad input: each error in its line, the rest of the set finished."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""``prepare`` from hospital formats: DICOM with pixels, Slicer markups, reports and label masks."""
+"""`prepare` from hospital formats: DICOM with pixels, Slicer markups, reports and label masks."""
 
 import json
 

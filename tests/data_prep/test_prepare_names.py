@@ -1,4 +1,4 @@
-"""``prepare`` with bookmarks and volumes of awkward names, places and files."""
+"""`prepare` with bookmarks and volumes of awkward names, places and files."""
 
 import itertools
 import os

@@ -1,4 +1,4 @@
-"""The output folder of ``prepare``: whose it is, what happens to it, and that reruns go on."""
+"""The output folder of `prepare`: whose it is, what happens to it, and that reruns go on."""
 
 import json
 import resource

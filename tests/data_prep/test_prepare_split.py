@@ -1,4 +1,4 @@
-"""Splits on the command line of ``prepare``: folds, lists, one patient, leakage."""
+"""Splits on the command line of `prepare`: folds, lists, one patient, leakage."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ def patients(out, folder=""):
 
 
 def edited(data, path, edit):
-    """The bookmark table with every row changed by ``edit``."""
+    """The bookmark table with every row changed by `edit`."""
     with open(data / "bookmarks.csv", newline="") as stream:
         rows = [edit(dict(row)) for row in csv.DictReader(stream)]
     rows = [row for row in rows if row is not None]

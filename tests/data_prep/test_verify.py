@@ -1,4 +1,4 @@
-"""``python -m data_prep.verify``: a sound data set passes, each kind of damage is named."""
+"""`python -m data_prep.verify`: a sound data set passes, each kind of damage is named."""
 
 import json
 import shutil

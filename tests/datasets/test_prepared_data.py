@@ -1,4 +1,4 @@
-"""What ``data_prep.prepare`` writes loads in the readers of detection frameworks."""
+"""What `data_prep.prepare` writes loads in the readers of detection frameworks."""
 
 import json
 

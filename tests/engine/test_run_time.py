@@ -221,7 +221,8 @@ def test_watched_command_is_stopped(tmp_path):
 def test_a_command_dies_with_its_killed_parent(tmp_path):
     child = "import fcntl, time; file = open('lock', 'w'); fcntl.flock(file, fcntl.LOCK_EX);"
     child += "print('locked', flush=True); time.sleep(600)"
-    parent = "import sys; from pathlib import Path; from mmglan.experiments.child_run import run_command;"
+    parent = "import sys; from pathlib import Path;"
+    parent += "from mmglan.experiments.child_run import run_command;"
     parent += f"run_command([sys.executable, '-c', {child!r}], Path('log'))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([sys.executable, "-c", parent], cwd=tmp_path, env=environment)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 
 def broken(draw, sound: bytes, hot: int) -> bytes:
-    """Draw a damaged copy of a file; most damage falls on its first ``hot`` bytes."""
+    """Draw a damaged copy of a file; most damage falls on its first `hot` bytes."""
     data = bytearray(sound)
     for _ in range(draw(st.integers(1, 4))):
         if not data:

@@ -1,4 +1,4 @@
-"""Small inputs of ``prepare`` for tests: volumes of noise with a bright block, and their rows."""
+"""Small inputs of `prepare` for tests: volumes of noise with a bright block, and their rows."""
 
 import json
 

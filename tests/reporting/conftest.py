@@ -69,7 +69,7 @@ def _metrics(folder: Path, results, masks):
 
 
 def make_run(folder: Path, *, n_images: int = 12, shape=(180, 220), seed: int = 0) -> Path:
-    """Write a data set and a run on it; returns the folder with ``data/`` and ``run/``.
+    """Write a data set and a run on it; returns the folder with `data/` and `run/`.
 
     Image 1 has a lesion found with 0.95 (and found again with 0.6) and nothing else; image 2 a
     lesion that nothing finds; image 3 no lesion and one false alarm of 0.9; image 4 nothing at all;
@@ -177,13 +177,13 @@ def _log_lines():
 
 @pytest.fixture(scope="session")
 def made_run(tmp_path_factory):
-    """Folder with ``data/`` and ``run/`` of twelve slices."""
+    """Folder with `data/` and `run/` of twelve slices."""
     return make_run(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture(scope="session")
 def tool(repository):
-    """Function that loads a command of ``tools/analysis`` by its name."""
+    """Function that loads a command of `tools/analysis` by its name."""
 
     def load(name):
         path = repository / "tools" / "analysis" / f"{name}.py"
@@ -197,7 +197,7 @@ def tool(repository):
 
 @pytest.fixture(scope="session")
 def made_report(made_run, tool):
-    """The HTML report of ``made_run``."""
+    """The HTML report of `made_run`."""
     path = made_run / "report.html"
     assert tool("report").main([str(made_run / "run"), "--out", str(path)]) == 0
     return path

@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def arguments(made_run):
-    """By command, arguments without ``--out``."""
+    """By command, arguments without `--out`."""
     run, data = str(made_run / "run"), made_run / "data"
     truth = ["--gt", str(data / "annotations" / "test.json"), "--images", str(data / "images")]
     return {

@@ -1,4 +1,4 @@
-"""The scripts behind two claims about ``prepare``, on a few volumes: speed, and being killed."""
+"""The scripts behind two claims about `prepare`, on a few volumes: speed, and being killed."""
 
 import importlib.util
 import json

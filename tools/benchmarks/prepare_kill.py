@@ -1,4 +1,4 @@
-"""Kill ``data_prep.prepare`` at random moments, run it again, and compare every byte.
+"""Kill `data_prep.prepare` at random moments, run it again, and compare every byte.
 
 An undisturbed run sets the standard. Then, for each of the moments, a fresh run is killed with
 SIGKILL (its workers are left to find out by themselves) and the same command is given again. At
@@ -29,7 +29,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def start(data: Path, out: Path, jobs: int) -> subprocess.Popen:
-    """Start ``prepare`` on the data set."""
+    """Start `prepare` on the data set."""
     command = [sys.executable, "-m", "data_prep.prepare", "--images", str(data / "images")]
     command += ["--bookmarks", str(data / "bookmarks.csv"), "--masks", str(data / "masks")]
     command += ["--out-dir", str(out), "--jobs", str(jobs), "--keep-empty", "all", "--context", "1"]

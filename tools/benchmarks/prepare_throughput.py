@@ -1,4 +1,4 @@
-"""How fast ``data_prep.prepare`` is, where its time goes, and whether its memory stays flat.
+"""How fast `data_prep.prepare` is, where its time goes, and whether its memory stays flat.
 
 Makes a synthetic data set (seeded phantoms), then measures, each in a fresh process:
 
@@ -78,7 +78,7 @@ print("@" + json.dumps({"status": status, "total": time.process_time() - began, 
 
 
 def make_dataset(folder: Path, n_volumes: int, shape: tuple[int, int, int], jobs: int) -> None:
-    """Write ``n_volumes`` volumes below ``folder/images`` and one table of their bookmarks."""
+    """Write `n_volumes` volumes below `folder/images` and one table of their bookmarks."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     starts = range(0, n_volumes, CHUNK)
     parts = joblib.Parallel(n_jobs=jobs)(
@@ -92,7 +92,7 @@ def make_dataset(folder: Path, n_volumes: int, shape: tuple[int, int, int], jobs
 
 
 def _make_chunk(folder: Path, start: int, n: int, shape: tuple[int, int, int]) -> list[list]:
-    """One phantom under ``n`` different noises: drawing each anew would take minutes."""
+    """One phantom under `n` different noises: drawing each anew would take minutes."""
     spacing_mm = (320 / shape[2], 320 / shape[1], 120 / shape[0])
     base = abdomen.make_phantom(start, shape=shape, spacing_mm=spacing_mm)
     marks = abdomen.bookmarks(base)
@@ -109,7 +109,7 @@ def _make_chunk(folder: Path, start: int, n: int, shape: tuple[int, int, int]) -
 
 
 def first_volumes(folder: Path, n: int) -> Path:
-    """A table of the bookmarks of the first ``n`` volumes."""
+    """A table of the bookmarks of the first `n` volumes."""
     lines = (folder / "bookmarks.csv").read_text().splitlines(keepends=True)
     kept = sorted({line.split(",", 1)[0] for line in lines[1:]})[:n]
     path = folder / f"bookmarks_{n}.csv"
@@ -118,7 +118,7 @@ def first_volumes(folder: Path, n: int) -> Path:
 
 
 def measure(folder: Path, bookmarks: Path, out: Path, jobs: int, clocked: bool = False) -> dict:
-    """Run ``prepare`` once; seconds, bookmarks, peak memory of the largest process in MiB."""
+    """Run `prepare` once; seconds, bookmarks, peak memory of the largest process in MiB."""
     shutil.rmtree(out, ignore_errors=True)
     start = ["-c", _CLOCKED] if clocked else ["-m", "data_prep.prepare"]
     command = [

@@ -38,7 +38,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from mmglan.experiments.shrink import TINY, shrink
+from mmglan.experiments.shrink import TINY, shrink  # noqa: E402
 from tools.benchmarks.step_time_parts import PeakMemory, plain_attention_in, table  # noqa: E402
 
 MASK = "baselines/mask-rcnn_r50_fpn_160e_lesions.py"

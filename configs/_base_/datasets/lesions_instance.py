@@ -5,8 +5,8 @@ The environment variable MMGLAN_DATA names another folder for all splits at once
 
 # ---- what users change ----
 data_root = "{{$MMGLAN_DATA:data/lesions/}}".rstrip("/") + "/"
-# Silent choice: the paper names no input size. Its slices are 256-640 pixels long; 512 enlarges
-# the small ones, so that a 5 mm node covers more than one cell of the finest map.
+# Unspecified in the paper. Its slices are 256-640 pixels long; 512 enlarges the small ones,
+# so that a 5 mm node covers more than one cell of the finest map.
 image_scale = (512, 512)
 batch_size = 4  # the paper's
 num_workers = 2
@@ -17,7 +17,7 @@ train_pipeline = [
     dict(type="LoadSlice"),
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
     dict(type="Resize", scale=image_scale, keep_ratio=True),
-    # Silent choice: the paper names no augmentation; flips only, as COCO training does.
+    # Unspecified in the paper: flips only, as COCO training does.
     dict(type="RandomFlip", prob=0.5),
     dict(type="PackDetInputs"),
 ]

@@ -38,7 +38,7 @@ def seed_worker_from_torch(worker_id: int) -> None:
 class EpochSeedHook(Hook):
     """Seed all random generators at the start of each epoch from (seed, epoch, rank).
 
-    A :class:`LesionDataset`, also several joined by `ConcatDataset`, gets numbers of its own for
+    A `LesionDataset`, also several joined by `ConcatDataset`, gets numbers of its own for
     each image, from (seed, epoch, image): its augmentations depend neither on the number of
     workers nor on that of the processes. In wrappers that show an image several times per epoch
     (`RepeatDataset`, `ClassBalancedDataset`) it draws from the numbers of its worker, so that the

@@ -13,7 +13,7 @@ PLUS = Bookmark([[2.0, 5.0], [12.0, 5.0]], [[6.0, 2.0], [6.0, 8.0]])
 
 
 def digital_ellipse(shape, centre, half_long, half_short, angle):
-    """Pixels whose centre lies in the ellipse; ``angle`` of the long axis in rad."""
+    """Pixels whose centre lies in the ellipse; `angle` of the long axis in rad."""
     y, x = np.indices(shape)
     x, y = x - centre[0], y - centre[1]
     u = x * np.cos(angle) + y * np.sin(angle)

@@ -1,6 +1,6 @@
 """Broken volumes: nothing but DataError, in one line, ever comes out.
 
-``MMGLAN_FUZZ_EXAMPLES=10000`` runs that many examples of each; without it each runs a few.
+`MMGLAN_FUZZ_EXAMPLES=10000` runs that many examples of each; without it each runs a few.
 """
 
 from __future__ import annotations
