@@ -1,0 +1,47 @@
+"""Findings survive JSON, and what is not findings is refused."""
+
+import json
+
+import pytest
+
+from mmglan.detections.findings import (
+    Findings,
+    Lesion,
+    RecistMeasurement,
+    ScanGeometry,
+    SliceDetection,
+)
+
+
+def made() -> Findings:
+    geometry = ScanGeometry(
+        (3, 40, 50), (0.8, 0.8, 3.0), (50, 40, 3), (0.8, 0.8, 3.0), (1.0, 2.0, 3.0), (1.0, 0.0) * 4
+    )
+    axes = RecistMeasurement(
+        1,
+        ((4.0, 5.0), (10.0, 5.0)),
+        ((7.0, 4.0), (7.0, 6.5)),
+        ((4.2, 6.0, 6.0), (9.0, 6.0, 6.0)),
+        ((6.6, 5.2, 6.0), (6.6, 7.2, 6.0)),
+        4.8,
+        2.0,
+    )
+    part = SliceDetection(1, (4.0, 4.0, 7.0, 3.0), 0.9, {"size": [40, 50], "counts": "0"})
+    lesion = Lesion(1, 0.9, 0.7, (4, 4, 1, 10, 6, 1), (6.6, 6.0, 6.0), 0.02, axes, (part,))
+    return Findings("v0001", geometry, (lesion,), {"name": "m"}, 0.25, ("outside",))
+
+
+def test_json_and_back():
+    findings = made()
+    assert Findings.from_json(json.loads(json.dumps(findings.to_json()))) == findings
+
+
+@pytest.mark.parametrize("damage", [{"schema": 2}, {"lesions": [{}]}, {"geometry": None}])
+def test_other_records_are_refused(damage):
+    with pytest.raises(ValueError, match="Expected findings of schema 1"):
+        Findings.from_json(made().to_json() | damage)
+
+
+def test_no_record_is_refused():
+    with pytest.raises(ValueError, match="got 'list'"):
+        Findings.from_json([])
