@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import sys
 
 import numpy as np
 import pytest
 
+from mmglan.commands import compare, evaluate
 from mmglan.detections.coco_files import read_ground_truth, short_axis_mm
 
 
 @pytest.fixture
-def tool(repository):
-    def load(name):
-        path = repository / "tools" / name
-        specification = importlib.util.spec_from_file_location(path.stem, path)
-        module = importlib.util.module_from_spec(specification)
-        specification.loader.exec_module(module)
-        return module
-
-    return load
+def benchmark(repository):
+    path = repository / "tools" / "benchmarks" / "froc_speed.py"
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
 
 
-def test_evaluate_writes_and_prints(tool, coco_set, tmp_path, capsys):
+def test_evaluate_writes_and_prints(coco_set, tmp_path, capsys):
     ann, boxes, masks = coco_set(0)
     out = tmp_path / "new" / "my.metrics.json"
     argv = ["--gt", str(ann), "--pred", str(boxes), str(masks), "--bootstrap", "40"]
-    assert tool("analysis/evaluate.py").main([*argv, "--out", str(out)]) == 0
+    assert evaluate.main([*argv, "--out", str(out)]) == 0
     record = json.loads(out.read_text())
     assert record["schema"] == 1 and record["n_patients"] == 8 and record["n_images"] == 24
     assert set(record["froc"]) == {"bbox", "segm"} and set(record["froc"]["bbox"]) == {
@@ -60,9 +57,7 @@ def test_evaluate_writes_and_prints(tool, coco_set, tmp_path, capsys):
     threshold = points[1]["score"]
     rows = [row for row in json.loads(boxes.read_text()) if row["score"] >= threshold]
     boxes.write_text(json.dumps(rows))
-    assert (
-        tool("analysis/evaluate.py").main([*argv[:4], "--bootstrap", "0", "--out", str(out)]) == 0
-    )
+    assert evaluate.main([*argv[:4], "--bootstrap", "0", "--out", str(out)]) == 0
     cut = json.loads(out.read_text())
     assert cut["intervals"] == {} and cut["froc"]["bbox"]["0.25"]["band_low"] is None
     assert cut["metrics"]["bbox_FROC25_fp8"] == points[1]["sensitivity"]
@@ -70,11 +65,11 @@ def test_evaluate_writes_and_prints(tool, coco_set, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("protocol", ["picai", "luna", "centre-in-box"])
-def test_every_protocol_from_files(tool, coco_set, tmp_path, protocol):
+def test_every_protocol_from_files(coco_set, tmp_path, protocol):
     ann, boxes, masks = coco_set(1)
     out = tmp_path / "out.json"
     argv = ["--gt", str(ann), "--pred", str(boxes), str(masks), "--protocol", protocol]
-    assert tool("analysis/evaluate.py").main([*argv, "--bootstrap", "0", "--out", str(out)]) == 0
+    assert evaluate.main([*argv, "--bootstrap", "0", "--out", str(out)]) == 0
     record = json.loads(out.read_text())
     label = {"picai": "10", "luna": "_radius", "centre-in-box": "_centre"}[protocol]
     assert record["protocol"] == protocol
@@ -82,9 +77,9 @@ def test_every_protocol_from_files(tool, coco_set, tmp_path, protocol):
     assert 0 < record["metrics"][f"segm_FROC{label}_mean"] <= 1
 
 
-def test_errors_name_the_file_and_the_place(tool, coco_set, tmp_path, capsys):
+def test_errors_name_the_file_and_the_place(coco_set, tmp_path, capsys):
     ann, boxes, masks = coco_set(0)
-    main = tool("analysis/evaluate.py").main
+    main = evaluate.main
     rows = json.loads(boxes.read_text())
     cases = [
         ([rows[0] | {"image_id": 999}], r"result 0: Expected the id of an image of set.ann.json"),
@@ -119,14 +114,14 @@ def test_errors_name_the_file_and_the_place(tool, coco_set, tmp_path, capsys):
         main(["--pred", str(boxes)])
 
 
-def test_two_results_of_one_kind_are_refused(tool, coco_set, tmp_path, capsys):
+def test_two_results_of_one_kind_are_refused(coco_set, tmp_path, capsys):
     """The figures of one of the two would be lost without a word."""
     ann, boxes, _ = coco_set(0)
     other = tmp_path / "other.json"
     other.write_text("[]")
     out = tmp_path / "out.json"
     both = ["--gt", str(ann), "--pred", str(boxes), str(other), "--bootstrap", "0"]
-    assert tool("analysis/evaluate.py").main([*both, "--out", str(out)]) == 1
+    assert evaluate.main([*both, "--out", str(out)]) == 1
     assert "Expected one set of boxes of one detector but got 2" in capsys.readouterr().err
     assert not out.exists()
 
@@ -158,13 +153,12 @@ def test_short_axis_from_what_there_is():
     assert np.isnan(short_axis_mm({"id": 1}, lesion))
 
 
-def test_compare_writes_and_prints(tool, coco_set, tmp_path, capsys, monkeypatch, repository):
-    monkeypatch.syspath_prepend(str(repository / "tools" / "analysis"))
+def test_compare_writes_and_prints(coco_set, tmp_path, capsys):
     ann, boxes, _ = coco_set(0)
     other = tmp_path / "other.json"
     other.write_text(json.dumps(json.loads(boxes.read_text())[::2]))
     out = tmp_path / "comparison.json"
-    main = tool("analysis/compare.py").main
+    main = compare.main
     argv = ["--gt", str(ann), "--pred-a", str(boxes), "--pred-b", str(other)]
     short = ["--bootstrap", "30", "--permutations", "30"]
     assert main([*argv, *short, "--out", str(out)]) == 0
@@ -176,25 +170,24 @@ def test_compare_writes_and_prints(tool, coco_set, tmp_path, capsys, monkeypatch
     other.write_text(json.dumps([{"image_id": 1, "score": 1, "bbox": [0, 0, 1, 1]}]))
     assert main([*argv, *short]) == 1
     assert "other.json: result 0" in capsys.readouterr().err
-    sys.modules.pop("evaluate", None)
 
 
-def test_benchmark_gives_identical_values(tool, tmp_path, capsys):
+def test_benchmark_gives_identical_values(benchmark, tmp_path, capsys):
     out = tmp_path / "speed.json"
     argv = ["--volumes", "20", "--predictions", "40", "--bootstrap", "20", "--out", str(out)]
-    assert tool("benchmarks/froc_speed.py").main(argv) == 0
+    assert benchmark.main(argv) == 0
     figures = json.loads(out.read_text())
     assert figures["identical"] is True and figures["froc_s"] > 0
     assert "times_faster" in capsys.readouterr().out
 
 
-def test_nothing_at_all(tool, tmp_path):
+def test_nothing_at_all(tmp_path):
     for truth in ({"images": [], "annotations": []}, {"images": [{"id": 1}], "annotations": []}):
         ann, boxes, out = (tmp_path / name for name in ("ann.json", "found.json", "out.json"))
         ann.write_text(json.dumps(truth))
         boxes.write_text("[]")
         argv = ["--gt", str(ann), "--pred", str(boxes), "--out", str(out), "--bootstrap", "10"]
-        assert tool("analysis/evaluate.py").main(argv) == 0
+        assert evaluate.main(argv) == 0
         record = json.loads(out.read_text())
         assert record["n_images"] == len(truth["images"]) and record["n_lesions"] == 0
         assert set(record["metrics"].values()) == {None}
@@ -209,55 +202,55 @@ def test_nothing_at_all(tool, tmp_path):
         (["--stack-iou", "-1"], "an IoU from 0 to below 1 but got -1"),
     ],
 )
-def test_numbers_out_of_range_are_named(tool, coco_set, capsys, option, words):
+def test_numbers_out_of_range_are_named(coco_set, capsys, option, words):
     ann, boxes, _ = coco_set(0)
     with pytest.raises(SystemExit):
-        tool("analysis/evaluate.py").main(["--gt", str(ann), "--pred", str(boxes), *option])
+        evaluate.main(["--gt", str(ann), "--pred", str(boxes), *option])
     assert words in capsys.readouterr().err
 
 
-def test_figures_that_cannot_be_written_are_an_error(tool, coco_set, tmp_path, capsys):
+def test_figures_that_cannot_be_written_are_an_error(coco_set, tmp_path, capsys):
     """The table is printed all the same; a folder in the way is named, nothing is left behind."""
     ann, boxes, _ = coco_set(0)
     (tmp_path / "out").mkdir()
     before = sorted(tmp_path.iterdir())
     shared = ["--gt", str(ann), "--bootstrap", "0", "--out", str(tmp_path / "out")]
-    assert tool("analysis/evaluate.py").main([*shared, "--pred", str(boxes)]) == 1
+    assert evaluate.main([*shared, "--pred", str(boxes)]) == 1
     printed = capsys.readouterr()
     assert "AP25" in printed.out and "error: " in printed.err and "/out'" in printed.err
     sides = ["--pred-a", str(boxes), "--pred-b", str(boxes), "--permutations", "0"]
-    assert tool("analysis/compare.py").main([*shared, *sides]) == 1
+    assert compare.main([*shared, *sides]) == 1
     assert "/out'" in capsys.readouterr().err
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_compare_names_the_side_of_a_bad_file(tool, coco_set, tmp_path, capsys):
+def test_compare_names_the_side_of_a_bad_file(coco_set, tmp_path, capsys):
     ann, boxes, _ = coco_set(0)
     bad = tmp_path / "peer" / boxes.name
     bad.parent.mkdir()
     bad.write_text(json.dumps([json.loads(boxes.read_text())[0] | {"score": None}]))
-    main = tool("analysis/compare.py").main
+    main = compare.main
     assert main(["--gt", str(ann), "--pred-a", str(boxes), "--pred-b", str(bad)]) == 1
     message = capsys.readouterr().err
     assert message.startswith("error: --pred-b: set.bbox.json: result 0: Expected a finite score")
 
 
-def test_score_thresholds_near_zero_are_printed(tool, coco_set, capsys):
+def test_score_thresholds_near_zero_are_printed(coco_set, capsys):
     ann, boxes, _ = coco_set(0)
     rows = [row | {"score": row["score"] / 1e5} for row in json.loads(boxes.read_text())]
     boxes.write_text(json.dumps(rows))
     argv = ["--gt", str(ann), "--pred", str(boxes), "--bootstrap", "0"]
-    assert tool("analysis/evaluate.py").main(argv) == 0
+    assert evaluate.main(argv) == 0
     printed = capsys.readouterr().out
     assert "e-06" in printed and " 0.0000" not in printed
 
 
-def test_no_permutations_give_no_p_value(tool, coco_set, tmp_path, capsys):
+def test_no_permutations_give_no_p_value(coco_set, tmp_path, capsys):
     ann, boxes, _ = coco_set(0)
     out = tmp_path / "comparison.json"
     sides = ["--pred-a", str(boxes), "--pred-b", str(boxes)]
     argv = ["--gt", str(ann), *sides, "--bootstrap", "0", "--permutations", "0"]
-    assert tool("analysis/compare.py").main([*argv, "--out", str(out)]) == 0
+    assert compare.main([*argv, "--out", str(out)]) == 0
     figures = json.loads(out.read_text())["figures"]
     assert {found["p_value"] for found in figures.values()} == {None}
     assert "1.0000" not in capsys.readouterr().out

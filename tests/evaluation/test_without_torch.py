@@ -13,7 +13,8 @@ SCRIPT = """
 import sys
 for name in {names!r}:
     sys.modules[name] = None
-from mmglan.evaluation import bootstrap, comparison, from_files, stacking, summary
+from mmglan.evaluation import bootstrap, comparison, evaluate, load_results
+from mmglan.detections import stacking
 from mmglan.evaluation.froc import froc
 print(froc([[[0, 0, 9, 9, 0.5]]], [[[0, 0, 9, 9]]], threshold=0.5).at(0))
 """
@@ -67,7 +68,7 @@ def test_only_the_metric_class_imports_frameworks(repository):
 @pytest.mark.parametrize("tool", ["evaluate", "compare"])
 def test_help(repository, tool):
     done = subprocess.run(
-        [sys.executable, str(repository / "tools" / "analysis" / f"{tool}.py"), "--help"],
+        [sys.executable, "-m", f"mmglan.commands.{tool}", "--help"],
         capture_output=True,
         text=True,
         timeout=120,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import shutil
 from pathlib import Path
@@ -182,17 +182,9 @@ def made_run(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def tool(repository):
-    """Function that loads a command of `tools/analysis` by its name."""
-
-    def load(name):
-        path = repository / "tools" / "analysis" / f"{name}.py"
-        spec = importlib.util.spec_from_file_location(f"tools_analysis_{name}", path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    return load
+def tool():
+    """Function that imports a command by its name."""
+    return lambda name: importlib.import_module(f"mmglan.commands.{name}")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
-import importlib.util
 from pathlib import Path
 
 import pytest
+
+from mmglan.commands import diff_configs
 
 ROOT = Path(__file__).resolve().parents[2]
 MASK = ROOT / "configs/baselines/mask-rcnn_r50_fpn_160e_lesions.py"
@@ -9,10 +10,7 @@ OURS = ROOT / "configs/glan/glan_r50_fpn_160e_lesions.py"
 
 
 def run(*arguments: str) -> int:
-    spec = importlib.util.spec_from_file_location("diff_configs", ROOT / "tools/diff_configs.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main([str(argument) for argument in arguments])
+    return diff_configs.main([str(argument) for argument in arguments])
 
 
 def test_says_what_is_ours(capsys):

@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import socket
 import subprocess
@@ -8,19 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmglan.commands import run_table
+
 ROOT = Path(__file__).resolve().parents[2]
 OURS = "glan_r50_fpn_160e_lesions"
 
 
-@pytest.fixture(scope="module")
-def run_table():
-    spec = importlib.util.spec_from_file_location("run_table", ROOT / "tools/run_table.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_rows_of_the_first_table_in_its_order(run_table):
+def test_rows_of_the_first_table_in_its_order():
     assert run_table.stems_of(1) == [
         "yolov3_d53_160e_lesions",
         "faster-rcnn_r50_fpn_160e_lesions",
@@ -32,7 +25,7 @@ def test_rows_of_the_first_table_in_its_order(run_table):
     ]
 
 
-def test_print_names_two_commands_per_open_row(run_table, tmp_path, capsys):
+def test_print_names_two_commands_per_open_row(tmp_path, capsys):
     done = tmp_path / "glan_r50_fpn_wo-attention_160e_lesions"
     done.mkdir()
     (done / "results.metrics.json").write_text("{}")
@@ -47,7 +40,7 @@ def test_print_names_two_commands_per_open_row(run_table, tmp_path, capsys):
     assert "dist_test.sh" in lines[2]
 
 
-def test_slurm_gets_one_job_per_row(run_table, tmp_path, monkeypatch, capfd):
+def test_slurm_gets_one_job_per_row(tmp_path, monkeypatch, capfd):
     # A stand-in for sbatch that prints its arguments: the dry run of a machine without Slurm.
     (tmp_path / "sbatch").write_text('#!/bin/sh\nfor a in "$@"; do echo "<$a>"; done\n')
     (tmp_path / "sbatch").chmod(0o755)
@@ -68,7 +61,7 @@ def test_slurm_gets_one_job_per_row(run_table, tmp_path, monkeypatch, capfd):
     assert words[words.index("<--job-name>") + 1] == f"<w-{OURS}>"
 
 
-def test_small_rows_do_not_pass_for_full_ones(run_table, capsys, tmp_path, monkeypatch):
+def test_small_rows_do_not_pass_for_full_ones(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     full = run_table.parse_args(["--table", "2"])
     small = run_table.parse_args(["--table", "2", "--small"])
@@ -84,7 +77,7 @@ def test_small_rows_do_not_pass_for_full_ones(run_table, capsys, tmp_path, monke
     assert Path(f"work_dirs/paper-small/configs/{OURS}.py").is_file()
 
 
-def test_shell_scripts_find_this_python(run_table, tmp_path, monkeypatch):
+def test_shell_scripts_find_this_python(tmp_path, monkeypatch):
     started = []
     monkeypatch.setattr(run_table, "run_command", lambda *words: started.append(words))
     monkeypatch.setattr(run_table, "checkpoint_of", lambda run_dir: run_dir / "best.pth")
@@ -93,7 +86,7 @@ def test_shell_scripts_find_this_python(run_table, tmp_path, monkeypatch):
     assert [words[2]["PATH"] for words in started] == [f"{Path(sys.executable).parent}:/bin"] * 2
 
 
-def test_row_is_trained_tested_tabled_and_then_skipped(run_table, tiny_set, tmp_path, capfd):
+def test_row_is_trained_tested_tabled_and_then_skipped(tiny_set, tmp_path, capfd):
     command = ["--rows", OURS, "--small", "--epochs", "1", "--data-root", str(tiny_set)]
     command += ["--work-dir", str(tmp_path)]
     assert run_table.main(command) == 0
@@ -109,13 +102,13 @@ def test_row_is_trained_tested_tabled_and_then_skipped(run_table, tiny_set, tmp_
     assert log.stat().st_mtime_ns == before
 
 
-def test_failing_row_is_told_and_gives_a_failing_status(run_table, tmp_path, capsys):
+def test_failing_row_is_told_and_gives_a_failing_status(tmp_path, capsys):
     command = ["--rows", "no-such-config", "--work-dir", str(tmp_path)]
     assert run_table.main(command) == 1
     assert "Expected a config named no-such-config.py" in capsys.readouterr().err
 
 
-def test_best_checkpoint_is_tested_else_the_last(run_table, tmp_path):
+def test_best_checkpoint_is_tested_else_the_last(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"Expected a checkpoint in .* but found none. See"):
         run_table.checkpoint_of(tmp_path)
     (tmp_path / "last_checkpoint").write_text("/elsewhere/epoch_2.pth")
@@ -127,7 +120,7 @@ def test_best_checkpoint_is_tested_else_the_last(run_table, tmp_path):
     assert run_table.checkpoint_of(tmp_path) == best
 
 
-def test_rows_on_one_machine_do_not_share_a_port(run_table, monkeypatch):
+def test_rows_on_one_machine_do_not_share_a_port(monkeypatch):
     started = []
     monkeypatch.setattr(run_table, "run_command", lambda *words: started.append(words[2]))
     monkeypatch.setattr(run_table, "checkpoint_of", lambda run_dir: run_dir / "best.pth")
@@ -140,12 +133,12 @@ def test_rows_on_one_machine_do_not_share_a_port(run_table, monkeypatch):
     assert [words["PORT"] for words in started] == ["12345"] * 2 + ["29600"] * 2
 
 
-def test_port_is_free(run_table):
+def test_port_is_free():
     with socket.socket() as listener:
         listener.bind(("", run_table.free_port()))
 
 
-def test_printed_lines_can_be_given_to_a_shell(run_table, tmp_path, capsys):
+def test_printed_lines_can_be_given_to_a_shell(tmp_path, capsys):
     run_dir = tmp_path / "a b" / OURS
     run_dir.mkdir(parents=True)
     best = run_dir / "best_lesion_bbox_AP25_epoch_5.pth"
@@ -165,20 +158,20 @@ def test_printed_lines_can_be_given_to_a_shell(run_table, tmp_path, capsys):
 
 @pytest.mark.parametrize("option", ["--gpus", "--epochs"])
 @pytest.mark.parametrize("count", ["0", "-1", "two"])
-def test_counts_are_one_or_more(run_table, capsys, option, count):
+def test_counts_are_one_or_more(capsys, option, count):
     with pytest.raises(SystemExit):
         run_table.parse_args(["--rows", OURS, "--small", f"{option}={count}"])
     assert f"expected a number of 1 or more but got '{count}'" in capsys.readouterr().err
 
 
-def test_machine_without_slurm_is_told(run_table, capsys, tmp_path, monkeypatch):
+def test_machine_without_slurm_is_told(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SystemExit):
         run_table.parse_args(["--rows", OURS, "--how", "slurm"])
     assert "expected Slurm's sbatch on this machine but found none" in capsys.readouterr().err
 
 
-def test_rows_of_several_data_sets_are_not_run_on_one(run_table, capsys, monkeypatch):
+def test_rows_of_several_data_sets_are_not_run_on_one(capsys, monkeypatch):
     command = ["--table", "4", "--how", "print"]
     monkeypatch.delenv("MMGLAN_DATA", raising=False)
     assert run_table.main(command) == 0
@@ -190,7 +183,7 @@ def test_rows_of_several_data_sets_are_not_run_on_one(run_table, capsys, monkeyp
     assert run_table.main(["--rows", OURS, "glan_r50_fpn_160e_volumes", "--how", "print"]) == 0
 
 
-def test_slurm_job_finds_the_data_that_the_environment_names(run_table, tmp_path, monkeypatch):
+def test_slurm_job_finds_the_data_that_the_environment_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run_table.shutil, "which", lambda name: name)
     monkeypatch.setenv("MMGLAN_DATA", "d/")
@@ -198,6 +191,6 @@ def test_slurm_job_finds_the_data_that_the_environment_names(run_table, tmp_path
     assert f"--data-root {tmp_path}/d" in run_table.slurm_command(OURS, args)[-1]
 
 
-def test_epochs_belong_to_small_forms(run_table):
+def test_epochs_belong_to_small_forms():
     with pytest.raises(SystemExit):
         run_table.parse_args(["--table", "2", "--epochs", "3"])

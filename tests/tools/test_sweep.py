@@ -1,7 +1,6 @@
 import argparse
 import concurrent.futures
 import csv
-import importlib.util
 import time
 from pathlib import Path
 
@@ -9,21 +8,14 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from mmglan.commands import sweep
 from mmglan.experiments.run_directory import is_held
 
 ROOT = Path(__file__).resolve().parents[2]
 AXIS = "model.rpn_head.loss_cls.loss_weight"
 
 
-@pytest.fixture(scope="module")
-def sweep():
-    spec = importlib.util.spec_from_file_location("sweep", ROOT / "tools/sweep.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_axis_reads_numbers_and_words(sweep):
+def test_axis_reads_numbers_and_words():
     assert sweep.parse_axis("a.b=1,0.5,SGD,None") == ("a.b", [1, 0.5, "SGD", None])
     for text in ("a.b", "=1", "a="):
         with pytest.raises(argparse.ArgumentTypeError, match="expected SETTING=VALUE"):
@@ -41,20 +33,20 @@ def test_axis_reads_numbers_and_words(sweep):
         (["--grid", "a=1", "--heartbeat", "0"], "expected 1 second or more but got '0'"),
     ],
 )
-def test_wrong_arguments_are_told(sweep, capsys, words, told):
+def test_wrong_arguments_are_told(capsys, words, told):
     with pytest.raises(SystemExit):
         sweep.parse_args([str(ROOT / "configs/baselines/yolov3_d53_160e_lesions.py"), *words])
     assert told in capsys.readouterr().err
 
 
-def test_missing_config_is_told(sweep, capsys, tmp_path):
+def test_missing_config_is_told(capsys, tmp_path):
     with pytest.raises(SystemExit):
         sweep.main(["none.py", "--grid", "a=1", "--work-dir", str(tmp_path / "w")])
     assert "expected a config but found no file none.py" in capsys.readouterr().err
     assert not (tmp_path / "w").exists()
 
 
-def test_storage_and_directory_that_cannot_be_opened_are_told(sweep, capsys, tmp_path):
+def test_storage_and_directory_that_cannot_be_opened_are_told(capsys, tmp_path):
     command = [str(ROOT / "configs/baselines/yolov3_d53_160e_lesions.py"), "--grid", "a=1"]
     (tmp_path / "file").touch()
     assert sweep.main([*command, "--work-dir", str(tmp_path / "file/w")]) == 2
@@ -65,7 +57,7 @@ def test_storage_and_directory_that_cannot_be_opened_are_told(sweep, capsys, tmp
     assert "Expected to open nonsense://me:***@host/db but got" in told and "secret" not in told
 
 
-def test_list_names_every_loss_weight(sweep, capsys):
+def test_list_names_every_loss_weight(capsys):
     assert sweep.main([str(ROOT / "configs/baselines/yolov3_d53_160e_lesions.py"), "--list"]) == 0
     assert capsys.readouterr().out.split() == [
         "model.bbox_head.loss_cls.loss_weight=1.0",
@@ -75,14 +67,14 @@ def test_list_names_every_loss_weight(sweep, capsys):
     ]
 
 
-def test_directories_of_points_differ_and_are_readable(sweep):
+def test_directories_of_points_differ_and_are_readable():
     name = sweep.run_directory(Path("w"), {AXIS: 3, "optim_wrapper.optimizer.type": "SGD"})
     assert name == Path("w/rpn_head.loss_cls.loss_weight=3_optim_wrapper.optimizer.type=SGD")
     other = AXIS.replace("rpn_head", "roi_head.bbox_head")
     assert sweep.run_directory(Path("w"), {AXIS: 3}) != sweep.run_directory(Path("w"), {other: 3})
 
 
-def test_stages_of_a_cascade_share_a_weight(sweep, tmp_path, monkeypatch, capsys):
+def test_stages_of_a_cascade_share_a_weight(tmp_path, monkeypatch, capsys):
     name = "model.roi_head.bbox_head.*.loss_cls.loss_weight"
     config = str(ROOT / "configs/baselines/cascade-mask-rcnn_r50_fpn_160e_lesions.py")
     started = []
@@ -101,19 +93,19 @@ def test_stages_of_a_cascade_share_a_weight(sweep, tmp_path, monkeypatch, capsys
     assert "Expected loss weights that fit model.*.loss_clss" in capsys.readouterr().err
 
 
-def test_directories_of_large_grids_fit_a_file_system_and_differ(sweep):
+def test_directories_of_large_grids_fit_a_file_system_and_differ():
     axes = [f"model.roi_head.bbox_head.{i}.loss_cls.loss_weight" for i in range(6)]
     points = [dict.fromkeys(axes, 1), dict.fromkeys(axes, 1) | {axes[-1]: 3}]
     names = {sweep.run_directory(Path("w"), point).name for point in points}
     assert len(names) == 2 and all(len(name) <= 200 for name in names)
 
 
-def test_without_a_grid_there_is_nothing_to_do(sweep, capsys):
+def test_without_a_grid_there_is_nothing_to_do(capsys):
     assert sweep.main([str(ROOT / "configs/baselines/yolov3_d53_160e_lesions.py")]) == 2
     assert "Expected at least one --grid" in capsys.readouterr().err
 
 
-def test_points_are_trained_once_and_tabled(sweep, tiny_config, tmp_path, capsys):
+def test_points_are_trained_once_and_tabled(tiny_config, tmp_path, capsys):
     work_dir = tmp_path / "sweep"
     command = [str(tiny_config), "--work-dir", str(work_dir), "--grid", f"{AXIS}=1,9"]
     command += ["--cfg-options", "train_cfg.max_epochs=1", "train_cfg.val_interval=1"]
@@ -135,7 +127,7 @@ def test_points_are_trained_once_and_tabled(sweep, tiny_config, tmp_path, capsys
     assert "Expected the metric that study" in capsys.readouterr().err
 
 
-def test_failing_point_gives_a_failing_status(sweep, tiny_config, tmp_path):
+def test_failing_point_gives_a_failing_status(tiny_config, tmp_path):
     command = [str(tiny_config), "--work-dir", str(tmp_path), "--grid", "model.type=NoSuchModel"]
     assert sweep.main(command) == 1
     (row,) = csv.DictReader((tmp_path / "results.csv").open())
@@ -152,7 +144,7 @@ class NeverBetter(optuna.pruners.BasePruner):
         return bool(trial.intermediate_values)
 
 
-def test_hopeless_point_is_stopped_early(sweep, tiny_config, tmp_path):
+def test_hopeless_point_is_stopped_early(tiny_config, tmp_path):
     pruner = NeverBetter()
     study = optuna.create_study(pruner=pruner, direction="maximize")
     args = sweep.parse_args([str(tiny_config), "--prune", "--work-dir", str(tmp_path)])
@@ -175,7 +167,7 @@ time.sleep(600)
 """
 
 
-def test_training_of_a_point_that_was_taken_over_is_stopped(sweep, tmp_path, monkeypatch):
+def test_training_of_a_point_that_was_taken_over_is_stopped(tmp_path, monkeypatch):
     """A worker that was stopped goes on beside its successor, who waits until it lets go."""
     (tmp_path / "train.py").write_text(HOLDER)
     monkeypatch.setattr(sweep, "TRAIN", tmp_path / "train.py")

@@ -39,8 +39,6 @@ except ImportError:
 from mmengine.config import Config
 from sqlalchemy.exc import SQLAlchemyError
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from mmglan.experiments.child_run import run_command, validation_scores
 from mmglan.experiments.grid import (
     grid_points,
@@ -54,7 +52,7 @@ from mmglan.experiments.loss_weights import loss_weights, matching_settings
 from mmglan.experiments.run_directory import LOCK_NAME, holder_name, is_held
 
 LONGEST_NAME = 200  # bytes; file systems take 255
-TRAIN = Path(__file__).with_name("train.py")
+TRAIN = Path(__file__).resolve().parents[2] / "tools" / "train.py"
 
 
 def parse_axis(text: str) -> tuple[str, list[Any]]:

@@ -9,12 +9,12 @@ resume, so that the checkpoint in `load_from` is not forgotten. A run directory 
 resumes too, and one that another training writes into is refused.
 """
 
+from __future__ import annotations
+
 import os
 import runpy
 import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from collections.abc import Sequence
 
 from mmglan.experiments.mmdet_tools import (
     is_first_process,
@@ -25,13 +25,22 @@ from mmglan.experiments.mmdet_tools import (
 from mmglan.experiments.parent_death import die_with_launcher
 from mmglan.experiments.run_directory import hold
 
-if __name__ == "__main__":
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run mmdet's train.py in this process; 0 if it succeeded."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
     die_with_launcher()
     try:
-        run_dir = work_dir_of(sys.argv[1:])
-        if run_dir is not None and is_first_process(sys.argv[1:], os.environ):
+        run_dir = work_dir_of(arguments)
+        if run_dir is not None and is_first_process(arguments, os.environ):
             hold(run_dir)
-        sys.argv[1:] = with_checkpoint_to_resume(sys.argv[1:])
+        sys.argv[1:] = with_checkpoint_to_resume(arguments)
     except OSError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     runpy.run_path(str(tool_path("train.py")), run_name="__main__")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

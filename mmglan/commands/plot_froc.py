@@ -9,8 +9,6 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 from mmglan.reporting.matplotlib_plots import plot_froc, save
 from mmglan.reporting.run_files import METRICS_NAME, check_metrics, read_json, read_run
 

@@ -15,8 +15,6 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from mmglan.experiments.config_diff import differences
 from mmglan.experiments.config_words import in_words
 

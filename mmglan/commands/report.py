@@ -16,8 +16,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 from mmglan.evaluation.protocols import get_protocol
 from mmglan.reporting.arguments import at_least
 from mmglan.reporting.findings import check_counts, load_results, load_truth, mark_findings

@@ -14,11 +14,7 @@ import math
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from evaluate import add_truth_arguments, resamples
-
+from mmglan.commands.evaluate import add_truth_arguments, resamples
 from mmglan.evaluation.comparison import compare
 from mmglan.evaluation.evaluate import write_json
 from mmglan.evaluation.load_results import TruthFiles, read_cases

@@ -16,8 +16,6 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 from mmglan.reporting.arguments import at_least
 from mmglan.reporting.detection_sheet import choose_slices, detection_figure
 from mmglan.reporting.findings import load_results, load_truth, mark_findings

@@ -14,8 +14,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 from mmglan.reporting.paper_tables import TABLES
 from mmglan.reporting.run_files import METRICS_NAME, Run, find_runs, write_text
 from mmglan.reporting.tables import NOTE, csv_text, fill, latex, markdown, provenance, unplaced

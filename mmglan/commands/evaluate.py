@@ -21,8 +21,6 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 from mmglan.evaluation.evaluate import summarize, write_json
 from mmglan.evaluation.load_results import TruthFiles, read_cases
 from mmglan.evaluation.protocols import PROTOCOLS, get_protocol

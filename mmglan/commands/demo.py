@@ -22,7 +22,7 @@ from pathlib import Path
 from data_prep.phantoms import abdomen
 from mmglan.experiments.mmdet_tools import tool_path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CONFIG = "configs/demo/glan_r18_demo.py"
 BATCH_SIZE, EPOCHS = 4, 12  # as in CONFIG
 
@@ -86,9 +86,9 @@ def plan(work: Path, epochs: int) -> list[Step]:
         Step(
             "figure",
             "figure: truth yellow, predictions green, scores red",
-            ["tools/analysis/plot_detections.py", *findings],
+            ["-m", "mmglan.commands.plot_detections", *findings],
         ),
-        Step("report", "HTML report", ["tools/analysis/report.py", *report]),
+        Step("report", "HTML report", ["-m", "mmglan.commands.report", *report]),
     ]
 
 

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import runpy
 import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from collections.abc import Sequence
 
 from mmglan.experiments.mmdet_tools import tool_path, work_dir_of
 from mmglan.experiments.parent_death import die_with_launcher
@@ -43,10 +41,18 @@ def with_results(arguments: list[str]) -> list[str]:
     return [*arguments, "--cfg-options", option]
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run mmdet's test.py in this process; 0 if it succeeded."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
     die_with_launcher()
     try:
-        sys.argv[1:] = with_results(sys.argv[1:])
+        sys.argv[1:] = with_results(arguments)
     except OSError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     runpy.run_path(str(tool_path("test.py")), run_name="__main__")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
