@@ -1,4 +1,4 @@
-"""Run-time parts: hooks, sampler, checkpoint guard. Importing the package registers them."""
+"""Run-time parts: hooks, checkpoint guard. Importing the package registers them."""
 
 from mmglan import compat
 
@@ -6,8 +6,8 @@ compat.require_openmmlab()
 
 # The check comes first: the imports below fail without a reason the reader could act on.
 # ruff: noqa: E402
-from mmglan.datasets.lesion_balanced_sampler import LesionBalancedSampler
 from mmglan.engine.checkpoint_guard import install as _install_checkpoint_guard
+from mmglan.engine.hooks.adapt_stem_hook import AdaptStemHook
 from mmglan.engine.hooks.epoch_seed_hook import EpochSeedHook, seed_worker_from_torch
 from mmglan.engine.hooks.resumed_run_hook import ResumedRunHook
 from mmglan.engine.hooks.run_info_hook import RunInfoHook
@@ -15,8 +15,8 @@ from mmglan.engine.hooks.run_info_hook import RunInfoHook
 _install_checkpoint_guard()
 
 __all__ = [
+    "AdaptStemHook",
     "EpochSeedHook",
-    "LesionBalancedSampler",
     "ResumedRunHook",
     "RunInfoHook",
     "seed_worker_from_torch",

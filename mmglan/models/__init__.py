@@ -8,11 +8,9 @@ from .global_local_roi_head import (
     GlobalLocalMixin,
     GlobalLocalRoIHead,
 )
-from .stem import AdaptStemHook
 from .uncertainty_wrapper import UncertaintyLossWrapper
 
 __all__ = [
-    "AdaptStemHook",
     "GlobalLocalAttention",
     "GlobalLocalCascadeRoIHead",
     "GlobalLocalHTCRoIHead",
