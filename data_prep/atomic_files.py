@@ -6,25 +6,34 @@ name in one step. Two writers at once, an interrupt or a full disk leave the old
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
-_FLAGS = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_FLAGS = os.O_CREAT | os.O_EXCL | os.O_WRONLY | _NO_LINK
 
 
-def json_bytes(content: Any) -> bytes:
+def json_bytes(content: Any, *, indent: int | None = None) -> bytes:
     """Encode JSON with sorted keys and no NaN: equal content gives equal bytes.
+
+    Args:
+        content: What JSON can hold.
+        indent: Spaces per level; None writes everything on one line.
 
     Raises:
         ValueError: NaN or infinity in `content`.
     """
-    return _ENCODER.encode(content).encode() + b"\n"
+    if indent is None:
+        return _ENCODER.encode(content).encode() + b"\n"
+    return json.dumps(content, sort_keys=True, allow_nan=False, indent=indent).encode() + b"\n"
 
 
 @contextmanager
@@ -48,13 +57,13 @@ def open_atomically(
     """
     path = Path(path)
     folder = path.parent if spare_folder is None else Path(spare_folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f".{secrets.token_hex(8)}.part"
     handle = os.open(unfinished, _FLAGS, 0o666)
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
+        path.parent.mkdir(parents=True, exist_ok=True)
         os.replace(unfinished, path)
     except BaseException:
         with suppress(OSError):
@@ -62,17 +71,55 @@ def open_atomically(
         raise
 
 
-def write_bytes(path: str | os.PathLike, content: bytes) -> None:
-    """Write a file; see `open_atomically`."""
+def write_bytes(path: str | os.PathLike, content: bytes) -> Path:
+    """Write a file; see `open_atomically`.
+
+    Returns:
+        `path`.
+    """
     with open_atomically(path) as stream:
         stream.write(content)
+    return Path(path)
 
 
-def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write a UTF-8 text file; see `open_atomically`."""
-    write_bytes(path, text.encode("utf-8"))
+def write_text(path: str | os.PathLike, text: str) -> Path:
+    """Write a UTF-8 text file; see `write_bytes`."""
+    return write_bytes(path, text.encode("utf-8"))
 
 
-def write_json(path: str | os.PathLike, content: Any) -> None:
-    """Write `json_bytes(content)`; see `open_atomically`."""
-    write_bytes(path, json_bytes(content))
+def write_json(path: str | os.PathLike, content: Any, *, indent: int | None = None) -> Path:
+    """Write `json_bytes` of the content; see `write_bytes`."""
+    return write_bytes(path, json_bytes(content, indent=indent))
+
+
+def write_csv(path: str | os.PathLike, header: Sequence[str], rows: Iterable[Sequence]) -> Path:
+    """Write a UTF-8 CSV table; bytes of file names that are no text become `?`.
+
+    See `write_bytes`.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return write_bytes(path, text.getvalue().encode("utf-8", "replace"))
+
+
+def write_link(path: str | os.PathLike, target: str | os.PathLike) -> Path:
+    """Make `path` a symbolic link to `target`, in one step, whatever stood there before."""
+    path = Path(path)
+    unfinished = path.with_name(f".{secrets.token_hex(8)}.part")
+    unfinished.symlink_to(target)
+    os.replace(unfinished, path)
+    return path
+
+
+def open_lock(path: str | os.PathLike) -> int:
+    """Open a lock file, made if absent, without following a link or changing its content.
+
+    Returns:
+        Its descriptor, for reading and writing.
+
+    Raises:
+        OSError: A link stands there, or the folder cannot be written.
+    """
+    return os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666)

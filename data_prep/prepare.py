@@ -19,12 +19,13 @@ from itertools import chain
 from pathlib import Path
 
 from data_prep import parallel
+from data_prep.atomic_files import json_bytes
 from data_prep.bookmarks.one_based import warn_if_one_based
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.bookmarks.record import BookmarkRecord, LeftOutWarning
 from data_prep.command_line import print_any_character
 from data_prep.dataset import annotation_files, collect, process_volume, run_report
-from data_prep.dataset.output_folder import OutputFolder, json_bytes
+from data_prep.dataset.output_folder import OutputFolder
 from data_prep.dataset.prepare_args import parse_args, volume_options
 from data_prep.dataset.slice_selection import VolumeOptions
 from data_prep.dataset.sources import (

@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 
 from data_prep import overlay, parallel
+from data_prep.atomic_files import write_bytes
 from data_prep.command_line import print_any_character
 from data_prep.dataset import sources
-from data_prep.dataset.output_folder import replace_file
 from data_prep.dataset.prepare_args import at_least
 from data_prep.errors import DataError
 from data_prep.pseudo_masks import cases as pseudo_mask_cases
@@ -183,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         files["worst.png"] = cv2.imencode(".png", sheet[:, :, ::-1])[1].tobytes()
     try:
         for name, content in files.items():
-            replace_file(Path(args.out_dir) / name, content)
+            write_bytes(Path(args.out_dir) / name, content)
     except OSError as error:
         print(
             f"Expected an --out-dir that can be written but got: {error.strerror}. Choose another.",

@@ -20,9 +20,9 @@ import matplotlib
 import numpy as np
 
 from data_prep import overlay, parallel
+from data_prep.atomic_files import write_bytes, write_json, write_text
 from data_prep.command_line import print_any_character
 from data_prep.dataset import checks, run_report
-from data_prep.dataset.output_folder import json_bytes, replace_file
 from data_prep.dataset.prepare_args import at_least
 from data_prep.dataset.split import SPLITS
 from data_prep.errors import DataError
@@ -39,11 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = Path(args.out_dir) if args.out_dir else data_dir / "overlays" / "verify"
     try:
         report, sets = verify(data_dir, jobs=args.jobs, progress=not args.quiet)
-        replace_file(out / "dataset_report.json", json_bytes(report))
-        replace_file(out / "dataset_report.md", as_markdown(report).encode())
-        replace_file(out / "histograms.png", plot_histograms(sets))
+        write_json(out / "dataset_report.json", report)
+        write_text(out / "dataset_report.md", as_markdown(report))
+        write_bytes(out / "histograms.png", plot_histograms(sets))
         if (sheet := draw_sheet(data_dir, sets)) is not None:
-            replace_file(out / "lesions.png", sheet)
+            write_bytes(out / "lesions.png", sheet)
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

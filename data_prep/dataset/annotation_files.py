@@ -10,9 +10,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from data_prep.atomic_files import json_bytes
 from data_prep.dataset import coco_entries
 from data_prep.dataset.collect import Dataset, Plan
-from data_prep.dataset.output_folder import OutputFolder, json_bytes
+from data_prep.dataset.output_folder import OutputFolder
 from data_prep.dataset.split import SPLITS
 
 Entry = dict[str, Any]

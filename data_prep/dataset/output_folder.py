@@ -11,77 +11,41 @@ import fcntl
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from data_prep.atomic_files import json_bytes, open_atomically, open_lock
 from data_prep.errors import DataError
 
 STATE = ".state"
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def json_bytes(content: Any) -> bytes:
-    """JSON with sorted keys and no NaN: equal content gives equal bytes."""
-    return _ENCODER.encode(content).encode() + b"\n"
-
-
-def write_atomically(out_dir: Path, relative: str, content: bytes) -> None:
-    """Write `out_dir / relative` so that it is either absent (or old) or complete.
+def write_output(out_dir: Path, relative: str, content: bytes) -> None:
+    """Write `out_dir / relative` whole or not at all.
 
     Raises:
         OutputError: The disk is full or the folder cannot be written.
     """
-    with stream_atomically(out_dir, relative, f"{len(content)} bytes") as stream:
+    with open_output(out_dir, relative, f"{len(content)} bytes") as stream:
         stream.write(content)
 
 
 @contextmanager
-def stream_atomically(out_dir: Path, relative: str, what: str = "the file") -> Iterator[BinaryIO]:
-    """As `write_atomically`, for content (`what`) that is written inside `with`."""
-    target = os.path.join(out_dir, relative)
-    temporary = None
+def open_output(out_dir: Path, relative: str, what: str = "the file") -> Iterator[BinaryIO]:
+    """As `write_output`, for content (`what`) that is written inside `with`."""
     try:
-        handle, temporary = _temporary_file(os.path.join(out_dir, STATE, "tmp"))
-        with os.fdopen(handle, "wb") as stream:
+        spare = Path(out_dir, STATE, "tmp")
+        with open_atomically(Path(out_dir, relative), spare_folder=spare) as stream:
             yield stream
-        try:
-            os.replace(temporary, target)
-        except FileNotFoundError:
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            os.replace(temporary, target)
-    except BaseException as error:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
-        if not isinstance(error, OSError):
-            raise
+    except OSError as error:
         raise OutputError(
             f"Expected to write {what}, but got: {error.strerror or error}."
-            " Free space or mend the permissions, then run the same command again; it goes on"
+            " Free space or correct the permissions, then run the same command again; it goes on"
             " where it stopped.",
             path=relative,
         ) from None
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file outside a claimed folder, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    os.replace(part, path)
-
-
-def _temporary_file(folder: str) -> tuple[int, str]:
-    # Workers of several machines may share the folder: a process number would not be unique.
-    path = os.path.join(folder, uuid.uuid4().hex)
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
-    try:
-        return os.open(path, flags, 0o666), path
-    except FileNotFoundError:
-        os.makedirs(folder, exist_ok=True)
-        return os.open(path, flags, 0o666), path
 
 
 class OutputError(DataError):
@@ -134,11 +98,11 @@ class OutputFolder:
         """Hold a lock while the run lasts; the system drops it when the process ends."""
         try:
             (self.path / STATE).mkdir(exist_ok=True)
-            self._lock = open(self.path / STATE / "lock", "w")  # noqa: SIM115
+            self._lock = os.fdopen(open_lock(self.path / STATE / "lock"))
         except OSError as error:
             raise OutputError(
                 f"Expected a folder that can be written, but got: {error.strerror or error}."
-                " Choose another --out-dir, or mend its permissions.",
+                " Choose another --out-dir, or correct its permissions.",
                 path=self.path.name,
             ) from None
         try:
@@ -172,7 +136,7 @@ class OutputFolder:
                     entry.unlink()
             statement.unlink()
         if not statement.exists():
-            write_atomically(self.path, f"{STATE}/run.json", wanted)
+            write_output(self.path, f"{STATE}/run.json", wanted)
 
     def _differences(self, run: dict[str, Any]) -> str:
         try:
@@ -192,12 +156,12 @@ class OutputFolder:
         shutil.rmtree(self.path / STATE / "tmp", ignore_errors=True)
 
     def write(self, relative: str, content: bytes) -> None:
-        """See `write_atomically`."""
-        write_atomically(self.path, relative, content)
+        """See `write_output`."""
+        write_output(self.path, relative, content)
 
     def stream(self, relative: str) -> AbstractContextManager[BinaryIO]:
-        """See `stream_atomically`."""
-        return stream_atomically(self.path, relative)
+        """See `open_output`."""
+        return open_output(self.path, relative)
 
     def close(self) -> None:
         """Release the folder."""

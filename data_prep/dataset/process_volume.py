@@ -24,10 +24,11 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from data_prep import remarks
+from data_prep.atomic_files import json_bytes
 from data_prep.bookmarks.locate import place
 from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.dataset import coco_entries
-from data_prep.dataset.output_folder import STATE, OutputError, json_bytes, write_atomically
+from data_prep.dataset.output_folder import STATE, OutputError, write_output
 from data_prep.dataset.slice_selection import Slices, VolumeOptions, used_slices
 from data_prep.errors import DataError
 from data_prep.paths import resolve_under, without_series
@@ -75,7 +76,7 @@ def run(task: VolumeTask) -> str:
         # Slices of an earlier state of the volume must not outlive it.
         shutil.rmtree(Path(task.out_dir) / "images" / task.volume_id, ignore_errors=True)
         result = _process(task) | {"key": key}
-        write_atomically(Path(task.out_dir), task.result_name, json_bytes(result))
+        write_output(Path(task.out_dir), task.result_name, json_bytes(result))
     return task.volume_id
 
 
@@ -287,7 +288,7 @@ def _write(task: VolumeTask, pixels: np.ndarray, z: int) -> dict[str, Any]:
     """Write one slice as 16-bit PNG; `digest` is None for slices of one value."""
     _, png = cv2.imencode(".png", pixels)
     name = coco_entries.file_name(task.volume_id, z)
-    write_atomically(Path(task.out_dir), f"images/{name}", png.data)
+    write_output(Path(task.out_dir), f"images/{name}", png.data)
     constant = pixels.min() == pixels.max()
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(np.ascontiguousarray(pixels))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,10 +11,11 @@ import cv2
 import numpy as np
 
 from data_prep import overlay
+from data_prep.atomic_files import json_bytes, write_csv
 from data_prep.bookmarks.recist import Bookmark
 from data_prep.dataset import coco_entries
 from data_prep.dataset.collect import Dataset, Plan
-from data_prep.dataset.output_folder import OutputFolder, json_bytes
+from data_prep.dataset.output_folder import OutputFolder
 from data_prep.dataset.sources import Source
 from data_prep.dataset.split import SPLITS
 from data_prep.errors import DataError
@@ -86,14 +85,9 @@ def write_ids(path: Path, out_dir: Path, sources: Sequence[Source]) -> None:
             " Name a file elsewhere.",
             path=path,
         )
-    part = path.with_name(f"{path.name}.part")
+    rows = ([s.volume_id, s.patient_id, s.volume, s.patient] for s in sources)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "w", encoding="utf-8", errors="replace", newline="") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(["volume_id", "patient_id", "volume", "patient"])
-            writer.writerows([s.volume_id, s.patient_id, s.volume, s.patient] for s in sources)
-        os.replace(part, path)
+        write_csv(path, ["volume_id", "patient_id", "volume", "patient"], rows)
     except OSError as error:
         raise DataError(
             f"Expected to write the table of --ids but got: {error.strerror}. Name another file.",

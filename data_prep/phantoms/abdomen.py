@@ -12,16 +12,16 @@ centre of the volume, i.e. LPS as SimpleITK uses it.
 
 from __future__ import annotations
 
-import csv
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 from scipy import ndimage
 
+from data_prep.atomic_files import write_csv
 from data_prep.bookmarks import recist
+from data_prep.phantoms.nifti import write_nifti
 
 # Centre (x, y), radii (x, y) as fractions of the body's half axes, signal in arbitrary units.
 _ORGANS = (
@@ -163,25 +163,19 @@ def write_dataset(
     """
     out = Path(out_dir)
     rows = []
-    for folder in ("images", "masks"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
     for index in range(n_volumes + n_empty):
         name = f"phantom_{index:03d}.nii.gz"
         nodes = n_nodes if index < n_volumes else 0
         phantom = make_phantom((seed, index), n_nodes=nodes, **options)
-        _write(phantom.image, phantom.spacing_mm, out / "images" / name)
-        _write(phantom.labels, phantom.spacing_mm, out / "masks" / name)
+        write_nifti(out / "images" / name, phantom.image, phantom.spacing_mm)
+        write_nifti(out / "masks" / name, phantom.labels, phantom.spacing_mm)
         for label, k, mark in bookmarks(phantom):
             points = np.concatenate([mark.long_axis, mark.short_axis]).ravel()
             rows.append([name, k, f"node_{label}", f"phantom_{index:03d}", *points.tolist()])
-    path = out / "bookmarks.csv"
     ends = [f"{axis}_{c}{i}" for axis in ("long", "short") for i in (1, 2) for c in "xy"]
-    with open(f"{path}.part", "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["volume", "slice", "structure", "patient", *ends])
-        writer.writerows(rows)
-    os.replace(f"{path}.part", path)
-    return path
+    return write_csv(
+        out / "bookmarks.csv", ["volume", "slice", "structure", "patient", *ends], rows
+    )
 
 
 def _grid(shape, spacing_mm):
@@ -256,12 +250,3 @@ def _acquire(rng, image, noise):
 def _relabel(labels):
     """Consecutive labels 1…n, in the order of the old ones."""
     return np.searchsorted(np.unique(labels), labels).astype(labels.dtype)
-
-
-def _write(array, spacing_mm, path):
-    """Write a volume whole or not at all."""
-    image = sitk.GetImageFromArray(array)
-    image.SetSpacing(spacing_mm)
-    part = path.with_name(f".part-{path.name}")
-    sitk.WriteImage(image, str(part), useCompression=True)
-    os.replace(part, path)

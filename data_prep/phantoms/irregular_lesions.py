@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 from scipy import ndimage
 
 from data_prep.command_line import print_any_character
+from data_prep.phantoms.nifti import write_nifti
 
 SIZE_PX = 160
 
@@ -64,12 +64,9 @@ def write(out_dir: Path, number: int, seed: int, contrast: tuple[float, float]) 
     """Write `number` pictures as one volume with its mask; spacing 1 mm."""
     pictures = [make_picture((seed, k), contrast) for k in range(number)]
     labels = np.stack([lesion * (k + 1) for k, (_, lesion) in enumerate(pictures)])
-    for name, array in (
-        ("images", np.stack([image for image, _ in pictures])),
-        ("masks", labels.astype(np.uint16)),
-    ):
-        (out_dir / name).mkdir(parents=True, exist_ok=True)
-        sitk.WriteImage(sitk.GetImageFromArray(array), str(out_dir / name / "clutter.nii.gz"))
+    images = np.stack([image for image, _ in pictures])
+    write_nifti(out_dir / "images" / "clutter.nii.gz", images)
+    write_nifti(out_dir / "masks" / "clutter.nii.gz", labels.astype(np.uint16))
 
 
 def _blob(rng: np.random.Generator, centre: np.ndarray, radius: float, lobes: float) -> np.ndarray:

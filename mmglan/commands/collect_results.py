@@ -14,8 +14,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from data_prep.atomic_files import write_text
 from mmglan.reporting.paper_tables import TABLES
-from mmglan.reporting.run_files import METRICS_NAME, Run, find_runs, write_text
+from mmglan.reporting.run_files import METRICS_NAME, Run, find_runs
 from mmglan.reporting.tables import NOTE, csv_text, fill, latex, markdown, provenance, unplaced
 
 

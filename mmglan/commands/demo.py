@@ -19,6 +19,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_prep.atomic_files import write_json, write_link
 from data_prep.phantoms import abdomen
 from mmglan.experiments.mmdet_tools import tool_path
 
@@ -126,18 +127,13 @@ def run(step: Step, work: Path, environment: dict[str, str]) -> None:
     if step.name == "train":
         link_last_checkpoint(work / "run")
     done[step.name] = {"command": line, "seconds": time.monotonic() - began}
-    part = record.with_suffix(".part")
-    part.write_text(json.dumps(done, indent=1))
-    os.replace(part, record)
+    write_json(record, done, indent=1)
 
 
 def link_last_checkpoint(run_dir: Path) -> None:
     """Give the last checkpoint a name that does not depend on the schedule."""
     last = Path((run_dir / "last_checkpoint").read_text().strip())
-    part = run_dir / "last.part"
-    part.unlink(missing_ok=True)
-    part.symlink_to(last.name)
-    os.replace(part, run_dir / "last.pth")
+    write_link(run_dir / "last.pth", last.name)
 
 
 def summary(work: Path) -> list[str]:

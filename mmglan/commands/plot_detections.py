@@ -16,10 +16,11 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
+from data_prep.atomic_files import write_bytes
 from mmglan.reporting.arguments import at_least
 from mmglan.reporting.detection_sheet import choose_slices, detection_figure
 from mmglan.reporting.findings import load_results, load_truth, mark_findings
-from mmglan.reporting.run_files import check_metrics, read_json, score_at, write_bytes
+from mmglan.reporting.run_files import check_metrics, read_json, score_at
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -16,6 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from data_prep.atomic_files import write_text
 from mmglan.evaluation.protocols import get_protocol
 from mmglan.reporting.arguments import at_least
 from mmglan.reporting.findings import check_counts, load_results, load_truth, mark_findings
@@ -23,7 +24,7 @@ from mmglan.reporting.html_report import build_report
 from mmglan.reporting.page_tables import box_thresholds
 from mmglan.reporting.paper_tables import paper_metrics
 from mmglan.reporting.provenance import read_run_info
-from mmglan.reporting.run_files import config_test_set, read_run, write_text
+from mmglan.reporting.run_files import config_test_set, read_run
 from mmglan.reporting.scalars import find_logs, read_scalars
 
 

@@ -39,6 +39,7 @@ except ImportError:
 from mmengine.config import Config
 from sqlalchemy.exc import SQLAlchemyError
 
+from data_prep.atomic_files import write_text
 from mmglan.experiments.child_run import run_command, validation_scores
 from mmglan.experiments.grid import (
     grid_points,
@@ -264,9 +265,7 @@ def write_table(rows: list[dict[str, Any]], path: Path) -> None:
     table = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(text.getvalue())
-    os.replace(part, path)
+    write_text(path, text.getvalue())
     print(text.getvalue(), end="")
     print(f"Written to {path}")
 

@@ -16,7 +16,6 @@ import argparse
 import os
 import pickle
 import re
-import socket
 import sys
 import urllib.error
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import checkpoint as loaders
 from mmengine.utils import digit_version
 
+from data_prep.atomic_files import open_atomically
 from mmglan.engine import plain_arrays
 from mmglan.engine.restricted_pickle import load_restricted
 
@@ -140,16 +140,13 @@ def download_once(address: str, path: Path) -> None:
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}")
-    try:
-        torch.hub.download_url_to_file(address, str(part), progress=sys.stderr.isatty())
+    try:  # PyTorch downloads to a file with a random name beside it
+        torch.hub.download_url_to_file(address, str(path), progress=sys.stderr.isatty())
     except (urllib.error.URLError, OSError) as error:
-        part.unlink(missing_ok=True)
         raise ConnectionError(
             f"{address}: Expected to fetch this checkpoint but got {error}. Without network, fetch "
             f"it elsewhere and put it at {path}, or train with --cfg-options load_from=FILE."
         ) from error
-    os.replace(part, path)
 
 
 def load_from_model_zoo(filename: str, map_location: Any = None) -> Any:
@@ -216,9 +213,8 @@ def convert(source: Path, target: Path) -> int:
     }
     if not tensors:
         raise ValueError(f"{source.name}: Expected a state dict but found no tensor in it.")
-    part = target.with_name(f".{target.name}.{os.getpid()}")
-    torch.save({"state_dict": tensors}, part)
-    os.replace(part, target)
+    with open_atomically(target) as stream:
+        torch.save({"state_dict": tensors}, stream)
     return len(tensors)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from data_prep import atomic_files
 from mmglan.evaluation.bootstrap import bca_interval, leave_one_out, patient_weights, resampled
 from mmglan.evaluation.bootstrap import percentile_interval as percentile
 from mmglan.evaluation.detection_set import Cases
@@ -160,17 +159,8 @@ def _curve(figures, criterion, curve, n, seed, level):
 
 def write_json(record, path: str | Path) -> None:
     """Writes JSON, whole or not at all; NaN and infinity become `null`; a list goes on one line."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    layout = {"separators": (",", ":")} if isinstance(record, list) else {"indent": 1}
-    text = json.dumps(_plain(record), sort_keys=True, allow_nan=False, **layout)
-    try:
-        partial.write_text(text + "\n")
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    indent = None if isinstance(record, list) else 1
+    atomic_files.write_json(path, _plain(record), indent=indent)
 
 
 def _plain(value):

@@ -15,6 +15,8 @@ try:
 except ImportError:  # Windows: runs are not guarded there
     fcntl = None
 
+from data_prep.atomic_files import open_lock
+
 LOCK_NAME = ".training.lock"
 _NUMBERED = re.compile(r"(?:epoch|iter)_(\d+)\.pth")
 _BUSY = (errno.EACCES, errno.EAGAIN)
@@ -73,7 +75,7 @@ def hold(run_dir: Path) -> None:
     if fcntl is None:
         return
     run_dir.mkdir(parents=True, exist_ok=True)
-    lock = os.open(run_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
+    lock = open_lock(run_dir / LOCK_NAME)
     _held.append(lock)
     try:
         fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -6,10 +6,10 @@ import io
 from pathlib import Path
 from typing import Any
 
+from data_prep.atomic_files import write_bytes
 from mmglan.evaluation.evaluate import CURVE_FP
 from mmglan.reporting.metric_words import curve_name, number
 from mmglan.reporting.plotly_charts import band_fp, froc_curves
-from mmglan.reporting.run_files import write_bytes
 from mmglan.reporting.scalars import Series, group
 
 TICKS = (0.125, 0.25, 0.5, 1, 2, 4, 8)

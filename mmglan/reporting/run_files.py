@@ -5,8 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import math
-import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,27 +28,6 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: Expected JSON but got {error}.") from error
-
-
-def write_bytes(path: Path, data: bytes) -> Path:
-    """Write a file in one step, so that an interrupted run leaves the old one or the new one."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path
-
-
-def write_text(path: Path, text: str) -> Path:
-    """`write_bytes` for UTF-8 text."""
-    return write_bytes(path, text.encode("utf-8"))
 
 
 def _literal(node: ast.expr) -> Any:

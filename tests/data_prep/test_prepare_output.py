@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from data_prep import prepare
 from data_prep.dataset import process_volume
-from data_prep.dataset.output_folder import OutputError, OutputFolder, write_atomically
+from data_prep.dataset.output_folder import OutputError, OutputFolder, write_output
 
 
 def command(data, out, *more):
@@ -202,10 +202,10 @@ def test_a_read_only_folder(phantom_dataset, capsys):
 def test_writing_where_nothing_can_be_written_names_the_file(tmp_path):
     (tmp_path / "images").write_text("a file where a folder should be")
     with pytest.raises(OutputError) as caught:
-        write_atomically(tmp_path, "images/v0001/0000.png", b"12345")
+        write_output(tmp_path, "images/v0001/0000.png", b"12345")
     assert str(caught.value) == (
         "images/v0001/0000.png: Expected to write 5 bytes, but got: Not a directory. Free space or"
-        " mend the permissions, then run the same command again; it goes on where it stopped."
+        " correct the permissions, then run the same command again; it goes on where it stopped."
     )
     assert list((tmp_path / ".state" / "tmp").iterdir()) == []
 

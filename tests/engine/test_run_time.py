@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmglan.engine.cpu_processes import should_start_gloo
 from mmglan.engine.hooks.epoch_seed_hook import EpochSeedHook, seed_worker_from_torch
-from mmglan.engine.hooks.run_info_hook import dataset_hash, describe_data, git_state, write_json
+from mmglan.engine.hooks.run_info_hook import dataset_hash, describe_data, git_state
 from mmglan.experiments.child_run import last_error, run_command, validation_scores
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -185,12 +185,6 @@ def test_data_sets_of_every_form_are_described(tmp_path):
     assert joined["annotation_file"] == [str(file), "s3://bucket/b.json"]
     assert joined["dataset_sha256"] is None
     assert describe_data(wrapped(5))["dataset_sha256"] is None
-
-
-def test_json_is_sorted_and_leaves_no_part_behind(tmp_path):
-    write_json(tmp_path / "x.json", {"b": 1, "a": 2})
-    assert (tmp_path / "x.json").read_text() == '{\n  "a": 2,\n  "b": 1\n}\n'
-    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
 
 
 def test_failing_command_is_told_by_its_last_line(tmp_path):

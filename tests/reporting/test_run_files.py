@@ -10,7 +10,6 @@ from mmglan.reporting.run_files import (
     find_runs,
     read_dumped_config,
     read_run,
-    write_bytes,
 )
 from mmglan.reporting.scalars import find_logs, group, read_scalars
 
@@ -93,14 +92,6 @@ def test_test_set_of_the_config(tmp_path):
     assert config_test_set(run, tmp_path, None)[0] == tmp_path
     with pytest.raises(ValueError, match="--gt and --images"):
         config_test_set(read_run(_run(tmp_path / "bare")), None, None)
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path):
-    path = write_bytes(tmp_path / "sub" / "a.txt", b"old")
-    with pytest.raises(TypeError):
-        write_bytes(path, "not bytes")
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
 
 
 def test_scalars_of_a_resumed_run(tmp_path):

@@ -13,7 +13,6 @@ It also checks that 1 and 2 workers wrote the same bytes.
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import json
 import shutil
@@ -30,6 +29,7 @@ import SimpleITK as sitk
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from data_prep.atomic_files import write_csv, write_json, write_text
 from data_prep.bookmarks.csv_table import PIXEL_COLUMNS
 from data_prep.phantoms import abdomen
 
@@ -85,10 +85,8 @@ def make_dataset(folder: Path, n_volumes: int, shape: tuple[int, int, int], jobs
         joblib.delayed(_make_chunk)(folder, start, min(CHUNK, n_volumes - start), shape)
         for start in starts
     )
-    with open(folder / "bookmarks.csv", "w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["volume", "slice", "patient", *PIXEL_COLUMNS])
-        writer.writerows(row for part in parts for row in part)
+    header = ["volume", "slice", "patient", *PIXEL_COLUMNS]
+    write_csv(folder / "bookmarks.csv", header, (row for part in parts for row in part))
 
 
 def _make_chunk(folder: Path, start: int, n: int, shape: tuple[int, int, int]) -> list[list]:
@@ -113,8 +111,8 @@ def first_volumes(folder: Path, n: int) -> Path:
     lines = (folder / "bookmarks.csv").read_text().splitlines(keepends=True)
     kept = sorted({line.split(",", 1)[0] for line in lines[1:]})[:n]
     path = folder / f"bookmarks_{n}.csv"
-    path.write_text("".join([lines[0], *(x for x in lines[1:] if x.split(",", 1)[0] in kept)]))
-    return path
+    wanted = (line for line in lines[1:] if line.split(",", 1)[0] in kept)
+    return write_text(path, "".join([lines[0], *wanted]))
 
 
 def measure(folder: Path, bookmarks: Path, out: Path, jobs: int, clocked: bool = False) -> dict:
@@ -205,7 +203,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     growth = runs["one worker"]["peak_mib"] / runs["one worker, a tenth"]["peak_mib"]
     result = {"volumes": args.volumes, "shape_zyx": shape, "same_bytes": same}
     result |= {"memory_growth": growth, "runs": runs}
-    (work / "throughput.json").write_text(json.dumps(result, indent=1))
+    write_json(work / "throughput.json", result, indent=1)
     clocked = runs["one worker, clocked"]
     shares = {name: clocked[f"share_{name}"] for name in ("cv2", "SimpleITK", "zlib")}
     listed = ", ".join(f"{name} {share:.1%}" for name, share in shares.items())

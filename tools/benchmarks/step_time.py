@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
-import os
 import statistics
 import sys
 import time
@@ -38,6 +36,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from data_prep.atomic_files import write_json  # noqa: E402
 from mmglan.experiments.shrink import TINY, shrink  # noqa: E402
 from tools.benchmarks.step_time_parts import PeakMemory, plain_attention_in, table  # noqa: E402
 
@@ -93,10 +92,7 @@ def main(argv: list[str] | None = None) -> int:
     add_ratios(report)
     print(table(report))
     if args.out_dir:
-        args.out_dir.mkdir(parents=True, exist_ok=True)
-        temporary = args.out_dir / "step_time.json.part"
-        temporary.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
-        os.replace(temporary, args.out_dir / "step_time.json")
+        write_json(args.out_dir / "step_time.json", report, indent=1)
     return 0
 
 

@@ -18,6 +18,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from data_prep.atomic_files import write_json
+
 DISTRIBUTIONS = (
     "torch",
     "numpy",
@@ -140,13 +142,6 @@ def environment() -> dict[str, Any]:
     }
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON with sorted keys, whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
-    os.replace(part, path)
-
-
 @HOOKS.register_module()
 class RunInfoHook(Hook):
     """Write `run_info.json` (training) or `test_info.json` (testing) into the run directory.
@@ -179,4 +174,4 @@ class RunInfoHook(Hook):
             "load_from": runner._load_from,
             **describe_data(loader.dataset),
         }
-        write_json(Path(runner.work_dir) / name, info)
+        write_json(Path(runner.work_dir) / name, info, indent=2)

@@ -5,10 +5,11 @@ import json
 
 import pytest
 
+from data_prep.atomic_files import json_bytes
 from data_prep.dataset import annotation_files, coco_entries, collect
 from data_prep.dataset.annotation_files import ListFile
 from data_prep.dataset.collect import SplitOptions
-from data_prep.dataset.output_folder import OutputFolder, json_bytes
+from data_prep.dataset.output_folder import OutputFolder
 
 
 def result(number, patient, truth=False):

@@ -1,0 +1,29 @@
+"""Write phantoms as NIfTI files."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from data_prep.atomic_files import write_bytes
+
+
+def write_nifti(path: Path, array: np.ndarray, spacing_mm: Sequence[float] = (1, 1, 1)) -> None:
+    """Write a compressed volume whole or not at all.
+
+    Args:
+        path: File that ends in `.nii.gz`; missing folders are made.
+        array: `(Z, Y, X)`.
+        spacing_mm: Voxel size (x, y, z) in mm.
+    """
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing([float(size) for size in spacing_mm])
+    # SimpleITK writes to names only, not to streams.
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "volume.nii.gz"
+        sitk.WriteImage(image, str(file), useCompression=True)
+        write_bytes(path, file.read_bytes())
