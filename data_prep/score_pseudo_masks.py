@@ -1,7 +1,7 @@
 """Score pseudo masks against voxel masks: `python -m data_prep.score_pseudo_masks`.
 
 Bookmarks are measured on every 2D component of the masks; pseudo masks are made from image and
-bookmark by every seeding; Dice, average surface distance (mm) and the IoU of the boxes are compared
+bookmark by every method; Dice, average surface distance (mm) and the IoU of the boxes are compared
 (the paper's Sec. 4.4). Where only boxes are known (`--boxes`), boxes are compared.
 """
 
@@ -28,7 +28,7 @@ from data_prep.pseudo_masks import cases as pseudo_mask_cases
 from data_prep.pseudo_masks import report as pseudo_mask_report
 from data_prep.pseudo_masks import scores as pseudo_mask_scores
 from data_prep.pseudo_masks.cases import BoxRow, Case, Selection
-from data_prep.pseudo_masks.scores import SEEDINGS
+from data_prep.pseudo_masks.methods import METHODS
 
 # With fewer volumes than this, 3D objects are resampled instead of volumes.
 MIN_VOLUMES = 10
@@ -57,12 +57,12 @@ class Task:
 
 
 def run(task: Task) -> tuple[list[dict[str, Any]], str]:
-    """Score all cases of a task by every seeding; returns the rows and an error line or ''."""
+    """Score all cases of a task by every method; returns the rows and an error line or ''."""
     cv2.setNumThreads(1)
     rows: list[dict[str, Any]] = []
     try:
         for case in task.cases():
-            rows += [pseudo_mask_scores.score(case, seeding) for seeding in SEEDINGS]
+            rows += [pseudo_mask_scores.score(case, method) for method in METHODS]
     except DataError as error:
         return rows, str(error)
     return rows, ""
@@ -95,7 +95,7 @@ def find_tasks(args: argparse.Namespace) -> tuple[list[Task], list[str]]:
 
 def draw_worst(tasks: Sequence[Task], rows: Sequence[dict[str, Any]], number: int) -> np.ndarray:
     """The cases where `bounded` fares worst: truth yellow, mask green, bookmark cyan."""
-    bounded = [row for row in rows if row["seeding"] == "bounded"]
+    bounded = [row for row in rows if row["mask_method"] == "bounded"]
     metric = "iou" if bounded[0]["dsc"] is None else "dsc"
     worst = sorted(bounded, key=lambda r: (r[metric], r["volume"], r["slice"], r["label"]))[:number]
     wanted = {pseudo_mask_scores.row_key(row): rank for rank, row in enumerate(worst)}
@@ -158,7 +158,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DataError as error:
         print(*sorted(errors), error, sep="\n", file=sys.stderr)
         return 1
-    rows.sort(key=lambda r: (*pseudo_mask_scores.row_key(r), SEEDINGS.index(r["seeding"])))
+    rows.sort(key=lambda r: (*pseudo_mask_scores.row_key(r), list(METHODS).index(r["mask_method"])))
     # Lesions of one volume are alike; of one object on neighbouring slices, even more so.
     many = args.boxes or len({row["volume"] for row in rows}) < MIN_VOLUMES
     summary = []

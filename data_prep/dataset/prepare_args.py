@@ -7,8 +7,9 @@ import math
 import re
 from collections.abc import Sequence
 
-from data_prep.dataset.slice_selection import KEEP_EMPTY, SEEDS, VolumeOptions
+from data_prep.dataset.slice_selection import KEEP_EMPTY, VolumeOptions
 from data_prep.dataset.split import SPLITS
+from data_prep.pseudo_masks import methods
 
 DESCRIPTION = """From volumes and RECIST bookmarks to a COCO data set: normalised 16-bit slices,
 annotations with pseudo masks and without, true lesions where there are voxel masks, pictures to
@@ -20,7 +21,7 @@ errors.txt), 2 if nothing could be made."""
 def volume_options(args: argparse.Namespace) -> VolumeOptions:
     """The options of the command line that concern single volumes."""
     return VolumeOptions(
-        seeds=args.seeds,
+        mask_method=args.mask_method,
         normalize=args.normalize,
         context=args.context,
         keep_empty=args.keep_empty,
@@ -104,7 +105,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="regular expression; its group 1 in the volume path = patient",
     )
     add = parser.add_argument_group("slices and masks").add_argument
-    add("--seeds", choices=SEEDS, default="bounded", help="pseudo masks (default: bounded)")
+    add(
+        "--mask-method",
+        choices=methods.MASK_METHODS,
+        default=methods.DEFAULT,
+        help=f"how pseudo masks are made (default: {methods.DEFAULT})",
+    )
     add(
         "--normalize",
         type=_normalization,

@@ -32,7 +32,7 @@ from data_prep.dataset.output_folder import STATE, OutputError, write_output
 from data_prep.dataset.slice_selection import Slices, VolumeOptions, used_slices
 from data_prep.errors import DataError
 from data_prep.paths import resolve_under, without_series
-from data_prep.pseudo_masks import grabcut, shapes
+from data_prep.pseudo_masks.methods import pseudo_mask
 from data_prep.volumes.volume import read_labels, read_volume
 
 # Raise it when the same input gives other results than before: earlier results are then made anew.
@@ -215,7 +215,7 @@ def _fill(task: VolumeTask, result: dict[str, Any]) -> None:
     for z, kind in sorted(used.items()):
         if marks[z]:
             image = slices.for_masks(z)
-            result["lesions"] += [_lesion(image, m, spacing, options.seeds) for m in marks[z]]
+            result["lesions"] += [_lesion(image, m, spacing, options.mask_method) for m in marks[z]]
         written = _write(task, slices.normalized(z), z)
         if kind == "empty" and written["digest"] is None:
             kind = "extra"  # a slice that shows nothing: padding, or air in a narrow window
@@ -264,19 +264,8 @@ def _place_all(task: VolumeTask, volume, result: dict[str, Any]) -> list:
     return sorted(placed, key=lambda m: (m.slice_index, m.bookmark.points().ravel().tolist()))
 
 
-def pseudo_mask(
-    image: np.ndarray, bookmark, seeds: str, spacing_xy: Sequence[float] = (1.0, 1.0)
-) -> grabcut.PseudoMask:
-    """The pseudo mask by any of `SEEDS`."""
-    if seeds == "ellipse":
-        return grabcut.PseudoMask(shapes.ellipse_mask(bookmark, image.shape), "ellipse")
-    if seeds == "quadrilateral":
-        return grabcut.PseudoMask(shapes.quadrilateral_mask(bookmark, image.shape), "quadrilateral")
-    return grabcut.pseudo_mask(image, bookmark, seeds=seeds, spacing_xy=spacing_xy)
-
-
-def _lesion(image: np.ndarray, mark, spacing: Sequence[float], seeds: str) -> dict[str, Any]:
-    made = pseudo_mask(image, mark.bookmark, seeds, spacing[:2])
+def _lesion(image: np.ndarray, mark, spacing: Sequence[float], method: str) -> dict[str, Any]:
+    made = pseudo_mask(image, mark.bookmark, method, spacing_xy=spacing[:2])
     entry = {"slice_index": int(mark.slice_index), "mask_source": made.source}
     entry |= coco_entries.mask_fields(made.mask) | coco_entries.bookmark_fields(
         mark.bookmark, spacing[:2]

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_prep.dataset import intensity
-from data_prep.pseudo_masks import grabcut
+from data_prep.pseudo_masks.methods import DEFAULT
 
-SEEDS = (*grabcut.SEEDS, "ellipse", "quadrilateral")
 KEEP_EMPTY = ("slices", "volumes", "all")
 
 
@@ -19,7 +18,7 @@ class VolumeOptions:
     """Options that change what a volume gives.
 
     Attributes:
-        seeds: One of `SEEDS`; GrabCut's seeding, or a shape drawn from the bookmark alone.
+        mask_method: One of `data_prep.pseudo_masks.methods.MASK_METHODS`.
         normalize: `image` (the paper's), `volume` or `window:low,high`.
         context: Neighbouring slices to write on either side of each slice used.
         keep_empty: Keep slices without a lesion: `slices` of volumes with lesions, whole
@@ -30,7 +29,7 @@ class VolumeOptions:
         binary_masks: Masks do not tell lesions apart: take connected components.
     """
 
-    seeds: str = "bounded"
+    mask_method: str = DEFAULT
     normalize: str = "image"
     context: int = 0
     keep_empty: str | None = None

@@ -1,15 +1,17 @@
 """Pseudo masks from RECIST bookmarks with GrabCut (paper, Sec. 3.1).
 
-Two seedings, both inside a square of twice the longer diameter:
+Two variants, which differ in the labels that GrabCut starts from, both inside a square of twice the
+longer diameter:
 
 * `paper`: the two segments are certain foreground, the quadrilateral is probable foreground, all
   else is probable background.
 * `bounded` (default): uses what a bookmark says beyond that. The end points lie *on* the outline,
-  so pixels beyond them are certain background, as is all outside 1.3 × the oval through them; most
-  of the quadrilateral is certain foreground; the oval is probable foreground. GrabCut's outline and
-  the oval are then two estimates of one outline, and are averaged by their expected errors: the
-  oval's grows with the size of the lesion, GrabCut's with the overlap of the intensities on either
-  side of its outline. Large or crisp lesions keep GrabCut's outline, small faint ones the oval.
+  so pixels beyond them are certain background, as is all outside 1.3 × the ellipse through them;
+  most of the quadrilateral is certain foreground; the ellipse is probable foreground. GrabCut's
+  outline and the ellipse are then two estimates of one outline, and are averaged by their expected
+  errors: the ellipse's grows with the size of the lesion, GrabCut's with the overlap of the
+  intensities on either side of its outline. Large or crisp lesions keep GrabCut's outline, small
+  faint ones the ellipse.
 """
 
 from __future__ import annotations
@@ -26,9 +28,9 @@ from data_prep.bookmarks.recist import Bookmark
 from data_prep.pseudo_masks import shapes
 from data_prep.pseudo_masks.shapes import Frame
 
-SEEDS = ("bounded", "paper")
+VARIANTS = ("bounded", "paper")
 ITERATIONS = 5
-# Certain background outside this multiple of the oval (1 = through the end points).
+# Certain background outside this multiple of the ellipse (1 = through the end points).
 BOUND = 1.3
 # Certain foreground inside this multiple of the quadrilateral.
 CORE = 0.8
@@ -36,8 +38,8 @@ CORE = 0.8
 END_TOLERANCE = 0.05
 # Accepted ratio of either axis, result's to bookmark's (each measured in whole pixels: + 1).
 AXIS_RATIO = (0.7, 1.4)
-# Expected error of the oval's outline: pixels, and per pixel of the short axis.
-OVAL_ERROR_PX, OVAL_ERROR = 0.3, 0.08
+# Expected error of the ellipse's outline: pixels, and per pixel of the short axis.
+ELLIPSE_ERROR_PX, ELLIPSE_ERROR = 0.3, 0.08
 # Expected error of GrabCut's outline in pixels where the intensities on its two sides differ by
 # one standard deviation; inversely proportional to that difference. It never falls below the error
 # of whole pixels and partial volume.
@@ -51,8 +53,8 @@ class PseudoMask:
     """A pseudo mask and where it came from.
 
     Attributes:
-        mask: bool `(H, W)`.
-        source: `grabcut:<seeds>` or `ellipse:<why GrabCut's result was refused>`.
+        mask: Bool `(H, W)`.
+        source: `grabcut:<variant>` or `ellipse:<why GrabCut's result was refused>`.
     """
 
     mask: np.ndarray
@@ -62,7 +64,7 @@ class PseudoMask:
 def pseudo_mask(
     image: np.ndarray,
     bookmark: Bookmark,
-    seeds: str = "bounded",
+    variant: str = "bounded",
     *,
     checked: bool = True,
     spacing_xy: Sequence[float] = (1.0, 1.0),
@@ -71,23 +73,23 @@ def pseudo_mask(
 
     Args:
         image: `(H, W)`, any numeric type, finite.
-        bookmark: end points in pixels of the image.
-        seeds: one of `SEEDS`.
-        checked: replace GrabCut's mask by the oval through the end points where the mask is empty,
-            reaches the border of the square, or has an axis far from the bookmark's. Without, the
-            mask is returned as it comes, for comparison; it may be empty.
-        spacing_xy: pixel spacing (x, y). With unequal spacing, as on axial slices of a sagittal
+        bookmark: End points in pixels of the image.
+        variant: One of `VARIANTS`.
+        checked: Replace GrabCut's mask by the ellipse through the end points where the mask is
+            empty, reaches the border of the square, or has an axis far from the bookmark's.
+            Without, the mask is returned as it comes, for comparison; it may be empty.
+        spacing_xy: Pixel spacing (x, y). With unequal spacing, as on axial slices of a sagittal
             scan, lengths are compared in mm: what is longest there is not so in pixels.
 
     Returns:
-        The component that holds the segments, holes filled, or the oval. The same input gives the
-        same mask, whatever ran before.
+        The component that holds the segments, holes filled, or the ellipse. The same input gives
+        the same mask, whatever ran before.
 
     Raises:
-        ValueError: if the image is not 2D, the seeds are unknown, or the bookmark lies outside.
+        ValueError: The image is not 2D, the variant is unknown, or the bookmark lies outside.
     """
-    if seeds not in SEEDS:
-        raise ValueError(f"Expected seeds to be one of {', '.join(SEEDS)} but got {seeds!r}.")
+    if variant not in VARIANTS:
+        raise ValueError(f"Expected a variant of {', '.join(VARIANTS)} but got {variant!r}.")
     image = np.asarray(image)
     if image.ndim != 2:
         raise ValueError(f"Expected an image of shape (H, W) but got {image.shape}.")
@@ -99,20 +101,20 @@ def pseudo_mask(
     reason = "" if segments.any() else "empty"  # on the outer edge of the image
     if not reason:
         frame = Frame.of(local, segments.shape)
-        labels = _seed(local, frame, seeds)
+        labels = _initial_labels(local, frame, variant)
         grey = _eight_bits(image[y1:y2, x1:x2])
         crop = _clean(_cut(grey, labels), segments)
         reason = _refusal(crop, local, spacing_xy) if checked else ""
     if reason:
-        oval = shapes.ellipse_mask(bookmark, image.shape)
-        if not oval.any():
+        ellipse = shapes.ellipse_mask(bookmark, image.shape)
+        if not ellipse.any():
             raise _outside(image, bookmark)
-        return PseudoMask(oval, f"ellipse:{reason}")
-    if seeds == "bounded" and crop.any():
+        return PseudoMask(ellipse, f"ellipse:{reason}")
+    if variant == "bounded" and crop.any():
         crop = _clean(_average(crop, grey, frame, bookmark.short_length()), segments)
     mask = np.zeros(image.shape, bool, order="F")  # as COCO's run lengths go
     mask[y1:y2, x1:x2] = crop
-    return PseudoMask(mask, f"grabcut:{seeds}")
+    return PseudoMask(mask, f"grabcut:{variant}")
 
 
 def _outside(image: np.ndarray, bookmark: Bookmark) -> ValueError:
@@ -125,7 +127,7 @@ def _outside(image: np.ndarray, bookmark: Bookmark) -> ValueError:
 def region(
     bookmark: Bookmark, shape: tuple[int, int], spacing_xy: Sequence[float] = (1.0, 1.0)
 ) -> tuple[int, int, int, int]:
-    """The square around the long axis' midpoint, side 2 × its length, cut to the image.
+    """Return the square around the long axis' midpoint, side 2 × its length, cut to the image.
 
     With unequal spacing it is a square in mm.
 
@@ -144,18 +146,19 @@ def region(
     return left, top, right, bottom
 
 
-def _seed(bookmark: Bookmark, frame: Frame, seeds: str) -> np.ndarray:
+def _initial_labels(bookmark: Bookmark, frame: Frame, variant: str) -> np.ndarray:
+    """OpenCV's labels of certain and probable fore- and background, uint8 `(H, W)`."""
     labels = np.full(frame.u.shape, cv2.GC_PR_BGD, np.uint8)
-    if seeds == "paper":
+    if variant == "paper":
         labels[frame.diamond() <= 1] = cv2.GC_PR_FGD
     else:
-        radius = frame.oval()
+        radius = frame.ellipse()
         tolerance = END_TOLERANCE * bookmark.short_length()
         labels[(radius > BOUND) | (frame.beyond_ends() > tolerance)] = cv2.GC_BGD
         labels[radius <= 1] = cv2.GC_PR_FGD
         labels[frame.diamond() <= CORE] = cv2.GC_FGD
     # An end point between two pixels would be rounded outwards, to a spike on the outline.
-    trim_px = 0.0 if seeds == "paper" else 0.5
+    trim_px = 0.0 if variant == "paper" else 0.5
     shapes.draw_segments(labels, bookmark, cv2.GC_FGD, trim_px)
     return labels
 
@@ -169,7 +172,7 @@ def _eight_bits(image: np.ndarray) -> np.ndarray:
 
 
 def _cut(grey: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """GrabCut's foreground, uint8; changes `labels`."""
+    """Run GrabCut: its foreground, uint8; changes `labels`."""
     foreground = labels & 1  # GC_FGD and GC_PR_FGD are odd
     if foreground.all() or not foreground.any():  # GrabCut has nothing to tell apart
         return foreground
@@ -182,7 +185,7 @@ def _cut(grey: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _clean(mask: np.ndarray, segments: np.ndarray) -> np.ndarray:
-    """The component that holds most of the segments, holes filled; uint8."""
+    """Return the component that holds most of the segments, holes filled; uint8."""
     count, components = cv2.connectedComponents(mask, connectivity=4)
     if count < 2:
         return mask
@@ -196,7 +199,7 @@ def _clean(mask: np.ndarray, segments: np.ndarray) -> np.ndarray:
 
 
 def _refusal(mask: np.ndarray, bookmark: Bookmark, spacing_xy: Sequence[float] = (1.0, 1.0)) -> str:
-    """Why a mask is not acceptable; empty if it is."""
+    """Say why a mask is not acceptable; empty if it is."""
     if not mask.any():
         return "empty"
     if mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any():
@@ -213,21 +216,21 @@ def _refusal(mask: np.ndarray, bookmark: Bookmark, spacing_xy: Sequence[float] =
 
 
 def _average(mask: np.ndarray, grey: np.ndarray, frame: Frame, short: float) -> np.ndarray:
-    """Average GrabCut's outline and the oval, each weighted by 1 / its expected error squared."""
-    oval_variance = (OVAL_ERROR_PX + OVAL_ERROR * short) ** 2
+    """Average GrabCut's outline and the ellipse, weighted by 1 / the expected error squared."""
+    ellipse_variance = (ELLIPSE_ERROR_PX + ELLIPSE_ERROR * short) ** 2
     cut_variance = (EDGE_ERROR_PX / max(_separation(mask, grey), 0.1)) ** 2 + PIXEL_ERROR_PX**2
-    weight = oval_variance / (oval_variance + cut_variance)
+    weight = ellipse_variance / (ellipse_variance + cut_variance)
     # The precise transform measures to the nearest pixel of the other side: the outline lies
     # half a pixel before it. The pixels around the crop are background.
     padded = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     inside = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     outside = cv2.distanceTransform(1 - mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     distance = np.where(mask > 0, 0.5 - inside, outside - 0.5)
-    return (weight * distance + (1 - weight) * frame.oval_distance() <= 0).astype(np.uint8)
+    return (weight * distance + (1 - weight) * frame.ellipse_distance() <= 0).astype(np.uint8)
 
 
 def _separation(mask: np.ndarray, grey: np.ndarray) -> float:
-    """Difference of mean intensity, mask to the ring around it, in pooled standard deviations."""
+    """Compute how the mask's mean differs from its ring's, in pooled standard deviations."""
     side = 2 * RING_PX + 1
     ring = cv2.dilate(mask, np.ones((side, side), np.uint8)) - mask
     if not ring.any():

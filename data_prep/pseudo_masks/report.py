@@ -13,15 +13,14 @@ import numpy as np
 
 from data_prep import overlay
 from data_prep.bookmarks.recist import Bookmark
-from data_prep.pseudo_masks import scores as pseudo_mask_scores
 from data_prep.pseudo_masks.cases import Case
-from data_prep.pseudo_masks.scores import SEEDINGS
+from data_prep.pseudo_masks.methods import METHODS, pseudo_mask
 
 _TILE_PX = 176
 
 
 def csv_bytes(rows: Sequence[dict[str, Any]]) -> bytes:
-    """A CSV table; floats with six digits, nothing for None and NaN."""
+    """Encode a CSV table; floats with six digits, nothing for None and NaN."""
 
     def cell(value: Any) -> Any:
         if isinstance(value, float):
@@ -36,7 +35,7 @@ def csv_bytes(rows: Sequence[dict[str, Any]]) -> bytes:
 
 
 def table_text(summary: Sequence[dict[str, Any]], level: float) -> str:
-    """The overall table with intervals, then the means per group, as Markdown."""
+    """Write the overall table with intervals, then the means per group, as Markdown."""
 
     def interval(row: dict[str, Any], name: str, digits: int = 3, sign: str = "") -> str:
         if math.isnan(row[name]):
@@ -53,27 +52,27 @@ def table_text(summary: Sequence[dict[str, Any]], level: float) -> str:
         f"n = {overall[0]['n']} lesions in {overall[0]['n_clusters']} clusters; "
         f"intervals at {level:.0%}, clusters resampled.",
         "",
-        "| seeding | DSC | ASD mm | IoU of boxes | bounded minus it | oval instead | empty |",
+        "| method | DSC | ASD mm | IoU of boxes | bounded minus it | ellipse instead | empty |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in overall:
-        cells = [row["seeding"], interval(row, "dsc"), interval(row, "asd_mm", 2)]
+        cells = [row["mask_method"], interval(row, "dsc"), interval(row, "asd_mm", 2)]
         cells += [interval(row, "iou"), interval(row, "bounded_minus", 3, "+")]
         cells += [str(row["n_replaced"]), str(row["n_empty"])]
         lines.append(f"| {' | '.join(cells)} |")
     metric = "dsc" if has_masks else "iou"
     lines += ["", f"Mean {'DSC' if has_masks else 'IoU of boxes'} by group:", ""]
-    lines += [f"| group | n | {' | '.join(SEEDINGS)} |", "|---" * (2 + len(SEEDINGS)) + "|"]
+    lines += [f"| group | n | {' | '.join(METHODS)} |", "|---" * (2 + len(METHODS)) + "|"]
     for group in dict.fromkeys(row["group"] for row in summary):
-        rows = {row["seeding"]: row for row in summary if row["group"] == group}
-        means = " | ".join(f"{rows[seeding][metric]:.3f}" for seeding in SEEDINGS)
+        rows = {row["mask_method"]: row for row in summary if row["group"] == group}
+        means = " | ".join(f"{rows[method][metric]:.3f}" for method in METHODS)
         lines.append(f"| {group} | {rows['bounded']['n']} | {means} |")
     return "\n".join(lines) + "\n"
 
 
 def tile(case: Case) -> np.ndarray:
-    """A case as a square picture: truth yellow, mask of `bounded` green, bookmark cyan."""
-    mask = pseudo_mask_scores.make_mask(case.image, case.bookmark, "bounded", case.spacing_mm).mask
+    """Draw a lesion: ground truth yellow, mask of `bounded` green, bookmark cyan; a square."""
+    mask = pseudo_mask(case.image, case.bookmark, spacing_xy=case.spacing_mm).mask
     x1, y1, x2, y2 = case.box
     half = max(x2 - x1, y2 - y1, 8.0)
     left, top = (max(int((a + b) / 2 - half), 0) for a, b in ((x1, x2), (y1, y2)))

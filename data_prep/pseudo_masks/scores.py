@@ -1,4 +1,4 @@
-"""Scores of pseudo masks: per lesion and seeding, then means with confidence intervals."""
+"""Scores of pseudo masks: per lesion and method, then means with confidence intervals."""
 
 from __future__ import annotations
 
@@ -7,42 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.bookmarks.recist import Bookmark
-from data_prep.pseudo_masks import grabcut, mask_metrics, shapes
+from data_prep.pseudo_masks import mask_metrics
 from data_prep.pseudo_masks.cases import Case, mask_box
 from data_prep.pseudo_masks.clustered_mean import clustered_mean
-from data_prep.pseudo_masks.grabcut import PseudoMask
+from data_prep.pseudo_masks.methods import METHODS, pseudo_mask
 
-SEEDINGS = ("bounded", "paper", "paper-unchecked", "quadrilateral", "ellipse", "box")
 METRICS = ("dsc", "asd_mm", "iou")
-_SHAPES = {
-    "quadrilateral": shapes.quadrilateral_mask,
-    "ellipse": shapes.ellipse_mask,
-    "box": shapes.recist_box_mask,
-}
 # Upper bounds of the short axis for the groups by size, mm.
 SIZES_MM = (10.0, 20.0, float("inf"))
 
 
-def make_mask(
-    image: np.ndarray,
-    bookmark: Bookmark,
-    seeding: str,
-    spacing_xy: Sequence[float] = (1.0, 1.0),
-) -> PseudoMask:
-    """The mask of any of `SEEDINGS`.
-
-    `paper-unchecked` is GrabCut with the paper's seeds as it comes, never replaced by the oval;
-    `box` is the RECIST box, filled.
-    """
-    if seeding in _SHAPES:
-        return PseudoMask(_SHAPES[seeding](bookmark, image.shape), seeding)
-    seeds, _, unchecked = seeding.partition("-")
-    return grabcut.pseudo_mask(image, bookmark, seeds, checked=not unchecked, spacing_xy=spacing_xy)
-
-
 def box_iou(a: Sequence[float], b: Sequence[float]) -> float:
-    """Intersection over union of two boxes (x1, y1, x2, y2); 0 if both are empty."""
+    """Compute the intersection over union of two boxes (x1, y1, x2, y2); 0 if both are empty."""
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     common = max(width, 0.0) * max(height, 0.0)
@@ -50,14 +26,14 @@ def box_iou(a: Sequence[float], b: Sequence[float]) -> float:
     return common / union if union > 0 else 0.0
 
 
-def score(case: Case, seeding: str) -> dict[str, Any]:
-    """One row: what the case is, and how the seeding's mask fares on it.
+def score(case: Case, method: str) -> dict[str, Any]:
+    """Score the mask of one method on one lesion: a row of the table.
 
-    `dsc` and `asd_mm` are None without a true mask. `iou` compares boxes: the RECIST box with
+    `dsc` and `asd_mm` are None without a voxel mask. `iou` compares boxes: the RECIST box with
     its own bounds for `box`, the box of the mask for all others.
     """
-    made = make_mask(case.image, case.bookmark, seeding, case.spacing_mm)
-    if seeding == "box":
+    made = pseudo_mask(case.image, case.bookmark, method, spacing_xy=case.spacing_mm)
+    if method == "box":
         x, y, width, height = case.bookmark.coco_box()
         box = (x, y, x + width, y + height)
     else:
@@ -68,7 +44,7 @@ def score(case: Case, seeding: str) -> dict[str, Any]:
         "label": case.label,
         "part": case.part,
         "cluster": case.cluster,
-        "seeding": seeding,
+        "mask_method": method,
         "source": made.source,
         "long_mm": round(case.bookmark.long_length(case.spacing_mm), 3),
         "short_mm": round(case.bookmark.short_length(case.spacing_mm), 3),
@@ -85,7 +61,7 @@ def score(case: Case, seeding: str) -> dict[str, Any]:
 
 
 def groups(rows: Iterable[dict[str, Any]], instances: bool) -> dict[str, list[dict[str, Any]]]:
-    """Rows by group: `all`, by size, and by structure unless labels number single lesions."""
+    """Group rows: `all`, by size, and by structure unless labels number single lesions."""
     found: dict[str, list[dict[str, Any]]] = {"all": []}
     low = 0.0
     sizes = []
@@ -107,11 +83,11 @@ def groups(rows: Iterable[dict[str, Any]], instances: bool) -> dict[str, list[di
 def summarize(
     rows: Sequence[dict[str, Any]], *, clusters: str, level: float, n_resamples: int
 ) -> list[dict[str, Any]]:
-    """Means and intervals of one group, a row per seeding.
+    """Compute means and intervals of one group, a row per method.
 
     ASD is averaged over lesions whose mask is not empty; `n_empty` counts the others.
     `bounded_minus` is the paired difference of the mean DSC (IoU where there is no DSC) of
-    `bounded` to this seeding.
+    `bounded` to this method.
 
     Args:
         rows: of `score`.
@@ -119,13 +95,13 @@ def summarize(
         level, n_resamples: see `data_prep.pseudo_masks.clustered_mean.clustered_mean`.
     """
     options = {"level": level, "n_resamples": n_resamples}
-    by_seeding = {s: [r for r in rows if r["seeding"] == s] for s in SEEDINGS}
-    reference = {row_key(row): row for row in by_seeding["bounded"]}
+    by_method = {m: [r for r in rows if r["mask_method"] == m] for m in METHODS}
+    reference = {row_key(row): row for row in by_method["bounded"]}
     table = []
-    for seeding, members in by_seeding.items():
+    for method, members in by_method.items():
         if not members:
             continue
-        entry: dict[str, Any] = {"seeding": seeding, "n": len(members)}
+        entry: dict[str, Any] = {"mask_method": method, "n": len(members)}
         entry["n_clusters"] = len({row[clusters] for row in members})
         entry["n_empty"] = sum(row["asd_mm"] == float("inf") for row in members)
         entry["n_replaced"] = sum(row["source"].startswith("ellipse:") for row in members)
@@ -146,5 +122,5 @@ def summarize(
 
 
 def row_key(row: dict[str, Any]) -> tuple:
-    """What names the lesion of a row."""
+    """Return what names the lesion of a row."""
     return (row["volume"], row["slice"], row["label"], row["part"])

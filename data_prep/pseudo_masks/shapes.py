@@ -22,7 +22,7 @@ LEAST_SINE = 0.2
 
 
 def quadrilateral_mask(bookmark: Bookmark, shape: Sequence[int]) -> np.ndarray:
-    """The quadrilateral that joins adjacent end points (paper, Sec. 3.1).
+    """Draw the quadrilateral that joins adjacent end points (paper, Sec. 3.1).
 
     Args:
         bookmark: end points in pixels of the mask.
@@ -35,7 +35,7 @@ def quadrilateral_mask(bookmark: Bookmark, shape: Sequence[int]) -> np.ndarray:
 
 
 def ellipse_mask(bookmark: Bookmark, shape: Sequence[int]) -> np.ndarray:
-    """The smooth oval through the four end points; see `Frame`.
+    """Draw the ellipse through the four end points: four quarter ellipses, see `Frame`.
 
     Args:
         bookmark: end points in pixels of the mask.
@@ -44,7 +44,7 @@ def ellipse_mask(bookmark: Bookmark, shape: Sequence[int]) -> np.ndarray:
     Returns:
         bool `(H, W)`; parts outside are cut off.
     """
-    return _mask(bookmark, shape, Frame.oval)
+    return _mask(bookmark, shape, Frame.ellipse)
 
 
 def _mask(
@@ -73,7 +73,7 @@ def _mark_pixel(canvas: np.ndarray, point: np.ndarray) -> None:
 
 
 def recist_box_mask(bookmark: Bookmark, shape: Sequence[int]) -> np.ndarray:
-    """The RECIST box filled: all pixels whose centre lies in it, give or take half a pixel.
+    """Fill the RECIST box: all pixels whose centre lies in it, give or take half a pixel.
 
     Args:
         bookmark: end points in pixels of the mask.
@@ -89,7 +89,7 @@ def recist_box_mask(bookmark: Bookmark, shape: Sequence[int]) -> np.ndarray:
 
 
 def crossing(bookmark: Bookmark) -> np.ndarray:
-    """Where the axes' lines cross, (x, y), kept on the long axis; its midpoint if parallel."""
+    """Return where the axes cross, (x, y), kept on the long axis; its midpoint if parallel."""
     (x1, y1), (x2, y2) = bookmark.long_axis.tolist()
     (x3, y3), (x4, y4) = bookmark.short_axis.tolist()
     along_x, along_y, across_x, across_y = x2 - x1, y2 - y1, x4 - x3, y4 - y3
@@ -150,22 +150,22 @@ class Frame:
         (u, half_u), (v, half_v) = parts
         return cls(u, v, half_u, half_v)
 
-    def oval(self) -> np.ndarray:
-        """`(H, W)`: at most 1 inside the oval of four quarter ellipses through the end points."""
+    def ellipse(self) -> np.ndarray:
+        """Return `(H, W)`: at most 1 inside the four quarter ellipses through the end points."""
         return np.sqrt(self.u * self.u + self.v * self.v)
 
     def diamond(self) -> np.ndarray:
-        """`(H, W)`: at most 1 inside the quadrilateral of the end points."""
+        """Return `(H, W)`: at most 1 inside the quadrilateral of the end points."""
         return np.abs(self.u) + np.abs(self.v)
 
-    def oval_distance(self) -> np.ndarray:
-        """`(H, W)`: signed distance to the oval in pixels, negative inside; to first order."""
-        radius = self.oval()
+    def ellipse_distance(self) -> np.ndarray:
+        """Return `(H, W)`: signed distance to the ellipse in pixels, < 0 inside; to first order."""
+        radius = self.ellipse()
         slope = np.hypot(self.u / self.half_u, self.v / self.half_v)
         return (radius - 1.0) * radius / np.maximum(slope, np.float32(1e-6))
 
     def beyond_ends(self) -> np.ndarray:
-        """`(H, W)`: how many pixels a pixel lies beyond the end of an axis, along that axis."""
+        """Return `(H, W)`: how far a pixel lies beyond the end of an axis, along it, in pixels."""
         return np.maximum((np.abs(self.u) - 1) * self.half_u, (np.abs(self.v) - 1) * self.half_v)
 
 

@@ -182,8 +182,8 @@ def test_volume_normalisation_and_window(phantom_dataset, tmp_path):
     assert np.array_equal(by_volume, np.round(intensity.normalize(volume)[z] * 65535))
 
 
-@pytest.mark.parametrize("seeds", ["paper", "ellipse", "quadrilateral"])
-def test_other_seeds_are_recorded(phantom_dataset, tmp_path, seeds):
-    assert run(phantom_dataset, tmp_path / "out", "--seeds", seeds) == 0
+@pytest.mark.parametrize("method", ["paper", "ellipse", "quadrilateral"])
+def test_other_methods_are_recorded(phantom_dataset, tmp_path, method):
+    assert run(phantom_dataset, tmp_path / "out", "--mask-method", method) == 0
     report = json.loads((tmp_path / "out" / "report.json").read_bytes())
-    assert sum(n for source, n in report["mask_source"].items() if seeds in source) > 10
+    assert sum(n for source, n in report["mask_source"].items() if method in source) > 10

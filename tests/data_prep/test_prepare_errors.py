@@ -26,7 +26,7 @@ def test_one_broken_row_among_ten_thousand(tmp_path, capsys):
     rows[6_543] = rows[6_543].replace("v13.mha,", "v13.mha,x", 1)
     marks = tmp_path / "marks.csv"
     marks.write_text("\n".join([HEADER, *rows]))
-    assert run(images, marks, tmp_path / "out", "--seeds", "ellipse") == 1
+    assert run(images, marks, tmp_path / "out", "--mask-method", "ellipse") == 1
     assert (tmp_path / "out" / "errors.txt").read_text() == (
         "marks.csv, row 6545: Expected a number in slice but got text. Correct the cell.\n"
     )
@@ -115,11 +115,11 @@ def test_components_of_a_binary_mask_are_lesions(two):
 def test_an_unforeseen_failure_is_one_line_and_the_rest_goes_on(two, monkeypatch):
     real = process_volume.pseudo_mask
 
-    def failing(*arguments):
+    def failing(*arguments, **options):
         if failing.calls == 0:
             failing.calls = 1
             raise ZeroDivisionError("division by zero")
-        return real(*arguments)
+        return real(*arguments, **options)
 
     failing.calls = 0
     monkeypatch.setattr(process_volume, "pseudo_mask", failing)

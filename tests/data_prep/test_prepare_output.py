@@ -123,31 +123,33 @@ def test_a_folder_of_something_else_is_left_alone(phantom_dataset, tmp_path, cap
 def test_another_run_is_not_mixed_in(done, phantom_dataset, tmp_path, capsys):
     out = tmp_path / "out"
     shutil.copytree(done, out)
-    assert run(phantom_dataset, out, "--seeds", "ellipse", "--context", 1) == 2
+    assert run(phantom_dataset, out, "--mask-method", "ellipse", "--context", 1) == 2
     assert capsys.readouterr().err == (
         "error: out: Expected a run with the same options, but got context 0 there and 1 here;"
-        " seeds 'bounded' there and 'ellipse' here. Choose another --out-dir, or add --overwrite to"
-        " replace the earlier run.\n"
+        " mask_method 'bounded' there and 'ellipse' here. Choose another --out-dir, or add"
+        " --overwrite to replace the earlier run.\n"
     )
     assert tree(out) == tree(done)
-    assert run(phantom_dataset, out, "--seeds", "ellipse", "--overwrite") == 0
-    assert json.loads((out / "report.json").read_bytes())["options"]["seeds"] == "ellipse"
+    assert run(phantom_dataset, out, "--mask-method", "ellipse", "--overwrite") == 0
+    assert json.loads((out / "report.json").read_bytes())["options"]["mask_method"] == "ellipse"
     assert run(phantom_dataset, out, "--overwrite") == 0
     assert tree(out) == tree(done)
 
 
 def test_only_what_differs_is_named(phantom_dataset, tmp_path, capsys):
-    options = ["--split", "1,0,0", "--seeds"]
+    options = ["--split", "1,0,0", "--mask-method"]
     assert run(phantom_dataset, tmp_path / "out", *options, "ellipse") == 0
     capsys.readouterr()
     assert run(phantom_dataset, tmp_path / "out", *options, "quadrilateral") == 2
-    assert "but got seeds 'ellipse' there and 'quadrilateral' here." in capsys.readouterr().err
+    assert (
+        "but got mask_method 'ellipse' there and 'quadrilateral' here." in capsys.readouterr().err
+    )
 
 
 def test_files_of_truth_go_when_no_mask_can_be_read_any_more(phantom_dataset, tmp_path):
     masks = tmp_path / "masks"
     shutil.copytree(phantom_dataset / "masks", masks)
-    options = ["--masks", masks, "--seeds", "ellipse"]
+    options = ["--masks", masks, "--mask-method", "ellipse"]
     assert run(phantom_dataset, tmp_path / "out", *options) == 0
     for mask in masks.iterdir():
         mask.write_bytes(mask.read_bytes()[:-20])
@@ -239,5 +241,5 @@ def test_overwrite_keeps_what_is_not_ours(done, phantom_dataset, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(done, out)
     (out / "notes.txt").write_text("mine")
-    assert run(phantom_dataset, out, "--seeds", "paper", "--overwrite") == 0
+    assert run(phantom_dataset, out, "--mask-method", "paper", "--overwrite") == 0
     assert (out / "notes.txt").read_text() == "mine"

@@ -19,8 +19,7 @@ from data_prep.pseudo_masks import cases as pseudo_mask_cases
 from data_prep.pseudo_masks import scores as pseudo_mask_scores
 from data_prep.pseudo_masks.cases import Case, Selection
 from data_prep.pseudo_masks.clustered_mean import clustered_mean
-
-SEEDINGS = pseudo_mask_scores.SEEDINGS
+from data_prep.pseudo_masks.methods import METHODS
 
 
 def table(path):
@@ -46,13 +45,13 @@ def test_the_report_on_phantoms(phantoms, tmp_path, capsys):
     assert command(phantoms, tmp_path) == 0
     rows = table(tmp_path / "scores.csv")
     lesions = {(row["volume"], row["slice"], row["label"], row["part"]) for row in rows}
-    assert len(rows) == len(lesions) * len(SEEDINGS) and len(lesions) > 15
+    assert len(rows) == len(lesions) * len(METHODS) and len(lesions) > 15
     summary = {
-        row["seeding"]: row for row in table(tmp_path / "summary.csv") if row["group"] == "all"
+        row["mask_method"]: row for row in table(tmp_path / "summary.csv") if row["group"] == "all"
     }
-    assert list(summary) == list(SEEDINGS)
-    for seeding, entry in summary.items():
-        dsc = [float(row["dsc"]) for row in rows if row["seeding"] == seeding]
+    assert list(summary) == list(METHODS)
+    for method, entry in summary.items():
+        dsc = [float(row["dsc"]) for row in rows if row["mask_method"] == method]
         assert float(entry["dsc"]) == pytest.approx(np.mean(dsc), abs=1e-5)
         assert int(entry["n"]) == len(lesions)
         assert float(entry["dsc_low"]) <= float(entry["dsc"]) <= float(entry["dsc_high"])
@@ -172,7 +171,7 @@ def test_boxes_only(tmp_path):
         score_pseudo_masks.main([*arguments, "--origin", "1", "--out-dir", str(tmp_path / "o")])
         == 0
     )
-    rows = {row["seeding"]: row for row in table(tmp_path / "o" / "scores.csv")}
+    rows = {row["mask_method"]: row for row in table(tmp_path / "o" / "scores.csv")}
     assert rows["bounded"]["dsc"] == "" and float(rows["bounded"]["iou"]) > 0.9
     assert float(rows["box"]["iou"]) == 1.0
 
@@ -251,6 +250,6 @@ def test_pseudo_masks_on_a_real_volume(shared_data, tmp_path):
     arguments += ["--out-dir", str(tmp_path), "--resamples", "20", "--worst", "0"]
     assert score_pseudo_masks.main(arguments) == 0
     summary = table(tmp_path / "summary.csv")
-    dsc = {row["seeding"]: float(row["dsc"]) for row in summary if row["group"] == "all"}
+    dsc = {row["mask_method"]: float(row["dsc"]) for row in summary if row["group"] == "all"}
     assert dsc["bounded"] >= 0.85
     assert dsc["bounded"] >= max(dsc[s] for s in ("paper", "quadrilateral", "ellipse")) - 0.01

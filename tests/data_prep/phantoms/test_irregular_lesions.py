@@ -10,7 +10,7 @@ from scipy import ndimage
 from data_prep.bookmarks import recist
 from data_prep.phantoms import irregular_lesions
 from data_prep.pseudo_masks import mask_metrics
-from data_prep.pseudo_masks import scores as pseudo_mask_scores
+from data_prep.pseudo_masks.methods import pseudo_mask
 
 
 def test_pictures_are_seeded_and_hold_one_lesion():
@@ -46,14 +46,14 @@ def test_the_command_writes_a_volume_and_its_mask(tmp_path):
 
 
 @pytest.mark.parametrize(("contrast", "gain"), [((60.0, 250.0), 0.04), ((25.0, 60.0), 0.01)])
-def test_bounded_follows_the_image_where_ovals_do_not_fit(contrast, gain):
+def test_bounded_follows_the_image_where_ellipses_do_not_fit(contrast, gain):
     names = ("bounded", "paper", "quadrilateral", "ellipse")
     scores = {name: [] for name in names}
     for seed in range(24):
         image, lesion = irregular_lesions.make_picture((99, seed), contrast)
         bookmark = recist.measure(lesion)
         for name in names:
-            mask = pseudo_mask_scores.make_mask(image, bookmark, name).mask
+            mask = pseudo_mask(image, bookmark, name).mask
             scores[name].append(mask_metrics.dice(mask, lesion))
     means = {name: np.mean(values) for name, values in scores.items()}
     assert means["bounded"] > means["ellipse"] + gain

@@ -1,4 +1,4 @@
-"""Pseudo masks: seeds, checks, clean-up, fallback, determinism."""
+"""Pseudo masks: variants, checks, clean-up, fallback, determinism."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def lesion():
     return ndimage.gaussian_filter(image, 0.6), truth, recist.measure(truth)
 
 
-@pytest.mark.parametrize("seeds", grabcut.SEEDS)
-def test_a_clear_lesion_is_outlined_better_than_by_shape_alone(lesion, seeds):
+@pytest.mark.parametrize("variant", grabcut.VARIANTS)
+def test_a_clear_lesion_is_outlined_better_than_by_shape_alone(lesion, variant):
     image, truth, bookmark = lesion
-    made = grabcut.pseudo_mask(image, bookmark, seeds)
-    assert made.source == f"grabcut:{seeds}"
+    made = grabcut.pseudo_mask(image, bookmark, variant)
+    assert made.source == f"grabcut:{variant}"
     assert made.mask.dtype == bool and made.mask.shape == image.shape
     assert mask_metrics.dice(made.mask, truth) > 0.97
     assert mask_metrics.dice(shapes.ellipse_mask(bookmark, image.shape), truth) < 0.92
@@ -55,28 +55,28 @@ def test_bounded_does_not_leak_into_a_neighbour_of_the_same_intensity(lesion):
     assert (checked.mask == shapes.ellipse_mask(bookmark, image.shape)).all()
 
 
-@pytest.mark.parametrize("seeds", grabcut.SEEDS)
+@pytest.mark.parametrize("variant", grabcut.VARIANTS)
 @pytest.mark.parametrize("kind", ["int16", "uint16", "float32", "float64", "uint8"])
-def test_the_mask_does_not_depend_on_type_offset_or_scale(lesion, seeds, kind):
+def test_the_mask_does_not_depend_on_type_offset_or_scale(lesion, variant, kind):
     image, _, bookmark = lesion
     image = np.round((image - image.min()) / np.ptp(image) * 255)
-    expected = grabcut.pseudo_mask(image, bookmark, seeds).mask
+    expected = grabcut.pseudo_mask(image, bookmark, variant).mask
     converted = image.astype(kind)
     if kind != "uint8":
         converted = converted * converted.dtype.type(4)
-    assert (grabcut.pseudo_mask(converted, bookmark, seeds).mask == expected).all()
+    assert (grabcut.pseudo_mask(converted, bookmark, variant).mask == expected).all()
 
 
-@pytest.mark.parametrize("seeds", grabcut.SEEDS)
-def test_the_same_input_gives_the_same_mask_whatever_ran_before(lesion, seeds):
+@pytest.mark.parametrize("variant", grabcut.VARIANTS)
+def test_the_same_input_gives_the_same_mask_whatever_ran_before(lesion, variant):
     image, _, bookmark = lesion
     noisy = image + np.random.default_rng(1).normal(0, 60, image.shape)
-    first = grabcut.pseudo_mask(noisy, bookmark, seeds).mask
+    first = grabcut.pseudo_mask(noisy, bookmark, variant).mask
     for seed, threads in ((1, 1), (99, 2)):
         cv2.setRNGSeed(seed)
         cv2.setNumThreads(threads)
         cv2.kmeans(np.random.rand(50, 1).astype(np.float32), 3, None, (3, 5, 0.1), 2, 0)
-        assert (grabcut.pseudo_mask(noisy, bookmark, seeds).mask == first).all()
+        assert (grabcut.pseudo_mask(noisy, bookmark, variant).mask == first).all()
     cv2.setNumThreads(1)
 
 
@@ -88,23 +88,23 @@ def test_only_the_square_around_the_long_axis_matters(lesion):
     assert ((x1 + x2 - 1) / 2, (y1 + y2 - 1) / 2) == pytest.approx(middle.tolist(), abs=1)
     changed = np.full_like(image, 1e4)
     changed[y1:y2, x1:x2] = image[y1:y2, x1:x2]
-    for seeds in grabcut.SEEDS:
-        expected = grabcut.pseudo_mask(image, bookmark, seeds).mask
-        assert (grabcut.pseudo_mask(changed, bookmark, seeds).mask == expected).all()
+    for variant in grabcut.VARIANTS:
+        expected = grabcut.pseudo_mask(image, bookmark, variant).mask
+        assert (grabcut.pseudo_mask(changed, bookmark, variant).mask == expected).all()
         cropped = Bookmark(bookmark.long_axis - (x1, y1), bookmark.short_axis - (x1, y1))
-        inside = grabcut.pseudo_mask(image[y1:y2, x1:x2], cropped, seeds).mask
+        inside = grabcut.pseudo_mask(image[y1:y2, x1:x2], cropped, variant).mask
         assert (inside == expected[y1:y2, x1:x2]).all()
 
 
-@pytest.mark.parametrize("seeds", grabcut.SEEDS)
+@pytest.mark.parametrize("variant", grabcut.VARIANTS)
 @pytest.mark.parametrize("shift", [(-45, 0), (44, 0), (0, -42), (-44, -41)])
-def test_lesions_at_the_border_of_the_image(lesion, seeds, shift):
+def test_lesions_at_the_border_of_the_image(lesion, variant, shift):
     image, truth, bookmark = lesion
     dx, dy = shift
     rows, columns = slice(max(-dy, 0), 96 - max(dy, 0)), slice(max(-dx, 0), 100 - max(dx, 0))
     offset = np.array((columns.start, rows.start))
     moved = Bookmark(bookmark.long_axis - offset, bookmark.short_axis - offset)
-    made = grabcut.pseudo_mask(image[rows, columns], moved, seeds)
+    made = grabcut.pseudo_mask(image[rows, columns], moved, variant)
     assert made.mask.any()
     assert mask_metrics.dice(made.mask, truth[rows, columns]) > 0.8
 
@@ -114,8 +114,8 @@ def test_a_mask_is_one_piece_without_holes_that_holds_the_bookmark(lesion):
     rng = np.random.default_rng(5)
     for noise in (10, 40, 90, 200):
         noisy = image + rng.normal(0, noise, image.shape)
-        for seeds in grabcut.SEEDS:
-            mask = grabcut.pseudo_mask(noisy, bookmark, seeds).mask
+        for variant in grabcut.VARIANTS:
+            mask = grabcut.pseudo_mask(noisy, bookmark, variant).mask
             assert ndimage.label(mask)[1] == 1
             assert (ndimage.binary_fill_holes(mask) == mask).all()
             drawn = np.zeros(mask.shape, np.uint8)
@@ -123,13 +123,13 @@ def test_a_mask_is_one_piece_without_holes_that_holds_the_bookmark(lesion):
             assert mask[drawn > 0].mean() > 0.9
 
 
-def test_without_contrast_the_mask_keeps_near_the_oval():
+def test_without_contrast_the_mask_keeps_near_the_ellipse():
     image = np.random.default_rng(3).normal(100, 20, (60, 60))
     bookmark = Bookmark([[18, 30], [42, 30]], [[30, 22], [30, 38]])
-    oval = shapes.ellipse_mask(bookmark, image.shape)
-    assert mask_metrics.dice(grabcut.pseudo_mask(image, bookmark).mask, oval) > 0.9
+    ellipse = shapes.ellipse_mask(bookmark, image.shape)
+    assert mask_metrics.dice(grabcut.pseudo_mask(image, bookmark).mask, ellipse) > 0.9
     constant = grabcut.pseudo_mask(np.full((60, 60), 7), bookmark)
-    assert mask_metrics.dice(constant.mask, oval) > 0.9
+    assert mask_metrics.dice(constant.mask, ellipse) > 0.9
 
 
 def test_masks_that_miss_the_bookmark_are_refused():
@@ -169,8 +169,8 @@ def test_small_lesions():
     image = np.random.default_rng(0).normal(50, 5, (20, 20))
     image[9:12, 9:12] += 100
     bookmark = Bookmark([[9, 9], [11, 11]], [[11, 9], [9, 11]])
-    for seeds in grabcut.SEEDS:
-        mask = grabcut.pseudo_mask(image, bookmark, seeds).mask
+    for variant in grabcut.VARIANTS:
+        mask = grabcut.pseudo_mask(image, bookmark, variant).mask
         assert 5 <= mask.sum() <= 13 and mask[10, 10]
     point = Bookmark([[9, 9], [9, 9]], [[9, 9], [9, 9]])
     assert grabcut.pseudo_mask(image, point).mask.sum() == 1
@@ -178,7 +178,7 @@ def test_small_lesions():
 
 def test_what_cannot_be_segmented_is_refused(lesion):
     image, _, bookmark = lesion
-    with pytest.raises(ValueError, match="Expected seeds to be one of bounded, paper but got 'x'"):
+    with pytest.raises(ValueError, match="Expected a variant of bounded, paper but got 'x'"):
         grabcut.pseudo_mask(image, bookmark, "x")
     with pytest.raises(
         ValueError, match=r"Expected an image of shape \(H, W\) but got \(96, 100, 1"
@@ -199,9 +199,9 @@ def test_whatever_the_bookmark_there_is_a_mask_or_a_plain_error(seed, inside):
     low, high = (0.0, 1.0) if inside else (-0.5, 1.5)
     points = rng.uniform(low, high, (4, 2)) * (width - 1, height - 1)
     bookmark = Bookmark(points[:2], points[2:])
-    for seeds in grabcut.SEEDS:
+    for variant in grabcut.VARIANTS:
         try:
-            mask = grabcut.pseudo_mask(image, bookmark, seeds).mask
+            mask = grabcut.pseudo_mask(image, bookmark, variant).mask
         except ValueError as error:
             assert "Expected a bookmark inside the image" in str(error)
         else:
@@ -218,8 +218,8 @@ def test_every_bookmark_on_the_image_has_a_mask(seed):
     middle = rng.choice((-0.5, 7.5, 19.5, rng.uniform(0, 19)), 2) + rng.uniform(-size, size, 2)
     points = middle + rng.uniform(-size, size, (4, 2))
     points = np.clip(points, -0.5, (19.5, 23.5))
-    for seeds in grabcut.SEEDS:
-        mask = grabcut.pseudo_mask(image, Bookmark(points[:2], points[2:]), seeds).mask
+    for variant in grabcut.VARIANTS:
+        mask = grabcut.pseudo_mask(image, Bookmark(points[:2], points[2:]), variant).mask
         assert mask.any()
 
 
@@ -230,7 +230,8 @@ def test_bounded_is_no_worse_than_any_other_rule_on_cluttered_phantoms():
         for label, z, bookmark in abdomen.bookmarks(volume):
             truth, image = volume.labels[z] == label, volume.image[z]
             masks = {
-                seeds: grabcut.pseudo_mask(image, bookmark, seeds).mask for seeds in grabcut.SEEDS
+                variant: grabcut.pseudo_mask(image, bookmark, variant).mask
+                for variant in grabcut.VARIANTS
             }
             masks["quadrilateral"] = shapes.quadrilateral_mask(bookmark, truth.shape)
             masks["ellipse"] = shapes.ellipse_mask(bookmark, truth.shape)

@@ -52,7 +52,7 @@ def test_an_ellipse_with_halved_axes_is_the_plain_ellipse():
     assert (shapes.ellipse_mask(PLUS, (11, 15)) == expected).all()
 
 
-def test_each_quarter_of_the_oval_has_its_own_half_axes():
+def test_each_quarter_of_the_ellipse_has_its_own_half_axes():
     mask = shapes.ellipse_mask(KITE, (14, 22))
     y, x = np.indices(mask.shape)
     half_x = np.where(x < 6, 4.5, 12.5)
@@ -75,9 +75,9 @@ def test_shapes_pass_through_all_four_end_points(degrees, tilt):
         # One pixel at the end point itself, in a frame that starts there.
         frame = Frame.of(bookmark, (1, 1), point)
         reach = np.hypot(*(point - centre))
-        assert frame.oval()[0, 0] == pytest.approx(reach / (reach + 0.5), abs=1e-5)
+        assert frame.ellipse()[0, 0] == pytest.approx(reach / (reach + 0.5), abs=1e-5)
         assert frame.diamond()[0, 0] == pytest.approx(reach / (reach + 0.5), abs=1e-5)
-        assert frame.oval_distance()[0, 0] == pytest.approx(-0.5, abs=1e-4)
+        assert frame.ellipse_distance()[0, 0] == pytest.approx(-0.5, abs=1e-4)
         assert frame.beyond_ends()[0, 0] == pytest.approx(-0.5, abs=1e-4)
         x, y = np.round(point).astype(int)
         near = (slice(y - 1, y + 2), slice(x - 1, x + 2))
@@ -90,7 +90,7 @@ def test_distance_to_a_circle_is_exact():
     circle = Bookmark([[10, 20], [30, 20]], [[20, 10], [20, 30]])
     y, x = np.indices((41, 41))
     exact = np.hypot(x - 20, y - 20) - 10.5
-    got = Frame.of(circle, (41, 41)).oval_distance()
+    got = Frame.of(circle, (41, 41)).ellipse_distance()
     got[20, 20] = -10.5  # the slope has no direction there
     np.testing.assert_allclose(got, exact, atol=1e-3)
 
@@ -104,11 +104,11 @@ def test_shapes_nest_and_agree_with_the_mask_they_were_measured_on(seed):
     v = (y - 30) * np.cos(angle) - (x - 30) * np.sin(angle)
     truth = (u / long) ** 2 + (v / short) ** 2 <= 1
     bookmark = recist.measure(truth)
-    oval = shapes.ellipse_mask(bookmark, truth.shape)
+    ellipse = shapes.ellipse_mask(bookmark, truth.shape)
     quadrilateral = shapes.quadrilateral_mask(bookmark, truth.shape)
-    assert 2 * (oval & truth).sum() / (oval.sum() + truth.sum()) > 0.94
-    assert not (quadrilateral & ~oval).any()
-    assert 0.6 < quadrilateral.sum() / oval.sum() < 0.85
+    assert 2 * (ellipse & truth).sum() / (ellipse.sum() + truth.sum()) > 0.94
+    assert not (quadrilateral & ~ellipse).any()
+    assert 0.6 < quadrilateral.sum() / ellipse.sum() < 0.85
 
 
 @pytest.mark.parametrize(

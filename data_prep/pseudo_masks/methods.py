@@ -1,0 +1,104 @@
+"""The methods that make a mask from a bookmark, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from data_prep.bookmarks.recist import Bookmark
+from data_prep.pseudo_masks import grabcut, shapes
+from data_prep.pseudo_masks.grabcut import PseudoMask
+
+DEFAULT = "bounded"
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to make a mask.
+
+    Attributes:
+        make: Called with image, bookmark and pixel spacing (x, y); returns a `PseudoMask`.
+        for_training: Whether `data_prep.prepare` offers it; the others are only scored.
+    """
+
+    make: Callable[[np.ndarray, Bookmark, Sequence[float]], PseudoMask]
+    for_training: bool = True
+
+
+def _grabcut(
+    image: np.ndarray,
+    bookmark: Bookmark,
+    spacing_xy: Sequence[float],
+    *,
+    variant: str,
+    checked: bool = True,
+) -> PseudoMask:
+    return grabcut.pseudo_mask(image, bookmark, variant, checked=checked, spacing_xy=spacing_xy)
+
+
+def _shape(
+    image: np.ndarray,
+    bookmark: Bookmark,
+    spacing_xy: Sequence[float],
+    *,
+    draw: Callable[[Bookmark, Sequence[int]], np.ndarray],
+    name: str,
+) -> PseudoMask:
+    return PseudoMask(draw(bookmark, image.shape), name)
+
+
+METHODS: dict[str, Method] = {
+    "bounded": Method(partial(_grabcut, variant="bounded")),
+    "paper": Method(partial(_grabcut, variant="paper")),
+    "paper-unchecked": Method(
+        partial(_grabcut, variant="paper", checked=False), for_training=False
+    ),
+    "quadrilateral": Method(partial(_shape, draw=shapes.quadrilateral_mask, name="quadrilateral")),
+    "ellipse": Method(partial(_shape, draw=shapes.ellipse_mask, name="ellipse")),
+    "box": Method(partial(_shape, draw=shapes.recist_box_mask, name="box"), for_training=False),
+}
+MASK_METHODS = tuple(name for name, method in METHODS.items() if method.for_training)
+
+
+def pseudo_mask(
+    image: np.ndarray,
+    bookmark: Bookmark,
+    method: str = DEFAULT,
+    *,
+    spacing_xy: Sequence[float] = (1.0, 1.0),
+) -> PseudoMask:
+    """Segment a lesion from its bookmark.
+
+    Args:
+        image: `(H, W)`, any numeric type, finite.
+        bookmark: End points in pixels of the image.
+        method: One of `METHODS`: GrabCut (`bounded`, `paper`; `paper-unchecked` is never replaced
+            by the ellipse) or a shape drawn from the bookmark alone (`quadrilateral`, `ellipse`,
+            `box`).
+        spacing_xy: Pixel spacing (x, y) in mm; only its ratio counts.
+
+    Returns:
+        The mask and what made it, see `data_prep.pseudo_masks.grabcut.PseudoMask`.
+
+    Raises:
+        ValueError: The image is not 2D, the method is unknown, or the bookmark lies outside; shapes
+            are cut to the image instead.
+
+    Example:
+        >>> import numpy as np
+        >>> from data_prep.bookmarks.recist import Bookmark
+        >>> image = np.zeros((32, 32)); image[10:21, 6:27] = 100.0
+        >>> bookmark = Bookmark([(6, 15), (26, 15)], [(16, 10), (16, 20)])
+        >>> made = pseudo_mask(image, bookmark, method="ellipse")
+        >>> made.source, made.mask.shape, bool(made.mask[15, 16]), bool(made.mask[0, 0])
+        ('ellipse', (32, 32), True, False)
+    """
+    if method not in METHODS:
+        raise ValueError(f"Expected a method of {', '.join(METHODS)} but got {method!r}.")
+    image = np.asarray(image)
+    if image.ndim != 2:
+        raise ValueError(f"Expected an image of shape (H, W) but got {image.shape}.")
+    return METHODS[method].make(image, bookmark, spacing_xy)
