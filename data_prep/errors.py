@@ -18,7 +18,6 @@ class DataError(ValueError):
             names.
         row: 1-based line of a table (the header is row 1).
         slice_index: 0-based index of the stored slice.
-        volume: Volume that has a lesion more than could be read, where that is known; not shown.
     """
 
     def __init__(
@@ -28,13 +27,11 @@ class DataError(ValueError):
         path: str | os.PathLike | None = None,
         row: int | None = None,
         slice_index: int | None = None,
-        volume: str | None = None,
     ) -> None:
         self.message = printable(message)
         self.path = None if path is None else shown_path(path)
         self.row = row
         self.slice_index = slice_index
-        self.volume = volume
         where = [self.path] if self.path else []
         if row is not None:
             where.append(f"row {row}")
@@ -44,7 +41,7 @@ class DataError(ValueError):
 
     def __reduce__(self):
         # Keyword-only arguments are lost by the default pickling; workers send these errors home.
-        return _rebuild, (self.message, self.path, self.row, self.slice_index, self.volume)
+        return _rebuild, (self.message, self.path, self.row, self.slice_index)
 
 
 def _rebuild(
@@ -52,9 +49,8 @@ def _rebuild(
     path: str | None,
     row: int | None,
     slice_index: int | None,
-    volume: str | None,
 ) -> DataError:
-    return DataError(message, path=path, row=row, slice_index=slice_index, volume=volume)
+    return DataError(message, path=path, row=row, slice_index=slice_index)
 
 
 def printable(text: str) -> str:

@@ -20,25 +20,20 @@ from pathlib import Path
 
 from data_prep import parallel
 from data_prep.atomic_files import json_bytes
-from data_prep.bookmarks.one_based import warn_if_one_based
+from data_prep.bookmarks.one_based import one_based_notes
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
-from data_prep.bookmarks.record import BookmarkRecord, LeftOutWarning
+from data_prep.bookmarks.record import ReadResult
 from data_prep.command_line import print_any_character
 from data_prep.dataset import annotation_files, collect, process_volume, run_report
 from data_prep.dataset.output_folder import OutputFolder
 from data_prep.dataset.prepare_args import parse_args, volume_options
 from data_prep.dataset.slice_selection import VolumeOptions
-from data_prep.dataset.sources import (
-    Source,
-    check_names,
-    find_volumes,
-    list_sources,
-    overlapping,
-    unnamed,
-)
+from data_prep.dataset.sources import Source, list_sources
 from data_prep.dataset.split import read_split_file
 from data_prep.errors import DataError
 from data_prep.paths import without_series
+from data_prep.volumes.find import VolumeIndex
+from data_prep.volumes.same_volume import check_names, overlapping, unnamed
 
 UNKNOWN_VOLUME = (
     "Refused bookmarks (see errors.txt) name no volume that is there: slices kept as lesion-free"
@@ -69,27 +64,28 @@ def run(args: argparse.Namespace) -> int:
         )
     root = images.parent if images.is_file() else images
     options = volume_options(args)
-    records, errors, named, lost = _read_bookmarks(args, root)
+    masks = None if args.masks is None else Path(args.masks)
+    if masks is not None and not masks.exists():
+        raise DataError("Expected masks but found nothing there. Correct --masks.", path=masks)
+    index = VolumeIndex(root, [Path(args.out_dir), *([masks] if masks is not None else [])])
+    read = _read_bookmarks(args, index)
+    records, errors, named = read.records, read.errors, sorted(set(read.notes))
     remarks = []
     if images.is_file():
         mine = [record for record in records if without_series(record.volume) == images.name]
         if len(mine) < len(records):
             remarks.append(f"{len(records) - len(mine)} bookmarks of other volumes were left out.")
         records = mine
-    masks = None if args.masks is None else Path(args.masks)
-    if masks is not None and not masks.exists():
-        raise DataError("Expected masks but found nothing there. Correct --masks.", path=masks)
     volumes = {record.volume for record in records}
     check_names(root, volumes)
     extra, incomplete = [], set()
     if options.keep_empty is not None:
-        incomplete = overlapping(root, volumes, lost)
-        if any(error.volume is None for error in errors):
+        incomplete = overlapping(root, volumes, read.incomplete_volumes)
+        if not read.all_volumes_known:
             remarks.append(UNKNOWN_VOLUME)
         if options.keep_empty != "slices":
-            apart = [Path(args.out_dir), *([masks] if masks is not None else [])]
-            found = [images.name] if images.is_file() else find_volumes(root, apart)
-            extra = unnamed(root, found, volumes | lost)
+            found = [images.name] if images.is_file() else index.volumes
+            extra = unnamed(root, found, volumes | read.incomplete_volumes)
     sources, more = list_sources(
         records,
         extra,
@@ -121,7 +117,9 @@ def run(args: argparse.Namespace) -> int:
             return (load(source.volume_id) for source in sources)
 
         found = collect.collect(results())
-        named += found.remarks + _one_based(records, sources, found)
+        known = zip(sources, found.stored_sizes, strict=True)
+        sizes = {source.volume: size for source, size in known if size is not None}
+        named += found.remarks + one_based_notes(records, sizes)
         plans, more = collect.plan_splits(found, split)
         remarks += more
         for plan in plans:
@@ -141,37 +139,12 @@ def run(args: argparse.Namespace) -> int:
     return 1 if lines or not found.slices["listed"].any() else 0
 
 
-def _read_bookmarks(
-    args: argparse.Namespace, root: Path
-) -> tuple[list, list[DataError], list[str], set[str]]:
-    """Bookmarks, errors, remarks, and the volumes that have lesions more than those."""
-    given = {"origin": args.origin, "frame": args.frame, "slices": args.bookmark_slices}
-    given["volume"] = args.bookmark_volume
+def _read_bookmarks(args: argparse.Namespace, images: VolumeIndex) -> ReadResult:
+    warnings.filterwarnings("ignore", module="pydicom")  # they quote values of the files
+    given = {"one_based": args.one_based or None, "frame": args.frame}
+    given |= {"slices": args.bookmark_slices, "volume": args.bookmark_volume}
     options = {name: value for name, value in given.items() if value is not None}
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        warnings.filterwarnings("ignore", module="pydicom")  # they quote values of the files
-        records, errors = read_bookmarks(
-            args.bookmarks, format=args.bookmark_format, image_root=root, **options
-        )
-    remarks = sorted({str(warning.message) for warning in caught})
-    lost = {error.volume for error in errors if error.volume is not None}
-    for warning in caught:
-        if isinstance(warning.message, LeftOutWarning):
-            lost |= warning.message.volumes
-    return records, errors, remarks, lost
-
-
-def _one_based(
-    records: Sequence[BookmarkRecord], sources: Sequence[Source], found: collect.Dataset
-) -> list[str]:
-    """Remarks on bookmark files that look as if they counted pixels from 1."""
-    known = zip(sources, found.stored_sizes, strict=True)
-    sizes = {source.volume: size for source, size in known if size is not None}
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        warn_if_one_based(records, sizes)
-    return [str(warning.message) for warning in caught]
+    return read_bookmarks(args.bookmarks, format=args.bookmark_format, image_root=images, **options)
 
 
 def _task(

@@ -21,14 +21,15 @@ import numpy as np
 from data_prep import overlay, parallel
 from data_prep.atomic_files import write_bytes
 from data_prep.command_line import print_any_character
-from data_prep.dataset import sources
 from data_prep.dataset.prepare_args import at_least
 from data_prep.errors import DataError
+from data_prep.paths import without_series
 from data_prep.pseudo_masks import cases as pseudo_mask_cases
 from data_prep.pseudo_masks import report as pseudo_mask_report
 from data_prep.pseudo_masks import scores as pseudo_mask_scores
 from data_prep.pseudo_masks.cases import BoxRow, Case, Selection
 from data_prep.pseudo_masks.methods import METHODS
+from data_prep.volumes.find import VolumeIndex, strip_suffix
 
 # With fewer volumes than this, 3D objects are resampled instead of volumes.
 MIN_VOLUMES = 10
@@ -82,8 +83,9 @@ def find_tasks(args: argparse.Namespace) -> tuple[list[Task], list[str]]:
     if images.is_file():
         return [Task(images.parent, select, images.name, masks)], []
     tasks, errors = [], []
-    for volume in sources.find_volumes(images, [masks]):
-        mask = sources.find_mask(masks, volume)
+    mask_index = VolumeIndex(masks)
+    for volume in VolumeIndex(images, [masks]).volumes:
+        mask = mask_index.mask_of(volume)
         if mask is None:
             errors.append(f"{volume}: Expected a mask of the same name but got none. Add it.")
         else:
@@ -110,10 +112,13 @@ def draw_worst(tasks: Sequence[Task], rows: Sequence[dict[str, Any]], number: in
                 if key in wanted:
                     tiles[wanted[key]] = pseudo_mask_report.tile(case)
     captions = [
-        f"{r[metric]:.2f} {Path(sources.stem(r['volume'])).stem[-13:]} z{r['slice']} #{r['label']}"
-        for r in worst
+        f"{r[metric]:.2f} {_short_name(r['volume'])} z{r['slice']} #{r['label']}" for r in worst
     ]
     return overlay.sheet([tiles[rank] for rank in range(len(worst))], captions)
+
+
+def _short_name(volume: str) -> str:
+    return Path(strip_suffix(without_series(volume))).stem[-13:]
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -32,7 +32,7 @@ def pair_lines(lines: Sequence[np.ndarray]) -> tuple[list[tuple[int, int]], list
             [j for j in range(len(lines)) if j != i and _cross(lines[i], lines[j])]
             for i in range(len(lines))
         ]
-    pairs, lonely = [], []
+    pairs, unpaired = [], []
     for i, found in enumerate(partners):
         if len(found) == 1 and partners[found[0]] == [i]:
             j = found[0]
@@ -41,8 +41,8 @@ def pair_lines(lines: Sequence[np.ndarray]) -> tuple[list[tuple[int, int]], list
                 longer = _length(lines[i]) >= _length(lines[j]) * (1 - 1e-4)
                 pairs.append((i, j) if longer else (j, i))
         else:
-            lonely.append(i)
-    return pairs, lonely
+            unpaired.append(i)
+    return pairs, unpaired
 
 
 def _length(line: np.ndarray) -> float:

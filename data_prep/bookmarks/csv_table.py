@@ -4,7 +4,7 @@ Columns (any order; UTF-8, commas between cells, points in numbers):
 
 * `volume`: path below the image folder; `folder#UID` names one DICOM series of a folder.
 * Pixels: `slice` (0-based stored slice) and `long_x1, long_y1, long_x2, long_y2, short_x1,
-  short_y1, short_x2, short_y2`. `origin=1` reads 1-based pixels and slices.
+  short_y1, short_x2, short_y2`. The option `one_based` reads 1-based pixels and slices.
 * Millimetres: `long_x1_mm, long_y1_mm, long_z1_mm, … short_z2_mm` and the column or option
   `frame`: LPS or RAS.
 * Optional: `site` (or `structure`), `patient`, `split`, `series_uid`.
@@ -13,12 +13,11 @@ Columns (any order; UTF-8, commas between cells, points in numbers):
 from __future__ import annotations
 
 import re
-import warnings
 from pathlib import Path
 
 import numpy as np
 
-from data_prep.bookmarks.record import BookmarkRecord, Options
+from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.csv_rows import dict_of, number, read_text, rows_of, whole_number
 from data_prep.errors import DataError, quoted
 from data_prep.paths import check_relative
@@ -27,7 +26,7 @@ _ENDS = [("long", 1), ("long", 2), ("short", 1), ("short", 2)]
 PIXEL_COLUMNS = [f"{axis}_{c}{n}" for axis, n in _ENDS for c in "xy"]
 MM_COLUMNS = [f"{axis}_{c}{n}_mm" for axis, n in _ENDS for c in "xyz"]
 OPTIONAL_COLUMNS = ("site", "structure", "patient", "split", "frame", "series_uid")
-OPTIONS = frozenset({"origin", "frame"})
+OPTIONS = frozenset({"one_based", "frame"})
 SPLITS = ("train", "val", "test")
 
 
@@ -36,21 +35,21 @@ def matches(path: Path, start: bytes) -> bool:
     return path.is_file()
 
 
-def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord], list[DataError]]:
+def read(path: Path, name: str, options: Options) -> ReadResult:
     """Read the table; see `data_prep.read_bookmarks`."""
-    origin, frame = options.origin, options.frame
     rows = rows_of(read_text(path, name), name)
     row_number, header = next(rows)
     if isinstance(header, DataError):
         raise header
     columns = [cell.strip().lower() for cell in header]
-    _check_header(columns, name, row_number, frame)
-    records, errors, seen = [], [], {}
+    _check_header(columns, name, row_number, options.frame)
+    result = ReadResult(notes=_unknown_columns(columns, name, row_number))
+    records, seen = result.records, {}
     for row_number, cells in rows:
         try:
             if isinstance(cells, DataError):
                 raise cells
-            record = _record(dict_of(columns, cells), name, row_number, origin, frame)
+            record = _record(dict_of(columns, cells), name, row_number, options)
             # Hashes take a third of the memory of what they stand for.
             key = hash(_identity(record))
             if key in seen and _identity(records[seen[key]]) == _identity(record):
@@ -61,15 +60,15 @@ def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord],
             seen[key] = len(records)
             records.append(record)
         except DataError as error:
-            volume = _volume(columns, cells)
-            errors.append(DataError(error.message, path=name, row=row_number, volume=volume))
-    if not records and not errors:
+            error = DataError(error.message, path=name, row=row_number)
+            result.refuse(error, _volume(columns, cells))
+    if not records and not result.errors:
         raise DataError("Expected bookmarks but got only a header. Fill the table.", path=name)
-    return records, errors
+    return result
 
 
 def _volume(columns: list[str], cells: list[str] | DataError) -> str | None:
-    """The volume of a broken row, if that can still be told."""
+    """Return the volume of a broken row, if that can still be told."""
     at = columns.index("volume")
     if isinstance(cells, DataError) or (len(cells) != len(columns) and at > 0):
         return None
@@ -112,18 +111,21 @@ def _check_header(columns: list[str], name: str, row: int, frame: str | None) ->
             path=name,
             row=row,
         )
+
+
+def _unknown_columns(columns: list[str], name: str, row: int) -> list[str]:
+    """Return a note if there are columns that mean nothing here."""
     known = {"volume", "slice", *PIXEL_COLUMNS, *MM_COLUMNS, *OPTIONAL_COLUMNS}
-    extra = [c for c in columns if c not in known]
-    if extra:
-        shown = ", ".join(quoted(c) for c in extra[:5])
-        warnings.warn(
-            f"{name}, row {row}: ignoring {len(extra)} unknown column(s): {shown}", stacklevel=2
-        )
+    unknown = [c for c in columns if c not in known]
+    shown = ", ".join(quoted(c) for c in unknown[:5])
+    return (
+        [f"{name}, row {row}: {len(unknown)} unknown columns are not used: {shown}."]
+        if unknown
+        else []
+    )
 
 
-def _record(
-    cells: dict[str, str], name: str, row: int, origin: int, frame: str | None
-) -> BookmarkRecord:
+def _record(cells: dict[str, str], name: str, row: int, options: Options) -> BookmarkRecord:
     volume = check_relative(cells["volume"])
     uid = cells.get("series_uid")
     if uid:
@@ -148,19 +150,19 @@ def _record(
     points = np.array([number(cells[c], c) for c in columns]).reshape(4, -1)
     slice_index = None
     if in_mm:
-        used = (cells.get("frame") or frame or "").upper()
-        if used not in ("LPS", "RAS"):
+        frame = (cells.get("frame") or options.frame or "").upper()
+        if frame not in ("LPS", "RAS"):
             raise DataError(
                 "Expected the frame LPS or RAS but got another. State the frame of the mm."
             )
     else:
-        used = "pixel"
-        points = points - origin
-        slice_index = whole_number(cells["slice"], "slice") - origin
+        frame = "pixel"
+        points = points - options.one_based
+        slice_index = whole_number(cells["slice"], "slice") - options.one_based
     return BookmarkRecord(
         volume,
         points,
-        used,
+        frame,
         slice_index,
         cells.get("patient") or None,
         cells.get("site") or cells.get("structure") or None,

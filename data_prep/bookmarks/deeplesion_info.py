@@ -8,12 +8,11 @@ marked as possibly noisy are left out, as the data set's authors do.
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 
-from data_prep.bookmarks.record import BookmarkRecord, LeftOutWarning, Options
+from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.csv_rows import dict_of, number, read_text, rows_of, whole_number
 from data_prep.errors import DataError, quoted
 from data_prep.paths import check_relative
@@ -38,7 +37,7 @@ def matches(path: Path, start: bytes) -> bool:
     return b"Measurement_coordinates" in start.split(b"\n", 1)[0]
 
 
-def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord], list[DataError]]:
+def read(path: Path, name: str, options: Options) -> ReadResult:
     """Read the table; see `data_prep.read_bookmarks`."""
     rows = rows_of(read_text(path, name), name)
     row_number, header = next(rows)
@@ -53,7 +52,7 @@ def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord],
             path=name,
             row=row_number,
         )
-    records, errors, noisy = [], [], []
+    result, noisy = ReadResult(), []
     for row_number, cells in rows:
         row = {}
         try:
@@ -61,18 +60,25 @@ def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord],
                 raise cells
             row = dict_of(columns, cells)
             if row.get("Possibly_noisy", "0") not in ("", "0"):
-                noisy.append(row["File_name"].rpartition("_")[0])
+                noisy.append(_volume(row))
                 continue
-            records.append(_record(row, name, row_number))
+            result.records.append(_record(row, name, row_number))
         except DataError as error:
-            volume = row.get("File_name", "").rpartition("_")[0] or None
-            errors.append(DataError(error.message, path=name, row=row_number, volume=volume))
+            result.refuse(DataError(error.message, path=name, row=row_number), _volume(row))
     if noisy:
-        text = f"{name}: left out {len(noisy)} row(s) marked as possibly noisy"
-        warnings.warn(LeftOutWarning(text, noisy), stacklevel=2)
-    if not records and not errors and not noisy:
+        result.notes.append(f"{name}: rows marked as possibly noisy are left out ({len(noisy)}).")
+        result.incomplete_volumes.update(filter(None, noisy))
+    if not result.records and not result.errors and not noisy:
         raise DataError("Expected bookmarks but got only a header. Fill the table.", path=name)
-    return records, errors
+    return result
+
+
+def _volume(row: dict[str, str]) -> str | None:
+    """Return the volume of a row that is not read, if that can be told."""
+    try:
+        return check_relative(row.get("File_name", "").rpartition("_")[0])
+    except DataError:
+        return None
 
 
 def _record(row: dict[str, str], name: str, row_number: int) -> BookmarkRecord:

@@ -8,7 +8,6 @@ its centre (0.5, 0.5) (DICOM PS3.3 C.18.6); records count from pixel centres.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import Code, codes
 
-from data_prep.bookmarks.record import BookmarkRecord, Options
+from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.errors import DataError
 from data_prep.paths import check_relative
 from data_prep.volumes.dicom_files import is_dicom, read_header
@@ -31,39 +30,32 @@ def matches(path: Path, start: bytes) -> bool:
     return start[128:132] == b"DICM" or (path.is_dir() and any(path.glob("*.dcm")))
 
 
-def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord], list[DataError]]:
+def read(path: Path, name: str, options: Options) -> ReadResult:
     """Read one report or a folder of them; `row` is the 1-based measurement group."""
     folder = path.is_dir()
     files = [path]
     if folder:
         files = [f for f in sorted(path.iterdir()) if f.is_file() and is_dicom(f)]
-    places = _series_below(options.image_root) if options.volume is None else {}
-    records: list[BookmarkRecord] = []
-    errors: list[DataError] = []
+    result = ReadResult()
     for file in files:
         label = f"{name}/{file.name}" if folder else name
         try:
             with only_data_errors(label):
-                found, broken = _report(file, label, options, places)
+                result.add(_report(file, label, options))
         except DataError as error:
             if not folder:
                 raise
-            errors.append(error)
-            continue
-        records += found
-        errors += broken
-    if not records and not errors:
+            result.refuse(error)
+    if not result.records and not result.errors:
         raise DataError(
             "Expected measurements of a long and a short axis but got none. Export them as TID "
             "1500.",
             path=name,
         )
-    return records, errors
+    return result
 
 
-def _report(
-    path: Path, name: str, options: Options, places: dict[str, str]
-) -> tuple[list[BookmarkRecord], list[DataError]]:
+def _report(path: Path, name: str, options: Options) -> ReadResult:
     if not is_dicom(path):
         raise DataError("Expected a DICOM file but got another. Export the report.", path=name)
     report = read_header(path, name)
@@ -75,7 +67,7 @@ def _report(
     series = _series_of(report)
     patient = options.patient or _pseudonym(report)
     groups = [i for i in _items(report) if _is(i, "CONTAINER", codes.DCM.MeasurementGroup)]
-    records, errors = [], []
+    result = ReadResult()
     for row, group in enumerate(groups, start=1):
         axes = [
             [i for i in group.get("ContentSequence", ()) if _is(i, "NUM", code)]
@@ -89,13 +81,12 @@ def _report(
                     f"Expected one long and one short axis but got {len(axes[0])} and "
                     f"{len(axes[1])}. Measure both."
                 )
-            records.append(
-                _record([items[0] for items in axes], name, row, patient, options, series, places)
-            )
+            record = _record([items[0] for items in axes], name, row, patient, options, series)
+            result.records.append(record)
         except DataError as error:
-            volume = _any_volume(options, set(series.values()), places)
-            errors.append(DataError(error.message, path=name, row=row, volume=volume))
-    return records, errors
+            volume = _any_volume(options, set(series.values()))
+            result.refuse(DataError(error.message, path=name, row=row), volume)
+    return result
 
 
 def _record(
@@ -105,7 +96,6 @@ def _record(
     patient: str | None,
     options: Options,
     series: dict[str, str],
-    places: dict[str, str],
 ) -> BookmarkRecord:
     points, images = [], set()
     for axis in axes:
@@ -118,7 +108,7 @@ def _record(
     in_mm = points[0].shape[1] == 3
     referenced = {series[uid]} if uid in series else set(series.values())
     return BookmarkRecord(
-        _volume(options, referenced, places),
+        _volume(options, referenced),
         np.concatenate(points) - (0.0 if in_mm else 0.5),
         "LPS" if in_mm else "pixel",
         patient=patient,
@@ -194,7 +184,7 @@ def _pseudonym(report: Dataset) -> str | None:
     return "sr-" + hashlib.sha256("\n".join(stated).encode()).hexdigest()[:12]
 
 
-def _volume(options: Options, referenced: set[str], places: dict[str, str]) -> str:
+def _volume(options: Options, referenced: set[str]) -> str:
     if options.volume is not None:
         return check_relative(options.volume)
     if len(referenced) != 1:
@@ -202,48 +192,19 @@ def _volume(options: Options, referenced: set[str], places: dict[str, str]) -> s
             f"Expected a report on one series but got {len(referenced)}. Name the volume."
         )
     uid = next(iter(referenced))
-    if options.image_root is None:
+    if options.images is None:
         return f".#{uid}"
-    if uid not in places:
+    volume = options.images.by_series(uid)
+    if volume is None:
         raise DataError(
             f"Expected the series {uid} in the image folder but found it nowhere. Copy it there."
         )
-    return places[uid]
+    return volume
 
 
-def _any_volume(options: Options, referenced: set[str], places: dict[str, str]) -> str | None:
-    """The volume of a report, if it can be told."""
+def _any_volume(options: Options, referenced: set[str]) -> str | None:
+    """Return the volume of a report, if it can be told."""
     try:
-        return _volume(options, referenced, places)
+        return _volume(options, referenced)
     except DataError:
         return None
-
-
-def _series_below(root: Path | None) -> dict[str, str]:
-    """Map each series below a folder to its volume path: the folder, with `#UID` if shared."""
-    if root is None:
-        return {}
-    folders: dict[str, dict[str, str]] = {}
-    for folder, subfolders, names in os.walk(root):
-        subfolders.sort()
-        for entry in sorted(names):
-            path = Path(folder) / entry
-            try:
-                if not is_dicom(path):
-                    continue
-                header = read_header(path, entry)
-            except (DataError, OSError):
-                continue  # whoever reads that volume will be told
-            if "Rows" in header:
-                uid = str(header.get("SeriesInstanceUID", ""))
-                multi = int(header.get("NumberOfFrames", None) or 1) > 1
-                folders.setdefault(folder, {})[uid] = entry if multi else ""
-    places = {}
-    for folder, found in folders.items():
-        here = Path(folder).relative_to(root).as_posix()
-        for uid, entry in found.items():
-            if entry:
-                places[uid] = entry if here == "." else f"{here}/{entry}"
-            else:
-                places[uid] = here if len(found) == 1 else f"{here}#{uid}"
-    return places

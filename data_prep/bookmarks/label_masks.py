@@ -7,70 +7,60 @@ slice with the longest diameter counts, as a radiologist would choose it.
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
 
 from data_prep.bookmarks import recist
-from data_prep.bookmarks.record import BookmarkRecord, Options
+from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.errors import DataError
-from data_prep.paths import check_relative
-from data_prep.volumes.find import by_name, strip_suffix
+from data_prep.volumes.file_names import strip_mask_word, suffix_of
+from data_prep.volumes.find import VolumeIndex
 from data_prep.volumes.volume import Volume, read_label_volume
 
 OPTIONS = frozenset({"volume", "patient", "slices"})
-SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 # An axis of fewer pixels than this, from centre to centre, is no diameter.
 MIN_AXIS_PX = 1.0
 
 
 def matches(path: Path, start: bytes) -> bool:
     """Say whether a path is a mask, or a folder below which masks lie."""
-    if path.is_dir():
-        return any(_masks(path))
-    return path.name.lower().endswith(SUFFIXES)
+    return bool(VolumeIndex(path).label_maps if path.is_dir() else suffix_of(path.name))
 
 
-def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord], list[DataError]]:
+def read(path: Path, name: str, options: Options) -> ReadResult:
     """Measure a mask or a folder of masks; `row` of a record is its label."""
-    folder = path.is_dir()
-    records: list[BookmarkRecord] = []
-    errors: list[DataError] = []
-
-    def refused(error: OSError) -> None:
-        below = Path(error.filename).relative_to(path).as_posix()
+    if not path.is_dir():
+        return _read_mask(path, name, _volume_of(path.name, name, options), options)
+    result = ReadResult()
+    masks = VolumeIndex(path)
+    for folder in masks.refused_folders:
         message = "Expected a readable folder but the system refuses it. Check the rights."
-        errors.append(DataError(message, path=f"{name}/{below}"))
-
-    for file in _masks(path, refused) if folder else [path]:
-        label = f"{name}/{file.relative_to(path).as_posix()}" if folder else name
-        volume = None
+        result.refuse(DataError(message, path=f"{name}/{folder}"))
+    for file in masks.label_maps:
+        label, volume = f"{name}/{file}", None
         try:
-            if options.volume is not None:
-                volume = check_relative(options.volume)
-            else:
-                stem = re.sub(r"[_-](mask|seg|labels?)$", "", strip_suffix(file.name))
-                volume = by_name(stem, options.image_root, label)
-            mask = read_label_volume(file)
-            found, broken = measure_labels(mask, volume, label, options)
+            volume = _volume_of(file.rpartition("/")[2], label, options)
+            result.add(_read_mask(path / file, label, volume, options))
         except DataError as error:
             where = {"path": label, "row": error.row, "slice_index": error.slice_index}
-            errors.append(DataError(error.message, **where, volume=volume))
-            if not folder:
-                raise errors[0] from None
-            continue
-        records += found
-        errors += broken
-    return records, errors
+            result.refuse(DataError(error.message, **where), volume)
+    return result
 
 
-def measure_labels(
-    mask: Volume, volume: str, name: str, options: Options
-) -> tuple[list[BookmarkRecord], list[DataError]]:
+def _volume_of(file_name: str, label: str, options: Options) -> str:
+    return options.volume_called(strip_mask_word(file_name), label)
+
+
+def _read_mask(path: Path, name: str, volume: str, options: Options) -> ReadResult:
+    mask = read_label_volume(path)
+    result = measure_labels(mask, volume, name, options)
+    result.notes += mask.notes
+    return result
+
+
+def measure_labels(mask: Volume, volume: str, name: str, options: Options) -> ReadResult:
     """Measure every label of a mask.
 
     Args:
@@ -82,7 +72,7 @@ def measure_labels(
     Returns:
         Records in mm (LPS), and an error for each label too small to measure anywhere.
     """
-    records, errors = [], []
+    result = ReadResult()
     numbers, labels = _numbered(mask.array)
     for number, box in enumerate(ndimage.find_objects(numbers), start=1):
         if box is None:
@@ -100,20 +90,18 @@ def measure_labels(
             if min(axes) >= MIN_AXIS_PX:
                 measured.append((bookmark.long_length(mask.spacing_mm[:2]), -z, points))
         if not measured:
-            errors.append(
-                DataError(
-                    f"Expected lesions of at least 2 x 2 pixels but got label {label}, which is "
-                    "smaller. Remove it.",
-                    path=name,
-                    row=label,
-                    volume=volume,
-                )
+            error = DataError(
+                f"Expected lesions of at least 2 x 2 pixels but got label {label}, which is "
+                "smaller. Remove it.",
+                path=name,
+                row=label,
             )
+            result.refuse(error, volume)
         elif options.slices == "largest":
             measured = [max(measured, key=lambda m: m[:2])]
         for _, minus_z, points in sorted(measured, key=lambda m: -m[1]):
             index = np.column_stack([points, np.full(4, float(-minus_z))])
-            records.append(
+            result.records.append(
                 BookmarkRecord(
                     volume,
                     mask.to_patient_mm(index),
@@ -123,19 +111,12 @@ def measure_labels(
                     row=label,
                 )
             )
-    return records, errors
+    return result
 
 
 def _numbered(array: np.ndarray) -> tuple[np.ndarray, list[int] | None]:
-    """Labels as int32, and which label each stands for if high ones were renumbered."""
+    """Return labels as int32, and which label each stands for if high ones were renumbered."""
     if array.max() < 1e6:
         return array.astype(np.int32), None
     labels, numbers = np.unique(np.append(array, 0), return_inverse=True)
     return numbers[:-1].reshape(array.shape).astype(np.int32), labels.tolist()
-
-
-def _masks(folder: Path, refused: Callable[[OSError], None] | None = None) -> Iterator[Path]:
-    """Masks below a folder, in order; what the system refuses to list goes to `refused`."""
-    for here, folders, names in os.walk(folder, onerror=refused):
-        folders.sort()
-        yield from (Path(here) / n for n in sorted(names) if n.lower().endswith(SUFFIXES))

@@ -115,8 +115,8 @@ def _check_inside(record: BookmarkRecord, volume: Volume, stored_slice: int) -> 
     raise _error(
         record,
         f"Expected points inside {columns} x {rows} pixels (-0.5 to {columns - 0.5} and "
-        f"{rows - 0.5}) but got ({x:.12g}, {y:.12g}). Correct the coordinates (0-based; read "
-        "1-based ones with origin 1).",
+        f"{rows - 0.5}) but got ({x:.12g}, {y:.12g}). Correct the coordinates (0-based), "
+        "or read the file with --one-based.",
     )
 
 

@@ -1,15 +1,10 @@
-"""Pixels counted from 1 where 0 was meant: seen only when a whole file is looked at."""
+"""Index base: pixels counted from 1 where 0 was meant, seen only when a whole file is looked at."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 
 from data_prep.bookmarks.record import BookmarkRecord
-
-
-class OneBasedWarning(UserWarning):
-    """A whole bookmark file fits its volumes better when it is read as 1-based."""
 
 
 def fits_better_shifted(
@@ -43,21 +38,16 @@ def fits_better_shifted(
     return outside[1] < outside[0]
 
 
-def warn_if_one_based(
+def one_based_notes(
     records: Sequence[BookmarkRecord], stored_sizes: Mapping[str, tuple[int, int, int]]
-) -> bool:
-    """Warn, once per file, of records that look 1-based; return whether any file does."""
+) -> list[str]:
+    """Return a note for each file whose records look 1-based; see `fits_better_shifted`."""
     by_file: dict[str, list[BookmarkRecord]] = {}
     for record in records:
         by_file.setdefault(record.file, []).append(record)
-    found = False
-    for file, group in by_file.items():
-        if fits_better_shifted(group, stored_sizes):
-            found = True
-            warnings.warn(
-                f"{file}: the whole file fits its volumes better as 1-based pixels. Read it with "
-                "origin 1.",
-                OneBasedWarning,
-                stacklevel=2,
-            )
-    return found
+    return [
+        f"{file}: the whole file fits its volumes better as 1-based pixels. Read it with"
+        " --one-based."
+        for file, group in by_file.items()
+        if fits_better_shifted(group, stored_sizes)
+    ]

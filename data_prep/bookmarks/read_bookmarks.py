@@ -1,10 +1,10 @@
-"""Bookmarks in: every format becomes a list of `BookmarkRecord`, which `place` puts on a slice.
+"""Bookmarks in: every format becomes `BookmarkRecord`s, which `locate.place` puts on a slice.
 
 Adding a format means adding a module here with
 
 * `matches(path, start) -> bool`: whether a file (its first bytes) or folder looks like it,
 * `OPTIONS`: names of the `Options` that it understands,
-* `read(path, name, options) -> (records, errors)`, which raises nothing but `DataError`,
+* `read(path, name, options) -> ReadResult`, which raises nothing but `DataError`,
 
 and a line in `FORMATS`.
 """
@@ -15,24 +15,11 @@ import os
 from pathlib import Path
 
 from data_prep.bookmarks import csv_table, deeplesion_info, dicom_sr, label_masks, slicer_markups
-from data_prep.bookmarks.locate import PlacedBookmark, place
-from data_prep.bookmarks.one_based import OneBasedWarning, fits_better_shifted, warn_if_one_based
-from data_prep.bookmarks.record import BookmarkRecord, LeftOutWarning, Options
+from data_prep.bookmarks.record import Options, ReadResult
 from data_prep.errors import DataError, quoted
 from data_prep.paths import relative_name, resolve_under
+from data_prep.volumes.find import VolumeIndex
 from data_prep.volumes.stored import only_data_errors
-
-__all__ = [
-    "FORMATS",
-    "BookmarkRecord",
-    "LeftOutWarning",
-    "OneBasedWarning",
-    "PlacedBookmark",
-    "fits_better_shifted",
-    "place",
-    "read_bookmarks",
-    "warn_if_one_based",
-]
 
 # In the order in which they are tried; the table of our own comes last, as it takes any text.
 FORMATS = {
@@ -50,26 +37,28 @@ def read_bookmarks(
     format: str = "auto",
     image_root: str | os.PathLike | None = None,
     **options,
-) -> tuple[list[BookmarkRecord], list[DataError]]:
+) -> ReadResult:
     """Read a bookmark file, or a folder of them.
 
     Args:
         path: CSV table, DeepLesion's `DL_info.csv`, Slicer markups, DICOM structured report, or
             label mask; for the last three also a folder.
         format: `auto` or one of `FORMATS`.
-        image_root: Folder of the volumes. With it, records whose volume is not there become
-            errors, and formats that name no volume find theirs.
+        image_root: Folder of the volumes, or its `VolumeIndex`. With it, records whose volume is
+            not there become errors, and formats that name no volume find theirs.
         **options: See `Options`; one that the format does not understand is refused.
 
     Returns:
-        The good records, and one error for each bad row; a bad row does not stop the rest.
+        Sound records, and one error for each bad row; a bad row does not stop the rest.
 
     Raises:
         DataError: If the file as a whole can not be read.
     """
     path = Path(path)
     name = relative_name(path)
-    root = None if image_root is None else Path(image_root)
+    images = image_root
+    if images is not None and not isinstance(images, VolumeIndex):
+        images = VolumeIndex(images)
     with only_data_errors(name):
         reader = _reader(path, name, format)
         refused = [o for o in options if o not in reader.OPTIONS]
@@ -79,11 +68,10 @@ def read_bookmarks(
                 f"format but got {', '.join(refused)}. Leave them out.",
                 path=name,
             )
-        records, errors = reader.read(path, name, Options(image_root=root, **options))
-    if root is not None:
-        records, missing = _present(records, root)
-        errors = errors + missing
-    return records, errors
+        result = reader.read(path, name, Options(images=images, **options))
+    if images is not None:
+        _refuse_absent(result, images.root)
+    return result
 
 
 def _reader(path: Path, name: str, format: str):
@@ -111,27 +99,25 @@ def _reader(path: Path, name: str, format: str):
     )
 
 
-def _present(
-    records: list[BookmarkRecord], root: Path
-) -> tuple[list[BookmarkRecord], list[DataError]]:
+def _refuse_absent(result: ReadResult, root: Path) -> None:
     """Take out the records whose volume is not in the image folder."""
     problems: dict[str, str | None] = {}
-    kept, errors = [], []
-    for record in records:
+    kept = []
+    for record in result.records:
         if record.volume not in problems:
             problems[record.volume] = _problem(record.volume, root)
         problem = problems[record.volume]
         if problem is None:
             kept.append(record)
         else:
-            errors.append(DataError(problem, path=record.file, row=record.row))
-    return kept, errors
+            result.refuse(DataError(problem, path=record.file, row=record.row))
+    result.records = kept
 
 
 def _is_there(path: Path) -> bool:
     try:
         return path.exists()
-    except PermissionError:  # whoever reads the volume will say so
+    except PermissionError:  # the reader of the volume says so
         return True
 
 

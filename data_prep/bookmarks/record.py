@@ -1,15 +1,15 @@
-"""What every bookmark reader returns: one lesion's two diameters as they stand in the file."""
+"""What every reader of bookmarks takes and returns: options, and records as they were written."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from data_prep.errors import DataError, quoted
+from data_prep.paths import check_relative
+from data_prep.volumes.find import VolumeIndex
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -50,21 +50,46 @@ class BookmarkRecord:
     spacing_mm: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
-        for field in ("volume", "patient", "site", "file"):
-            if (value := getattr(self, field)) is not None:
-                object.__setattr__(self, field, sys.intern(value))
+        for name in ("volume", "patient", "site", "file"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, sys.intern(value))
 
 
-class LeftOutWarning(UserWarning):
-    """Rows were left out on purpose.
+@dataclass
+class ReadResult:
+    """What the readers of bookmarks return.
 
-    Attributes:
-        volumes: The volumes that they belong to, whose lesions are so not all known.
+    Args:
+        records: The sound bookmarks, in the order of the file.
+        errors: One for each bookmark, or file of a folder, that was refused.
+        notes: Lines on what the user should know although nothing is wrong.
+        incomplete_volumes: Volumes with bookmarks that are not among `records`, since they were
+            refused or left out on purpose. Not all lesions of these volumes are known.
+        all_volumes_known: Whether `incomplete_volumes` holds them all; False if a bookmark was
+            refused of which the volume cannot be told.
     """
 
-    def __init__(self, message: str, volumes: Iterable[str]) -> None:
-        super().__init__(message)
-        self.volumes = frozenset(volumes)
+    records: list[BookmarkRecord] = field(default_factory=list)
+    errors: list[DataError] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    incomplete_volumes: set[str] = field(default_factory=set)
+    all_volumes_known: bool = True
+
+    def refuse(self, error: DataError, volume: str | None = None) -> None:
+        """Add an error, and the volume of the refused bookmark where that can be told."""
+        self.errors.append(error)
+        if volume is None:
+            self.all_volumes_known = False
+        else:
+            self.incomplete_volumes.add(volume)
+
+    def add(self, other: ReadResult) -> None:
+        """Add what was read from another file."""
+        self.records += other.records
+        self.errors += other.errors
+        self.notes += other.notes
+        self.incomplete_volumes |= other.incomplete_volumes
+        self.all_volumes_known &= other.all_volumes_known
 
 
 @dataclass(frozen=True)
@@ -72,27 +97,45 @@ class Options:
     """What a caller may say about a bookmark file; each format understands some of it.
 
     Args:
-        image_root: Folder of the volumes.
-        origin: CSV in pixels: the number of the first pixel and slice, 0 or 1.
+        images: The folder of the volumes.
+        one_based: CSV in pixels: the first pixel and the first slice are number 1, not 0.
         frame: CSV in mm without a `frame` column: LPS or RAS.
         volume: Formats that name no volume: the volume, relative to the image folder.
         patient: Formats that name no patient: the patient.
         slices: Masks: measure each lesion on its `largest` slice or on `all`.
     """
 
-    image_root: Path | None = None
-    origin: int = 0
+    images: VolumeIndex | None = None
+    one_based: bool = False
     frame: str | None = None
     volume: str | None = None
     patient: str | None = None
     slices: str = "largest"
 
     def __post_init__(self) -> None:
-        allowed = {"origin": (0, 1), "frame": (None, "LPS", "RAS"), "slices": ("largest", "all")}
+        allowed = {
+            "one_based": (False, True),
+            "frame": (None, "LPS", "RAS"),
+            "slices": ("largest", "all"),
+        }
         for name, values in allowed.items():
             if getattr(self, name) not in values:
-                wanted = ", ".join(str(v) for v in values if v is not None)
+                wanted = " or ".join(str(v) for v in values if v is not None)
                 raise DataError(
                     f"Expected {wanted} for {name} but got {quoted(getattr(self, name))}. Correct "
                     "the option."
                 )
+
+    def volume_called(self, stem: str, file: str) -> str:
+        """Return the volume of a bookmark file that names none: as stated, or of the same name.
+
+        Args:
+            stem: Name of the bookmark file without its ending.
+            file: How messages call the bookmark file.
+
+        Raises:
+            DataError: No volume or several volumes fit.
+        """
+        if self.volume is not None:
+            return check_relative(self.volume)
+        return check_relative(stem) if self.images is None else self.images.by_name(stem, file)

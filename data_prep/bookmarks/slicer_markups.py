@@ -17,11 +17,9 @@ from typing import Any
 import numpy as np
 
 from data_prep.bookmarks.crossing_lines import pair_lines
-from data_prep.bookmarks.record import BookmarkRecord, Options
+from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.csv_rows import read_bytes
 from data_prep.errors import DataError, quoted
-from data_prep.paths import check_relative
-from data_prep.volumes.find import by_name
 
 OPTIONS = frozenset({"volume", "patient"})
 # Every line is compared with every other.
@@ -43,33 +41,30 @@ def matches(path: Path, start: bytes) -> bool:
     return path.name.lower().endswith(".json") or start.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] == b"{"
 
 
-def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord], list[DataError]]:
+def read(path: Path, name: str, options: Options) -> ReadResult:
     """Read markups; `row` of a record is the 1-based number of its long line in its file."""
     folder = path.is_dir()
     files = sorted(path.glob("*.mrk.json")) if folder else [path]
     by_volume: dict[str, list[_Line]] = defaultdict(list)
-    errors: list[DataError] = []
+    result = ReadResult()
     for file in files:
         label = f"{name}/{file.name}" if folder else name
         volume = None
         try:
-            if options.volume is not None:
-                volume = check_relative(options.volume)
-            else:
-                volume = by_name(_stem(file.name), options.image_root, label)
-            lines, broken = _lines(file, label)
-            errors += [_of_volume(error, volume) for error in broken]
+            volume = options.volume_called(_stem(file.name), label)
+            lines, errors = _lines(file, label)
             by_volume[volume] += lines
+            for error in errors:
+                result.refuse(error, volume)
         except DataError as error:
             if not folder:
                 raise
-            errors.append(_of_volume(error, volume))
-    records = []
+            result.refuse(error, volume)
     for volume, lines in by_volume.items():
-        pairs, lonely = pair_lines([line.points_lps for line in lines])
+        pairs, unpaired = pair_lines([line.points_lps for line in lines])
         for long, short in pairs:
             points = np.concatenate([lines[long].points_lps, lines[short].points_lps])
-            records.append(
+            result.records.append(
                 BookmarkRecord(
                     volume,
                     points,
@@ -79,23 +74,17 @@ def read(path: Path, name: str, options: Options) -> tuple[list[BookmarkRecord],
                     row=lines[long].row,
                 )
             )
-        for i in lonely:
-            errors.append(
-                DataError(
-                    "Expected one line that crosses this one but got none or several. Draw the "
-                    "other axis, or give each lesion its own lines.",
-                    path=lines[i].file,
-                    row=lines[i].row,
-                    volume=volume,
-                )
+        for i in unpaired:
+            error = DataError(
+                "Expected one line that crosses this one but got none or several. Draw the other "
+                "axis, or give each lesion its own lines.",
+                path=lines[i].file,
+                row=lines[i].row,
             )
-    if not records and not errors:
+            result.refuse(error, volume)
+    if not result.records and not result.errors:
         raise DataError("Expected line markups but got none. Draw two lines.", path=name)
-    return records, errors
-
-
-def _of_volume(error: DataError, volume: str | None) -> DataError:
-    return DataError(error.message, path=error.path, row=error.row, volume=volume)
+    return result
 
 
 def _stem(name: str) -> str:

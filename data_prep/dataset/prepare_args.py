@@ -93,7 +93,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add("--bookmarks", required=True, help="RECIST bookmarks (see docs/data_prep.md)")
     add("--bookmark-format", default="auto", help="format of the bookmarks (default: by content)")
-    add("--origin", type=int, choices=(0, 1), help="number of the first pixel in a CSV (default 0)")
+    add("--one-based", action="store_true", help="a CSV that counts pixels and slices from 1")
     add("--frame", choices=("LPS", "RAS"), help="frame of millimetre coordinates in a CSV")
     add("--bookmark-slices", choices=("largest", "all"), help="slices to measure label masks on")
     add("--bookmark-volume", help="volume of a bookmark file that names none")

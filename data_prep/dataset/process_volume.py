@@ -23,7 +23,6 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from data_prep import remarks
 from data_prep.atomic_files import json_bytes
 from data_prep.bookmarks.locate import place
 from data_prep.bookmarks.record import BookmarkRecord
@@ -36,7 +35,7 @@ from data_prep.pseudo_masks.methods import pseudo_mask
 from data_prep.volumes.volume import read_labels, read_volume
 
 # Raise it when the same input gives other results than before: earlier results are then made anew.
-RESULT_VERSION = 3
+RESULT_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -192,11 +191,8 @@ def _fill(task: VolumeTask, result: dict[str, Any]) -> None:
     options = task.options
     path = resolve_under(task.root, task.source)
     stated = next((r.spacing_mm for r in task.records if r.spacing_mm is not None), None)
-    with remarks.collected() as lines:
-        volume = read_volume(
-            path, root=task.root, spacing_mm=stated, series_rule=options.series_rule
-        )
-    result["remarks"] = sorted(set(lines))
+    volume = read_volume(path, root=task.root, spacing_mm=stated, series_rule=options.series_rule)
+    result["remarks"] = list(volume.notes)
     depth = volume.array.shape[0]
     spacing = [float(v) for v in volume.spacing_mm]
     result |= {"shape_zyx": [int(n) for n in volume.array.shape], "spacing_mm": spacing}
@@ -230,12 +226,14 @@ def _labels(task: VolumeTask, volume, result: dict[str, Any]) -> np.ndarray | No
         return None
     try:
         mask = resolve_under(task.mask_root, task.mask)
-        labels = read_labels(mask, volume, root=task.mask_root, allow_empty=not task.records)
+        mask = read_labels(mask, volume, root=task.mask_root, allow_empty=not task.records)
     except DataError as error:
         result["errors"].append(str(error))
         return None
-    if task.options.binary_masks:
-        labels, _ = ndimage.label(labels > 0, structure=np.ones((3, 3, 3)))
+    result["remarks"] += mask.notes
+    if not task.options.binary_masks:
+        return mask.array
+    labels, _ = ndimage.label(mask.array > 0, structure=np.ones((3, 3, 3)))
     return labels
 
 

@@ -5,23 +5,15 @@ Volumes and patients get pseudonyms (`v0001`, `p0001`) in the order of their nam
 
 from __future__ import annotations
 
-import os
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.bookmarks.record import BookmarkRecord
-from data_prep.errors import DataError, quoted
-from data_prep.paths import without_series
-from data_prep.volumes.any_format import slice_folder
-from data_prep.volumes.dicom_files import is_dicom, lies_beside, read_header
-from data_prep.volumes.dicom_frames import frame_count
-
-SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
-_SLICE_SUFFIXES = (".dcm", ".ima", ".png")
-_MASK_NAME = re.compile(r"(^|[_.-])(masks?|segs?|segmentations?|labels?)$", re.IGNORECASE)
+from data_prep.errors import DataError
+from data_prep.volumes.find import VolumeIndex
 
 
 @dataclass(frozen=True)
@@ -44,141 +36,6 @@ class Source:
     mask: str | None
     records: tuple[BookmarkRecord, ...]
     all_known: bool = True
-
-
-def stem(volume: str) -> str:
-    """A volume's relative path without the ending of its format."""
-    base = without_series(volume)
-    for suffix in SUFFIXES:
-        if base.lower().endswith(suffix):
-            return base[: -len(suffix)]
-    return base
-
-
-def find_volumes(root: Path, apart: Iterable[Path] = ()) -> list[str]:
-    """Paths, relative to `root`, of everything below that looks like a volume.
-
-    Files of the volume formats count, folders that hold DICOM or PNG slices, and each of several
-    multi-frame DICOM files in one folder. DICOM files of other endings are known by the four
-    letters that they carry. Left out are what lies in the folders `apart` (of masks, of output)
-    and files that are called as masks are (`…_mask`, `…_seg`, `labels` …). Folders that
-    cannot be read count, for their reader to say so.
-    """
-    found: list[str] = []
-    others = {folder.resolve() for folder in apart} - {root.resolve()}
-
-    def refused(error: OSError) -> None:
-        found.append(os.path.relpath(error.filename, root))
-
-    for folder, folders, names in os.walk(root, onerror=refused):
-        folders.sort()
-        if others and Path(folder).resolve() in others:
-            folders.clear()
-            continue
-        names = sorted(name for name in names if not name.startswith("."))
-        here = os.path.relpath(folder, root)
-        files = [name for name in names if name.lower().endswith(SUFFIXES)]
-        images = [name for name in files if not _MASK_NAME.search(stem(name))]
-        found += [os.path.normpath(os.path.join(here, name)) for name in images]
-        rest = [name for name in names if name not in files]
-        if any(name.lower().endswith(_SLICE_SUFFIXES) for name in rest) or any(
-            _carries_dicom(Path(folder) / name) for name in rest if not lies_beside(name)
-        ):
-            frames = _multi_frame_files(Path(folder), rest)
-            found += [os.path.normpath(os.path.join(here, name)) for name in frames] or [here]
-    return [Path(name).as_posix() for name in sorted(found)]
-
-
-def unnamed(root: Path, found: Iterable[str], named: Iterable[str]) -> list[str]:
-    """Those of the volumes found by `find_volumes` that are not among the `named` ones.
-
-    A DICOM volume may be named by a series of its folder, by a folder around it, or by its file.
-    """
-    taken = _places(root, named)
-    return [volume for volume in found if volume not in taken]
-
-
-def overlapping(root: Path, volumes: Iterable[str], others: Iterable[str]) -> set[str]:
-    """Those of the `volumes` that may be one of the `others` under another name."""
-    taken = _places(root, others)
-    return {volume for volume in volumes if taken and _places(root, [volume]) & taken}
-
-
-def check_names(root: Path, volumes: Iterable[str]) -> None:
-    """Raise DataError if a DICOM volume goes by two names.
-
-    Each of the two would be a volume of its own, with some of the lesions.
-    """
-    names: dict[str, list[str]] = defaultdict(list)
-    for volume in sorted(volumes):
-        base = without_series(volume)
-        if not base.lower().endswith(SUFFIXES):
-            names[_folder(root, base) or base].append(volume)
-    for alike in names.values():
-        series = [volume.removeprefix(without_series(volume)) for volume in alike]
-        if len(alike) > 1 and ("" in series or len(set(series)) < len(series)):
-            raise DataError(
-                f"Expected one name per volume but got {quoted(alike[0], 1000)} and"
-                f" {quoted(alike[1], 1000)} for the same folder. Name it alike in every row, with"
-                " its series or without.",
-                path=alike[0],
-            )
-
-
-def _places(root: Path, volumes: Iterable[str]) -> set[str]:
-    """The files and folders, relative to `root`, under which volumes may be found."""
-    places = set()
-    for volume in volumes:
-        base = without_series(volume)
-        folder = _folder(root, base)
-        places.add(folder or base)
-        if folder is None and not base.lower().endswith(SUFFIXES):
-            places.add(Path(base).parent.as_posix())  # a multi-frame file alone in its folder
-    return places
-
-
-def _folder(root: Path, base: str) -> str | None:
-    """The folder of the slices, relative to `root`; None for a file, or if it cannot be read."""
-    try:
-        return slice_folder(root / base).relative_to(root).as_posix()
-    except OSError:
-        return None
-
-
-def _multi_frame_files(folder: Path, names: Sequence[str]) -> list[str]:
-    """The DICOM files of a folder if there are several and the first holds several frames."""
-    names = [n for n in names if not (lies_beside(n) or n.lower().endswith(".png"))]
-    first = next((name for name in names if _carries_dicom(folder / name)), None)
-    try:
-        if first is None or frame_count(read_header(folder / first, first)) < 2:
-            return []
-    except (DataError, ValueError, OSError):  # whoever reads the volume will say so
-        return []
-    files = [name for name in names if _carries_dicom(folder / name)]
-    return files if len(files) > 1 else []
-
-
-def _carries_dicom(path: Path) -> bool:
-    try:
-        return is_dicom(path)
-    except OSError:
-        return False
-
-
-def find_mask(masks: Path, volume: str) -> str | None:
-    """The mask of a volume: the same path, or its name with `_mask`, `_seg` or `_label(s)`.
-
-    The folder of TCIA CT Lymph Nodes (`<id>/<id>_mask.nii.gz`) is understood too.
-    """
-    base = stem(volume)
-    name = Path(base).name
-    candidates = [base] + [f"{base}{tail}" for tail in ("_mask", "_seg", "_label", "_labels")]
-    candidates += [f"{base}/{name}_mask", f"{name}/{name}_mask"]
-    for candidate in candidates:
-        for suffix in SUFFIXES:
-            if os.path.isfile(masks / f"{candidate}{suffix}"):
-                return f"{candidate}{suffix}"
-    return None
 
 
 def list_sources(
@@ -223,6 +80,7 @@ def list_sources(
         )
     volume_digits = max(4, len(str(len(names))))
     order = {patient: i for i, patient in enumerate(sorted(set(patients.values())), start=1)}
+    mask_of = _mask_finder(masks, len(names))
     sources = []
     for number, volume in enumerate(names, start=1):
         sources.append(
@@ -231,7 +89,7 @@ def list_sources(
                 patient_id=f"p{order[patients[volume]]:0{max(4, len(str(len(order))))}d}",
                 volume=volume,
                 patient=patients[volume],
-                mask=_mask(masks, volume, len(names)),
+                mask=mask_of(volume),
                 records=tuple(sorted(by_volume[volume], key=lambda r: (r.file, r.row or 0))),
                 all_known=volume not in incomplete,
             )
@@ -245,18 +103,19 @@ def list_sources(
     return sources, remarks
 
 
-def _mask(masks: Path | None, volume: str, n_volumes: int) -> str | None:
+def _mask_finder(masks: Path | None, n_volumes: int) -> Callable[[str], str | None]:
+    """Return what finds the mask of a volume, relative to the folder of the masks."""
     if masks is None:
-        return None
-    if masks.is_file():
-        if n_volumes > 1:
-            raise DataError(
-                f"Expected a folder of masks for {n_volumes} volumes but got one file. Name the"
-                " folder, with one mask per volume.",
-                path=masks.name,
-            )
-        return masks.name
-    return find_mask(masks, volume)
+        return lambda volume: None
+    if not masks.is_file():
+        return VolumeIndex(masks).mask_of
+    if n_volumes > 1:
+        raise DataError(
+            f"Expected a folder of masks for {n_volumes} volumes but got one file. Name the"
+            " folder, with one mask per volume.",
+            path=masks.name,
+        )
+    return lambda volume: masks.name
 
 
 def _patient(

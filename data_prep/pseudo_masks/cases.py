@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -72,7 +73,10 @@ def from_masks(image: Path, mask: Path, root: Path, select: Selection) -> Iterat
         DataError: whatever is wrong with the files.
     """
     volume = read_volume(image, root=root, min_slices=1)
-    labels = read_labels(mask, volume)
+    mask_volume = read_labels(mask, volume)
+    for note in (*volume.notes, *mask_volume.notes):
+        warnings.warn(note, stacklevel=2)
+    labels = mask_volume.array
     spacing = (float(volume.spacing_mm[0]), float(volume.spacing_mm[1]))
     for label in np.unique(labels[labels > 0]).tolist():
         box = ndimage.find_objects((labels == label).astype(np.uint8))[0]

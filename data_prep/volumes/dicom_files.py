@@ -6,7 +6,7 @@ import os
 import warnings
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, RLELossless
 
 from data_prep.errors import DataError
-from data_prep.remarks import remark
 from data_prep.volumes import dicom_decode_server
 from data_prep.volumes.dicom_frames import frame_count, pixels, slices_of
 from data_prep.volumes.dicom_slice_order import SliceInfo, order_slices
+from data_prep.volumes.file_names import VOLUME_SUFFIXES
 from data_prep.volumes.stored import MAX_VOXELS, Stored, check_size, only_data_errors
 
 # SOP classes found beside images in exports that are no images of a scan: reports and key objects,
@@ -29,7 +29,7 @@ _NO_SCAN = (
     "1.2.840.10008.1.3.10",
 )
 _FOREIGN = (".txt", ".csv", ".tsv", ".json", ".xml", ".pdf", ".html", ".md", ".jpg", ".jpeg")
-_FOREIGN += (".nii", ".nii.gz", ".nrrd", ".mha", ".zip")
+_FOREIGN += (".zip", *VOLUME_SUFFIXES)
 _FOREIGN_NAMES = ("dicomdir", "thumbs.db", "desktop.ini", "lockfile", "version")
 # Start of a file encrypted as a whole: CMS enveloped data, OID 1.2.840.113549.1.7.3.
 _ENVELOPED = bytes.fromhex("06092a864886f70d010703")
@@ -79,7 +79,8 @@ def read_folder(
         raise DataError(
             f"Expected a DICOM series but got {got}. Name the folder with the images.", path=name
         )
-    return _read(series[_choose(series, name, series_uid, series_rule)], name)
+    chosen, notes = _choose(series, name, series_uid, series_rule)
+    return replace(_read(series[chosen], name), notes=notes)
 
 
 def is_dicom(path: Path) -> bool:
@@ -173,7 +174,8 @@ def _is_image(image: _Image) -> bool:
 
 def _choose(
     series: dict[str, list[_Image]], name: str, series_uid: str | None, series_rule: str
-) -> str:
+) -> tuple[str, tuple[str, ...]]:
+    """Return the UID of the series to read, and a note if it was a choice by rule."""
     if series_rule not in ("only", "most-slices"):
         raise ValueError(f"Expected series_rule only or most-slices but got {series_rule!r}.")
     counts = {uid: sum(frame_count(i.data) for i in images) for uid, images in series.items()}
@@ -184,17 +186,17 @@ def _choose(
                 f"Expected the series {series_uid} but got only {shown}. Correct the UID.",
                 path=name,
             )
-        return series_uid
+        return series_uid, ()
     if len(series) == 1:
-        return next(iter(series))
+        return next(iter(series)), ()
     best = sorted(series, key=lambda uid: (-counts[uid], uid))
     if series_rule == "only" or counts[best[0]] == counts[best[1]]:
         raise DataError(
             f"Expected one image series but got {len(series)}: {shown}. Name one as folder#UID.",
             path=name,
         )
-    remark(f"{name}: took series {best[0]}, the longest of {len(series)}: {shown}")
-    return best[0]
+    note = f"{name}: took series {best[0]}, the longest of {len(series)}: {shown}."
+    return best[0], (note,)
 
 
 def _read(images: Sequence[_Image], name: str) -> Stored:

@@ -1,81 +1,154 @@
-"""Which volume a bookmark file belongs to, when the file itself names none."""
+"""Which volumes and masks lie below a folder: listed once, found by path, name or series.
+
+Nothing else in the package lists folders to find volumes.
+"""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import cached_property
 
 from data_prep.errors import DataError, quoted
-from data_prep.paths import check_relative
+from data_prep.paths import without_series
+from data_prep.volumes.dicom_series import hold_slices, multi_frame_files, series_volumes
+from data_prep.volumes.file_names import VOLUME_SUFFIXES, mask_word, strip_suffix, suffix_of
+from data_prep.volumes.folder_tree import FolderTree
 
-_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
-_MAX_ENTRIES = 1_000_000
+__all__ = ["VOLUME_SUFFIXES", "VolumeIndex", "strip_suffix"]
 
-
-def strip_suffix(name: str) -> str:
-    """Return a volume's name without the ending of its format."""
-    lower = name.lower()
-    return next((name[: -len(s)] for s in _SUFFIXES if lower.endswith(s)), name)
+_MAX_NESTED = 8
 
 
-def by_name(stem: str, image_root: Path | None, file: str) -> str:
-    """Return the volume whose name is `stem`, or whose name `stem` starts with.
+class VolumeIndex:
+    """The volumes and masks below a folder, which is listed once, when first asked for.
 
-    `case7` and `case7_node2` belong to `case7.nii.gz` or to the folder `case7` anywhere
-    below the image folder; the longest name that fits wins.
+    All paths are relative to the root, with `/` between their parts. Links to folders are not
+    followed in searches; hidden files count as absent.
 
     Args:
-        stem: Name of the bookmark file without its ending.
-        image_root: Folder of the volumes. Without it, `stem` itself is taken for the volume.
-        file: How messages call the bookmark file.
+        root: The folder.
+        apart: Folders below it that are not searched: of masks, of output.
 
-    Raises:
-        DataError: No volume or several volumes fit.
+    >>> import pathlib, tempfile
+    >>> root = pathlib.Path(tempfile.mkdtemp())
+    >>> for name in ("case7.nii.gz", "case7_mask.NII.GZ"):
+    ...     (root / name).touch()
+    >>> index = VolumeIndex(root)
+    >>> index.volumes, index.mask_of("case7.nii.gz"), index.by_name("case7_node2", "node2.json")
+    (['case7.nii.gz'], 'case7_mask.NII.GZ', 'case7.nii.gz')
     """
-    if image_root is None:
-        return check_relative(stem)
-    best: list[str] = []
-    best_length = 0
-    seen = 0
-    for folder, folders, names in os.walk(image_root):
-        folders.sort()
-        seen += len(names) + len(folders)
-        if seen > _MAX_ENTRIES:
-            break
-        volumes = [n for n in sorted(names) if strip_suffix(n) != n]
-        for entry in [*volumes, *folders]:
-            name = strip_suffix(entry)
-            fits = stem == name or (stem.startswith(name) and stem[len(name)] in "_-. ")
-            if not fits or len(name) < best_length:
-                continue
-            path = Path(folder) / entry
-            if path.is_dir() and not (path := _slices_below(path)):
-                continue
-            found = path.relative_to(image_root).as_posix()
-            best = [*best, found] if len(name) == best_length else [found]
-            best_length = len(name)
-    if len(best) != 1:
-        got = (
-            "none"
-            if not best
-            else f"{len(best)}, e.g. {quoted(best[0], 1000)} and {quoted(best[1], 1000)}"
-        )
-        raise DataError(
-            f"Expected one volume called {quoted(stem)} in the image folder but got {got}. Name "
-            "the file after its volume, or name the volume.",
-            path=file,
-        )
-    return best[0]
 
+    def __init__(self, root: str | os.PathLike, apart: Iterable[str | os.PathLike] = ()) -> None:
+        self._tree = FolderTree(root, apart)
+        self.root = self._tree.root
 
-def _slices_below(folder: Path) -> Path | None:
-    """Go down while there is one subfolder and nothing else, as archives nest their series."""
-    for _ in range(8):
-        entries = [e for e in sorted(folder.iterdir()) if not e.name.startswith(".")]
-        if any(e.is_file() for e in entries):
-            has_volume = any(strip_suffix(e.name) != e.name for e in entries)
-            return None if has_volume else folder
-        if len(entries) != 1:
-            return None
-        folder = entries[0]
-    return None
+    def __fspath__(self) -> str:
+        return os.fspath(self.root)
+
+    @cached_property
+    def refused_folders(self) -> list[str]:
+        """Folders that the system refuses to list."""
+        return [f for f in self._tree.folders if self._tree.listing(f).refused]
+
+    @cached_property
+    def label_maps(self) -> list[str]:
+        """All files of the volume formats, whatever they are called, folder by folder."""
+        return [file for f in self._tree.folders for file in self._tree.listing(f).volume_files]
+
+    @cached_property
+    def volumes(self) -> list[str]:
+        """Everything that looks like a volume, sorted.
+
+        Files of the volume formats count, folders that hold DICOM or PNG slices, and each of
+        several multi-frame DICOM files in one folder. DICOM files of other endings are known by the
+        four letters that they carry. Files that are called as masks are (`…_mask`, `…_seg`,
+        `labels` …) do not count; folders that cannot be read do, for their reader to say so.
+        """
+        found = [*self.refused_folders, *(f for f in self.label_maps if mask_word(f) is None)]
+        for folder in self._tree.folders:
+            rest = [file for file in self._tree.listing(folder).files if not suffix_of(file)]
+            if hold_slices(self.root, rest):
+                found += multi_frame_files(self.root, rest) or [folder]
+        return sorted(found)
+
+    def by_name(self, stem: str, file: str) -> str:
+        """Return the volume whose name is `stem`, or whose name `stem` starts with.
+
+        `case7` and `case7_node2` belong to `case7.nii.gz` or to the folder `case7`, wherever they
+        lie; the longest name that fits wins.
+
+        Args:
+            stem: Name of the bookmark file without its ending.
+            file: How messages call the bookmark file.
+
+        Raises:
+            DataError: No volume or several volumes fit.
+        """
+        ends = [len(stem), *(i for i in range(len(stem) - 1, 0, -1) if stem[i] in "_-. ")]
+        found = next(filter(None, (self._named(stem[:end]) for end in ends)), [])
+        if len(found) != 1:
+            shown = " and ".join(quoted(volume, 1000) for volume in found[:2])
+            raise DataError(
+                f"Expected one volume called {quoted(stem)} in the image folder but got"
+                f" {f'{len(found)}, e.g. {shown}' if found else 'none'}. Name the file after its"
+                " volume, or name the volume.",
+                path=file,
+            )
+        return found[0]
+
+    def by_series(self, uid: str) -> str | None:
+        """Return the volume of a DICOM series: its folder, with `#UID` if it holds several."""
+        return self._series.get(uid)
+
+    @cached_property
+    def _series(self) -> dict[str, str]:
+        return series_volumes(self._tree)
+
+    def mask_of(self, volume: str) -> str | None:
+        """Return the mask of a volume, if `self` is the index of a folder of masks.
+
+        Masks have the path of their volume, with or without a word such as `_mask`, `_seg` or
+        `-labels`; the folder of TCIA CT Lymph Nodes (`<id>/<id>_mask.nii.gz`) is understood too.
+
+        Args:
+            volume: Path relative to the folder of the volumes.
+        """
+        base = strip_suffix(without_series(volume))
+        name = base.rpartition("/")[2]
+        for place in (base, f"{base}/{name}", f"{name}/{name}"):
+            masks = self._tree.listing(place.rpartition("/")[0] or ".").masks
+            if place in masks:
+                return masks[place]
+        return None
+
+    @cached_property
+    def _names(self) -> dict[str, list[tuple[str, bool]]]:
+        """Files of the volume formats and folders (True), by their names without the ending."""
+        names = defaultdict(list)
+        for folder in self._tree.folders:
+            listing = self._tree.listing(folder)
+            for path, is_folder in (
+                *((file, False) for file in listing.volume_files),
+                *((inner, True) for inner in listing.folders),
+            ):
+                names[strip_suffix(path.rpartition("/")[2])].append((path, is_folder))
+        return names
+
+    def _named(self, name: str) -> list[str]:
+        """Volumes of exactly this name."""
+        found = (self._slices_below(p) if inner else p for p, inner in self._names.get(name, ()))
+        return [volume for volume in found if volume is not None]
+
+    def _slices_below(self, folder: str) -> str | None:
+        """Return the folder of slices, going down as archives nest their series."""
+        for _ in range(_MAX_NESTED):
+            listing = self._tree.listing(folder)
+            if listing.files or listing.refused:  # the reader of a refused one says so
+                return None if listing.volume_files else folder
+            inner = [f for f in listing.folders if not f.rpartition("/")[2].startswith(".")]
+            if len(inner) != 1:
+                return None
+            folder = inner[0]
+        return None

@@ -16,6 +16,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from data_prep.errors import DataError
+from data_prep.volumes.file_names import suffix_of
 from data_prep.volumes.geometry import Grid
 from data_prep.volumes.itk_header import BROKEN_COMPRESSION, Header
 from data_prep.volumes.itk_nifti import nifti
@@ -26,29 +27,24 @@ sitk.ProcessObject.SetGlobalWarningDisplay(False)
 
 _CHUNK = 1 << 18
 
-
-_KINDS = {
-    (".nii", ".nii.gz"): ("NiftiImageIO", nifti),
-    (".nrrd", ".nhdr"): ("NrrdImageIO", nrrd),
-    (".mha", ".mhd"): ("MetaImageIO", metaimage),
+_KINDS: dict[str, tuple[str, Callable[[Path, str], Header]]] = {
+    ".nii": ("NiftiImageIO", nifti),
+    ".nii.gz": ("NiftiImageIO", nifti),
+    ".nrrd": ("NrrdImageIO", nrrd),
+    ".nhdr": ("NrrdImageIO", nrrd),
+    ".mha": ("MetaImageIO", metaimage),
+    ".mhd": ("MetaImageIO", metaimage),
 }
-
-
-def _kind(path: Path) -> tuple[str, Callable[[Path, str], Header]] | None:
-    for suffixes, kind in _KINDS.items():
-        if path.name.lower().endswith(suffixes):
-            return kind
-    return None
 
 
 def matches(path: Path) -> bool:
     """Say whether the file's name is one of these formats'."""
-    return _kind(path) is not None
+    return suffix_of(path.name) != ""
 
 
 def read(path: Path, name: str) -> Stored:
     """Read a NIfTI, NRRD or MetaImage file."""
-    image_io, read_header = _kind(path)
+    image_io, read_header = _KINDS[suffix_of(path.name)]
     header = read_header(path, name)
     check_size(header.size, name)
     reader = sitk.ImageFileReader()
@@ -71,7 +67,7 @@ def read(path: Path, name: str) -> Stored:
         )
     grid = Grid(header.size, reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
     grid.check(name)
-    return Stored(_voxels(header, name), grid)
+    return Stored(_voxels(header, name), grid, notes=header.notes)
 
 
 def _voxels(header: Header, name: str) -> np.ndarray:

@@ -14,6 +14,7 @@ BROKEN_COMPRESSION = (
     "Expected sound compressed data but its checksum is wrong or its end is missing. Copy the file "
     "again."
 )
+NO_ORIENTATION = "the header states no orientation; axial LPS by the stored axes is assumed."
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Header:
         whole_file_gzip: Whether the compression starts at the file's first byte.
         slope: Factor on the stored numbers.
         intercept: Added after the factor.
+        notes: Lines on what was assumed.
     """
 
     size: tuple[int, int, int]
@@ -39,6 +41,7 @@ class Header:
     whole_file_gzip: bool = False
     slope: float = 1.0
     intercept: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 def check_spacing(spacing: tuple[float, ...], name: str) -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.errors import DataError
-from data_prep.remarks import remark
-from data_prep.volumes.itk_header import BROKEN_COMPRESSION, Header, check_spacing
+from data_prep.volumes.itk_header import BROKEN_COMPRESSION, NO_ORIENTATION, Header, check_spacing
 
 # NIfTI's own codes of number types.
 _TYPES = {
@@ -70,8 +69,6 @@ def nifti(path: Path, name: str) -> Header:
             "Repair the header.",
             path=name,
         )
-    if not any(forms):
-        remark(f"{name}: the header states no orientation; axial LPS by the stored axes is assumed")
     # A factor of 0 or NaN means "not scaled".
     if slope == 0 or not math.isfinite(slope):
         slope, intercept = 1.0, 0.0
@@ -88,6 +85,7 @@ def nifti(path: Path, name: str) -> Header:
         zipped,
         slope,
         intercept,
+        () if any(forms) else (f"{name}: {NO_ORIENTATION}",),
     )
 
 

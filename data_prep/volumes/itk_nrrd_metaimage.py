@@ -9,8 +9,7 @@ import numpy as np
 
 from data_prep.errors import DataError, quoted
 from data_prep.paths import resolve_under
-from data_prep.remarks import remark
-from data_prep.volumes.itk_header import Header, check_spacing
+from data_prep.volumes.itk_header import NO_ORIENTATION, Header, check_spacing
 
 _MAX_HEADER = 1 << 20
 _NRRD_TYPES = {
@@ -60,8 +59,6 @@ def nrrd(path: Path, name: str) -> Header:
     if code is None:
         raise _wrong("a number type", "type", kind, name)
     _nrrd_spacing(fields, name)
-    if "space" not in fields:
-        remark(f"{name}: the header states no orientation; axial LPS by the stored axes is assumed")
     encoding = fields.get("encoding", "").lower()
     if encoding not in ("raw", "gzip", "gz"):
         raise _wrong("the encoding raw or gzip", "encoding", encoding, name)
@@ -78,6 +75,7 @@ def nrrd(path: Path, name: str) -> Header:
         path if detached is None else _beside(path, detached, name),
         end + skip if detached is None else 0,
         None if encoding == "raw" else "gzip",
+        notes=() if "space" in fields else (f"{name}: {NO_ORIENTATION}",),
     )
 
 

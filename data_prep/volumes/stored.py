@@ -25,12 +25,14 @@ class Stored:
         slice_uids: DICOM: SOP instance UID of each stored slice, with `#` and the 1-based frame
             for frames of one file.
         slice_numbers: The files' own slice numbers, if the format has them.
+        notes: Lines on what was assumed or chosen in reading.
     """
 
     array: np.ndarray
     grid: Grid
     slice_uids: tuple[str, ...] = ()
     slice_numbers: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @contextmanager

@@ -31,6 +31,7 @@ class Volume:
         slice_uids: DICOM: SOP instance UID of each stored slice, with `#` and the 1-based frame
             for frames of one file. Empty for other formats.
         slice_numbers: The files' own number of each stored slice where they have one (DeepLesion).
+        notes: Lines on what was assumed or chosen in reading, for the user.
     """
 
     array: np.ndarray
@@ -39,6 +40,7 @@ class Volume:
     grid: Grid
     slice_uids: tuple[str, ...] = ()
     slice_numbers: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def stored_size(self) -> tuple[int, int, int]:
@@ -97,7 +99,7 @@ def read_volume(
         series_uid: Series instance UID to take from a DICOM folder.
         series_rule: What to do when a DICOM folder holds several image series and no UID is
             given: `only` refuses and lists them, `most-slices` takes the longest one (and
-            refuses a tie). The choice is announced by a warning, never silent.
+            refuses a tie). The choice is one of the volume's `notes`.
         spacing_mm: Spacing (x, y, z) of a DeepLesion folder; default: from `DL_info.csv`.
         min_slices: Fewer stored slices are refused. A single slice has no known distance to its
             neighbours.
@@ -128,6 +130,7 @@ def read_volume(
         stored.grid,
         stored.slice_uids,
         stored.slice_numbers,
+        stored.notes,
     )
 
 
@@ -137,7 +140,7 @@ def read_labels(
     *,
     root: str | os.PathLike | None = None,
     allow_empty: bool = False,
-) -> np.ndarray:
+) -> Volume:
     """Read a label mask that lies on the grid of `like`; its stored orientation may differ.
 
     Args:
@@ -147,7 +150,7 @@ def read_labels(
         allow_empty: Take a mask without any label, as of a volume without lesions.
 
     Returns:
-        Labels `(Z, Y, X)` in the axial order of `like`, uint16 or uint32.
+        Labels in the axial order of `like`, uint16 or uint32.
 
     Raises:
         DataError: If the mask lies on another grid, is empty or holds no whole numbers.
@@ -160,7 +163,7 @@ def read_labels(
             "to the image.",
             path=labels.source_id,
         )
-    return labels.array
+    return labels
 
 
 def read_label_volume(
@@ -191,7 +194,7 @@ def read_label_volume(
             f"Expected labels up to 4294967295 but got {highest}. Renumber the labels.", path=name
         )
     array = stored.grid.to_axial(values.astype(np.uint16 if highest <= 0xFFFF else np.uint32))
-    return Volume(array, stored.grid.axial_spacing, name, stored.grid)
+    return Volume(array, stored.grid.axial_spacing, name, stored.grid, notes=stored.notes)
 
 
 def _check_values(array: np.ndarray, name: str, min_slices: int) -> None:

@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from small_sets import HEADER, cross, volume
 
+from data_prep.bookmarks.record import ReadResult
 from data_prep.errors import DataError
 from data_prep.phantoms import abdomen
 
@@ -264,8 +265,8 @@ def survives():
             except DataError as error:
                 assert str(error).isprintable()
                 return
-        if isinstance(result, tuple):  # the errors of single rows
-            assert all(str(error).isprintable() for error in result[1])
+        if isinstance(result, ReadResult):
+            assert all(str(error).isprintable() for error in result.errors)
 
     return call
 

@@ -102,9 +102,9 @@ def test_a_folder_of_masks_that_cannot_be_read_is_told(tmp_path, locked):
         labels[1, 5:15, 5:12] = 1
         sitk.WriteImage(sitk.GetImageFromArray(labels), str(masks / name / f"{name}.mha"))
     locked("b")
-    records, errors = read_bookmarks(masks)
-    assert [record.volume for record in records] == ["a", "c"]
-    assert [str(error) for error in errors] == [
+    found = read_bookmarks(masks)
+    assert [record.volume for record in found.records] == ["a", "c"]
+    assert [str(error) for error in found.errors] == [
         "masks/b: Expected a readable folder but the system refuses it. Check the rights."
     ]
 
@@ -134,5 +134,5 @@ def test_a_file_counted_from_one_is_remarked(tmp_path, make_table, capsys):
     table = make_table("a.nii.gz,1,10,8,20,8,15,5,15,11", "a.nii.gz,3,4,8,12,8,8,5,8,11")
     assert run(tmp_path / "images", table, tmp_path / "zero") == 1
     assert "fits its volumes better as 1-based" in capsys.readouterr().out
-    assert run(tmp_path / "images", table, tmp_path / "one", "--origin", 1) == 0
+    assert run(tmp_path / "images", table, tmp_path / "one", "--one-based") == 0
     assert [z for z, _ in lesions(tmp_path / "one")] == [0, 2]

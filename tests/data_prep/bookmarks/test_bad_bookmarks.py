@@ -28,13 +28,13 @@ PLACES = {
         [10, 10, 41, 10, 15, 8, 15, 12],
         2,
         "Expected points inside 40 x 30 pixels (-0.5 to 39.5 and 29.5) but got (41, 10). Correct "
-        "the coordinates (0-based; read 1-based ones with origin 1).",
+        "the coordinates (0-based), or read the file with --one-based.",
     ),
     "negative": (
         [10, 10, 20, 10, 15, -8, 15, 12],
         2,
         "Expected points inside 40 x 30 pixels (-0.5 to 39.5 and 29.5) but got (15, -8). Correct "
-        "the coordinates (0-based; read 1-based ones with origin 1).",
+        "the coordinates (0-based), or read the file with --one-based.",
     ),
     "no such slice": (
         [10, 10, 20, 10, 15, 8, 15, 12],
@@ -77,7 +77,7 @@ PLACES = {
         [10, 10, 39.5000001, 10, 15, 8, 15, 12],
         2,
         "Expected points inside 40 x 30 pixels (-0.5 to 39.5 and 29.5) but got (39.5000001, 10). "
-        "Correct the coordinates (0-based; read 1-based ones with origin 1).",
+        "Correct the coordinates (0-based), or read the file with --one-based.",
     ),
     "slightly longer": (
         [10, 10, 20, 10, 15, 5, 15, 15.02],
@@ -170,7 +170,7 @@ def test_slices_that_the_volume_does_not_have(volume):
 
 def errors_of(path, **options):
     try:
-        return [str(e) for e in read_bookmarks(path, **options)[1]]
+        return [str(e) for e in read_bookmarks(path, **options).errors]
     except DataError as error:
         return [str(error)]
 
@@ -188,15 +188,14 @@ def test_deeplesion_rows(tmp_path):
     ]
     path = tmp_path / "DL_info.csv"
     path.write_text("\n".join([header, *lines]))
-    with pytest.warns(UserWarning) as caught:
-        records, errors = read_bookmarks(path)
-    assert [str(w.message) for w in caught] == [
-        "DL_info.csv: left out 1 row(s) marked as possibly noisy"
-    ]
-    assert [(r.volume, r.slice_number, r.points[0, 0]) for r in records] == [
+    found = read_bookmarks(path)
+    assert found.notes == ["DL_info.csv: rows marked as possibly noisy are left out (1)."]
+    # Rows 4 and 7 name no volume.
+    assert found.incomplete_volumes == {"000001_01_01"} and not found.all_volumes_known
+    assert [(r.volume, r.slice_number, r.points[0, 0]) for r in found.records] == [
         ("000001_01_01", 37, 9.0)
     ]
-    assert [str(e) for e in errors] == [
+    assert [str(e) for e in found.errors] == [
         "DL_info.csv, row 4: Expected a name such as 000089_01_01_037.png but got 'key.png'. "
         "Correct the cell.",
         "DL_info.csv, row 5: Expected 8 coordinates (4 points) but got 3. Correct the cell.",
@@ -314,9 +313,9 @@ def test_masks(tmp_path):
     labels[1, 18, 18] = 2
     path = tmp_path / "case_mask.nii.gz"
     sitk.WriteImage(sitk.GetImageFromArray(labels), str(path))
-    records, errors = read_bookmarks(path)
-    assert [(r.volume, r.row) for r in records] == [("case", 1)]
-    assert [str(e) for e in errors] == [
+    found = read_bookmarks(path)
+    assert [(r.volume, r.row) for r in found.records] == [("case", 1)]
+    assert [str(e) for e in found.errors] == [
         "case_mask.nii.gz, row 2: Expected lesions of at least 2 x 2 pixels but got label 2, which "
         "is smaller. Remove it."
     ]

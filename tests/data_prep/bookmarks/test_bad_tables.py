@@ -139,18 +139,18 @@ def test_header(make_table, case):
 def test_row_is_reported_and_the_rest_goes_on(make_table, case):
     line, message = ROWS[case]
     after = GOOD.replace("a.nii", "b.nii")
-    records, errors = read_bookmarks(make_table(GOOD, line, after))
-    assert [(r.volume, r.row) for r in records] == [("a.nii", 2), ("b.nii", 4)]
-    assert [str(e) for e in errors] == [f"bookmarks.csv, row 3: {message}"]
+    found = read_bookmarks(make_table(GOOD, line, after))
+    assert [(r.volume, r.row) for r in found.records] == [("a.nii", 2), ("b.nii", 4)]
+    assert [str(e) for e in found.errors] == [f"bookmarks.csv, row 3: {message}"]
 
 
 def test_broken_row_among_ten_thousand(make_table):
     lines = [GOOD.replace("a.nii", f"{n}.nii") for n in range(10_000)]
     lines[7654] = "broken"
     start = time.perf_counter()
-    records, errors = read_bookmarks(make_table(*lines))
-    assert len(records) == 9_999
-    assert [str(e) for e in errors] == [
+    found = read_bookmarks(make_table(*lines))
+    assert len(found.records) == 9_999
+    assert [str(e) for e in found.errors] == [
         "bookmarks.csv, row 7656: Expected 10 cells but got 1. Check for missing cells and decimal "
         "commas."
     ]
@@ -161,17 +161,17 @@ def test_byte_order_mark_and_line_ends_do_not_matter(tmp_path):
     path = tmp_path / "bookmarks.csv"
     for ending in ("\n", "\r\n", "\r"):
         path.write_bytes(b"\xef\xbb\xbf" + ending.join([HEADER, GOOD, ""]).encode())
-        records, errors = read_bookmarks(path)
-        assert ([r.volume for r in records], errors) == (["a.nii"], [])
+        found = read_bookmarks(path)
+        assert ([r.volume for r in found.records], found.errors) == (["a.nii"], [])
 
 
 def test_latin_1(make_table):
     header = HEADER + ",site"
     lines = [GOOD + ",node", GOOD.replace("a.nii", "b.nii") + ",médiastin"]
     path = make_table(*lines, header=header, encoding="latin-1")
-    records, errors = read_bookmarks(path)
-    assert [r.volume for r in records] == ["a.nii"]
-    assert [str(e) for e in errors] == [
+    found = read_bookmarks(path)
+    assert [r.volume for r in found.records] == ["a.nii"]
+    assert [str(e) for e in found.errors] == [
         "bookmarks.csv, row 3: Expected UTF-8 text but got bytes of another encoding (Latin-1?). "
         "Save the file as UTF-8."
     ]
@@ -179,18 +179,17 @@ def test_latin_1(make_table):
 
 def test_extra_columns_are_named_once_and_ignored(make_table):
     path = make_table(GOOD + ",x,y", header=HEADER + ",reader,note")
-    with pytest.warns(UserWarning) as caught:
-        records, errors = read_bookmarks(path)
-    assert [str(w.message) for w in caught] == [
-        "bookmarks.csv, row 1: ignoring 2 unknown column(s): 'reader', 'note'"
+    found = read_bookmarks(path)
+    assert found.notes == [
+        "bookmarks.csv, row 1: 2 unknown columns are not used: 'reader', 'note'."
     ]
-    assert (len(records), errors) == (1, [])
+    assert (len(found.records), found.errors) == (1, [])
 
 
 def test_quotes_that_never_end(make_table):
-    records, errors = read_bookmarks(make_table(GOOD, '"b.nii,3', GOOD))
-    assert len(records) == 1
-    assert [str(e) for e in errors] == [
+    found = read_bookmarks(make_table(GOOD, '"b.nii,3', GOOD))
+    assert len(found.records) == 1
+    assert [str(e) for e in found.errors] == [
         "bookmarks.csv, row 3: Expected cells of a table but got one too long or broken. Correct "
         "the quotes."
     ]
@@ -208,13 +207,13 @@ def test_volume_not_found_and_links_that_leave_the_root(make_table, tmp_path):
     path = make_table(
         *(GOOD.replace("a.nii", name).replace(",3,", f",{n},") for n, name in enumerate(names))
     )
-    records, errors = read_bookmarks(path, image_root=root)
-    assert [r.volume for r in records] == ["a.nii", "a.nii"]
+    found = read_bookmarks(path, image_root=root)
+    assert [r.volume for r in found.records] == ["a.nii", "a.nii"]
     leaves = (
         "Expected a path inside the image folder but got a link that leaves it. Copy the data into "
         "the folder or name the folder that holds it."
     )
-    assert [str(e) for e in errors] == [
+    assert [str(e) for e in found.errors] == [
         "bookmarks.csv, row 3: Expected the volume 'gone.nii' in the image folder but found none. "
         "Correct the path or copy the volume there.",
         f"bookmarks.csv, row 4: {leaves}",
@@ -226,9 +225,9 @@ def test_volume_not_found_and_links_that_leave_the_root(make_table, tmp_path):
 
 def test_series_column(make_table):
     path = make_table(GOOD + ",1.2.3", GOOD + ",../x", header=HEADER + ",series_uid")
-    records, errors = read_bookmarks(path)
-    assert [r.volume for r in records] == ["a.nii#1.2.3"]
-    assert [e.message for e in errors] == [
+    found = read_bookmarks(path)
+    assert [r.volume for r in found.records] == ["a.nii#1.2.3"]
+    assert [e.message for e in found.errors] == [
         "Expected 1 to 64 digits and dots in series_uid but got others. Correct the cell."
     ]
 
@@ -242,11 +241,10 @@ def test_options_and_paths(make_table, tmp_path):
         "bookmarks.csv: Expected the format sr, masks, slicer, deeplesion, csv or auto but got "
         "'excel'. Correct it."
     )
-    assert refused(path, volume="a.nii") == (
-        "bookmarks.csv: Expected the options frame, origin for this format but got volume. Leave "
-        "them out."
-    )
-    assert refused(path, origin=2) == "Expected 0, 1 for origin but got '2'. Correct the option."
+    said = refused(path, volume="a.nii")
+    assert said.startswith("bookmarks.csv: Expected the options frame, one_based")
+    assert "got volume" in said
+    assert "False or True for one_based but got '2'" in refused(path, one_based=2)
     (tmp_path / "folder").mkdir()
     assert refused(tmp_path / "folder") == (
         "folder: Expected a folder of Slicer markups, DICOM reports or masks but got another. Name "
@@ -260,10 +258,10 @@ def test_no_patient_in_errors(make_table):
         GOOD.replace("20,", "x,") + ",DOE^JOHN,train",
         header=HEADER + ",patient,split",
     )
-    records, errors = read_bookmarks(path)
-    assert [str(e) for e in errors] == [
+    found = read_bookmarks(path)
+    assert [str(e) for e in found.errors] == [
         "bookmarks.csv, row 2: Expected train, val or test in split but got another value. Correct "
         "the cell.",
         "bookmarks.csv, row 3: Expected a number in long_x2 but got text. Correct the cell.",
     ]
-    assert records == []
+    assert found.records == []

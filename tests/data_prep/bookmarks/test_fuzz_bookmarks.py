@@ -69,12 +69,12 @@ def folder(tmp_path_factory) -> Path:
         tables(COLUMNS, ["volume", "frame", *MM_COLUMNS]),
         st.binary(max_size=200),
     ),
-    st.sampled_from([0, 1]),
+    st.booleans(),
 )
-def test_own_table(folder, survives, data, origin):
+def test_own_table(folder, survives, data, one_based):
     path = folder / "table.csv"
     path.write_bytes(data)
-    survives(read_bookmarks, path, format="csv", origin=origin, image_root=folder)
+    survives(read_bookmarks, path, format="csv", one_based=one_based, image_root=folder)
 
 
 @fuzz

@@ -6,9 +6,9 @@ import pytest
 import SimpleITK as sitk
 
 from data_prep.bookmarks.locate import place
-from data_prep.bookmarks.one_based import OneBasedWarning, fits_better_shifted, warn_if_one_based
+from data_prep.bookmarks.one_based import fits_better_shifted, one_based_notes
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
-from data_prep.bookmarks.record import BookmarkRecord
+from data_prep.bookmarks.record import BookmarkRecord, ReadResult
 from data_prep.errors import DataError
 from data_prep.volumes.volume import read_volume
 
@@ -29,26 +29,27 @@ def row(values, *front):
     return ",".join([*map(str, front), *(f"{v:.6f}" for v in np.ravel(values))])
 
 
-def assert_is_the_lesion(records, errors, volume):
-    assert errors == []
-    assert len(records) == 1
-    placed = place(records[0], volume)
+def assert_is_the_lesion(found, volume):
+    assert found.errors == [] and found.incomplete_volumes == set()
+    assert len(found.records) == 1
+    placed = place(found.records[0], volume)
     assert placed.slice_index == SLICE
     assert placed.bookmark.points() == pytest.approx(POINTS, abs=1e-3)
-    assert placed.record is records[0]
+    assert placed.record is found.records[0]
 
 
 def test_pixels(series, make_table):
     folder, volume, _ = series
     path = make_table(row(POINTS, "case1", SLICE))
-    records, errors = read_bookmarks(path, image_root=folder.parent)
-    assert_is_the_lesion(records, errors, volume)
-    assert (records[0].volume, records[0].file, records[0].row) == ("case1", "bookmarks.csv", 2)
+    found = read_bookmarks(path, image_root=folder.parent)
+    assert_is_the_lesion(found, volume)
+    (record,) = found.records
+    assert (record.volume, record.file, record.row) == ("case1", "bookmarks.csv", 2)
 
 
 def test_one_based_pixels(series, make_table):
     path = make_table(row(POINTS + 1, "case1", SLICE + 1))
-    assert_is_the_lesion(*read_bookmarks(path, origin=1), series[1])
+    assert_is_the_lesion(read_bookmarks(path, one_based=True), series[1])
 
 
 MM_HEADER = ",".join(f"{a}_{c}{n}_mm" for a in ("long", "short") for n in (1, 2) for c in "xyz")
@@ -58,9 +59,9 @@ MM_HEADER = ",".join(f"{a}_{c}{n}_mm" for a in ("long", "short") for n in (1, 2)
 def test_millimetres(series, make_table, frame):
     mm = series[2] * ([-1, -1, 1] if frame == "RAS" else 1)
     stated = make_table(row(mm, "case1", frame), header=f"volume,frame,{MM_HEADER}")
-    assert_is_the_lesion(*read_bookmarks(stated), series[1])
+    assert_is_the_lesion(read_bookmarks(stated), series[1])
     option = make_table(row(mm, "case1"), header=f"volume,{MM_HEADER}", name="option.csv")
-    assert_is_the_lesion(*read_bookmarks(option, frame=frame), series[1])
+    assert_is_the_lesion(read_bookmarks(option, frame=frame), series[1])
 
 
 @pytest.mark.parametrize("system", ["LPS", "RAS"])
@@ -68,12 +69,12 @@ def test_slicer_lines_in_either_order(series, make_markups, system):
     folder, volume, mm = series
     mm = mm * ([-1, -1, 1] if system == "RAS" else 1)
     path = make_markups([mm[2:], mm[:2]], name="case1_node.mrk.json", system=system)
-    records, errors = read_bookmarks(path, image_root=folder.parent)
-    assert_is_the_lesion(records, errors, volume)
-    assert records[0].volume == "case1"
-    assert records[0].row == 2
-    named, _ = read_bookmarks(path, volume="other/case.nii.gz")
-    assert named[0].volume == "other/case.nii.gz"
+    found = read_bookmarks(path, image_root=folder.parent)
+    assert_is_the_lesion(found, volume)
+    assert found.records[0].volume == "case1"
+    assert found.records[0].row == 2
+    (named,) = read_bookmarks(path, volume="other/case.nii.gz").records
+    assert named.volume == "other/case.nii.gz"
 
 
 def test_slicer_folder_of_single_lines(series, make_markups, tmp_path):
@@ -83,9 +84,9 @@ def test_slicer_folder_of_single_lines(series, make_markups, tmp_path):
     lifted = mm + [0, 0, 5.0]
     for name, line in (("a", mm[:2]), ("b", lifted[2:]), ("c", mm[2:]), ("d", lifted[:2])):
         make_markups([line], name=f"case1_{name}.mrk.json", folder=marks)
-    records, errors = read_bookmarks(marks, image_root=folder.parent)
-    assert [place(r, volume).slice_index for r in records] == [SLICE, SLICE + 2]
-    assert_is_the_lesion(records[:1], errors, volume)
+    found = read_bookmarks(marks, image_root=folder.parent)
+    assert [place(r, volume).slice_index for r in found.records] == [SLICE, SLICE + 2]
+    assert_is_the_lesion(ReadResult(found.records[:1], found.errors), volume)
 
 
 def test_report_in_pixels(series, make_report):
@@ -94,13 +95,13 @@ def test_report_in_pixels(series, make_report):
     source = next(s for s in sources if s.SOPInstanceUID == volume.slice_uids[SLICE])
     # A report counts from the corner of the first pixel.
     path = make_report([(source, POINTS + 0.5)], sources)
-    records, errors = read_bookmarks(path, image_root=folder.parent)
-    assert_is_the_lesion(records, errors, volume)
-    assert records[0].volume == "case1"
-    assert records[0].patient.startswith("sr-")
-    assert str(source.PatientID) not in repr(records)
-    alone, _ = read_bookmarks(path)
-    assert alone[0].volume == f".#{source.SeriesInstanceUID}"
+    found = read_bookmarks(path, image_root=folder.parent)
+    assert_is_the_lesion(found, volume)
+    assert found.records[0].volume == "case1"
+    assert found.records[0].patient.startswith("sr-")
+    assert str(source.PatientID) not in repr(found.records)
+    (alone,) = read_bookmarks(path).records
+    assert alone.volume == f".#{source.SeriesInstanceUID}"
 
 
 def test_report_with_the_codes_of_older_viewers(series, make_report):
@@ -115,14 +116,14 @@ def test_report_with_the_codes_of_older_viewers(series, make_report):
             item.value[0].CodeValue = older[item.value[0].CodeValue]
             item.value[0].CodingSchemeDesignator = "SRT"
     report.save_as(path)
-    assert_is_the_lesion(*read_bookmarks(path, image_root=folder.parent), volume)
+    assert_is_the_lesion(read_bookmarks(path, image_root=folder.parent), volume)
 
 
 def test_report_in_millimetres(series, make_report):
     folder, volume, mm = series
     sources = [pydicom.dcmread(p) for p in sorted(folder.iterdir())]
     path = make_report([(sources[0], mm)], sources)
-    assert_is_the_lesion(*read_bookmarks(path, image_root=folder.parent), volume)
+    assert_is_the_lesion(read_bookmarks(path, image_root=folder.parent), volume)
 
 
 def test_report_on_a_multiframe_file(make_multiframe, make_report):
@@ -136,10 +137,10 @@ def test_report_on_a_multiframe_file(make_multiframe, make_report):
         if item.keyword == "ReferencedSOPSequence" and item.value:
             item.value[0].ReferencedFrameNumber = 3
     report.save_as(path)
-    records, errors = read_bookmarks(path, volume="enhanced.dcm")
-    assert errors == []
-    assert records[0].frame_number == 3
-    assert place(records[0], read_volume(source)).slice_index == 3
+    found = read_bookmarks(path, volume="enhanced.dcm")
+    assert found.errors == []
+    assert found.records[0].frame_number == 3
+    assert place(found.records[0], read_volume(source)).slice_index == 3
 
 
 def test_mask(series, make_image, tmp_path):
@@ -151,30 +152,30 @@ def test_mask(series, make_image, tmp_path):
     masks = tmp_path / "masks" / "case1"
     masks.mkdir(parents=True)
     sitk.WriteImage(volume.to_source(labels), str(masks / "case1_mask.nii.gz"))
-    records, errors = read_bookmarks(masks.parent, image_root=folder.parent)
-    assert errors == []
-    assert [(r.volume, r.row) for r in records] == [("case1", 7)]
-    placed = place(records[0], volume)
+    found = read_bookmarks(masks.parent, image_root=folder.parent)
+    assert found.errors == []
+    assert [(r.volume, r.row) for r in found.records] == [("case1", 7)]
+    placed = place(found.records[0], volume)
     assert placed.slice_index == 2
     # 24 pixels of 0.9 mm along x, 16 pixels of 0.7 mm along y.
     assert placed.bookmark.long_length(volume.spacing_mm[:2]) == pytest.approx(21.6, abs=0.9)
     assert placed.bookmark.short_length(volume.spacing_mm[:2]) == pytest.approx(11.2, abs=0.7)
-    every, _ = read_bookmarks(masks.parent, image_root=folder.parent, slices="all")
-    assert [place(r, volume).slice_index for r in every] == [2, 3]
+    every = read_bookmarks(masks.parent, image_root=folder.parent, slices="all")
+    assert [place(r, volume).slice_index for r in every.records] == [2, 3]
     # Labels may be any numbers.
     high = np.where(labels > 0, 3_000_000_000, 0).astype(np.uint32)
     high[0, 5:9, 5:9] = 2
     sitk.WriteImage(volume.to_source(high), str(masks / "case1_mask.nii.gz"))
-    again, errors = read_bookmarks(masks.parent, image_root=folder.parent)
-    assert errors == [] and [r.row for r in again] == [2, 3_000_000_000]
-    assert (again[1].points == records[0].points).all()
+    again = read_bookmarks(masks.parent, image_root=folder.parent)
+    assert again.errors == [] and [r.row for r in again.records] == [2, 3_000_000_000]
+    assert (again.records[1].points == found.records[0].points).all()
 
 
 def test_deeplesion_rows_as_published(shared_data):
     path = shared_data / "deeplesion_info_sample.csv"
-    records, errors = read_bookmarks(path)
-    assert (len(records), errors) == (14, [])
-    first = records[0]
+    found = read_bookmarks(path)
+    assert (len(found.records), found.errors) == (14, [])
+    first = found.records[0]
     assert (first.volume, first.slice_number, first.split, first.site) == (
         "000089_01_01",
         37,
@@ -183,15 +184,15 @@ def test_deeplesion_rows_as_published(shared_data):
     )
     assert first.points[0] == pytest.approx([153.273, 175.808])
     assert first.spacing_mm == (0.859375, 0.859375, 5.0)
-    assert {r.split for r in records} == {"train", "test"}
-    assert records[8].site == "mediastinum"
+    assert {r.split for r in found.records} == {"train", "test"}
+    assert found.records[8].site == "mediastinum"
 
 
 def test_deeplesion_rows_are_the_same_in_every_format(
     shared_data, make_table, make_markups, make_report, make_series, tmp_path
 ):
     """The 14 published rows through the pixel, mm, Slicer and SR readers."""
-    published, _ = read_bookmarks(shared_data / "deeplesion_info_sample.csv")
+    published = read_bookmarks(shared_data / "deeplesion_info_sample.csv").records
     root = tmp_path / "images"
 
     def edit(data, k):
@@ -221,21 +222,21 @@ def test_deeplesion_rows_are_the_same_in_every_format(
             make_report([(middle, mm)], sources, name=f"mm{number}.dcm"),
         ]
         for path in inputs:
-            records, errors = read_bookmarks(path, image_root=root)
-            assert errors == []
-            placed = place(records[0], volume)
+            found = read_bookmarks(path, image_root=root)
+            assert found.errors == []
+            placed = place(found.records[0], volume)
             assert placed.slice_index == 1
             assert placed.bookmark.points() == pytest.approx(expected, abs=2e-3)
 
 
 def test_own_table_of_real_bookmarks(shared_data):
     root = shared_data / "mr_abdomen"
-    records, errors = read_bookmarks(root / "bookmarks.csv", image_root=root)
+    found = read_bookmarks(root / "bookmarks.csv", image_root=root)
     volume = read_volume(root / "image.nii.gz", root=root)
-    placed = [place(record, volume) for record in records]
-    assert errors == []
+    placed = [place(record, volume) for record in found.records]
+    assert found.errors == []
     assert len(placed) == 66
-    assert {r.site for r in records} == {
+    assert {r.site for r in found.records} == {
         "spinal_cord",
         "aorta",
         "inferior_vena_cava",
@@ -243,25 +244,21 @@ def test_own_table_of_real_bookmarks(shared_data):
     }
 
 
-def test_a_whole_file_that_fits_better_shifted_is_warned_about(make_table):
+def test_a_whole_file_that_fits_better_shifted_is_noted(make_table):
     path = make_table(
         "a.nii,5,60,60,64,60,62,58,62,62",
         "a.nii,3,10,10,20,10,15,8,15,12",
         "b.nii,1,9,9,5,9,7,7,7,9",
     )
-    records, _ = read_bookmarks(path)
+    records = read_bookmarks(path).records
     sizes = {"a.nii": (64, 64, 5), "b.nii": (9, 9, 3)}
     assert fits_better_shifted(records, sizes)
-    with pytest.warns(OneBasedWarning) as caught:
-        assert warn_if_one_based(records, sizes)
-    assert str(caught[0].message) == (
-        "bookmarks.csv: the whole file fits its volumes better as 1-based pixels. Read it with "
-        "origin 1."
-    )
+    (note,) = one_based_notes(records, sizes)
+    assert note.startswith("bookmarks.csv: ") and "--one-based" in note
     assert not fits_better_shifted(records, {"a.nii": (65, 65, 6), "b.nii": (10, 10, 3)})
     assert not fits_better_shifted([], sizes)
     zero = make_table("a.nii,0,60,60,64,60,62,58,62,62", name="zero.csv")
-    assert not warn_if_one_based(read_bookmarks(zero)[0], sizes)
+    assert one_based_notes(read_bookmarks(zero).records, sizes) == []
 
 
 def test_bookmarks_on_a_sagittal_series(make_series, make_table):
@@ -270,16 +267,14 @@ def test_bookmarks_on_a_sagittal_series(make_series, make_table):
     volume = read_volume(folder, root=folder.parent)
     assert volume.array.shape == (64, 64, 12)
     assert volume.spacing_mm == pytest.approx((2.0, 0.9, 0.7))
-    across = place_error(read_bookmarks(make_table(row(POINTS, "sagittal", 2)))[0][0], volume)
-    assert across == (
-        "bookmarks.csv, row 2, slice 2: Expected four points on one axial slice but got points on "
-        "axial slices 32 to 46. Draw the bookmark on an axial slice."
-    )
+    (record,) = read_bookmarks(make_table(row(POINTS, "sagittal", 2))).records
+    across = place_error(record, volume)
+    assert across.startswith("bookmarks.csv, row 2, slice 2: ") and "slices 32 to 46" in across
     axial = np.array([[3.0, 10, 40], [9, 10, 40], [6, 8, 40], [6, 16, 40]])
     table = make_table(
         row(volume.to_patient_mm(axial), "sagittal", "LPS"), header=f"volume,frame,{MM_HEADER}"
     )
-    placed = place(read_bookmarks(table)[0][0], volume)
+    placed = place(read_bookmarks(table).records[0], volume)
     assert placed.slice_index == 40
     assert placed.bookmark.points() == pytest.approx(axial[:, :2], abs=1e-4)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_prep.bookmarks.record import BookmarkRecord
-from data_prep.dataset.sources import find_mask, find_volumes, list_sources, stem
+from data_prep.dataset.sources import list_sources
 from data_prep.errors import DataError
 
 POINTS = np.array([[1.0, 2], [9, 2], [5, 1], [5, 4]])
@@ -21,67 +21,6 @@ def touch(root, *names):
         path = Path(root) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
-
-
-def test_stem_drops_the_ending_and_the_series():
-    assert stem("a/b.nii.gz") == stem("a/b.NRRD") == "a/b"
-    assert stem("a.1/series#1.2.3") == "a.1/series"
-
-
-def test_volumes_below_a_folder(tmp_path):
-    touch(tmp_path, "b.nii.gz", "a/x.mha", "a/notes.txt", "dicom/one/1.dcm", "dicom/one/2.dcm")
-    touch(tmp_path, "png/000001_01_01/012.png", ".hidden.nii", "empty/readme")
-    (tmp_path / "bare").mkdir()
-    (tmp_path / "bare" / "IM0001").write_bytes(bytes(128) + b"DICM" + bytes(8))
-    assert find_volumes(tmp_path) == [
-        "a/x.mha",
-        "b.nii.gz",
-        "bare",
-        "dicom/one",
-        "png/000001_01_01",
-    ]
-
-
-def test_masks_are_no_volumes(tmp_path):
-    touch(
-        tmp_path, "a.nii.gz", "a_mask.nii.gz", "b-seg.nrrd", "labels.nii.gz", "x/Segmentation.mha"
-    )
-    touch(tmp_path, "unmasked.nii.gz", "truth/a.nii.gz")
-    assert find_volumes(tmp_path, [tmp_path / "truth"]) == ["a.nii.gz", "unmasked.nii.gz"]
-
-
-def test_dicom_files_of_any_name_are_found(tmp_path):
-    dicom = bytes(128) + b"DICM" + bytes(8)
-    for name in ("a/MR.1.2.840.7", "b/Readme", "b/notes.txt", "b/scan.IM_1", "c/DICOMDIR"):
-        touch(tmp_path, name)
-        if name[0] != "b" or "IM" in name:
-            (tmp_path / name).write_bytes(dicom)
-    assert find_volumes(tmp_path) == ["a", "b"]
-
-
-def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path, locked):
-    touch(tmp_path, "a/x.mha", "b/y.mha")
-    locked("b")
-    assert find_volumes(tmp_path) == ["a/x.mha", "b"]
-
-
-@pytest.mark.parametrize(
-    ("mask", "volume"),
-    [
-        ("a/b.nii.gz", "a/b.nii.gz"),
-        ("a/b.nrrd", "a/b.nii.gz"),
-        ("a/b_mask.nii.gz", "a/b.mha"),
-        ("a/b_labels.mha", "a/b"),
-        ("ABD_LYMPH_001/ABD_LYMPH_001_mask.nii.gz", "ABD_LYMPH_001"),
-        ("ABD_LYMPH_001/ABD_LYMPH_001_mask.nii.gz", "series/ABD_LYMPH_001"),
-        ("series_mask.nii.gz", "series#1.2.840.1"),
-        ("Case #3/a#1_mask.mha", "Case #3/a#1.mha"),
-    ],
-)
-def test_masks_by_name(tmp_path, mask, volume):
-    assert find_mask(tmp_path, volume) is None
-    touch(tmp_path, mask)
-    assert find_mask(tmp_path, volume) == mask
 
 
 def test_pseudonyms_follow_the_order_of_names():

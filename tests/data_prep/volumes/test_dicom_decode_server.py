@@ -29,6 +29,7 @@ FAILED = (
     "{}: Expected pixels that can be decoded but their decoder failed: the file is damaged. Copy "
     "it again."
 )
+SERVER = "data_prep.volumes.dicom_decode"
 SOUND = Path(get_testdata_file("MR_small.dcm"))
 
 
@@ -51,7 +52,7 @@ def refused(files) -> DataError:
 
 def server() -> psutil.Process:
     """The server of this process, which must have one."""
-    (found,) = (p for p in psutil.Process().children() if "dicom_decoder" in " ".join(p.cmdline()))
+    (found,) = (p for p in psutil.Process().children() if SERVER in " ".join(p.cmdline()))
     return found
 
 
@@ -207,15 +208,15 @@ def test_a_forked_process_has_its_own_server():
 PARENT = """
 import os, sys, time
 from pathlib import Path
-from data_prep.volumes.any_format import isolated
+from data_prep.volumes import dicom_decode_server
 sound, stuck = Path(sys.argv[1]), Path(sys.argv[2])
-isolated.decode([(sound, "a")])
+dicom_decode_server.decode([(sound, "a")])
 if os.fork() == 0:
     os.close(1)
     time.sleep(60)
     os._exit(0)
 print("up", flush=True)
-isolated.decode([(stuck, "b")])
+dicom_decode_server.decode([(stuck, "b")])
 """
 
 
@@ -229,7 +230,7 @@ def test_all_end_with_a_killed_parent(stuck):
         with open(stuck, "wb"):  # waits for its reader
             own = psutil.Process(parent.pid)
             wait_until(lambda: len(own.children(recursive=True)) == 3)
-            (forked,) = (p for p in own.children() if "dicom_decoder" not in " ".join(p.cmdline()))
+            (forked,) = (p for p in own.children() if SERVER not in " ".join(p.cmdline()))
             decoders = [p for p in own.children(recursive=True) if p != forked]
             parent.kill()
             parent.wait()

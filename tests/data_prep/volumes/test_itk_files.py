@@ -38,8 +38,10 @@ def test_nrrd_with_spacings_alone(tmp_path):
     text = "NRRD0004\ntype: int16\ndimension: 3\nsizes: 5 4 3\nspacings: 1 2 3\n"
     rest = "encoding: raw\nendian: big\n\n"
     (tmp_path / "v.nrrd").write_bytes((text + rest).encode() + ARRAY.astype(">i2").tobytes())
-    with pytest.warns(UserWarning, match=r"^v.nrrd: the header states no orientation"):
-        volume = read_volume(tmp_path / "v.nrrd")
+    volume = read_volume(tmp_path / "v.nrrd")
+    assert [note.split(";")[0] for note in volume.notes] == [
+        "v.nrrd: the header states no orientation"
+    ]
     assert volume.spacing_mm == (1.0, 2.0, 3.0)
     assert np.array_equal(volume.array, ARRAY)
 
@@ -74,11 +76,11 @@ def test_folder_of_reports_finds_series_below_the_image_folder(
     make_report([(in_series[0], points)], in_series, "reports/a.dcm")
     make_report([(frames, points)], [frames], "reports/b.dcm")
     (reports / "c.dcm").write_bytes(bytes(128) + b"DICM" + bytes(3))
-    records, errors = read_bookmarks(reports, image_root=tmp_path / "images")
-    assert [r.volume for r in records] == ["both#1.2.3.2", "frames.dcm"]
-    assert [e.path for e in errors] == ["reports/c.dcm"]
+    found = read_bookmarks(reports, image_root=tmp_path / "images")
+    assert [r.volume for r in found.records] == ["both#1.2.3.2", "frames.dcm"]
+    assert [e.path for e in found.errors] == ["reports/c.dcm"]
     root = tmp_path / "images"
-    placed = [place(r, read_volume(f"{root}/{r.volume}", root=root)) for r in records]
+    placed = [place(r, read_volume(f"{root}/{r.volume}", root=root)) for r in found.records]
     assert all(np.allclose(p.bookmark.points(), points - 0.5) for p in placed)
 
 
@@ -91,9 +93,9 @@ def test_masks_belong_to_nested_series_and_to_files(tmp_path, make_series, make_
         folder = tmp_path / "masks" / name.split("_mask")[0]
         folder.mkdir(parents=True)
         sitk.WriteImage(sitk.GetImageFromArray(labels), str(folder / f"{name}.nii.gz"))
-    records, errors = read_bookmarks(tmp_path / "masks", image_root=tmp_path / "images")
-    assert [r.volume for r in records] == ["ABD_001/study/series", "mr7.nii.gz"]
-    assert [str(e) for e in errors] == [
+    found = read_bookmarks(tmp_path / "masks", image_root=tmp_path / "images")
+    assert [r.volume for r in found.records] == ["ABD_001/study/series", "mr7.nii.gz"]
+    assert [str(e) for e in found.errors] == [
         "masks/unknown/unknown.nii.gz: Expected one volume called 'unknown' in the image folder "
         "but got none. Name the file after its volume, or name the volume."
     ]
