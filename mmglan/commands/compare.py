@@ -14,10 +14,10 @@ import math
 import sys
 from pathlib import Path
 
-from mmglan.commands.evaluate import add_truth_arguments, resamples
+from mmglan.commands.evaluate import add_gt_arguments, resamples
 from mmglan.evaluation.comparison import compare
 from mmglan.evaluation.evaluate import write_json
-from mmglan.evaluation.load_results import TruthFiles, read_cases
+from mmglan.evaluation.load_results import GroundTruthFiles, load_detection_sets
 from mmglan.evaluation.protocols import get_protocol
 from mmglan.evaluation.text_table import columns, percent
 
@@ -41,9 +41,9 @@ def format_comparison(results: dict[str, dict]) -> str:
 
 
 def _side(args, side, files, truth, protocol):
-    """Cases of one detector; both detectors' files often have the same name."""
+    """DetectionSet of one detector; both detectors' files often have the same name."""
     try:
-        return read_cases(
+        return load_detection_sets(
             files,
             truth,
             getattr(args, f"pred_{side}"),
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_truth_arguments(parser)
+    add_gt_arguments(parser)
     for side in "ab":
         parser.add_argument(f"--pred-{side}", type=Path, nargs="+", required=True)
         parser.add_argument(f"--scores-{side}", type=Path, help="CSV of label maps' scores")
@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
     if not (args.gt or args.volumes or args.gt_masks):
         parser.error("expected --gt, --volumes or --gt-masks: there is nothing to compare with")
     protocol = get_protocol(args.protocol)
-    files = TruthFiles(args.gt, args.volumes, args.gt_masks, args.ids)
+    files = GroundTruthFiles(args.gt, args.volumes, args.gt_masks, args.ids)
     results: dict[str, dict] = {}
     try:
         truth = files.read()

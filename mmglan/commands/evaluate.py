@@ -21,8 +21,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmglan.evaluation.evaluate import summarize, write_json
-from mmglan.evaluation.load_results import TruthFiles, read_cases
+from mmglan.evaluation.evaluate import evaluate_detections, write_json
+from mmglan.evaluation.load_results import GroundTruthFiles, load_detection_sets
 from mmglan.evaluation.protocols import PROTOCOLS, get_protocol
 from mmglan.evaluation.text_table import format_summary
 
@@ -54,7 +54,7 @@ def _iou(text: str) -> float:
     return iou
 
 
-def add_truth_arguments(parser: argparse.ArgumentParser) -> None:
+def add_gt_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments that name the truth and the protocol; compare.py has the same."""
     parser.add_argument("--gt", type=Path, help="COCO annotation file of the test set")
     parser.add_argument("--volumes", type=Path, help="3D truth, volumes_<split>.json")
@@ -95,7 +95,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_truth_arguments(parser)
+    add_gt_arguments(parser)
     parser.add_argument(
         "--pred",
         type=Path,
@@ -109,10 +109,10 @@ def main(argv: list[str] | None = None) -> int:
     if not (args.gt or args.volumes or args.gt_masks):
         parser.error("expected --gt, --volumes or --gt-masks: there is nothing to compare with")
     protocol = get_protocol(args.protocol)
-    files = TruthFiles(args.gt, args.volumes, args.gt_masks, args.ids)
+    files = GroundTruthFiles(args.gt, args.volumes, args.gt_masks, args.ids)
     try:
         truth = files.read()
-        cases = read_cases(
+        cases = load_detection_sets(
             files,
             truth,
             args.pred,
@@ -126,7 +126,7 @@ def main(argv: list[str] | None = None) -> int:
                 f"{truth[0].name}: images without patient_id: each counts as a patient of its own",
                 file=sys.stderr,
             )
-        record = summarize(
+        record = evaluate_detections(
             cases,
             protocol,
             bootstrap=args.bootstrap,

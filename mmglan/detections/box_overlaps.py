@@ -22,20 +22,20 @@ class Pairs:
 
     Attributes:
         pred: `(K,)` index of the prediction in the concatenation over images.
-        truth: `(K,)` index of the lesion in the concatenation over images.
+        gt: `(K,)` index of the lesion in the concatenation over images.
         overlap: `(K,)` overlap in (0, 1]; 1 for the two centre rules.
     """
 
     pred: np.ndarray
-    truth: np.ndarray
+    gt: np.ndarray
     overlap: np.ndarray
 
 
 def box_pairs(
     pred_boxes: np.ndarray,
     pred_image: np.ndarray,
-    truth_boxes: np.ndarray,
-    truth_counts: np.ndarray,
+    gt_boxes: np.ndarray,
+    gt_counts: np.ndarray,
     *,
     kind: str = "iou",
     inclusive: bool = False,
@@ -45,8 +45,8 @@ def box_pairs(
     Args:
         pred_boxes: `(N, 2 D)` corners, all lower ones first: x1, y1, (z1,) x2, y2, (z2).
         pred_image: `(N,)` index of the image, 0 to I - 1.
-        truth_boxes: `(M, 2 D)`, ordered by image.
-        truth_counts: `(I,)` number of lesions in each image.
+        gt_boxes: `(M, 2 D)`, ordered by image.
+        gt_counts: `(I,)` number of lesions in each image.
         kind: `'iou'` intersection over union; `'iobb'` intersection over the prediction;
             `'iogt'` intersection over the lesion; `'radius'` 1 if the centres are no further apart
             than half the longest side of the lesion's box; `'centre'` 1 if the prediction's centre
@@ -61,11 +61,11 @@ def box_pairs(
     """
     if kind not in KINDS:
         raise ValueError(f"Expected overlap to be one of {', '.join(KINDS)} but got {kind!r}")
-    starts = np.cumsum(truth_counts) - truth_counts
-    per_pred = np.asarray(truth_counts)[pred_image]
+    starts = np.cumsum(gt_counts) - gt_counts
+    per_pred = np.asarray(gt_counts)[pred_image]
     ends = np.cumsum(per_pred)
     pred_columns = np.ascontiguousarray(pred_boxes.T, dtype=np.float64)
-    truth_columns = np.ascontiguousarray(truth_boxes.T, dtype=np.float64)
+    gt_columns = np.ascontiguousarray(gt_boxes.T, dtype=np.float64)
     found = []
     first = 0
     while first < len(per_pred):
@@ -74,23 +74,23 @@ def box_pairs(
         counts = per_pred[first:last]
         pred = np.repeat(np.arange(first, last), counts)
         within = np.arange(len(pred)) - np.repeat(ends[first:last] - counts - before, counts)
-        truth = within + np.repeat(starts[pred_image[first:last]], counts)
-        found.append(_overlapping(pred_columns, truth_columns, pred, truth, kind, inclusive))
+        gt = within + np.repeat(starts[pred_image[first:last]], counts)
+        found.append(_overlapping(pred_columns, gt_columns, pred, gt, kind, inclusive))
         first = last
     if not found:
         return Pairs(np.zeros(0, int), np.zeros(0, int), np.zeros(0))
     return Pairs(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
 
-def _overlapping(pred_columns, truth_columns, pred, truth, kind, inclusive):
+def _overlapping(pred_columns, gt_columns, pred, gt, kind, inclusive):
     """Keeps the candidate pairs that overlap; one axis at a time, so that most go early."""
-    dims = len(truth_columns) // 2
+    dims = len(gt_columns) // 2
     one = 1.0 if inclusive else 0.0
     if kind == "radius":
-        return _within_radius(pred_columns, truth_columns, pred, truth, one)
+        return _within_radius(pred_columns, gt_columns, pred, gt, one)
     intersection = None
     for axis in range(dims):
-        low, high = truth_columns[axis][truth], truth_columns[axis + dims][truth]
+        low, high = gt_columns[axis][gt], gt_columns[axis + dims][gt]
         if kind == "centre":
             middle = ((pred_columns[axis] + pred_columns[axis + dims]) / 2)[pred]
             keep = np.flatnonzero((low <= middle) & (middle <= high))
@@ -102,33 +102,33 @@ def _overlapping(pred_columns, truth_columns, pred, truth, kind, inclusive):
                 + one
             )
             keep = np.flatnonzero(side > 0)
-        pred, truth = pred[keep], truth[keep]
+        pred, gt = pred[keep], gt[keep]
         if side is not None:
             side = side[keep]
             intersection = side if axis == 0 else intersection[keep] * side
     if kind == "centre":
-        return pred, truth, np.ones(len(pred))
+        return pred, gt, np.ones(len(pred))
     pred_size = _sizes(pred_columns, one)[pred]
-    truth_size = _sizes(truth_columns, one)[truth]
+    gt_size = _sizes(gt_columns, one)[gt]
     if kind == "iobb":
-        return pred, truth, intersection / pred_size
+        return pred, gt, intersection / pred_size
     if kind == "iogt":
-        return pred, truth, intersection / truth_size
-    return pred, truth, intersection / (pred_size + truth_size - intersection)
+        return pred, gt, intersection / gt_size
+    return pred, gt, intersection / (pred_size + gt_size - intersection)
 
 
-def _within_radius(pred_columns, truth_columns, pred, truth, one):
+def _within_radius(pred_columns, gt_columns, pred, gt, one):
     """Pairs whose centres are at most half the lesion's longest side apart."""
-    dims = len(truth_columns) // 2
-    sides = truth_columns[dims:] - truth_columns[:dims] + one
+    dims = len(gt_columns) // 2
+    sides = gt_columns[dims:] - gt_columns[:dims] + one
     reach = (sides.max(axis=0) / 2) ** 2
     distance = np.zeros(len(pred))
     for axis in range(dims):
         pred_middle = (pred_columns[axis] + pred_columns[axis + dims]) / 2
-        truth_middle = (truth_columns[axis] + truth_columns[axis + dims]) / 2
-        distance += (pred_middle[pred] - truth_middle[truth]) ** 2
-    keep = np.flatnonzero(distance <= reach[truth])
-    return pred[keep], truth[keep], np.ones(len(keep))
+        gt_middle = (gt_columns[axis] + gt_columns[axis + dims]) / 2
+        distance += (pred_middle[pred] - gt_middle[gt]) ** 2
+    keep = np.flatnonzero(distance <= reach[gt])
+    return pred[keep], gt[keep], np.ones(len(keep))
 
 
 def _sizes(columns, one):
@@ -148,15 +148,15 @@ def matrix_pairs(matrices: list[np.ndarray]) -> Pairs:
     Returns:
         Pairs: The entries above 0, indices in the concatenation over images.
     """
-    preds, truths, overlaps = [], [], []
-    pred_start = truth_start = 0
+    preds, lesions, overlaps = [], [], []
+    pred_start = gt_start = 0
     for matrix in matrices:
         row, column = np.nonzero(matrix)
         preds.append(row + pred_start)
-        truths.append(column + truth_start)
+        lesions.append(column + gt_start)
         overlaps.append(np.asarray(matrix, dtype=np.float64)[row, column])
         pred_start += matrix.shape[0]
-        truth_start += matrix.shape[1]
+        gt_start += matrix.shape[1]
     if not preds:
         return Pairs(np.zeros(0, int), np.zeros(0, int), np.zeros(0))
-    return Pairs(np.concatenate(preds), np.concatenate(truths), np.concatenate(overlaps))
+    return Pairs(np.concatenate(preds), np.concatenate(lesions), np.concatenate(overlaps))

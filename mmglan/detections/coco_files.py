@@ -14,7 +14,7 @@ from pycocotools import mask as mask_utils
 from mmglan.detections.box_overlaps import box_pairs, matrix_pairs
 from mmglan.detections.coco_masks import rle_of
 from mmglan.detections.value_checks import check_size, check_spacing, finite_numbers
-from mmglan.evaluation.detection_set import Cases
+from mmglan.evaluation.detection_set import DetectionSet
 
 
 @dataclass
@@ -81,13 +81,13 @@ def read_ground_truth(path: str | Path) -> GroundTruth:
     for row, image in enumerate(data["images"]):
         _check_image(image, f"{name}: images[{row}]")
     images = sorted(data["images"], key=lambda i: (isinstance(i["id"], str), i["id"]))
-    truth = GroundTruth(name, images, [[] for _ in images])
-    if len(truth.position) != len(images):
+    gt = GroundTruth(name, images, [[] for _ in images])
+    if len(gt.position) != len(images):
         raise ValueError(f"{name}: Expected distinct image ids but some repeat")
     seen = set()
     for row, annotation in enumerate(data["annotations"]):
         where = f"{name}: annotations[{row}]"
-        place = position_of(annotation, truth)
+        place = position_of(annotation, gt)
         if place is None:
             raise ValueError(
                 f"{where}: Expected the id of an image of this file but got {_found(annotation)}"
@@ -105,25 +105,25 @@ def read_ground_truth(path: str | Path) -> GroundTruth:
                 f"{where}: Expected distinct annotation ids but got {annotation['id']} again"
             )
         seen |= {annotation["id"]} if annotation.get("id") is not None else set()
-        truth.lesions[place].append(annotation)
-    return truth
+        gt.lesions[place].append(annotation)
+    return gt
 
 
-def group_results(results: Iterable[dict], truth: GroundTruth, name: str = "results"):
+def group_results(results: Iterable[dict], gt: GroundTruth, name: str = "results"):
     """Sorts COCO results by image.
 
     Returns:
-        list[list[dict]]: For each image of `truth` its results, in their order.
+        list[list[dict]]: For each image of `gt` its results, in their order.
 
     Raises:
         ValueError: A result of an unknown image, or without a finite score and box.
     """
-    grouped: list[list[dict]] = [[] for _ in truth.images]
+    grouped: list[list[dict]] = [[] for _ in gt.images]
     for row, result in enumerate(results):
-        place = position_of(result, truth)
+        place = position_of(result, gt)
         if place is None:
             raise ValueError(
-                f"{name}: result {row}: Expected the id of an image of {truth.name} "
+                f"{name}: result {row}: Expected the id of an image of {gt.name} "
                 f"but got {_found(result)}"
             )
         _check_record(result, f"{name}: result {row}")
@@ -135,10 +135,10 @@ def group_results(results: Iterable[dict], truth: GroundTruth, name: str = "resu
     return grouped
 
 
-def position_of(record: dict, truth: GroundTruth) -> int | None:
+def position_of(record: dict, gt: GroundTruth) -> int | None:
     """Position of a record's image, None if there is none; `True` is no id 1."""
     image_id = record.get("image_id") if isinstance(record, dict) else None
-    return truth.position.get(image_id) if _is_id(image_id) else None
+    return gt.position.get(image_id) if _is_id(image_id) else None
 
 
 def _is_id(value):
@@ -177,57 +177,55 @@ def short_axis_mm(image: dict, annotation: dict) -> float:
     return float((np.asarray(annotation["bbox"][2:]) * spacing).min())
 
 
-def cases_of_images(
-    truth: GroundTruth,
+def detection_set_of_images(
+    gt: GroundTruth,
     grouped: list[list[dict]],
     kind: str,
     overlaps: Iterable[str] = ("iou",),
     *,
     in_mm: bool = False,
     name: str = "results",
-) -> Cases:
-    """Cases of boxes (`kind='bbox'`) or masks (`'segm'`) on images; `name` is for messages.
+) -> DetectionSet:
+    """DetectionSet of boxes (`kind='bbox'`) or masks (`'segm'`) on images; `name` is for messages.
 
     IoU is computed by pycocotools, so that AP is COCO's to the last bit; `iobb` and `iogt` of
     masks too. The centre rules use the boxes, for masks the boxes of the masks.
     """
     pred_image = np.repeat(np.arange(len(grouped)), [len(rows) for rows in grouped])
-    truth_image = np.repeat(np.arange(len(grouped)), [len(rows) for rows in truth.lesions])
+    gt_image = np.repeat(np.arange(len(grouped)), [len(rows) for rows in gt.lesions])
     pairs = {}
     for overlap in dict.fromkeys(["iou", *overlaps]):
         if overlap == "iou" or (kind == "segm" and overlap in ("iobb", "iogt")):
             field_name = "bbox" if kind == "bbox" else "segmentation"
             pairs[overlap] = matrix_pairs(
                 [
-                    _matrix(image, rows, lesions, field_name, overlap, (name, truth.name))
-                    for image, rows, lesions in zip(
-                        truth.images, grouped, truth.lesions, strict=True
-                    )
+                    _matrix(image, rows, lesions, field_name, overlap, (name, gt.name))
+                    for image, rows, lesions in zip(gt.images, grouped, gt.lesions, strict=True)
                 ]
             )
         else:
-            scale = _scales(truth) if in_mm else np.ones((len(grouped), 4))
-            counts = np.array([len(rows) for rows in truth.lesions], dtype=np.int64)
+            scale = _scales(gt) if in_mm else np.ones((len(grouped), 4))
+            counts = np.array([len(rows) for rows in gt.lesions], dtype=np.int64)
             pairs[overlap] = box_pairs(
-                _corners(grouped, truth.images, kind) * scale[pred_image],
+                _corners(grouped, gt.images, kind) * scale[pred_image],
                 pred_image,
-                _corners(truth.lesions, truth.images, kind) * scale[truth_image],
+                _corners(gt.lesions, gt.images, kind) * scale[gt_image],
                 counts,
                 kind=overlap,
             )
-    index = {name: number for number, name in enumerate(truth.patients)}
+    index = {name: number for number, name in enumerate(gt.patients)}
     sizes = [
         short_axis_mm(image, lesion)
-        for image, lesions in zip(truth.images, truth.lesions, strict=True)
+        for image, lesions in zip(gt.images, gt.lesions, strict=True)
         for lesion in lesions
     ]
-    return Cases(
+    return DetectionSet(
         kind=kind,
         dims=2,
-        patient=np.array([index[truth.patient_of(image)] for image in truth.images], dtype=int),
+        patient=np.array([index[gt.patient_of(image)] for image in gt.images], dtype=int),
         scores=np.array([row["score"] for rows in grouped for row in rows], dtype=np.float64),
         pred_image=pred_image,
-        truth_image=truth_image,
+        gt_image=gt_image,
         overlaps=pairs,
         short_axis_mm=np.array(sizes, dtype=np.float64),
     )
@@ -265,12 +263,12 @@ def _corners(grouped, images, kind):
     return np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
 
 
-def _scales(truth):
+def _scales(gt):
     rows = []
-    for image in truth.images:
+    for image in gt.images:
         if not image.get("spacing_mm"):
             raise ValueError(
-                f"{truth.name}: image {image['id']}: Expected spacing_mm for a protocol in "
+                f"{gt.name}: image {image['id']}: Expected spacing_mm for a protocol in "
                 "millimetres but there is none"
             )
         rows.append(list(image["spacing_mm"][:2]) * 2)

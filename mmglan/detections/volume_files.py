@@ -1,4 +1,4 @@
-"""Files of 3D truth and 3D boxes, and 2D results stacked."""
+"""Files of 3D ground truth and 3D boxes, and 2D results stacked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmglan.detections.value_checks import check_size, check_spacing, finite_num
 
 
 @dataclass
-class VolumeTruth:
+class VolumeGroundTruth:
     """3D lesions of a test set.
 
     Attributes:
@@ -38,7 +38,7 @@ class VolumeTruth:
     n_slices: list[int | None] = field(default_factory=list)
 
 
-def read_volumes(path: str | Path) -> VolumeTruth:
+def read_volumes(path: str | Path) -> VolumeGroundTruth:
     """Reads `volumes_<split>.json` as `data_prep.prepare` writes it."""
     name, data = Path(path).name, read_json(path)
     if not isinstance(data, dict) or not all(
@@ -69,7 +69,7 @@ def read_volumes(path: str | Path) -> VolumeTruth:
         found[str(lesion["volume_id"])].append(lesion)
     patients = [_patient_of(volume) for volume in volumes]
     spacing = [volume.get("spacing_mm") or [np.nan] * 3 for volume in volumes]
-    return VolumeTruth(
+    return VolumeGroundTruth(
         name=name,
         ids=ids,
         patient=np.unique(patients, return_inverse=True)[1].astype(int),
@@ -89,19 +89,19 @@ def _patient_of(volume: dict) -> str:
     return f"volume {volume['volume_id']}" if patient in (None, "") else str(patient)
 
 
-def read_boxes_3d(rows: list[dict], truth: VolumeTruth, name: str) -> list[np.ndarray]:
+def read_boxes_3d(rows: list[dict], gt: VolumeGroundTruth, name: str) -> list[np.ndarray]:
     """3D predictions `volume_id`, `box3d` (inclusive voxels), `score`, for each volume `(n, 7)`."""
-    found: dict[str, list] = {volume_id: [] for volume_id in truth.ids}
+    found: dict[str, list] = {volume_id: [] for volume_id in gt.ids}
     for number, row in enumerate(rows):
         where = f"{name}: result {number}"
         if not isinstance(row, dict) or str(row.get("volume_id")) not in found:
             got = row.get("volume_id") if isinstance(row, dict) else row
-            raise ValueError(f"{where}: Expected a volume of {truth.name} but got {got}")
+            raise ValueError(f"{where}: Expected a volume of {gt.name} but got {got}")
         _check_box_3d(row.get("box3d"), where)
         if not finite_numbers([row.get("score")], 1):
             raise ValueError(f"{where}: Expected a finite score but got {row.get('score')!r}")
         found[str(row["volume_id"])].append([*row["box3d"], row["score"]])
-    return [ended(found[volume_id], 7) for volume_id in truth.ids]
+    return [ended(found[volume_id], 7) for volume_id in gt.ids]
 
 
 def _check_box_3d(box, where: str):
@@ -120,7 +120,7 @@ def stack_results(
     Args:
         images: Annotation file whose images name `volume_id` and `slice_index`.
         grouped: Results by image.
-        ids: Volumes wanted; results of others have no 3D truth and are left out.
+        ids: Volumes wanted; results of others have no 3D ground truth and are left out.
         iou_threshold: See `mmglan.detections.stacking.stack`.
 
     Returns:
@@ -154,7 +154,7 @@ def stack_results(
     return stacks, [masks[volume_id] for volume_id in ids]
 
 
-def warn_of_parts(images: GroundTruth, volumes: VolumeTruth) -> None:
+def warn_of_parts(images: GroundTruth, volumes: VolumeGroundTruth) -> None:
     """Warns where the images are not all slices of the volumes: figures in 3D are too good then."""
     tested = Counter(str(image.get("volume_id")) for image in images.images)
     sizes = dict(zip(volumes.ids, volumes.n_slices, strict=False))

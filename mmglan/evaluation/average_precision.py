@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mmglan.detections.box_overlaps import Pairs
-from mmglan.evaluation.detection_set import Cases
+from mmglan.evaluation.detection_set import DetectionSet
 
 AP_THRESHOLDS = (0.1, 0.25, 0.5)
 COCO_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10))
@@ -29,23 +29,23 @@ class PrecisionRecall:
     Attributes:
         image: `(K,)` image of each prediction, by falling score.
         hit: `(K,)` bool, true positives; all others are false positives.
-        truth_image: `(M',)` image of each lesion of the stratum.
+        gt_image: `(M',)` image of each lesion of the stratum.
         ap: COCO's 101-point average precision, NaN without lesions.
     """
 
     image: np.ndarray
     hit: np.ndarray
-    truth_image: np.ndarray
+    gt_image: np.ndarray
     ap: float
 
     def mean_recall(self, precisions=MRECALL_PRECISIONS) -> float:
         """Mean over precisions of the highest recall that still has this precision (0 if none)."""
-        if not len(self.truth_image):
+        if not len(self.gt_image):
             return float("nan")
         hits = np.cumsum(self.hit)
         precision = hits / np.arange(1, len(hits) + 1)
         recalls = [hits[precision >= wanted].max(initial=0) for wanted in precisions]
-        return float(np.mean(recalls) / len(self.truth_image))
+        return float(np.mean(recalls) / len(self.gt_image))
 
 
 class _OverlapEval(COCOeval):
@@ -55,8 +55,8 @@ class _OverlapEval(COCOeval):
     enough for any threshold can not match: they are kept out of that loop and put back, unmatched.
     """
 
-    def __init__(self, truth, results, matrices):
-        super().__init__(truth, results, "bbox")
+    def __init__(self, gt, results, matrices):
+        super().__init__(gt, results, "bbox")
         self._matrices = matrices
         self._found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -85,7 +85,7 @@ class _OverlapEval(COCOeval):
 
 
 def precision_recall(
-    cases: Cases,
+    cases: DetectionSet,
     thresholds: tuple[float, ...] = AP_THRESHOLDS,
     *,
     strata_mm: tuple[tuple[float, float], ...] = (),
@@ -105,9 +105,9 @@ def precision_recall(
     """
     cases = _most_certain(cases, max_detections)
     known = np.where(np.isnan(cases.short_axis_mm), -1.0, cases.short_axis_mm)
-    truth_boxes = [
+    gt_boxes = [
         _record(number, image, area=area)
-        for number, (image, area) in enumerate(zip(cases.truth_image, known, strict=True), 1)
+        for number, (image, area) in enumerate(zip(cases.gt_image, known, strict=True), 1)
     ]
     # NaN is outside no range: an unmatched prediction counts in every stratum.
     results = [
@@ -116,7 +116,7 @@ def precision_recall(
     ]
     with contextlib.redirect_stdout(io.StringIO()):
         evaluator = _OverlapEval(
-            _index(truth_boxes, cases.n_images),
+            _index(gt_boxes, cases.n_images),
             _index(results, cases.n_images),
             cases.iou_matrices(),
         )
@@ -139,7 +139,7 @@ def precision_recall(
     return verdicts
 
 
-def _most_certain(cases: Cases, count: int) -> Cases:
+def _most_certain(cases: DetectionSet, count: int) -> DetectionSet:
     """The `count` predictions of highest score in each image; of equal scores the first ones."""
     order = np.lexsort((-cases.scores, cases.pred_image))
     per_image = np.bincount(cases.pred_image, minlength=cases.n_images)
@@ -154,7 +154,7 @@ def _most_certain(cases: Cases, count: int) -> Cases:
         cases,
         scores=cases.scores[keep],
         pred_image=cases.pred_image[keep],
-        overlaps={"iou": Pairs(number[pairs.pred[kept]], pairs.truth[kept], pairs.overlap[kept])},
+        overlaps={"iou": Pairs(number[pairs.pred[kept]], pairs.gt[kept], pairs.overlap[kept])},
     )
 
 
@@ -193,8 +193,8 @@ def _verdict(parts, index, ap):
     image = np.repeat(
         [part["image_id"] - 1 for part in parts], [len(part["dtScores"]) for part in parts]
     )[order]
-    truth_image = np.repeat(
+    gt_image = np.repeat(
         [part["image_id"] - 1 for part in parts],
         [int(np.sum(np.asarray(part["gtIgnore"]) == 0)) for part in parts],
     )
-    return PrecisionRecall(image[counts], matched[counts], truth_image, ap)
+    return PrecisionRecall(image[counts], matched[counts], gt_image, ap)

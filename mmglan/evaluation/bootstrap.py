@@ -52,7 +52,7 @@ def patient_weights(n_patients: int, n: int, seed: int = 0) -> np.ndarray:
 
 
 def resampled(statistic: Callable[[np.ndarray], np.ndarray], weights: np.ndarray) -> np.ndarray:
-    """Figures of resamples, `(F, B)`: NaN for one patient, whose resamples are all the same.
+    """Metrics of resamples, `(F, B)`: NaN for one patient, whose resamples are all the same.
 
     Args:
         statistic: Takes `(P, B)` patient weights, gives `(F, B)` figures.
@@ -65,7 +65,7 @@ def resampled(statistic: Callable[[np.ndarray], np.ndarray], weights: np.ndarray
 def leave_one_out(
     statistic: Callable[[np.ndarray], np.ndarray], n_patients: int, block: int = 512
 ) -> np.ndarray:
-    """Figures without each patient in turn (the jackknife).
+    """Metrics without each patient in turn (the jackknife).
 
     Args:
         statistic: Takes `(P, B)` patient weights, gives `(F, B)` figures.

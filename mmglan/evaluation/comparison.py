@@ -9,14 +9,14 @@ import numpy as np
 
 from mmglan.evaluation.bootstrap import bca_interval, leave_one_out, patient_weights, resampled
 from mmglan.evaluation.bootstrap import percentile_interval as percentile
-from mmglan.evaluation.detection_set import Cases, pooled, rank_scores
-from mmglan.evaluation.metrics import Figures
+from mmglan.evaluation.detection_set import DetectionSet, pooled, rank_scores
+from mmglan.evaluation.metrics import Metrics
 from mmglan.evaluation.protocols import Protocol, get_protocol
 
 
 def compare(
-    first: Cases,
-    second: Cases,
+    first: DetectionSet,
+    second: DetectionSet,
     protocol: str | Protocol = "deeplesion",
     *,
     bootstrap: int = 1000,
@@ -37,8 +37,8 @@ def compare(
     different scales exchangeable.
 
     Args:
-        first: Cases of detector A.
-        second: Cases of detector B, same kind, images, patients and lesions.
+        first: DetectionSet of detector A.
+        second: DetectionSet of detector B, same kind, images, patients and lesions.
         protocol: Preset's name or a protocol.
         bootstrap: B for the intervals.
         permutations: B for the p-values.
@@ -57,13 +57,13 @@ def compare(
     if (
         first.kind != second.kind
         or not np.array_equal(first.patient, second.patient)
-        or not np.array_equal(first.truth_image, second.truth_image)
+        or not np.array_equal(first.gt_image, second.gt_image)
     ):
         raise ValueError(
             "Expected two detectors on the same images and lesions but got "
             + _difference(first, second)
         )
-    figures = Figures(pooled(rank_scores(first), rank_scores(second)), protocol)
+    figures = Metrics(pooled(rank_scores(first), rank_scores(second)), protocol)
     count = first.n_patients
 
     def differences(weights_of_first, weights_of_second):

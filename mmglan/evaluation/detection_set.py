@@ -13,7 +13,7 @@ from mmglan.detections.box_overlaps import Pairs
 
 
 @dataclass(frozen=True, eq=False)
-class Cases:
+class DetectionSet:
     """Predictions, lesions and their overlaps.
 
     Attributes:
@@ -22,7 +22,7 @@ class Cases:
         patient: `(I,)` index of each image's patient, 0 to P - 1.
         scores: `(N,)` confidences, ordered by image.
         pred_image: `(N,)` image of each prediction, rising.
-        truth_image: `(M,)` image of each lesion, rising.
+        gt_image: `(M,)` image of each lesion, rising.
         overlaps: Pairs by kind of overlap; `iou` is always there.
         short_axis_mm: `(M,)` short axis of the lesions, NaN where unknown.
     """
@@ -32,7 +32,7 @@ class Cases:
     patient: np.ndarray
     scores: np.ndarray
     pred_image: np.ndarray
-    truth_image: np.ndarray
+    gt_image: np.ndarray
     overlaps: dict[str, Pairs]
     short_axis_mm: np.ndarray
 
@@ -49,29 +49,29 @@ class Cases:
     @property
     def n_lesions(self) -> int:
         """M."""
-        return len(self.truth_image)
+        return len(self.gt_image)
 
     def iou_matrices(self) -> list[np.ndarray]:
         """For each image `(n, m)` IoU."""
         pairs = self.overlaps["iou"]
         n_pred = np.bincount(self.pred_image, minlength=self.n_images)
-        n_truth = np.bincount(self.truth_image, minlength=self.n_images)
+        n_gt = np.bincount(self.gt_image, minlength=self.n_images)
         first_pred = np.cumsum(n_pred) - n_pred
-        first_truth = np.cumsum(n_truth) - n_truth
-        sizes = n_pred * n_truth
+        first_gt = np.cumsum(n_gt) - n_gt
+        sizes = n_pred * n_gt
         flat = np.zeros(int(sizes.sum()))
         first = np.cumsum(sizes) - sizes
         image = self.pred_image[pairs.pred]
         row = pairs.pred - first_pred[image]
-        column = pairs.truth - first_truth[image]
-        flat[first[image] + row * n_truth[image] + column] = pairs.overlap
+        column = pairs.gt - first_gt[image]
+        flat[first[image] + row * n_gt[image] + column] = pairs.overlap
         return [
             flat[start : start + size].reshape(rows, columns)
-            for start, size, rows, columns in zip(first, sizes, n_pred, n_truth, strict=True)
+            for start, size, rows, columns in zip(first, sizes, n_pred, n_gt, strict=True)
         ]
 
 
-def rank_scores(cases: Cases) -> Cases:
+def rank_scores(cases: DetectionSet) -> DetectionSet:
     """Replaces scores by minus the number of predictions per image at least as certain.
 
     No figure changes, since all depend on the order of the scores only; but two detectors whose
@@ -82,7 +82,7 @@ def rank_scores(cases: Cases) -> Cases:
     return replace(cases, scores=-at_least / max(cases.n_images, 1))
 
 
-def pooled(first: Cases, second: Cases) -> Cases:
+def pooled(first: DetectionSet, second: DetectionSet) -> DetectionSet:
     """Puts two sets of cases of the same images into one, image by image.
 
     Image `i` of the first becomes `2 i`, that of the second `2 i + 1`. Predictions of equal score
@@ -91,27 +91,27 @@ def pooled(first: Cases, second: Cases) -> Cases:
     """
     n_first = len(first.scores)
     image = np.concatenate([2 * first.pred_image, 2 * second.pred_image + 1])
-    truth_image = np.concatenate([2 * first.truth_image, 2 * second.truth_image + 1])
-    order, truth_order = np.argsort(image, kind="stable"), np.argsort(truth_image, kind="stable")
-    place, truth_place = np.argsort(order), np.argsort(truth_order)
+    gt_image = np.concatenate([2 * first.gt_image, 2 * second.gt_image + 1])
+    order, gt_order = np.argsort(image, kind="stable"), np.argsort(gt_image, kind="stable")
+    place, gt_place = np.argsort(order), np.argsort(gt_order)
 
     def joined(pairs_of_first, pairs_of_second):
         pred = place[np.concatenate([pairs_of_first.pred, pairs_of_second.pred + n_first])]
-        truth = np.concatenate([pairs_of_first.truth, pairs_of_second.truth + first.n_lesions])
-        truth = truth_place[truth]
-        by_pred = np.lexsort((truth, pred))
+        gt = np.concatenate([pairs_of_first.gt, pairs_of_second.gt + first.n_lesions])
+        gt = gt_place[gt]
+        by_pred = np.lexsort((gt, pred))
         overlap = np.concatenate([pairs_of_first.overlap, pairs_of_second.overlap])
-        return Pairs(pred[by_pred], truth[by_pred], overlap[by_pred])
+        return Pairs(pred[by_pred], gt[by_pred], overlap[by_pred])
 
-    return Cases(
+    return DetectionSet(
         kind=first.kind,
         dims=first.dims,
         patient=np.column_stack([first.patient, second.patient + first.n_patients]).ravel(),
         scores=np.concatenate([first.scores, second.scores])[order],
         pred_image=image[order],
-        truth_image=truth_image[truth_order],
+        gt_image=gt_image[gt_order],
         overlaps={
             kind: joined(first.overlaps[kind], second.overlaps[kind]) for kind in first.overlaps
         },
-        short_axis_mm=np.concatenate([first.short_axis_mm, second.short_axis_mm])[truth_order],
+        short_axis_mm=np.concatenate([first.short_axis_mm, second.short_axis_mm])[gt_order],
     )

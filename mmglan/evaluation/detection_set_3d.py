@@ -1,4 +1,4 @@
-"""Cases in volumes: 3D boxes, and voxel instances against voxel instances.
+"""DetectionSet in volumes: 3D boxes, and voxel instances against voxel instances.
 
 Letters: I volumes, n predictions and m lesions of one volume. Boxes are x1, y1, z1, x2, y2, z2 in
 voxels of the axial grid, upper corners where the box ends (inclusive boxes + 1).
@@ -15,8 +15,8 @@ from scipy import ndimage
 
 from mmglan.detections.box_overlaps import box_pairs, matrix_pairs
 from mmglan.detections.stacking import Stacks
-from mmglan.evaluation.detection_set import Cases
-from mmglan.evaluation.froc import flatten_predictions, flatten_truth
+from mmglan.evaluation.detection_set import DetectionSet
+from mmglan.evaluation.froc import flatten_gt, flatten_predictions
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,116 +25,116 @@ class VolumeInstances:
 
     Attributes:
         predictions: `(n, 7)` boxes and score.
-        truth: `(m, 6)` boxes.
+        gt: `(m, 6)` boxes.
         intersection: `(n, m)` common voxels.
         pred_size: `(n,)` voxels.
-        truth_size: `(m,)` voxels.
+        gt_size: `(m,)` voxels.
     """
 
     predictions: np.ndarray
-    truth: np.ndarray
+    gt: np.ndarray
     intersection: np.ndarray
     pred_size: np.ndarray
-    truth_size: np.ndarray
+    gt_size: np.ndarray
 
     def overlap(self, kind: str) -> np.ndarray:
         """`(n, m)` IoU, IoBB or IoGT of the voxels."""
         if kind == "iobb":
             whole = np.broadcast_to(self.pred_size[:, None], self.intersection.shape)
         elif kind == "iogt":
-            whole = np.broadcast_to(self.truth_size[None], self.intersection.shape)
+            whole = np.broadcast_to(self.gt_size[None], self.intersection.shape)
         else:
-            whole = self.pred_size[:, None] + self.truth_size[None] - self.intersection
+            whole = self.pred_size[:, None] + self.gt_size[None] - self.intersection
         return np.divide(
             self.intersection, whole, out=np.zeros(self.intersection.shape), where=whole > 0
         )
 
 
-def cases_of_boxes(
+def detection_set_of_boxes(
     predictions: Sequence[np.ndarray],
-    truth: Sequence[np.ndarray],
+    gt: Sequence[np.ndarray],
     patient: np.ndarray,
     short_axis_mm: np.ndarray,
     overlaps: Iterable[str] = ("iou",),
     *,
     spacing_mm: np.ndarray | None = None,
-) -> Cases:
-    """Cases of 3D boxes.
+) -> DetectionSet:
+    """DetectionSet of 3D boxes.
 
     Args:
         predictions: For each volume `(n, 7)` boxes and score.
-        truth: For each volume `(m, 6)` boxes.
+        gt: For each volume `(m, 6)` boxes.
         patient: `(I,)` index of each volume's patient.
         short_axis_mm: `(M,)` short axes of all lesions, by volume; NaN where unknown.
         overlaps: Kinds of overlap that are needed besides IoU.
         spacing_mm: `(I, 3)` x, y, z; given only for protocols in millimetres.
     """
     boxes, scores, image = flatten_predictions(predictions, 3)
-    lesions, counts = flatten_truth(truth, 3)
-    truth_image = np.repeat(np.arange(len(counts)), counts)
-    return Cases(
+    lesions, counts = flatten_gt(gt, 3)
+    gt_image = np.repeat(np.arange(len(counts)), counts)
+    return DetectionSet(
         kind="bbox3d",
         dims=3,
         patient=np.asarray(patient, dtype=int),
         scores=scores,
         pred_image=image,
-        truth_image=truth_image,
+        gt_image=gt_image,
         overlaps=_box_overlaps(
-            ["iou", *overlaps], boxes, image, lesions, truth_image, counts, spacing_mm
+            ["iou", *overlaps], boxes, image, lesions, gt_image, counts, spacing_mm
         ),
         short_axis_mm=np.asarray(short_axis_mm, dtype=np.float64),
     )
 
 
-def cases_of_instances(
+def detection_set_of_instances(
     volumes: Sequence[VolumeInstances],
     patient: np.ndarray,
     short_axis_mm: np.ndarray,
     overlaps: Iterable[str] = ("iou",),
     *,
     spacing_mm: np.ndarray | None = None,
-) -> Cases:
-    """Cases of voxel instances; the centre rules use the instances' boxes. Arguments as above."""
+) -> DetectionSet:
+    """DetectionSet of voxel instances; the centre rules use the instances' boxes. Arguments as above."""
     boxes, scores, image = flatten_predictions([v.predictions for v in volumes], 3)
-    lesions, counts = flatten_truth([v.truth for v in volumes], 3)
-    truth_image = np.repeat(np.arange(len(counts)), counts)
+    lesions, counts = flatten_gt([v.gt for v in volumes], 3)
+    gt_image = np.repeat(np.arange(len(counts)), counts)
     kinds = dict.fromkeys(["iou", *overlaps])
     voxel_kinds = [kind for kind in kinds if kind in ("iou", "iobb", "iogt")]
     box_kinds = [kind for kind in kinds if kind not in voxel_kinds]
-    return Cases(
+    return DetectionSet(
         kind="segm3d",
         dims=3,
         patient=np.asarray(patient, dtype=int),
         scores=scores,
         pred_image=image,
-        truth_image=truth_image,
+        gt_image=gt_image,
         overlaps={k: matrix_pairs([v.overlap(k) for v in volumes]) for k in voxel_kinds}
-        | _box_overlaps(box_kinds, boxes, image, lesions, truth_image, counts, spacing_mm),
+        | _box_overlaps(box_kinds, boxes, image, lesions, gt_image, counts, spacing_mm),
         short_axis_mm=np.asarray(short_axis_mm, dtype=np.float64),
     )
 
 
 def instances_of_labels(
-    predicted: np.ndarray, truth: np.ndarray, scores: Mapping[int, float] | None = None
+    predicted: np.ndarray, gt: np.ndarray, scores: Mapping[int, float] | None = None
 ) -> VolumeInstances:
     """Instances of two label maps on one grid.
 
     Args:
         predicted: `(Z, Y, X)` whole numbers, 0 background, one label per detection.
-        truth: `(Z, Y, X)`, one label per lesion.
+        gt: `(Z, Y, X)`, one label per lesion.
         scores: Confidence by label; without it every detection has 1.
 
     Raises:
         ValueError: Different grids, or a label without a score.
     """
-    if predicted.shape != truth.shape:
+    if predicted.shape != gt.shape:
         raise ValueError(
-            f"Expected label maps on one grid but got {predicted.shape} and {truth.shape}"
+            f"Expected label maps on one grid but got {predicted.shape} and {gt.shape}"
         )
     pred_labels, pred_codes, pred_boxes = _label_boxes(predicted)
-    truth_labels, truth_codes, truth_boxes = _label_boxes(truth)
-    width = len(truth_labels) + 1
-    flat = pred_codes.ravel() * width + truth_codes.ravel()
+    gt_labels, gt_codes, gt_boxes = _label_boxes(gt)
+    width = len(gt_labels) + 1
+    flat = pred_codes.ravel() * width + gt_codes.ravel()
     table = np.bincount(flat, minlength=(len(pred_labels) + 1) * width).reshape(-1, width)
     if scores is None:
         confidence = np.ones(len(pred_labels))
@@ -145,40 +145,40 @@ def instances_of_labels(
         confidence = np.array([scores[int(label)] for label in pred_labels], dtype=np.float64)
     return VolumeInstances(
         predictions=np.column_stack([pred_boxes, confidence]),
-        truth=truth_boxes,
+        gt=gt_boxes,
         intersection=table[1:, 1:].astype(np.float64),
         pred_size=table[1:].sum(axis=1).astype(np.float64),
-        truth_size=table[:, 1:].sum(axis=0).astype(np.float64),
+        gt_size=table[:, 1:].sum(axis=0).astype(np.float64),
     )
 
 
 def instances_of_stacks(
-    stacks: Stacks, masks: Mapping[tuple[int, int], dict], truth: np.ndarray
+    stacks: Stacks, masks: Mapping[tuple[int, int], dict], gt: np.ndarray
 ) -> VolumeInstances:
     """Instances of stacked 2D masks against a label map.
 
     Args:
         stacks: Result of stacking the boxes.
         masks: Run-length code of each (slice, row); size (Y, X).
-        truth: `(Z, Y, X)` label map.
+        gt: `(Z, Y, X)` label map.
     """
-    labels, codes, truth_boxes = _label_boxes(truth)
+    labels, codes, gt_boxes = _label_boxes(gt)
     table = np.zeros((len(stacks.members), len(labels) + 1))
     for number, members in enumerate(stacks.members):
         for index, row in members:
             mask = mask_utils.decode(masks[index, row]).astype(bool)
-            if not 0 <= index < len(truth) or mask.shape != truth.shape[1:]:
+            if not 0 <= index < len(gt) or mask.shape != gt.shape[1:]:
                 raise ValueError(
-                    f"slice {index}: Expected a mask on the grid {truth.shape} of the truth "
+                    f"slice {index}: Expected a mask on the grid {gt.shape} of the ground truth "
                     f"but got {mask.shape}"
                 )
             table[number] += np.bincount(codes[index][mask], minlength=len(labels) + 1)
     return VolumeInstances(
         predictions=stacks.boxes,
-        truth=truth_boxes,
+        gt=gt_boxes,
         intersection=table[:, 1:],
         pred_size=table.sum(axis=1),
-        truth_size=np.bincount(codes.ravel(), minlength=len(labels) + 1)[1:].astype(np.float64),
+        gt_size=np.bincount(codes.ravel(), minlength=len(labels) + 1)[1:].astype(np.float64),
     )
 
 
@@ -202,10 +202,10 @@ def _label_boxes(labels):
     return values, codes, np.array(boxes, dtype=np.float64).reshape(-1, 6)
 
 
-def _box_overlaps(kinds, boxes, image, lesions, truth_image, counts, spacing_mm):
+def _box_overlaps(kinds, boxes, image, lesions, gt_image, counts, spacing_mm):
     if spacing_mm is not None:
         scale = np.tile(np.asarray(spacing_mm, dtype=np.float64), 2)
-        boxes, lesions = boxes * scale[image], lesions * scale[truth_image]
+        boxes, lesions = boxes * scale[image], lesions * scale[gt_image]
     return {
         kind: box_pairs(boxes, image, lesions, counts, kind=kind) for kind in dict.fromkeys(kinds)
     }

@@ -11,8 +11,8 @@ import numpy as np
 from data_prep import atomic_files
 from mmglan.evaluation.bootstrap import bca_interval, leave_one_out, patient_weights, resampled
 from mmglan.evaluation.bootstrap import percentile_interval as percentile
-from mmglan.evaluation.detection_set import Cases
-from mmglan.evaluation.metrics import OPERATING_FPS, Figures
+from mmglan.evaluation.detection_set import DetectionSet
+from mmglan.evaluation.metrics import OPERATING_FPS, Metrics
 from mmglan.evaluation.protocols import Protocol, get_protocol
 
 SCHEMA = 1
@@ -23,8 +23,8 @@ CURVE_POINTS = 400
 BAND_FPS = tuple(np.geomspace(1 / 64, CURVE_FP, 61))
 
 
-def summarize(
-    all_cases: Sequence[Cases],
+def evaluate_detections(
+    all_cases: Sequence[DetectionSet],
     protocol: str | Protocol = "deeplesion",
     *,
     bootstrap: int = 0,
@@ -67,11 +67,11 @@ def summarize(
         "strata": {},
     }
     for cases in all_cases:
-        _add_kind(record, Figures(cases, protocol), bootstrap, seed, level, method)
+        _add_kind(record, Metrics(cases, protocol), bootstrap, seed, level, method)
     return record
 
 
-def _add_kind(record, figures: Figures, n, seed, level, method):
+def _add_kind(record, figures: Metrics, n, seed, level, method):
     cases = figures.cases
     intervals = _intervals(figures, n, seed, level, method) if n else {}
     in_strata = {place for places in figures.strata_names.values() for place in places.values()}

@@ -140,22 +140,22 @@ def froc(
         (0.5, 1.0, 0.8)
     """
     boxes, scores, image = flatten_predictions(predictions, dims)
-    truth, counts = flatten_truth(ground_truth, dims)
+    gt, counts = flatten_gt(ground_truth, dims)
     if len(predictions) != len(ground_truth):
         raise ValueError(
             "Expected predictions and ground truth of the same images "
             f"but got {len(predictions)} and {len(ground_truth)}"
         )
-    pairs = box_pairs(boxes, image, truth, counts, kind=overlap, inclusive=inclusive)
+    pairs = box_pairs(boxes, image, gt, counts, kind=overlap, inclusive=inclusive)
     matches = match(
         pairs,
         scores,
-        len(truth),
+        len(gt),
         threshold=threshold,
         assignment=assignment,
         duplicates=duplicates,
     )
-    return curve_of(matches, scores, len(ground_truth), len(truth))
+    return curve_of(matches, scores, len(ground_truth), len(gt))
 
 
 def froc_by_protocol(
@@ -206,7 +206,7 @@ def flatten_predictions(
     return rows[:, : 2 * dims], rows[:, 2 * dims].copy(), image
 
 
-def flatten_truth(ground_truth: Sequence[np.ndarray], dims: int) -> tuple[np.ndarray, np.ndarray]:
+def flatten_gt(ground_truth: Sequence[np.ndarray], dims: int) -> tuple[np.ndarray, np.ndarray]:
     """Concatenates and checks true boxes: `(M, 2 D)` boxes, `(I,)` number per image."""
     rows, counts = _concatenate(ground_truth, 2 * dims, "ground_truth")
     _check_boxes(rows, np.repeat(np.arange(len(counts)), counts), "ground_truth")

@@ -15,7 +15,7 @@ from data_prep.dataset.coco_entries import lesions_3d
 from data_prep.paths import resolve_under
 from data_prep.volumes.volume import Volume, read_label_volume
 from mmglan.detections.stacking import Stacks
-from mmglan.detections.volume_files import VolumeTruth, ended
+from mmglan.detections.volume_files import VolumeGroundTruth, ended
 from mmglan.evaluation.detection_set_3d import (
     VolumeInstances,
     connected_instances,
@@ -90,21 +90,21 @@ def _without_suffix(name: str) -> str:
     return name.removesuffix(next((end for end in SUFFIXES if name.endswith(end)), ""))
 
 
-def _warn_of_others(folder: Path, truth: VolumeTruth, ids: Mapping[str, str] | None) -> None:
-    """Warn of label maps that belong to no volume of the truth: nobody would miss them."""
-    known = {name for volume_id in truth.ids for name in _names(volume_id, ids)}
+def _warn_of_others(folder: Path, gt: VolumeGroundTruth, ids: Mapping[str, str] | None) -> None:
+    """Warn of label maps that belong to no volume of the ground truth: nobody would miss them."""
+    known = {name for volume_id in gt.ids for name in _names(volume_id, ids)}
     found = sorted(path.name for path in folder.glob("*") if path.name.endswith(SUFFIXES))
     others = [name for name in found if _without_suffix(name) not in known]
     if others:
         warnings.warn(
             f"{folder.name}: {len(others)} of {len(found)} label maps belong to no volume of "
-            f"{truth.name} and are left out, the first: {others[0]}",
+            f"{gt.name} and are left out, the first: {others[0]}",
             stacklevel=3,
         )
 
 
-def truth_of_label_maps(folder: str | Path) -> VolumeTruth:
-    """3D truth from a folder of label maps alone; every volume is a patient of its own."""
+def gt_of_label_maps(folder: str | Path) -> VolumeGroundTruth:
+    """3D ground truth from a folder of label maps alone; every volume is a patient of its own."""
     folder = Path(folder)
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     ids = sorted({_without_suffix(name) for name in names if name.endswith(SUFFIXES)})
@@ -119,7 +119,7 @@ def truth_of_label_maps(folder: str | Path) -> VolumeTruth:
         spacing.append(volume.spacing_mm)
         boxes.append(ended([lesion["box3d"] for lesion in lesions]))
         axes.append(np.array([lesion["short_axis_mm"] for lesion in lesions]))
-    return VolumeTruth(folder.name, ids, np.arange(len(ids)), np.array(spacing), boxes, axes)
+    return VolumeGroundTruth(folder.name, ids, np.arange(len(ids)), np.array(spacing), boxes, axes)
 
 
 def read_scores(path: str | Path) -> dict[str, dict[int, float]]:
@@ -151,8 +151,8 @@ def read_scores(path: str | Path) -> dict[str, dict[int, float]]:
 
 
 def compare_label_maps(
-    truth: VolumeTruth,
-    truth_folder: str | Path,
+    gt: VolumeGroundTruth,
+    gt_folder: str | Path,
     *,
     predicted_folder: str | Path | None = None,
     scores: dict[str, dict[int, float]] | None = None,
@@ -164,8 +164,8 @@ def compare_label_maps(
     """Voxel instances of every volume, read one after the other.
 
     Args:
-        truth: Volumes wanted.
-        truth_folder: Their true label maps.
+        gt: Volumes wanted.
+        gt_folder: Their true label maps.
         predicted_folder: Predicted label maps; or else
         stacks: stacked results of each volume with
         masks: their masks.
@@ -174,10 +174,10 @@ def compare_label_maps(
         ids: Names of the source volumes by volume id.
     """
     if predicted_folder is not None:
-        _warn_of_others(Path(predicted_folder), truth, ids)
+        _warn_of_others(Path(predicted_folder), gt, ids)
     found = []
-    for number, volume_id in enumerate(tqdm(truth.ids, desc="label maps")):
-        true_map = label_map(truth_folder, volume_id, ids=ids)
+    for number, volume_id in enumerate(tqdm(gt.ids, desc="label maps")):
+        true_map = label_map(gt_folder, volume_id, ids=ids)
         try:
             if predicted_folder is None:
                 one = instances_of_stacks(stacks[number], masks[number], true_map.array)
@@ -185,7 +185,7 @@ def compare_label_maps(
                 predicted = label_map(predicted_folder, volume_id, components, ids)
                 difference = predicted.grid.difference_from(true_map.grid)
                 if difference:
-                    raise ValueError(f"Expected the grid of the truth with {difference}")
+                    raise ValueError(f"Expected the grid of the ground truth with {difference}")
                 confidence = None if scores is None else scores.get(volume_id, {})
                 one = instances_of_labels(predicted.array, true_map.array, confidence)
         except ValueError as error:

@@ -14,10 +14,10 @@ from mmengine.dist import is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
-from mmglan.detections.coco_files import cases_of_images, group_results, read_ground_truth
+from mmglan.detections.coco_files import detection_set_of_images, group_results, read_ground_truth
 from mmglan.detections.volume_files import read_volumes, stack_results, warn_of_parts
-from mmglan.evaluation.evaluate import summarize, write_json
-from mmglan.evaluation.load_results import box_cases
+from mmglan.evaluation.evaluate import evaluate_detections, write_json
+from mmglan.evaluation.load_results import detection_set_of_volumes
 from mmglan.evaluation.protocols import get_protocol
 from mmglan.evaluation.text_table import format_summary
 
@@ -68,10 +68,10 @@ class LesionMetric(BaseMetric):
         unknown = set(self.iou_types) - set(IOU_TYPES)
         if unknown or not self.iou_types:
             raise ValueError(f"Expected iou_types of {IOU_TYPES} but got {iou_types!r}")
-        self.truth = read_ground_truth(ann_file)
+        self.gt = read_ground_truth(ann_file)
         self.volumes = read_volumes(volumes_file) if volumes_file else None
         if self.volumes is not None:
-            warn_of_parts(self.truth, self.volumes)
+            warn_of_parts(self.gt, self.volumes)
         self.outfile_prefix = outfile_prefix
         self.dropped = 0
         self.protocol = get_protocol(protocol)
@@ -125,22 +125,22 @@ class LesionMetric(BaseMetric):
             results: What `process` collected.
 
         Returns:
-            dict[str, float]: Figures as fractions, full precision.
+            dict[str, float]: Metrics as fractions, full precision.
         """
         logger = MMLogger.get_current_instance()
         # The same order of images for any number of processes.
         once = {result["image_id"]: result for result in reversed(results)}
         if len(once) < len(results):
             warnings.warn(
-                f"{self.truth.name}: {len(results) - len(once)} results are of an image that was "
+                f"{self.gt.name}: {len(results) - len(once)} results are of an image that was "
                 "tested before; the first ones count",
                 stacklevel=2,
             )
         results = [once[image_id] for image_id in sorted(once, key=_by_type)]
-        missing = len(self.truth.images) - len({result["image_id"] for result in results})
+        missing = len(self.gt.images) - len({result["image_id"] for result in results})
         if missing:
             warnings.warn(
-                f"{self.truth.name}: {missing} of {len(self.truth.images)} images were not "
+                f"{self.gt.name}: {missing} of {len(self.gt.images)} images were not "
                 "tested; they count as images without predictions",
                 stacklevel=2,
             )
@@ -149,22 +149,22 @@ class LesionMetric(BaseMetric):
             if kind == "segm" and not _has_masks(results):
                 logger.info("No masks were predicted: figures of boxes only.")
                 continue
-            if kind == "segm" and not self.truth.has_masks:
-                logger.info(f"{self.truth.name} has no masks: figures of boxes only.")
+            if kind == "segm" and not self.gt.has_masks:
+                logger.info(f"{self.gt.name} has no masks: figures of boxes only.")
                 continue
             rows = _coco_results(results, kind)
             if self.outfile_prefix:
                 write_json(rows, f"{self.outfile_prefix}.{kind}.json")
             kinds = [criterion.overlap for criterion in self.protocol.criteria_2d]
-            grouped = group_results(rows, self.truth)
+            grouped = group_results(rows, self.gt)
             cases.append(
-                cases_of_images(self.truth, grouped, kind, kinds, in_mm=self.protocol.in_mm)
+                detection_set_of_images(self.gt, grouped, kind, kinds, in_mm=self.protocol.in_mm)
             )
             if kind == "bbox" and self.volumes is not None:
-                stacks, _ = stack_results(self.truth, grouped, self.volumes.ids)
+                stacks, _ = stack_results(self.gt, grouped, self.volumes.ids)
                 boxes = [one.boxes for one in stacks]
-                cases.append(box_cases(self.volumes, boxes, self.protocol))
-        record = summarize(cases, self.protocol, **self.options)
+                cases.append(detection_set_of_volumes(self.volumes, boxes, self.protocol))
+        record = evaluate_detections(cases, self.protocol, **self.options)
         if self.outfile_prefix:
             write_json(record, f"{self.outfile_prefix}.metrics.json")
         if is_main_process():

@@ -11,7 +11,7 @@ from pycocotools import mask as mask_utils
 
 from mmglan.detections.coco_files import (
     GroundTruth,
-    cases_of_images,
+    detection_set_of_images,
     group_results,
     position_of,
     read_ground_truth,
@@ -19,26 +19,26 @@ from mmglan.detections.coco_files import (
 )
 from mmglan.detections.coco_masks import rle_of
 from mmglan.detections.volume_files import (
-    VolumeTruth,
+    VolumeGroundTruth,
     read_boxes_3d,
     read_volumes,
     stack_results,
     warn_of_parts,
 )
-from mmglan.evaluation.detection_set import Cases
-from mmglan.evaluation.detection_set_3d import cases_of_boxes, cases_of_instances
+from mmglan.evaluation.detection_set import DetectionSet
+from mmglan.evaluation.detection_set_3d import detection_set_of_boxes, detection_set_of_instances
 from mmglan.evaluation.label_maps import (
     compare_label_maps,
+    gt_of_label_maps,
     read_ids,
     read_scores,
-    truth_of_label_maps,
 )
 from mmglan.evaluation.protocols import Protocol
 from mmglan.evaluation.text_table import KIND_WORDS
 
 
 @dataclass
-class TruthFiles:
+class GroundTruthFiles:
     """Truth as named on the command line; at least one is given.
 
     Attributes:
@@ -53,29 +53,29 @@ class TruthFiles:
     gt_masks: Path | None = None
     ids: Path | None = None
 
-    def read(self) -> tuple[GroundTruth | None, VolumeTruth | None]:
-        """Reads images' and volumes' truth."""
+    def read(self) -> tuple[GroundTruth | None, VolumeGroundTruth | None]:
+        """Reads images' and volumes' ground truth."""
         images = read_ground_truth(self.gt) if self.gt else None
         if self.volumes:
             return images, read_volumes(self.volumes)
-        return images, truth_of_label_maps(self.gt_masks) if self.gt_masks else None
+        return images, gt_of_label_maps(self.gt_masks) if self.gt_masks else None
 
 
-def read_cases(
-    files: TruthFiles,
-    truth: tuple[GroundTruth | None, VolumeTruth | None],
+def load_detection_sets(
+    files: GroundTruthFiles,
+    gt: tuple[GroundTruth | None, VolumeGroundTruth | None],
     predictions: Sequence[Path],
     protocol: Protocol,
     *,
     scores: Path | None = None,
     components: bool = False,
     stack_iou: float = 0.1,
-) -> list[Cases]:
+) -> list[DetectionSet]:
     """Reads predictions of one detector.
 
     Args:
-        files: Where the truth is.
-        truth: What `files.read()` gave.
+        files: Where the ground truth is.
+        gt: What `files.read()` gave.
         predictions: COCO result files of boxes and of masks, a JSON file of 3D boxes
             (`volume_id`, `box3d`, `score`), or a folder of label maps.
         protocol: Decides which overlaps are needed.
@@ -84,17 +84,17 @@ def read_cases(
         stack_iou: IoU above which 2D results on neighbouring slices are stacked.
 
     Returns:
-        list[Cases]: Boxes, masks, 3D boxes, 3D masks, as far as there are predictions and truth.
+        list[DetectionSet]: Boxes, masks, 3D boxes, 3D masks, as far as there are predictions and ground truth.
 
     Raises:
-        ValueError: A file that cannot be used, or predictions without truth to compare with.
+        ValueError: A file that cannot be used, or predictions without ground truth to compare with.
     """
-    images, volumes = truth
+    images, volumes = gt
     cases, stacked = [], {}
     for path in predictions:
         path = Path(path)
         if path.is_dir():
-            cases.append(_label_map_cases(files, volumes, path, protocol, scores, components))
+            cases.append(_set_of_label_maps(files, volumes, path, protocol, scores, components))
             continue
         rows = read_json(path)
         if not isinstance(rows, list):
@@ -104,25 +104,27 @@ def read_cases(
             if volumes is None:
                 raise ValueError(f"{path.name}: Expected --volumes to compare 3D boxes with")
             boxes = read_boxes_3d(rows, volumes, path.name)
-            cases.append(box_cases(volumes, boxes, protocol))
+            cases.append(detection_set_of_volumes(volumes, boxes, protocol))
             continue
         if images is None:
             raise ValueError(f"{path.name}: Expected --gt to compare COCO results with")
         grouped = group_results(_with_boxes(rows, images, kind), images, path.name)
         kinds = [criterion.overlap for criterion in protocol.criteria_2d]
         cases.append(
-            cases_of_images(images, grouped, kind, kinds, in_mm=protocol.in_mm, name=path.name)
+            detection_set_of_images(
+                images, grouped, kind, kinds, in_mm=protocol.in_mm, name=path.name
+            )
         )
         stacked[kind] = grouped
     if volumes is not None and stacked:
         warn_of_parts(images, volumes)
         grouped = stacked.get("segm", stacked.get("bbox"))
         stacks, masks = stack_results(images, grouped, volumes.ids, stack_iou)
-        cases.append(box_cases(volumes, [one.boxes for one in stacks], protocol))
+        cases.append(detection_set_of_volumes(volumes, [one.boxes for one in stacks], protocol))
         if files.gt_masks and "segm" in stacked:
             ids = read_ids(files.ids) if files.ids else None
             found = compare_label_maps(volumes, files.gt_masks, stacks=stacks, masks=masks, ids=ids)
-            cases.append(_instance_cases(volumes, found, protocol))
+            cases.append(_set_of_instances(volumes, found, protocol))
     kinds = [one.kind for one in cases]
     for kind in kinds:
         if kinds.count(kind) > 1:
@@ -155,7 +157,7 @@ def _with_boxes(rows, images, kind):
     return complete
 
 
-def _label_map_cases(files, volumes, folder, protocol, scores, components):
+def _set_of_label_maps(files, volumes, folder, protocol, scores, components):
     if not files.gt_masks:
         raise ValueError(f"{folder.name}: Expected --gt-masks to compare label maps with")
     found = compare_label_maps(
@@ -166,11 +168,11 @@ def _label_map_cases(files, volumes, folder, protocol, scores, components):
         components=components,
         ids=read_ids(files.ids) if files.ids else None,
     )
-    return _instance_cases(volumes, found, protocol)
+    return _set_of_instances(volumes, found, protocol)
 
 
-def _instance_cases(volumes, found, protocol):
-    lesions = [len(one.truth) for one in found]
+def _set_of_instances(volumes, found, protocol):
+    lesions = [len(one.gt) for one in found]
     known = [len(axes) for axes in volumes.short_axis_mm]
     # The JSON file may hold other lesions than the label maps (a divided volume); then no sizes.
     axes = (
@@ -178,7 +180,7 @@ def _instance_cases(volumes, found, protocol):
         if lesions == known
         else np.full(sum(lesions), np.nan)
     )
-    return cases_of_instances(
+    return detection_set_of_instances(
         found,
         volumes.patient,
         axes,
@@ -187,9 +189,11 @@ def _instance_cases(volumes, found, protocol):
     )
 
 
-def box_cases(volumes: VolumeTruth, boxes: list[np.ndarray], protocol: Protocol) -> Cases:
-    """Cases of 3D boxes, for each volume `(n, 7)`, under a protocol."""
-    return cases_of_boxes(
+def detection_set_of_volumes(
+    volumes: VolumeGroundTruth, boxes: list[np.ndarray], protocol: Protocol
+) -> DetectionSet:
+    """DetectionSet of 3D boxes, for each volume `(n, 7)`, under a protocol."""
+    return detection_set_of_boxes(
         boxes,
         volumes.boxes,
         volumes.patient,

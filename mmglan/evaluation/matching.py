@@ -40,7 +40,7 @@ class Matches:
 def match(
     pairs: Pairs,
     scores: np.ndarray,
-    n_truth: int,
+    n_gt: int,
     *,
     threshold: float,
     assignment: str = "every",
@@ -51,7 +51,7 @@ def match(
     Args:
         pairs: Overlapping pairs of the whole test set.
         scores: `(N,)` confidence of the predictions.
-        n_truth: M, number of lesions.
+        n_gt: M, number of lesions.
         threshold: A pair counts when its overlap is at least this, in (0, 1].
         assignment: `'every'`: a prediction finds every lesion that it overlaps enough (DeepLesion,
             LUNA16). `'greedy'`: it finds one, the free lesion it overlaps most. `'optimal'`: one
@@ -97,13 +97,13 @@ def match(
     n_pred = len(scores)
     order = np.argsort(-scores, kind="stable")
     enough = np.flatnonzero(pairs.overlap >= threshold)
-    pred, truth = pairs.pred[enough], pairs.truth[enough]
+    pred, gt = pairs.pred[enough], pairs.gt[enough]
     if assignment == "every":
-        found_by = _first_by_rank(pred, truth, order, n_truth)
+        found_by = _first_by_rank(pred, gt, order, n_gt)
     elif assignment == "greedy":
-        found_by = _greedy(pred, truth, pairs.overlap[enough], order, n_truth)
+        found_by = _greedy(pred, gt, pairs.overlap[enough], order, n_gt)
     else:
-        found_by = _optimal(pred, truth, pairs.overlap[enough], n_truth)
+        found_by = _optimal(pred, gt, pairs.overlap[enough], n_gt)
     hits = np.bincount(found_by[found_by >= 0], minlength=n_pred)
     if duplicates == "fp":
         false_positive = hits == 0
@@ -119,47 +119,47 @@ def _ranks(order):
     return rank
 
 
-def _first_by_rank(pred, truth, order, n_truth):
-    best = np.full(n_truth, len(order), dtype=np.int64)
-    np.minimum.at(best, truth, _ranks(order)[pred])
-    found = np.full(n_truth, -1, dtype=np.int64)
+def _first_by_rank(pred, gt, order, n_gt):
+    best = np.full(n_gt, len(order), dtype=np.int64)
+    np.minimum.at(best, gt, _ranks(order)[pred])
+    found = np.full(n_gt, -1, dtype=np.int64)
     reached = best < len(order)
     found[reached] = order[best[reached]]
     return found
 
 
-def _greedy(pred, truth, overlap, order, n_truth):
-    found = np.full(n_truth, -1, dtype=np.int64)
+def _greedy(pred, gt, overlap, order, n_gt):
+    found = np.full(n_gt, -1, dtype=np.int64)
     taken = -1
     # By rank, then falling overlap, then the order of the lesions.
-    for index in np.lexsort((truth, -overlap, _ranks(order)[pred])):
-        if pred[index] != taken and found[truth[index]] < 0:
-            found[truth[index]] = pred[index]
+    for index in np.lexsort((gt, -overlap, _ranks(order)[pred])):
+        if pred[index] != taken and found[gt[index]] < 0:
+            found[gt[index]] = pred[index]
             taken = pred[index]
     return found
 
 
-def _optimal(pred, truth, overlap, n_truth):
+def _optimal(pred, gt, overlap, n_gt):
     from scipy.optimize import linear_sum_assignment
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    found = np.full(n_truth, -1, dtype=np.int64)
+    found = np.full(n_gt, -1, dtype=np.int64)
     if not len(pred):
         return found
     # Pairs of different images are never connected, so a component is a small problem of its own.
     preds, rows = np.unique(pred, return_inverse=True)
-    truths, columns = np.unique(truth, return_inverse=True)
-    size = len(preds) + len(truths)
+    lesions, columns = np.unique(gt, return_inverse=True)
+    size = len(preds) + len(lesions)
     graph = coo_matrix((np.ones(len(pred)), (rows, columns + len(preds))), shape=(size, size))
     labels = connected_components(graph, directed=False)[1][rows]
     by_label = np.argsort(labels, kind="stable")
     for members in np.split(by_label, np.flatnonzero(np.diff(labels[by_label])) + 1):
         some_preds, row = np.unique(pred[members], return_inverse=True)
-        some_truths, column = np.unique(truth[members], return_inverse=True)
-        weight = np.zeros((len(some_preds), len(some_truths)))
+        some_gts, column = np.unique(gt[members], return_inverse=True)
+        weight = np.zeros((len(some_preds), len(some_gts)))
         weight[row, column] = 1 + overlap[members]  # a match counts more than its overlap
         for one, other in zip(*linear_sum_assignment(weight, maximize=True), strict=True):
             if weight[one, other] > 0:
-                found[some_truths[other]] = some_preds[one]
+                found[some_gts[other]] = some_preds[one]
     return found

@@ -12,7 +12,7 @@ from mmglan.evaluation.average_precision import (
     PrecisionRecall,
     precision_recall,
 )
-from mmglan.evaluation.detection_set import Cases
+from mmglan.evaluation.detection_set import DetectionSet
 from mmglan.evaluation.froc import FROCCurve, curve_of
 from mmglan.evaluation.matching import Matches, match
 from mmglan.evaluation.protocols import FROC_FPS, RECALL_FPS, SEN_FP, Criterion, Protocol
@@ -32,7 +32,7 @@ def ap_name(threshold: float) -> str:
     return f"AP{round(threshold * 100):02d}"
 
 
-class Figures:
+class Metrics:
     """Names and values of all figures of some cases under a protocol.
 
     Attributes:
@@ -43,7 +43,7 @@ class Figures:
         estimates: `(F,)` figures of the test set itself; AP as COCOeval gives it.
     """
 
-    def __init__(self, cases: Cases, protocol: Protocol):
+    def __init__(self, cases: DetectionSet, protocol: Protocol):
         self.cases = cases
         self.protocol = protocol
         self.names: list[str] = []
@@ -66,7 +66,7 @@ class Figures:
             self.estimates[index] = value
 
     def values(self, weights: np.ndarray) -> np.ndarray:
-        """Figures of reweighted test sets.
+        """Metrics of reweighted test sets.
 
         Args:
             weights: `(P, B)` how often each patient counts.
@@ -127,7 +127,7 @@ class Figures:
         self.matches[criterion] = matches
         self.curves[criterion] = curve_of(matches, cases.scores, cases.n_images, cases.n_lesions)
         subsets = [
-            (matches.found_by[members], cases.truth_image[members])
+            (matches.found_by[members], cases.gt_image[members])
             for members in self._strata.values()
         ]
         names = [
@@ -167,11 +167,11 @@ class Figures:
         return int(self._strata[stratum].sum())
 
 
-def _volumes_found(cases: Cases, matches: Matches) -> tuple[np.ndarray, np.ndarray]:
+def _volumes_found(cases: DetectionSet, matches: Matches) -> tuple[np.ndarray, np.ndarray]:
     """Volumes with lesions as lesions: each with the first prediction that finds any of its own."""
     rank = np.full(len(matches.order) + 1, len(matches.order))
     rank[matches.order] = np.arange(len(matches.order))
-    volumes, place = np.unique(cases.truth_image, return_inverse=True)
+    volumes, place = np.unique(cases.gt_image, return_inverse=True)
     first = np.full(len(volumes), len(matches.order))
     np.minimum.at(first, place, rank[matches.found_by])
     return np.append(matches.order, -1)[first], volumes

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from mmglan.evaluation.average_precision import MRECALL_PRECISIONS, PrecisionRecall
-from mmglan.evaluation.detection_set import Cases
+from mmglan.evaluation.detection_set import DetectionSet
 from mmglan.evaluation.matching import Matches
 
 # Resamples at a time: keeps a block of weights in the processor's cache.
@@ -51,7 +51,7 @@ class WeightedFROC:
 
     def __init__(
         self,
-        cases: Cases,
+        cases: DetectionSet,
         matches: Matches,
         subsets: Sequence[tuple[np.ndarray, np.ndarray]] = (),
     ):
@@ -72,11 +72,11 @@ class WeightedFROC:
         shape = (self.n_segments, n_patients, self._dtype)
         self._false = _sparse(segment[false], patient[false], np.ones(int(false.sum())), *shape)
         self._true, self._lesions = [], []
-        for found_by, truth_image in ((matches.found_by, cases.truth_image), *subsets):
+        for found_by, gt_image in ((matches.found_by, cases.gt_image), *subsets):
             hits = np.bincount(found_by[found_by >= 0], minlength=len(order))[order]
             found = hits > 0
             self._true.append(_sparse(segment[found], patient[found], hits[found], *shape))
-            lesions = np.bincount(cases.patient[truth_image], minlength=n_patients)
+            lesions = np.bincount(cases.patient[gt_image], minlength=n_patients)
             self._lesions.append(lesions.astype(np.float64))
         self._images = np.bincount(cases.patient, minlength=n_patients).astype(np.float64)
         self._total_false = np.asarray(self._false.sum(axis=1)).ravel().cumsum()
@@ -135,7 +135,7 @@ def _read(fp, sensitivity, fps, interpolation):
 class WeightedPrecision:
     """AP and mean recall from COCO's verdicts."""
 
-    def __init__(self, cases: Cases, verdict: PrecisionRecall):
+    def __init__(self, cases: DetectionSet, verdict: PrecisionRecall):
         n_patients = cases.n_patients
         patient = cases.patient[verdict.image]
         finds = np.flatnonzero(verdict.hit)
@@ -146,7 +146,7 @@ class WeightedPrecision:
             row, patient[:before_last], np.ones(before_last), len(finds), n_patients, self._dtype
         )
         self._finder = patient[finds]
-        lesions = np.bincount(cases.patient[verdict.truth_image], minlength=n_patients)
+        lesions = np.bincount(cases.patient[verdict.gt_image], minlength=n_patients)
         self._lesions = lesions.astype(np.float64)
 
     def values(self, weights: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ def score_text(score: float | None) -> str:
 
 
 def format_summary(record: dict) -> str:
-    """Formats what `mmglan.evaluation.evaluate.summarize` gives.
+    """Formats what `mmglan.evaluation.evaluate.evaluate_detections` gives.
 
     Args:
         record: The summary.

@@ -21,7 +21,7 @@ def totals(findings: list[ImageFindings], thresholds: Iterable[float]) -> dict[s
     """
     out = {}
     for threshold in thresholds:
-        found = [t.found_at[threshold] for image in findings for t in image.truths]
+        found = [t.found_at[threshold] for image in findings for t in image.lesions]
         fp = [
             p.score for image in findings for p in image.predictions if p.status[threshold] == "fp"
         ]
@@ -50,13 +50,13 @@ def choose(
         return findings
 
     def errors(image: ImageFindings) -> int:
-        missed = sum((t.found_at[threshold] or -1) < score for t in image.truths)
+        missed = sum((t.found_at[threshold] or -1) < score for t in image.lesions)
         alarms = sum(p.score >= score and p.status[threshold] == "fp" for p in image.predictions)
         return missed + alarms
 
     rank = sorted(
         range(len(findings)),
-        key=lambda i: (-errors(findings[i]), -len(findings[i].truths), i),
+        key=lambda i: (-errors(findings[i]), -len(findings[i].lesions), i),
     )
     return [findings[index] for index in sorted(rank[:limit])]
 
@@ -126,7 +126,7 @@ def case_data(
     max_predictions: int = MAX_PREDICTIONS,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> tuple[list[dict[str, Any]], list[tuple[int, str]]]:
-    """Cases for the browser and their pictures.
+    """DetectionSet for the browser and their pictures.
 
     Patients and volumes are numbered by this report: no name, path or identifier of the input is
     kept.
@@ -159,7 +159,7 @@ def case_data(
                 "ratio": round(float(spacing[1]) / float(spacing[0]), 6) if spacing else 1,
                 "type": kind,
                 "thumb": thumbnail(picture),
-                "truths": [_truth(t, (height, width), spacing) for t in item.truths],
+                "lesions": [_truth(t, (height, width), spacing) for t in item.lesions],
                 "preds": [
                     _prediction(p, (height, width), spacing)
                     for p in item.predictions[:max_predictions]

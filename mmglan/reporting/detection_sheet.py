@@ -28,7 +28,7 @@ def choose_slices(
         Chosen slices in their order; slices with nothing on them only where no others are.
     """
     shown = [
-        f for f in findings if f.truths or any(p.score >= score for p in f.predictions)
+        f for f in findings if f.lesions or any(p.score >= score for p in f.predictions)
     ] or findings
     if len(shown) <= count:
         return shown
@@ -67,8 +67,8 @@ def draw_slice(
 
     return draw(
         image,
-        truth_masks=outlines(item.truths),
-        truth_boxes=[_corners(t.box) for t in item.truths],
+        gt_masks=outlines(item.lesions),
+        gt_boxes=[_corners(t.box) for t in item.lesions],
         predicted_masks=outlines(kept),
         predicted_boxes=[_corners(p.box) for p in kept],
         scores=[p.score for p in kept],

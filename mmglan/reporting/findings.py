@@ -59,12 +59,12 @@ class ImageFindings:
 
     Attributes:
         image: its record in the COCO file (`file_name`, `width`, `height` …).
-        truths: in the file's order.
+        lesions: in the file's order.
         predictions: by falling score.
     """
 
     image: dict[str, Any]
-    truths: list[Truth]
+    lesions: list[Truth]
     predictions: list[Prediction]
 
 
@@ -167,13 +167,13 @@ def mark_findings(
     )
     results = sorted(results, key=lambda r: (position[r["image_id"]], -r["score"]))
     pred_image = np.array([position[r["image_id"]] for r in results], int)
-    truth_image = np.array([position[a["image_id"]] for a in annotations], int)
+    gt_image = np.array([position[a["image_id"]] for a in annotations], int)
     scores = np.array([r["score"] for r in results], float)
     pairs = box_pairs(
         _corners([r["bbox"] for r in results]),
         pred_image,
         _corners([a["bbox"] for a in annotations]),
-        np.bincount(truth_image, minlength=len(images)),
+        np.bincount(gt_image, minlength=len(images)),
     )
     best = np.zeros(len(results))
     np.maximum.at(best, pairs.pred, pairs.overlap)
@@ -194,8 +194,8 @@ def mark_findings(
         for index, finder in enumerate(matches.found_by):
             found_at[index][threshold] = float(scores[finder]) if finder >= 0 else None
     found = [ImageFindings(image, [], []) for image in images]
-    for annotation, index, hits in zip(annotations, truth_image, found_at, strict=True):
-        found[index].truths.append(
+    for annotation, index, hits in zip(annotations, gt_image, found_at, strict=True):
+        found[index].lesions.append(
             Truth(
                 tuple(annotation["bbox"]), annotation.get("segmentation"), _axes(annotation), hits
             )
@@ -226,7 +226,7 @@ def check_counts(metrics: dict[str, Any], findings: list[ImageFindings]) -> None
     wanted = (metrics.get("counts") or {}).get("bbox") or {}
     found = {
         "n_images": len(findings),
-        "n_lesions": sum(len(image.truths) for image in findings),
+        "n_lesions": sum(len(image.lesions) for image in findings),
         "n_predictions": sum(len(image.predictions) for image in findings),
     }
     other = [name for name, count in found.items() if wanted.get(name, count) != count]

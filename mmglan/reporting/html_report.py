@@ -26,7 +26,7 @@ from mmglan.reporting.size_strata import strata_table
 TEMPLATES = Path(__file__).parent / "templates"
 SECTIONS = (
     ("summary", "Summary"),
-    ("cases", "Cases"),
+    ("cases", "DetectionSet"),
     ("froc", "FROC"),
     ("numbers", "All figures"),
     ("strata", "Lesion size"),
@@ -107,7 +107,7 @@ def build_report(
         "ious": [f"{threshold:g}" for threshold in thresholds],
         "start": start,
         "n_images": len(findings),
-        "n_lesions": sum(len(image.truths) for image in findings),
+        "n_lesions": sum(len(image.lesions) for image in findings),
         "figures": {name: figure for name, figure in figures.items() if figure},
     }
     loader = jinja2.FileSystemLoader(TEMPLATES)

@@ -132,7 +132,7 @@ def curves_figure(series: dict[str, Series], title: str, y: str) -> dict[str, An
 
 
 def training_figures(scalars: dict[str, Series]) -> dict[str, dict[str, Any]]:
-    """Figures of learned σ, of the weights 1/σ² and of the unweighted losses, those there are.
+    """Metrics of learned σ, of the weights 1/σ² and of the unweighted losses, those there are.
 
     Without the uncertainty wrapper the losses are the detector's own.
     """

@@ -16,7 +16,7 @@ def _place(name: str) -> tuple[int, str]:
 
 
 def strata_table(metrics: dict[str, Any]) -> dict[str, Any] | None:
-    """Figures by stratum.
+    """Metrics by stratum.
 
     Args:
         metrics: content of a metrics file; `strata` maps a stratum's name to

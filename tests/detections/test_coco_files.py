@@ -70,37 +70,39 @@ def test_annotations(tmp_path, change, words):
     ],
 )
 def test_results(tmp_path, change, words):
-    truth = read(tmp_path)
+    gt = read(tmp_path)
     row = {"image_id": 1, "bbox": [0, 0, 9, 9], "score": 0.5}
-    assert group_results([row], truth) == [[row]]
+    assert group_results([row], gt) == [[row]]
     with pytest.raises(ValueError, match=rf"my.json: result 1: .*{words}"):
-        group_results([row, row | change], truth, "my.json")
+        group_results([row, row | change], gt, "my.json")
     with pytest.raises(ValueError, match=r"my.json: result 0: .* got 'x'"):
-        group_results(["x"], truth, "my.json")
+        group_results(["x"], gt, "my.json")
 
 
 def test_boxes_without_area_match_nothing(coco_set):
     """Defined, not an error: a flat prediction is a false positive, a flat lesion is missed."""
-    from mmglan.detections.coco_files import cases_of_images
+    from mmglan.detections.coco_files import detection_set_of_images
 
     ann, boxes, _ = coco_set(0)
-    truth = read_ground_truth(ann)
+    gt = read_ground_truth(ann)
     rows = json.loads(boxes.read_text())
     flat = [row | {"bbox": [*row["bbox"][:2], 0, 5]} for row in rows]
-    assert not len(cases_of_images(truth, group_results(flat, truth), "bbox").overlaps["iou"].pred)
+    assert not len(
+        detection_set_of_images(gt, group_results(flat, gt), "bbox").overlaps["iou"].pred
+    )
 
 
 def test_images_of_an_unknown_patient_are_a_patient_each(tmp_path):
     """Empty values are no patient: taken as one they would make the intervals too wide."""
     known = {"id": 4, "patient_id": "p"}
-    truth = read(
+    gt = read(
         tmp_path, [{"id": 1, "patient_id": None}, {"id": 2, "patient_id": ""}, {"id": 3}, known], ()
     )
-    assert truth.patients == ["image 1", "image 2", "image 3", "p"]
-    assert not truth.has_patients
+    assert gt.patients == ["image 1", "image 2", "image 3", "p"]
+    assert not gt.has_patients
     assert read(tmp_path, [known], ()).has_patients
 
 
 def test_ids_may_be_text(tmp_path):
-    truth = read(tmp_path, [{"id": "b"}, {"id": "a"}], [LESION | {"image_id": "b"}])
-    assert [len(rows) for rows in truth.lesions] == [0, 1]
+    gt = read(tmp_path, [{"id": "b"}, {"id": "a"}], [LESION | {"image_id": "b"}])
+    assert [len(rows) for rows in gt.lesions] == [0, 1]

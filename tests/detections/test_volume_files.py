@@ -1,4 +1,4 @@
-"""Files of 3D truth, boxes and scores that cannot be used, or only with a warning."""
+"""Files of 3D ground truth, boxes and scores that cannot be used, or only with a warning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from mmglan.detections.coco_files import read_ground_truth
 from mmglan.detections.volume_files import read_boxes_3d, read_volumes, stack_results
 from mmglan.evaluation.label_maps import read_ids, read_scores
-from mmglan.evaluation.load_results import TruthFiles, read_cases
+from mmglan.evaluation.load_results import GroundTruthFiles, load_detection_sets
 from mmglan.evaluation.protocols import PROTOCOLS
 
 
@@ -18,7 +18,7 @@ def test_3d_files_that_cannot_be_used(tmp_path):
     path = tmp_path / "volumes.json"
     lesion = {"volume_id": "v", "box3d": [0, 0, 0, 1, 1, 1]}
 
-    def truth(volumes=({"volume_id": "v"},), lesions=(lesion,)):
+    def gt(volumes=({"volume_id": "v"},), lesions=(lesion,)):
         path.write_text(json.dumps({"volumes": volumes, "lesions": lesions}))
         return read_volumes(path)
 
@@ -38,9 +38,9 @@ def test_3d_files_that_cannot_be_used(tmp_path):
         ({"lesions": [lesion | {"box3d": [0, 0, 5, 1, 1, 1]}]}, r"lesions\[0\]: Expected box3d"),
     ):
         with pytest.raises(ValueError, match=rf"volumes.json: {words}"):
-            truth(**options)
+            gt(**options)
     row = lesion | {"score": 0.5}
-    (boxes,) = read_boxes_3d([row, row], truth(), "b.json")
+    (boxes,) = read_boxes_3d([row, row], gt(), "b.json")
     assert boxes.tolist() == [[0, 0, 0, 2, 2, 2, 0.5]] * 2
     for bad, words in (
         (3, "Expected a volume of volumes.json but got 3"),
@@ -50,7 +50,7 @@ def test_3d_files_that_cannot_be_used(tmp_path):
         (row | {"box3d": [0, 0, 0, 1, 1]}, "Expected box3d"),
     ):
         with pytest.raises(ValueError, match=rf"b.json: result 1: {words}"):
-            read_boxes_3d([row, bad], truth(), "b.json")
+            read_boxes_3d([row, bad], gt(), "b.json")
 
 
 def test_a_slice_that_is_there_twice(tmp_path):
@@ -82,14 +82,14 @@ def test_a_slice_without_a_place(tmp_path, change):
 def test_volumes_that_are_tested_in_part_are_told(tmp_path, coco_set):
     ann, boxes, _ = coco_set(0)
     names = sorted({image["volume_id"] for image in json.loads(ann.read_text())["images"]})
-    files = TruthFiles(gt=ann, volumes=tmp_path / "volumes.json")
+    files = GroundTruthFiles(gt=ann, volumes=tmp_path / "volumes.json")
     for size in (3, 7):
         volumes = [{"volume_id": name, "shape_zyx": [3, 96, 96]} for name in names]
         volumes[0]["shape_zyx"][0] = size
         files.volumes.write_text(json.dumps({"volumes": volumes, "lesions": []}))
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
-            read_cases(files, files.read(), [boxes], PROTOCOLS["deeplesion"])
+            load_detection_sets(files, files.read(), [boxes], PROTOCOLS["deeplesion"])
         told = [str(one.message) for one in told]
         assert len(told) == (size == 7)
     assert "1 of 8 volumes are there in part only (3 of their 7 slices)" in told[0]

@@ -11,7 +11,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mmglan.detections.coco_files import cases_of_images, group_results, read_ground_truth
+from mmglan.detections.coco_files import detection_set_of_images, group_results, read_ground_truth
 from mmglan.evaluation.average_precision import (
     AP_THRESHOLDS,
     COCO_THRESHOLDS,
@@ -23,8 +23,8 @@ from mmglan.evaluation.average_precision import (
 def coco_ap(ann, results, kind, thresholds, area=None):
     """AP as anyone would compute it with pycocotools, from the two files."""
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(ann))
-        evaluator = COCOeval(truth, truth.loadRes(str(results)), kind)
+        gt = COCO(str(ann))
+        evaluator = COCOeval(gt, gt.loadRes(str(results)), kind)
         evaluator.params.iouThrs = np.array(thresholds)
         evaluator.evaluate()
         evaluator.accumulate()
@@ -32,8 +32,8 @@ def coco_ap(ann, results, kind, thresholds, area=None):
 
 
 def our_cases(ann, results, kind):
-    truth = read_ground_truth(ann)
-    return cases_of_images(truth, group_results(json.loads(results.read_text()), truth), kind)
+    gt = read_ground_truth(ann)
+    return detection_set_of_images(gt, group_results(json.loads(results.read_text()), gt), kind)
 
 
 @pytest.mark.parametrize("kind", ["bbox", "segm"])
@@ -69,11 +69,11 @@ def test_strata_are_cocos_area_ranges(coco_set):
         lesion["area"] = lesion["short_axis_mm"]
     ann.write_text(json.dumps(data))
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(ann))
-        found = truth.loadRes(str(boxes))
+        gt = COCO(str(ann))
+        found = gt.loadRes(str(boxes))
         for result in found.anns.values():
             result["area"] = float("nan")
-        evaluator = COCOeval(truth, found, "bbox")
+        evaluator = COCOeval(gt, found, "bbox")
         evaluator.params.iouThrs = np.array([0.25])
         evaluator.params.areaRng = [[low, np.nextafter(high, low)] for low, high in ranges]
         evaluator.params.areaRngLbl = ["a", "b", "c"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mmglan.detections.coco_files import cases_of_images, group_results, read_ground_truth
+from mmglan.detections.coco_files import detection_set_of_images, group_results, read_ground_truth
 from mmglan.evaluation import bootstrap as module
 from mmglan.evaluation.bootstrap import (
     bca_interval,
@@ -19,8 +19,8 @@ from mmglan.evaluation.bootstrap import (
     percentile_interval,
 )
 from mmglan.evaluation.comparison import compare
-from mmglan.evaluation.evaluate import summarize
-from mmglan.evaluation.metrics import Figures
+from mmglan.evaluation.evaluate import evaluate_detections
+from mmglan.evaluation.metrics import Metrics
 from mmglan.evaluation.protocols import PROTOCOLS
 
 
@@ -67,10 +67,10 @@ def test_equals_scipy(method):
 def test_figures_equal_scipy_with_patients_as_units(coco_set, name):
     """scipy resamples patients' numbers and computes the figure of each resample itself."""
     ann, boxes, _ = coco_set(3, n_images=60)
-    truth = read_ground_truth(ann)
-    rows = group_results(json.loads(boxes.read_text()), truth)
-    cases = cases_of_images(truth, rows, "bbox")
-    figures = Figures(cases, PROTOCOLS["deeplesion"])
+    gt = read_ground_truth(ann)
+    rows = group_results(json.loads(boxes.read_text()), gt)
+    cases = detection_set_of_images(gt, rows, "bbox")
+    figures = Metrics(cases, PROTOCOLS["deeplesion"])
     place, count = figures.names.index(name), cases.n_patients
 
     def figure(patients, axis=-1):
@@ -130,9 +130,9 @@ def test_rounding_does_not_decide_about_ties():
 def test_figures_that_are_ties_up_to_rounding(coco_set):
     """mAP of the test set is COCO's, of resamples a weighted sum: three patients, many ties."""
     ann, boxes, _ = coco_set(4, n_images=6, per_patient=2)
-    truth = read_ground_truth(ann)
-    rows = group_results(json.loads(boxes.read_text()), truth)
-    figures = Figures(cases_of_images(truth, rows, "bbox"), PROTOCOLS["deeplesion"])
+    gt = read_ground_truth(ann)
+    rows = group_results(json.loads(boxes.read_text()), gt)
+    figures = Metrics(detection_set_of_images(gt, rows, "bbox"), PROTOCOLS["deeplesion"])
     place = figures.names.index("mAP")
     samples = figures.values(patient_weights(3, 1000))[place]
     estimate, jackknife = figures.estimates[place], leave_one_out(figures.values, 3)[place]
@@ -145,9 +145,9 @@ def test_figures_that_are_ties_up_to_rounding(coco_set):
 def test_one_patient_has_no_interval(coco_set):
     """All resamples of one patient are the same: an interval of no width would look certain."""
     ann, boxes, _ = coco_set(0, per_patient=24)
-    truth = read_ground_truth(ann)
-    cases = cases_of_images(truth, group_results(json.loads(boxes.read_text()), truth), "bbox")
-    record = summarize([cases], bootstrap=20)
+    gt = read_ground_truth(ann)
+    cases = detection_set_of_images(gt, group_results(json.loads(boxes.read_text()), gt), "bbox")
+    record = evaluate_detections([cases], bootstrap=20)
     assert record["n_patients"] == 1 and record["metrics"]["bbox_AP25"] > 0
     for interval in record["intervals"].values():
         assert np.isnan(interval["low"]) and np.isnan(interval["high"]) and interval["n"] == 0

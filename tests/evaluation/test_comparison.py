@@ -9,16 +9,16 @@ from itertools import product
 import numpy as np
 import pytest
 
-from mmglan.detections.coco_files import cases_of_images, group_results, read_ground_truth
+from mmglan.detections.coco_files import detection_set_of_images, group_results, read_ground_truth
 from mmglan.evaluation.comparison import compare, permutation_p
 from mmglan.evaluation.detection_set import pooled, rank_scores
-from mmglan.evaluation.metrics import Figures
+from mmglan.evaluation.metrics import Metrics
 from mmglan.evaluation.protocols import PROTOCOLS
 
 
 def cases_of(ann, rows):
-    truth = read_ground_truth(ann)
-    return cases_of_images(truth, group_results(rows, truth), "bbox")
+    gt = read_ground_truth(ann)
+    return detection_set_of_images(gt, group_results(rows, gt), "bbox")
 
 
 def test_differences_and_direction(coco_set):
@@ -29,7 +29,7 @@ def test_differences_and_direction(coco_set):
     good, bad = cases_of(ann, rows), cases_of(ann, worse)
     results = compare(good, bad, bootstrap=100, permutations=200)
     protocol = PROTOCOLS["deeplesion"]
-    alone = Figures(good, protocol)
+    alone = Metrics(good, protocol)
     for name, value in zip(alone.names, alone.estimates, strict=True):
         if f"bbox_{name}" in results:
             assert results[f"bbox_{name}"]["first"] == pytest.approx(value, abs=1e-12)
@@ -52,7 +52,7 @@ def test_no_p_value_depends_on_which_detector_is_named_first(coco_set):
     assert set(one.scores) & set(two.scores)
     kept = rng.integers(0, 2, (one.n_patients, 64)).astype(float)
     mixed = [
-        Figures(pooled(*sides), PROTOCOLS["deeplesion"]).values(np.vstack(weights))
+        Metrics(pooled(*sides), PROTOCOLS["deeplesion"]).values(np.vstack(weights))
         for sides, weights in (((one, two), (kept, 1 - kept)), ((two, one), (1 - kept, kept)))
     ]
     np.testing.assert_array_equal(*mixed)
@@ -83,9 +83,9 @@ def test_permutations_are_exchanges_of_patients(coco_set):
     kept = [row for row in rows if row["image_id"] > 94 or row["score"] > 0.5]
     first, second = cases_of(ann, rows), cases_of(ann, kept)
     found = compare(first, second, bootstrap=10, permutations=1200)["bbox_FROC25_mean"]
-    truth = read_ground_truth(ann)
-    patient = {image["id"]: image["patient_id"] for image in truth.images}
-    n_images = len(truth.images)
+    gt = read_ground_truth(ann)
+    patient = {image["id"]: image["patient_id"] for image in gt.images}
+    n_images = len(gt.images)
 
     def ranked(part):
         scores = np.array([row["score"] for row in part])
@@ -93,7 +93,7 @@ def test_permutations_are_exchanges_of_patients(coco_set):
 
     sides = ranked(rows), ranked(kept)
     protocol = PROTOCOLS["deeplesion"]
-    place = Figures(first, protocol).names.index("FROC25_mean")
+    place = Metrics(first, protocol).names.index("FROC25_mean")
     names = sorted(set(patient.values()))
     assert len(names) == 3
     differences = []
@@ -106,7 +106,7 @@ def test_permutations_are_exchanges_of_patients(coco_set):
                 for row in sides[which]
                 if (choice[names.index(patient[row["image_id"]])] ^ side) == which
             ]
-            values.append(Figures(cases_of(ann, mixed), protocol).estimates[place])
+            values.append(Metrics(cases_of(ann, mixed), protocol).estimates[place])
         differences.append(values[0] - values[1])
     assert differences[0] == pytest.approx(found["difference"], abs=1e-12)
     exact = np.mean(np.abs(differences) >= abs(differences[0]) - 1e-12)
@@ -123,7 +123,7 @@ def test_p_value_counts_the_difference_itself():
 def test_other_test_set_is_refused(coco_set):
     one = cases_of(coco_set(0, "a")[0], [])
     other = cases_of(coco_set(1, "b")[0], [])
-    turned = replace(one, truth_image=np.zeros_like(one.truth_image))
+    turned = replace(one, gt_image=np.zeros_like(one.gt_image))
     with pytest.raises(ValueError, match="with the lesions on other images"):
         compare(one, turned)
     with pytest.raises(ValueError, match="same images and lesions"):

@@ -10,15 +10,15 @@ import SimpleITK as sitk
 
 from mmglan.detections.stacking import stack
 from mmglan.evaluation.detection_set_3d import (
-    cases_of_boxes,
-    cases_of_instances,
     connected_instances,
+    detection_set_of_boxes,
+    detection_set_of_instances,
     instances_of_labels,
     instances_of_stacks,
 )
 from mmglan.evaluation.froc import froc
-from mmglan.evaluation.load_results import TruthFiles, read_cases
-from mmglan.evaluation.metrics import Figures
+from mmglan.evaluation.load_results import GroundTruthFiles, load_detection_sets
+from mmglan.evaluation.metrics import Metrics
 from mmglan.evaluation.protocols import PROTOCOLS
 
 SHAPE = (6, 40, 40)
@@ -64,7 +64,7 @@ def test_overlaps_by_hand():
 def test_boxes_and_voxels_of_boxes_agree():
     """Lesions that are boxes: voxel overlap is box overlap, so all figures are the same."""
     rng = np.random.default_rng(0)
-    predictions, truth, instances = [], [], []
+    predictions, gt, instances = [], [], []
     for _ in range(8):
         boxes = []
         for side in (rng.integers(0, 3), rng.integers(0, 5)):
@@ -74,7 +74,7 @@ def test_boxes_and_voxels_of_boxes_agree():
             boxes.append(np.hstack([low, low + rng.integers(3, [7, 9, 5], (side, 3)) - 1]))
             boxes[-1][:, 5] = np.minimum(boxes[-1][:, 5], SHAPE[0] - 1)
         scores = rng.random(len(boxes[1]))
-        truth.append(boxes[0] + [0, 0, 0, 1, 1, 1])
+        gt.append(boxes[0] + [0, 0, 0, 1, 1, 1])
         predictions.append(np.column_stack([boxes[1] + [0, 0, 0, 1, 1, 1], scores]))
         instances.append(
             instances_of_labels(
@@ -82,30 +82,30 @@ def test_boxes_and_voxels_of_boxes_agree():
             )
         )
     patient = np.arange(8) // 2
-    sizes = np.full(sum(map(len, truth)), 12.0)
+    sizes = np.full(sum(map(len, gt)), 12.0)
     for protocol in PROTOCOLS.values():
         kinds = [criterion.overlap for criterion in protocol.criteria_3d]
         spacing = np.tile([0.7, 0.7, 3.0], (8, 1)) if protocol.in_mm else None
-        boxes = cases_of_boxes(predictions, truth, patient, sizes, kinds, spacing_mm=spacing)
-        voxels = cases_of_instances(instances, patient, sizes, kinds, spacing_mm=spacing)
-        of_boxes, of_voxels = Figures(boxes, protocol), Figures(voxels, protocol)
+        boxes = detection_set_of_boxes(predictions, gt, patient, sizes, kinds, spacing_mm=spacing)
+        voxels = detection_set_of_instances(instances, patient, sizes, kinds, spacing_mm=spacing)
+        of_boxes, of_voxels = Metrics(boxes, protocol), Metrics(voxels, protocol)
         assert of_boxes.names == of_voxels.names and "volumeSEN" in " ".join(of_boxes.names)
         assert np.allclose(of_boxes.estimates, of_voxels.estimates, rtol=0, atol=1e-12)
-    inclusive = [rows - [0, 0, 0, 1, 1, 1] for rows in truth]
+    inclusive = [rows - [0, 0, 0, 1, 1, 1] for rows in gt]
     with_scores = [rows - [0, 0, 0, 1, 1, 1, 0] for rows in predictions]
     curve = froc(with_scores, inclusive, threshold=0.3, overlap="iobb", dims=3, inclusive=True)
-    boxes = Figures(cases_of_boxes(predictions, truth, patient, sizes, ["iobb"]), DEEPLESION)
+    boxes = Metrics(detection_set_of_boxes(predictions, gt, patient, sizes, ["iobb"]), DEEPLESION)
     place = boxes.names.index("FROC_IoBB30_mean")
     assert boxes.estimates[place] == pytest.approx(curve.mean(), abs=1e-12)
 
 
 def test_volume_sensitivity_by_hand():
     """Two volumes with lesions, one healthy; one of volume 0's two lesions is found."""
-    truth = [np.array(TRUTH) + [0, 0, 0, 1, 1, 1], np.array(TRUTH[:1]), np.zeros((0, 6))]
+    gt = [np.array(TRUTH) + [0, 0, 0, 1, 1, 1], np.array(TRUTH[:1]), np.zeros((0, 6))]
     found = [np.array([[2, 2, 1, 10, 10, 4, 0.9]]), np.zeros((0, 7)), np.zeros((0, 7))]
     unknown = np.full(3, np.nan)
-    cases = cases_of_boxes(found, truth, np.arange(3), unknown, ["iobb"])
-    figures = Figures(cases, DEEPLESION)
+    cases = detection_set_of_boxes(found, gt, np.arange(3), unknown, ["iobb"])
+    figures = Metrics(cases, DEEPLESION)
     values = dict(zip(figures.names, figures.estimates, strict=True))
     assert values["SEN25"] == pytest.approx(1 / 3)
     assert values["volumeSEN25"] == pytest.approx(1 / 2)
@@ -129,7 +129,7 @@ def test_stacked_masks_against_voxels():
         slices[index] = rows
     of_stacks = instances_of_stacks(stack(slices), masks, label_map(TRUTH))
     of_labels = instances_of_labels(found, label_map(TRUTH), {1: 0.9, 2: 0.8, 3: 0.7})
-    for name in ("predictions", "truth", "intersection", "pred_size", "truth_size"):
+    for name in ("predictions", "gt", "intersection", "pred_size", "gt_size"):
         assert np.array_equal(getattr(of_stacks, name), getattr(of_labels, name)), name
     with pytest.raises(ValueError, match="slice 4: Expected a mask on the grid"):
         instances_of_stacks(stack(slices), masks, label_map(TRUTH)[:4])
@@ -137,54 +137,54 @@ def test_stacked_masks_against_voxels():
 
 def test_label_map_files(tmp_path):
     """Stored orientation does not matter; a missing map is an error, an empty one is not."""
-    write(tmp_path / "truth" / "a.nii.gz", label_map(TRUTH))
-    write(tmp_path / "truth" / "b.nii.gz", label_map([]))
+    write(tmp_path / "gt" / "a.nii.gz", label_map(TRUTH))
+    write(tmp_path / "gt" / "b.nii.gz", label_map([]))
     write(tmp_path / "found" / "a.nii.gz", label_map(FOUND), flip=True)
-    files = TruthFiles(gt_masks=tmp_path / "truth")
-    truth = files.read()
-    assert truth[1].ids == ["a", "b"] and [len(boxes) for boxes in truth[1].boxes] == [2, 0]
-    assert truth[1].boxes[0].tolist() == [[2, 2, 0, 10, 10, 4], [20, 20, 2, 30, 28, 5]]
+    files = GroundTruthFiles(gt_masks=tmp_path / "gt")
+    gt = files.read()
+    assert gt[1].ids == ["a", "b"] and [len(boxes) for boxes in gt[1].boxes] == [2, 0]
+    assert gt[1].boxes[0].tolist() == [[2, 2, 0, 10, 10, 4], [20, 20, 2, 30, 28, 5]]
     with pytest.raises(FileNotFoundError, match="label map of volume b"):
-        read_cases(files, truth, [tmp_path / "found"], DEEPLESION)
+        load_detection_sets(files, gt, [tmp_path / "found"], DEEPLESION)
     write(tmp_path / "found" / "b.nii.gz", label_map([]))
     scores = tmp_path / "scores.csv"
     scores.write_text("volume_id,label,score\na,1,0.9\na,2,0.8\na,3,0.7\n")
-    (cases,) = read_cases(files, truth, [tmp_path / "found"], DEEPLESION, scores=scores)
+    (cases,) = load_detection_sets(files, gt, [tmp_path / "found"], DEEPLESION, scores=scores)
     figures = dict(
-        zip(Figures(cases, DEEPLESION).names, Figures(cases, DEEPLESION).estimates, strict=True)
+        zip(Metrics(cases, DEEPLESION).names, Metrics(cases, DEEPLESION).estimates, strict=True)
     )
     assert cases.kind == "segm3d" and cases.n_images == 2
     # Found at 0 FP, then one FP in two volumes, then the second lesion.
     assert figures["FROC50_fp0.25"] == 0.5 and figures["FROC50_fp0.5"] == 1
     scores.write_text("volume_id,label,score\na,1,0.9\n")
     with pytest.raises(ValueError, match=r"volume a: .* score .* none for \[2, 3\]"):
-        read_cases(files, truth, [tmp_path / "found"], DEEPLESION, scores=scores)
+        load_detection_sets(files, gt, [tmp_path / "found"], DEEPLESION, scores=scores)
     scores.write_text("volume_id,label,score\na,1,high\n")
     with pytest.raises(ValueError, match=r"scores.csv, row 2: .*'high'"):
-        read_cases(files, truth, [tmp_path / "found"], DEEPLESION, scores=scores)
+        load_detection_sets(files, gt, [tmp_path / "found"], DEEPLESION, scores=scores)
     write(tmp_path / "found" / "a.nii.gz", label_map(FOUND), spacing=(1.0, 1.0, 2.0))
     with pytest.raises(ValueError, match="volume a: Expected the grid"):
-        read_cases(files, truth, [tmp_path / "found"], DEEPLESION)
+        load_detection_sets(files, gt, [tmp_path / "found"], DEEPLESION)
 
 
 def test_label_maps_named_as_the_source_volumes(tmp_path):
-    for folder, labels in (("truth", label_map(TRUTH)), ("found", label_map(FOUND))):
+    for folder, labels in (("gt", label_map(TRUTH)), ("found", label_map(FOUND))):
         write(tmp_path / folder / "scan 7.nii.gz", labels)
     volumes, ids = tmp_path / "volumes.json", tmp_path / "ids.csv"
     lesions = [{"volume_id": "v1", "box3d": box, "short_axis_mm": 8.0} for box in TRUTH]
     volumes.write_text(json.dumps({"volumes": [{"volume_id": "v1"}], "lesions": lesions}))
     ids.write_text("volume_id,patient_id,volume,patient\nv1,p1,scan 7.nii.gz,x\n")
-    files = TruthFiles(volumes=volumes, gt_masks=tmp_path / "truth", ids=ids)
-    (cases,) = read_cases(files, files.read(), [tmp_path / "found"], DEEPLESION)
+    files = GroundTruthFiles(volumes=volumes, gt_masks=tmp_path / "gt", ids=ids)
+    (cases,) = load_detection_sets(files, files.read(), [tmp_path / "found"], DEEPLESION)
     assert cases.n_lesions == 2 and len(cases.scores) == 3
     assert cases.short_axis_mm.tolist() == [8, 8]
     write(tmp_path / "found" / "scan 8.mha", label_map(FOUND))
     with pytest.warns(UserWarning, match=r"found: 1 of 2 label maps .* first: scan 8\.mha"):
-        read_cases(files, files.read(), [tmp_path / "found"], DEEPLESION)
+        load_detection_sets(files, files.read(), [tmp_path / "found"], DEEPLESION)
     (tmp_path / "found" / "scan 8.mha").unlink()
     ids.write_text("volume_id,patient_id,volume,patient\nv1,p1,../scan 7.nii.gz,x\n")
     with pytest.raises(ValueError, match=r"scan 7"):
-        read_cases(files, files.read(), [tmp_path / "found"], DEEPLESION)
+        load_detection_sets(files, files.read(), [tmp_path / "found"], DEEPLESION)
 
 
 def test_masks_that_are_not_instances():
@@ -195,7 +195,7 @@ def test_masks_that_are_not_instances():
 
 
 def test_results_stacked_from_files(coco_set, tmp_path):
-    """Truth: every lesion of the images as a box one slice thick in its volume."""
+    """Ground gt: every lesion of the images as a box one slice thick in its volume."""
     ann, boxes, _ = coco_set(0)
     data = json.loads(ann.read_text())
     image_of = {image["id"]: image for image in data["images"]}
@@ -213,10 +213,10 @@ def test_results_stacked_from_files(coco_set, tmp_path):
         lesions.append({"volume_id": image["volume_id"], "box3d": box, "short_axis_mm": 8.0})
     path = tmp_path / "volumes.json"
     path.write_text(json.dumps({"volumes": volumes, "lesions": lesions}))
-    files = TruthFiles(gt=ann, volumes=path)
-    cases = read_cases(files, files.read(), [boxes], DEEPLESION, stack_iou=0.999)
+    files = GroundTruthFiles(gt=ann, volumes=path)
+    cases = load_detection_sets(files, files.read(), [boxes], DEEPLESION, stack_iou=0.999)
     assert [one.kind for one in cases] == ["bbox", "bbox3d"]
-    flat, deep = (Figures(one, DEEPLESION) for one in cases)
+    flat, deep = (Metrics(one, DEEPLESION) for one in cases)
     # Nothing is stacked, so volumes hold the images' boxes: the same lesions are found in all.
     total = [
         figures.curves[criterion].sensitivity[-1]
@@ -226,16 +226,16 @@ def test_results_stacked_from_files(coco_set, tmp_path):
         )
     ]
     assert total[0] == total[1] > 0.8
-    joined = read_cases(files, files.read(), [boxes], DEEPLESION)[1]
+    joined = load_detection_sets(files, files.read(), [boxes], DEEPLESION)[1]
     assert len(joined.scores) < len(cases[1].scores)
     rows = [
         {"volume_id": lesion["volume_id"], "box3d": lesion["box3d"], "score": 0.5}
         for lesion in lesions
     ]
     boxes.write_text(json.dumps(rows))
-    (exact,) = read_cases(files, files.read(), [boxes], DEEPLESION)
-    figures = Figures(exact, DEEPLESION)
+    (exact,) = load_detection_sets(files, files.read(), [boxes], DEEPLESION)
+    figures = Metrics(exact, DEEPLESION)
     assert figures.estimates[figures.names.index("AP50")] == pytest.approx(1)
     boxes.write_text(json.dumps(rows + [rows[0] | {"volume_id": "other"}]))
     with pytest.raises(ValueError, match=r"volume of volumes\.json but got other"):
-        read_cases(files, files.read(), [boxes], DEEPLESION)
+        load_detection_sets(files, files.read(), [boxes], DEEPLESION)

@@ -16,17 +16,17 @@ LESION = [[0, 0, 10, 10]]
 NONE: list = []
 
 
-def loop_froc(predictions, truth, threshold, duplicates="ignore", inclusive=0.0, over="iou"):
+def loop_froc(predictions, gt, threshold, duplicates="ignore", inclusive=0.0, over="iou"):
     """One detection after the other, as plainly as it can be written."""
     rows = [(row[-1], i, row[:-1]) for i, rows in enumerate(predictions) for row in rows]
     rows.sort(key=lambda row: -row[0])
-    found = [np.zeros(len(boxes), bool) for boxes in truth]
-    n_lesions = sum(map(len, truth))
+    found = [np.zeros(len(boxes), bool) for boxes in gt]
+    n_lesions = sum(map(len, gt))
     true = false = 0
     points = []
     for position, (score, image, box) in enumerate(rows):
         touched = new = 0
-        for index, lesion in enumerate(truth[image]):
+        for index, lesion in enumerate(gt[image]):
             d = len(lesion) // 2
             inter = size_a = size_b = 1.0
             for axis in range(d):
@@ -43,23 +43,23 @@ def loop_froc(predictions, truth, threshold, duplicates="ignore", inclusive=0.0,
         true += new
         false += not (new if duplicates == "fp" else touched)
         if position + 1 == len(rows) or rows[position + 1][0] != score:
-            points.append((false / len(truth), true / n_lesions, score))
+            points.append((false / len(gt), true / n_lesions, score))
     return np.array(points).T
 
 
 def random_case(rng, n_images=12, dims=2, tied=False):
-    predictions, truth = [], []
+    predictions, gt = [], []
     for _ in range(n_images):
         low = rng.uniform(0, 40, (rng.integers(0, 5), dims))
-        truth.append(np.hstack([low, low + rng.uniform(4, 20, low.shape)]))
-        near = truth[-1][rng.integers(0, len(low), 6)] if len(low) else np.zeros((0, 2 * dims))
+        gt.append(np.hstack([low, low + rng.uniform(4, 20, low.shape)]))
+        near = gt[-1][rng.integers(0, len(low), 6)] if len(low) else np.zeros((0, 2 * dims))
         near = near + rng.normal(0, 2, near.shape)
         far = rng.uniform(0, 40, (rng.integers(0, 6), dims))
         boxes = np.vstack([near, np.hstack([far, far + rng.uniform(4, 20, far.shape)])])
         boxes[:, dims:] = np.maximum(boxes[:, dims:], boxes[:, :dims])
         scores = rng.random(len(boxes))
         predictions.append(np.column_stack([boxes, scores.round(1) if tied else scores]))
-    return predictions, truth
+    return predictions, gt
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -69,10 +69,10 @@ def random_case(rng, n_images=12, dims=2, tied=False):
 def test_equals_a_plain_loop(dims, duplicates, overlap, inclusive):
     rng = np.random.default_rng(dims)
     for tied in (False, True):
-        predictions, truth = random_case(rng, dims=dims, tied=tied)
+        predictions, gt = random_case(rng, dims=dims, tied=tied)
         curve = froc(
             predictions,
-            truth,
+            gt,
             threshold=0.3,
             overlap=overlap,
             dims=dims,
@@ -80,7 +80,7 @@ def test_equals_a_plain_loop(dims, duplicates, overlap, inclusive):
             inclusive=inclusive,
         )
         fp, sensitivity, score = loop_froc(
-            predictions, truth, 0.3, duplicates, float(inclusive), overlap
+            predictions, gt, 0.3, duplicates, float(inclusive), overlap
         )
         assert np.array_equal(curve.fp, fp)
         assert np.array_equal(curve.sensitivity, sensitivity)
@@ -90,17 +90,17 @@ def test_equals_a_plain_loop(dims, duplicates, overlap, inclusive):
 def test_reference_of_the_public_evaluator(shared_data):
     data = json.loads((shared_data / "froc_reference.json").read_text())
     boxes = [np.array(data["predictions"][name]) for name in data["ground_truth"]]
-    truth = [np.array(rows) for rows in data["ground_truth"].values()]
+    gt = [np.array(rows) for rows in data["ground_truth"].values()]
     assert len(data["reference"]) == 5
     for name, expected in data["reference"].items():
         overlap, threshold = name.lower().split("@")
         if name.startswith("2D"):
             overlap = overlap.split()[1]
             given = [rows[:, [0, 1, 3, 4, 6]] for rows in boxes]
-            lesions = [rows[:, [0, 1, 3, 4]] for rows in truth]
+            lesions = [rows[:, [0, 1, 3, 4]] for rows in gt]
             fps = expected["fp_per_image"]
         else:
-            given, lesions, fps = boxes, truth, expected["fp_per_volume"]
+            given, lesions, fps = boxes, gt, expected["fp_per_volume"]
         curve = froc(
             given,
             lesions,
@@ -178,8 +178,8 @@ def test_centre_rules():
 
 
 def test_vertices_keep_the_shape():
-    predictions, truth = random_case(np.random.default_rng(5), 30)
-    curve = froc(predictions, truth, threshold=0.3)
+    predictions, gt = random_case(np.random.default_rng(5), 30)
+    curve = froc(predictions, gt, threshold=0.3)
     keep = curve.vertices()
     assert len(keep) < len(curve.fp)
     grid = np.linspace(0, curve.fp[-1], 301)
@@ -188,7 +188,7 @@ def test_vertices_keep_the_shape():
 
 
 @pytest.mark.parametrize(
-    ("predictions", "truth", "message"),
+    ("predictions", "gt", "message"),
     [
         ([NONE], [NONE, NONE], "same images"),
         ([[[0, 0, 1, 1]]], [NONE], r"predictions\[0\].*\(n, 5\)"),
@@ -196,9 +196,9 @@ def test_vertices_keep_the_shape():
         ([NONE], [[[5, 0, 1, 1]]], r"ground_truth\[0\].*corners"),
     ],
 )
-def test_bad_input_is_named(predictions, truth, message):
+def test_bad_input_is_named(predictions, gt, message):
     with pytest.raises(ValueError, match=message):
-        froc(predictions, truth, threshold=0.5)
+        froc(predictions, gt, threshold=0.5)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ import torch
 from mmdet.registry import METRICS
 
 import mmglan.evaluation.lesion_metric  # noqa: F401 - registers the metric
-from mmglan.evaluation.evaluate import summarize
-from mmglan.evaluation.load_results import TruthFiles, read_cases
+from mmglan.evaluation.evaluate import evaluate_detections
+from mmglan.evaluation.load_results import GroundTruthFiles, load_detection_sets
 from mmglan.evaluation.protocols import PROTOCOLS
 
 SCRIPT = Path(__file__).parent / "scripts" / "evaluate_in_processes.py"
@@ -54,10 +54,10 @@ def test_same_figures_as_from_its_own_files(coco_set, tmp_path):
         dict(type="LesionMetric", ann_file=str(ann), outfile_prefix=str(prefix), bootstrap=50)
     )
     figures = run(metric, ann, rows, with_masks=True)
-    files = TruthFiles(gt=ann)
+    files = GroundTruthFiles(gt=ann)
     written = [Path(f"{prefix}.{kind}.json") for kind in ("bbox", "segm")]
-    cases = read_cases(files, files.read(), written, PROTOCOLS["deeplesion"])
-    record = summarize(cases, bootstrap=50)
+    cases = load_detection_sets(files, files.read(), written, PROTOCOLS["deeplesion"])
+    record = evaluate_detections(cases, bootstrap=50)
     assert figures == {f"lesion/{name}": value for name, value in record["metrics"].items()}
     assert json.loads(Path(f"{prefix}.metrics.json").read_text()) == json.loads(json.dumps(record))
     wanted = "AP10 AP25 AP50 mAP SEN25 SEN50 FROC25_fp0.125 FROC50_fp8 FROC25_mean mRecall25 "
@@ -94,9 +94,11 @@ def test_volumes_as_from_files(coco_set, tmp_path):
         )
     )
     figures = run(metric, ann, json.loads(boxes.read_text()))
-    files = TruthFiles(gt=ann, volumes=volumes)
-    cases = read_cases(files, files.read(), [f"{prefix}.bbox.json"], PROTOCOLS["deeplesion"])
-    expected = summarize(cases)["metrics"]
+    files = GroundTruthFiles(gt=ann, volumes=volumes)
+    cases = load_detection_sets(
+        files, files.read(), [f"{prefix}.bbox.json"], PROTOCOLS["deeplesion"]
+    )
+    expected = evaluate_detections(cases)["metrics"]
     assert figures == {f"lesion/{name}": value for name, value in expected.items()}
     assert figures["lesion/bbox3d_SEN_IoBB30"] > 0 and figures["lesion/bbox3d_SEN25"] > 0
 

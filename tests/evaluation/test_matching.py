@@ -17,19 +17,19 @@ def matched(matrices, threshold=MIN_IOU):
     """Overlaps of the matched pairs of each image, by `match`."""
     pairs = matrix_pairs(matrices)
     n_pred = sum(len(matrix) for matrix in matrices)
-    n_truth = sum(matrix.shape[1] for matrix in matrices)
+    n_gt = sum(matrix.shape[1] for matrix in matrices)
     scores = np.linspace(1, 0, n_pred)
     found_by = match(
-        pairs, scores, n_truth, threshold=threshold, assignment="optimal"
+        pairs, scores, n_gt, threshold=threshold, assignment="optimal"
     ).found_by.tolist()
-    result, first_pred, first_truth = [], 0, 0
+    result, first_pred, first_gt = [], 0, 0
     for matrix in matrices:
-        finders = found_by[first_truth : first_truth + matrix.shape[1]]
+        finders = found_by[first_gt : first_gt + matrix.shape[1]]
         result.append(
             [matrix[pred - first_pred, lesion] for lesion, pred in enumerate(finders) if pred >= 0]
         )
         first_pred += len(matrix)
-        first_truth += matrix.shape[1]
+        first_gt += matrix.shape[1]
     return result
 
 

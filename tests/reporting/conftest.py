@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mmglan.detections.coco_files import cases_of_images, group_results, read_ground_truth
-from mmglan.evaluation.evaluate import summarize, write_json
+from mmglan.detections.coco_files import detection_set_of_images, group_results, read_ground_truth
+from mmglan.evaluation.evaluate import evaluate_detections, write_json
 
 FLAGS = (
     "--headless",
@@ -62,10 +62,10 @@ def _random_box(rng, shape):
 def _metrics(folder: Path, results, masks):
     truth = read_ground_truth(folder / "data" / "annotations" / "test.json")
     cases = [
-        cases_of_images(truth, group_results(found, truth), kind, ["iou"])
+        detection_set_of_images(truth, group_results(found, truth), kind, ["iou"])
         for kind, found in (("bbox", results), ("segm", masks))
     ]
-    return summarize(cases, bootstrap=40)
+    return evaluate_detections(cases, bootstrap=40)
 
 
 def make_run(folder: Path, *, n_images: int = 12, shape=(180, 220), seed: int = 0) -> Path:

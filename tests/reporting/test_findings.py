@@ -36,11 +36,11 @@ def test_statuses_and_scores_at_which_lesions_are_found():
         {0.25: "dup", 0.5: "tp"},
     ]
     assert [round(p.overlap, 6) for p in one.predictions] == [0.4, 0.9]
-    assert one.truths[0].found_at == {0.25: 0.9, 0.5: 0.8}
-    assert one.truths[1].found_at == {0.25: None, 0.5: None}
+    assert one.lesions[0].found_at == {0.25: 0.9, 0.5: 0.8}
+    assert one.lesions[1].found_at == {0.25: None, 0.5: None}
     assert two.predictions[0].status == {0.25: "fp", 0.5: "fp"}
     assert two.predictions[0].overlap == 0
-    assert three.truths == [] and three.predictions[0].status[0.25] == "fp"
+    assert three.lesions == [] and three.predictions[0].status[0.25] == "fp"
 
 
 def test_duplicates_as_false_positives():
@@ -54,13 +54,13 @@ def test_duplicates_as_false_positives():
 def test_no_predictions(boxes):
     found = mark_findings(_truth(boxes), [])
     assert len(found) == len(boxes)
-    assert all(t.found_at == {0.25: None, 0.5: None} for f in found for t in f.truths)
+    assert all(t.found_at == {0.25: None, 0.5: None} for f in found for t in f.lesions)
 
 
 def test_crowd_annotations_are_left_out():
     truth = _truth({1: [[0, 0, 10, 10]]})
     truth["annotations"][0]["iscrowd"] = 1
-    assert mark_findings(truth, [])[0].truths == []
+    assert mark_findings(truth, [])[0].lesions == []
 
 
 def test_masks_join_their_boxes():
@@ -125,7 +125,7 @@ def test_truth_that_the_metrics_take_is_shown(tmp_path):
     path = tmp_path / "test.json"
     path.write_text(json.dumps(truth))
     one, other = mark_findings(load_truth(path), _results(("a", [0, 0, 5, 5], 0.5)))
-    assert [t.box for t in one.truths] == [(0, 0, 10, 10), (50, 50, 10, 10)]
+    assert [t.box for t in one.lesions] == [(0, 0, 10, 10), (50, 50, 10, 10)]
     assert [p.score for p in other.predictions] == [0.5]
 
 

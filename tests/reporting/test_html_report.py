@@ -47,10 +47,10 @@ def test_it_asks_for_nothing_from_outside(page):
 
 
 def test_counts_by_score_threshold(data, findings):
-    assert data["n_images"] == 12 and data["n_lesions"] == sum(len(f.truths) for f in findings)
+    assert data["n_images"] == 12 and data["n_lesions"] == sum(len(f.lesions) for f in findings)
     for threshold in (0.25, 0.5):
         for score in (0.0, 0.3, 0.6, 0.95):
-            found = sum((t.found_at[threshold] or -1) >= score for f in findings for t in f.truths)
+            found = sum((t.found_at[threshold] or -1) >= score for f in findings for t in f.lesions)
             record = data["totals"][f"{threshold:g}"]
             assert sum(s >= score for s in record["found"]) == found
     assert totals([], (0.25,)) == {"0.25": {"found": [], "fp": []}}
@@ -73,18 +73,18 @@ def test_cases(data):
     assert one["label"] == "patient 1, slice 11" and (one["w"], one["h"]) == (220, 180)
     assert one["preds"][0]["t"] == {"0.25": "tp", "0.5": "tp"}
     assert one["preds"][1]["t"]["0.25"] == "dup"
-    assert one["truths"][0]["f"] == {"0.25": 0.95, "0.5": 0.95}
-    assert one["truths"][0]["mm"] == "27 × 22 mm" and one["truths"][0]["c"].startswith("M")
-    assert two["truths"][0]["f"] == {"0.25": None, "0.5": None}
+    assert one["lesions"][0]["f"] == {"0.25": 0.95, "0.5": 0.95}
+    assert one["lesions"][0]["mm"] == "27 × 22 mm" and one["lesions"][0]["c"].startswith("M")
+    assert two["lesions"][0]["f"] == {"0.25": None, "0.5": None}
     assert three["preds"][0]["t"]["0.25"] == "fp" and three["preds"][0]["o"] is None
-    assert four["truths"] == four["preds"] == []
+    assert four["lesions"] == four["preds"] == []
 
 
 def test_few_slices_are_the_ones_with_errors(findings, made_run):
     chosen = choose(findings, 2, 0.25, 0.5)
     errors = {f.image["id"]: 0 for f in findings}
     for f in findings:
-        errors[f.image["id"]] += sum((t.found_at[0.25] or -1) < 0.5 for t in f.truths)
+        errors[f.image["id"]] += sum((t.found_at[0.25] or -1) < 0.5 for t in f.lesions)
         errors[f.image["id"]] += sum(
             p.score >= 0.5 and p.status[0.25] == "fp" for p in f.predictions
         )

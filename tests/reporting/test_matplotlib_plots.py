@@ -152,7 +152,7 @@ def test_slices_with_something_on_them_are_chosen(made_run):
     findings = _findings(made_run)
     chosen = choose_slices(findings, 4, score=0.5)
     assert [f.image["id"] for f in chosen] == sorted(f.image["id"] for f in chosen)
-    assert len(chosen) == 4 and all(f.truths or f.predictions for f in chosen)
+    assert len(chosen) == 4 and all(f.lesions or f.predictions for f in chosen)
     assert choose_slices(findings, 4, score=0.5, seed=1) == choose_slices(
         findings, 4, score=0.5, seed=1
     )

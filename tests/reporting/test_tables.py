@@ -57,8 +57,8 @@ def test_keys_of_the_tables_are_keys_of_the_metric():
     import numpy as np
 
     from mmglan.detections.box_overlaps import Pairs
-    from mmglan.evaluation.detection_set import Cases
-    from mmglan.evaluation.metrics import Figures
+    from mmglan.evaluation.detection_set import DetectionSet
+    from mmglan.evaluation.metrics import Metrics
     from mmglan.evaluation.protocols import get_protocol
 
     names = set()
@@ -66,8 +66,8 @@ def test_keys_of_the_tables_are_keys_of_the_metric():
         pairs = Pairs(np.array([0]), np.array([0]), np.array([0.9]))
         overlaps = {"iou": pairs, "iobb": pairs}
         one = np.zeros(1, int)
-        cases = Cases(kind, dims, one, np.ones(1), one, one, overlaps, np.full(1, np.nan))
-        names |= {f"{kind}_{name}" for name in Figures(cases, get_protocol("deeplesion")).names}
+        cases = DetectionSet(kind, dims, one, np.ones(1), one, one, overlaps, np.full(1, np.nan))
+        names |= {f"{kind}_{name}" for name in Metrics(cases, get_protocol("deeplesion")).names}
     for table in TABLES:
         assert set(table.columns) <= names
 

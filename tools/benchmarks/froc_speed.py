@@ -15,15 +15,15 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmglan.evaluation.detection_set_3d import cases_of_boxes
-from mmglan.evaluation.evaluate import summarize, write_json
+from mmglan.evaluation.detection_set_3d import detection_set_of_boxes
+from mmglan.evaluation.evaluate import evaluate_detections, write_json
 from mmglan.evaluation.froc import FROC_FPS, froc
 
 
 def random_set(volumes: int, predictions: int, seed: int):
     """3D boxes as in DeepLesion's sub-volumes: 1 to 12 lesions each, half the boxes near one."""
     rng = np.random.default_rng(seed)
-    truth, found = [], []
+    gt, found = [], []
     for _ in range(volumes):
         low = rng.uniform([60, 60, 0], [440, 440, 50], (rng.integers(1, 13), 3))
         lesions = np.hstack([low, low + rng.uniform([8, 8, 2], [60, 60, 12], low.shape)])
@@ -34,20 +34,20 @@ def random_set(volumes: int, predictions: int, seed: int):
         boxes = np.vstack([near, far])
         boxes[:, 3:] = np.maximum(boxes[:, 3:], boxes[:, :3] + 1)
         scores = np.concatenate([rng.beta(2, 3, len(near)), rng.beta(1, 5, len(far))])
-        truth.append(lesions)
+        gt.append(lesions)
         found.append(np.column_stack([boxes, scores]))
-    return found, truth
+    return found, gt
 
 
-def plain_loop(predictions, truth, threshold: float, fps):
+def plain_loop(predictions, gt, threshold: float, fps):
     """FROC with one Python step per detection, each against the lesions of its volume."""
     rows = np.vstack(predictions)
     volume = np.repeat(np.arange(len(predictions)), [len(boxes) for boxes in predictions])
-    found = [np.zeros(len(lesions), dtype=bool) for lesions in truth]
+    found = [np.zeros(len(lesions), dtype=bool) for lesions in gt]
     hits = misses = 0
     sensitivity, false = [], []
     for index in np.argsort(-rows[:, 6], kind="stable"):
-        box, lesions = rows[index], truth[volume[index]]
+        box, lesions = rows[index], gt[volume[index]]
         sides = np.minimum(box[3:6], lesions[:, 3:]) - np.maximum(box[:3], lesions[:, :3])
         common = np.maximum(sides, 0).prod(axis=1)
         union = (
@@ -62,7 +62,7 @@ def plain_loop(predictions, truth, threshold: float, fps):
             misses += 1
         sensitivity.append(hits)
         false.append(misses)
-    curve = np.array(false) / len(truth), np.array(sensitivity) / sum(map(len, truth))
+    curve = np.array(false) / len(gt), np.array(sensitivity) / sum(map(len, gt))
     return np.interp(fps, *curve, left=0.0)
 
 
@@ -72,25 +72,24 @@ def measure(volumes: int, predictions: int, bootstrap: int, repeats: int, seed: 
     Returns:
         dict: Seconds of each part, the ratio, and whether the values are identical.
     """
-    found, truth = random_set(volumes, predictions, seed)
-    expected, loop = timed(lambda: plain_loop(found, truth, 0.25, FROC_FPS))
+    found, gt = random_set(volumes, predictions, seed)
+    expected, loop = timed(lambda: plain_loop(found, gt, 0.25, FROC_FPS))
     runs = [
-        timed(lambda: froc(found, truth, threshold=0.25, dims=3).at(FROC_FPS))
-        for _ in range(repeats)
+        timed(lambda: froc(found, gt, threshold=0.25, dims=3).at(FROC_FPS)) for _ in range(repeats)
     ]
     fast = {clock: min(seconds[clock] for _, seconds in runs) for clock in loop}
 
     def whole_metric():
-        boxes = np.vstack(truth)
+        boxes = np.vstack(gt)
         short_axis = (boxes[:, 3:5] - boxes[:, :2]).min(axis=1)
-        cases = cases_of_boxes(found, truth, np.arange(volumes), short_axis, ("iobb",))
-        return summarize([cases], "deeplesion", bootstrap=bootstrap)
+        cases = detection_set_of_boxes(found, gt, np.arange(volumes), short_axis, ("iobb",))
+        return evaluate_detections([cases], "deeplesion", bootstrap=bootstrap)
 
     record, whole = timed(whole_metric)
     return {
         "volumes": volumes,
         "predictions_per_volume": predictions,
-        "lesions": sum(map(len, truth)),
+        "lesions": sum(map(len, gt)),
         "plain_loop_s": loop["wall"],
         "froc_s": fast["wall"],
         "times_faster": loop["wall"] / fast["wall"],

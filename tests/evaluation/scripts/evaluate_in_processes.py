@@ -30,7 +30,7 @@ def sample(image_id, rows):
 
 
 def evaluate(rank, world_size, ann, results, out):
-    """Figures of one results file; call it in every process."""
+    """Metrics of one results file; call it in every process."""
     with open(ann) as file:
         ids = [image["id"] for image in json.load(file)["images"]]
     with open(results) as file:
