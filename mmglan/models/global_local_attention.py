@@ -16,16 +16,9 @@ from mmengine.model import BaseModule, kaiming_init, normal_init
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mmglan.models.spectral_conv import (
-    CHUNK,
-    prefers_spectral,
-    spectral_conv3x3,
-    weight_frequencies,
-)
-
 
 class GlobalLocalAttention(BaseModule):
-    """Weighs the local features of each RoI against global ones, per position.
+    """Weigh the local features of each RoI against global ones, per position.
 
     The function is the paper's: concatenate all scales, 3x3 convolution, norm, ReLU, 3x3
     convolution to S channels, softmax over the scales; the output is the weighted sum of the
@@ -82,22 +75,8 @@ class GlobalLocalAttention(BaseModule):
         Returns:
             `(R, C, P, P)` in the type of `local`.
         """
-        if torch.is_grad_enabled() or self.training or not prefers_spectral(local):
-            weights = self.scale_weights(local, global_feats, image_index)
-            return self._fused(weights, local, global_feats, image_index)
-        # Without gradients each RoI stands alone: chunks stay in the cache.
-        weight_hat = weight_frequencies(self._roi_weight(), local.shape[2])
-        fused = torch.empty_like(local)
-        for start in range(0, len(local), CHUNK):
-            rows = slice(start, start + CHUNK)
-            feats = [
-                feats if size == 1 else feats[rows]
-                for size, feats in zip(self.global_sizes, global_feats, strict=True)
-            ]
-            index = image_index[rows]
-            weights = self._scale_weights(local[rows], feats, index, weight_hat)
-            fused[rows] = self._fused(weights, local[rows], feats, index)
-        return fused
+        weights = self.scale_weights(local, global_feats, image_index)
+        return self._fused(weights, local, global_feats, image_index)
 
     def _fused(
         self, weights: Tensor, local: Tensor, global_feats: Sequence[Tensor], image_index: Tensor
@@ -135,40 +114,17 @@ class GlobalLocalAttention(BaseModule):
         return self._scale_weights(local, global_feats, image_index)
 
     def _scale_weights(
-        self,
-        local: Tensor,
-        global_feats: Sequence[Tensor],
-        image_index: Tensor,
-        weight_hat: Tensor | None = None,
+        self, local: Tensor, global_feats: Sequence[Tensor], image_index: Tensor
     ) -> Tensor:
-        roi_maps = [local, *self._pick(global_feats, whole=False)]
-        hidden = conv3x3(joined(roi_maps), self._roi_weight(), weight_hat)
-        if image_maps := self._pick(global_feats, whole=True):
-            image_weights = self._pick(self._scale_kernels()[1:], whole=True)
-            image_part = conv3x3(joined(image_maps), joined(image_weights))
-            hidden = hidden + image_part[image_index]
-        if self.conv1.bias is not None:
-            hidden = hidden + self.conv1.bias[:, None, None].to(hidden.dtype)
+        local_kernel, *global_kernels = self.conv1.weight.split(self.in_channels, dim=1)
+        hidden = F.conv2d(local, local_kernel, self.conv1.bias, padding=1)
+        scales = zip(self.global_sizes, global_feats, global_kernels, strict=True)
+        for size, feats, kernel in scales:
+            part = F.conv2d(feats, kernel, padding=1)
+            hidden = hidden + (part[image_index] if size == 1 else part)
         hidden = F.relu(self.norm(hidden), inplace=True)
         logits = self.conv2(hidden)
         return logits.softmax(dim=1, dtype=torch.promote_types(logits.dtype, torch.float32))
-
-    def _scale_kernels(self) -> tuple[Tensor, ...]:
-        """The part of the first convolution that belongs to each scale."""
-        return self.conv1.weight.split(self.in_channels, dim=1)
-
-    def _roi_weight(self) -> Tensor:
-        """The part of the first convolution that differs between the RoIs of an image."""
-        local, *global_kernels = self._scale_kernels()
-        return joined([local, *self._pick(global_kernels, whole=False)])
-
-    def _pick(self, of_scales: Sequence[Tensor], whole: bool) -> list[Tensor]:
-        """Those of the global scales that are the whole image, or that are not."""
-        return [
-            item
-            for item, size in zip(of_scales, self.global_sizes, strict=True)
-            if (size == 1) == whole
-        ]
 
 
 def check_global_sizes(global_sizes: Sequence[float]) -> tuple[float, ...]:
@@ -184,18 +140,6 @@ def check_global_sizes(global_sizes: Sequence[float]) -> tuple[float, ...]:
             f"but got {list(global_sizes)}. Use [1.0] for the whole image."
         )
     return sizes
-
-
-def joined(tensors: Sequence[Tensor]) -> Tensor:
-    """Concatenation over channels, without a copy where there is one tensor."""
-    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors), dim=1)
-
-
-def conv3x3(maps: Tensor, weight: Tensor, weight_hat: Tensor | None = None) -> Tensor:
-    """3x3 convolution with zero padding by whichever exact form is cheaper here."""
-    if prefers_spectral(maps):
-        return spectral_conv3x3(maps, weight, weight_hat)
-    return F.conv2d(maps, weight, padding=1)
 
 
 @contextmanager

@@ -12,7 +12,6 @@ import torch
 from mmdet.models.roi_heads import CascadeRoIHead, HybridTaskCascadeRoIHead, StandardRoIHead
 from mmdet.models.roi_heads.roi_extractors import BaseRoIExtractor
 from mmdet.registry import MODELS
-from mmdet.utils import reduce_mean
 from mmengine.model import ModuleList
 from torch import Tensor, nn
 
@@ -142,25 +141,7 @@ class GlobalLocalMixin:
 
 @MODELS.register_module()
 class GlobalLocalRoIHead(GlobalLocalMixin, StandardRoIHead):
-    """`StandardRoIHead` with global-local attention, see `GlobalLocalMixin`.
-
-    Losses are means over the RoIs of all processes, so that a batch has the same gradients however
-    it is divided; MMDetection's are means over those of one process.
-    """
-
-    def bbox_loss(self, x: tuple[Tensor], sampling_results: list) -> dict:
-        """As in the parent, weighted by the process's share of the RoIs."""
-        results = super().bbox_loss(x, sampling_results)
-        count = sum(len(result.priors) for result in sampling_results)
-        results["loss_bbox"] = _of_joint_batch(results["loss_bbox"], count, x[0])
-        return results
-
-    def mask_loss(self, x: tuple[Tensor], sampling_results: list, *args, **kwargs) -> dict:
-        """As in the parent, weighted by the process's share of the positive RoIs."""
-        results = super().mask_loss(x, sampling_results, *args, **kwargs)
-        count = sum(len(result.pos_priors) for result in sampling_results)
-        results["loss_mask"] = _of_joint_batch(results["loss_mask"], count, x[0])
-        return results
+    """`StandardRoIHead` with global-local attention, see `GlobalLocalMixin`."""
 
     def _bbox_forward(self, x: tuple[Tensor], rois: Tensor) -> dict:
         extractor = self.bbox_roi_extractor
@@ -218,16 +199,6 @@ class _ImageSizes:
 
     def __exit__(self, *exc) -> None:
         self.head._image_sizes = None
-
-
-def _of_joint_batch(losses: dict, count: int, like: Tensor) -> dict:
-    """Weigh means over `count` samples so that their mean over processes is that over all samples.
-
-    Every process has to call this as often as the others.
-    """
-    own = like.new_tensor(float(count), dtype=torch.float32)
-    share = own / reduce_mean(own).clamp(min=1e-6)
-    return {key: value * share if "loss" in key else value for key, value in losses.items()}
 
 
 def _as_list(extractor: nn.Module) -> list[nn.Module]:

@@ -1,10 +1,12 @@
-"""Two processes train as one process does on the joint batch, through the tools, to rounding.
+"""Two processes train as one process does on the joint batch, through the commands, to rounding.
 
-Random draws are taken out: every anchor counts and every proposal is sampled. Group norm sees one
-image at a time. What is left are the order of the images, their augmentations, the means of the
-losses over both processes, the clipping, the optimiser and the learned uncertainties.
+Losses of a RoI head are means over the RoIs of a process, so every image gets as many of them: one
+lesion, which is its only positive RoI, and all proposals. Random draws are taken out: every anchor
+counts and every proposal is sampled. Group norm sees one image at a time. What is left are the
+order of the images, their augmentations, the clipping, the optimiser and the learned uncertainties.
 """
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -19,10 +21,12 @@ model = dict(
     roi_head=dict(attention=dict(norm_cfg=norm_cfg)),
     train_cfg=dict(
         rpn=dict(assigner=dict(neg_iou_thr=0.7, min_pos_iou=0.0), sampler=dict(num=100_000)),
-        rcnn=dict(sampler=dict(num=1000, pos_fraction=1.0)),
+        rcnn=dict(
+            assigner=dict(pos_iou_thr=1.0, neg_iou_thr=1.0, min_pos_iou=1.0),
+            sampler=dict(num=1000, pos_fraction=1.0),
+        ),
     ),
 )
-train_dataloader = dict(dataset=dict(indices=6))
 train_cfg = dict(max_epochs=2, val_interval=3)
 # A step of AdamW has the sign of a gradient, also of one that is nothing but rounding.
 sgd = dict(_delete_=True, type="SGD", lr=0.01, momentum=0.9, weight_decay=0.0)
@@ -30,11 +34,23 @@ optim_wrapper = dict(optimizer=sgd)
 """
 
 
+def write_one_lesion_each(source: Path, target: Path, count: int) -> None:
+    """Write the first images of an annotation file that have a lesion, with one lesion each."""
+    content = json.loads(source.read_text())
+    first = {lesion["image_id"]: lesion for lesion in reversed(content["annotations"])}
+    content["annotations"] = [first[image] for image in sorted(first)[:count]]
+    kept = {lesion["image_id"] for lesion in content["annotations"]}
+    content["images"] = [image for image in content["images"] if image["id"] in kept]
+    target.write_text(json.dumps(content))
+
+
 def test_two_processes_end_with_the_weights_of_one(
-    tiny_config, tmp_path, command_environment, free_port
+    tiny_config, tiny_set, tmp_path, command_environment, free_port
 ):
+    write_one_lesion_each(tiny_set / "annotations/train.json", tmp_path / "train.json", count=4)
     config = tmp_path / "joint_batch.py"
-    config.write_text(f"_base_ = {str(tiny_config)!r}\n{CHANGES}")
+    data = f"train_dataloader = dict(dataset=dict(ann_file={str(tmp_path / 'train.json')!r}))"
+    config.write_text(f"_base_ = {str(tiny_config)!r}\n{CHANGES}\n{data}\n")
     found = []
     for processes in (1, 2):
         folder = tmp_path / str(processes)

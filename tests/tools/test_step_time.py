@@ -41,7 +41,7 @@ def test_numbers_of_rois_are_those_asked_for(report):
 
 
 def test_flops_saved_by_hand(report):
-    """Prediction, 30 RoIs of 64 channels; too few for the spectral form.
+    """Prediction, 30 RoIs of 64 channels.
 
     The naive first convolution goes from 128 to 64 channels on 30 RoIs; ours goes from 64 to 64
     on 30 RoIs and on two images.
