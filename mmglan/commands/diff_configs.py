@@ -1,9 +1,9 @@
-"""Say in words how the second config differs from the first.
+"""Print how the second config differs from the first: path, value in the first, in the second.
 
     python tools/diff_configs.py configs/baselines/mask-rcnn_r50_fpn_160e_lesions.py \\
         configs/glan/glan_r50_fpn_160e_lesions.py
 
-Only settings that a run reads are compared. --paths prints them as paths and values.
+Only settings that a run reads are compared.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmglan.experiments.config_diff import differences
-from mmglan.experiments.config_words import in_words
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,7 +25,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("first")
     parser.add_argument("second")
-    parser.add_argument("--paths", action="store_true", help="paths and values, not words")
     args = parser.parse_args(arguments)
     for name in (args.first, args.second):
         if not Path(name).is_file():
@@ -35,11 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Config.fromfile(name, import_custom_modules=False) for name in (args.first, args.second)
     )
     changes = differences(first, second)
-    if args.paths:
-        lines = [f"{path}: {old!r} -> {new!r}" for path, (old, new) in changes.items()]
-    else:
-        lines = in_words(changes) or ["A run sees no difference."]
-    print("\n".join(lines))
+    lines = [f"{path}: {old!r} -> {new!r}" for path, (old, new) in changes.items()]
+    print("\n".join(lines or ["A run sees no difference."]))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What differs between two configs, as paths and values; in words: `config_words`."""
+"""What differs between two configs, as paths and values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EFFECTIVE = (
 
 class _Absent:
     def __repr__(self) -> str:
-        return "nothing"
+        return "not set"
 
 
 ABSENT = _Absent()
@@ -26,10 +26,10 @@ Change = tuple[Any, Any]
 
 
 def flatten(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay a config out as dotted paths.
+    """Lay out a config as dotted paths.
 
     Args:
-        cfg: config.
+        cfg: Config.
 
     Returns:
         Path -> value of every setting that a run reads. A list of plain values is one value.
@@ -53,8 +53,8 @@ def differences(first: Config, second: Config) -> dict[str, Change]:
     """Compare two configs.
 
     Args:
-        first: config.
-        second: config.
+        first: Config.
+        second: Config.
 
     Returns:
         Path -> (value in the first, value in the second), `ABSENT` where there is none.

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from mmglan.experiments.config_diff import ABSENT, differences
-from mmglan.experiments.config_words import in_words
 from mmglan.reporting.paper_tables import TABLES
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -248,17 +247,6 @@ def test_differs_as_its_name_says(stem, load_config):
     assert {path: change for path, change in found.items() if path not in inside} == expected
     for part in parts:
         assert any(path == part or path.startswith(f"{part}.") for path in inside)
-
-
-@pytest.mark.parametrize(
-    "stem", sorted(s for s in CASES if CASES[s][2] in ((), MASK_BRANCH) and "demo" not in s)
-)
-def test_difference_is_said_in_words(stem, load_config):
-    for first, second in ((CASES[stem][0], stem), (stem, CASES[stem][0])):
-        sentences = in_words(differences(load_config(first), load_config(second)))
-        assert sentences and len(set(sentences)) == len(sentences)
-        paths = ("model.", "_dataloader.", "_evaluator.", "_cfg.", "optim_wrapper")
-        assert [line for line in sentences if any(path in line for path in paths)] == []
 
 
 def test_every_config_has_its_case_but_the_two_roots():
