@@ -1,0 +1,76 @@
+"""Links, paths and commands of the documentation are as the code has them."""
+
+import contextlib
+import importlib
+import io
+import re
+import shlex
+from functools import cache
+
+import pytest
+
+from mmglan.commands.subcommands import SUBCOMMANDS
+
+PAGES = [
+    *("README.md", "docs/code_map.md", "docs/data_prep.md", "docs/glossary.md"),
+    *("docs/input_formats.md", "docs/metrics.md", "docs/model.md", "docs/pseudo_masks.md"),
+    *("docs/reports.md", "docs/training.md", "docs/zoo.md"),
+]
+MMDET_OWN = ("train", "test")  # their options are those of MMDetection's scripts
+
+
+@cache
+def options_of(name: str) -> set[str]:
+    """Options that a subcommand explains."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), pytest.raises(SystemExit):
+        importlib.import_module(SUBCOMMANDS[name].module).main(["--help"])
+    return set(re.findall(r"--[a-z][\w-]*", output.getvalue()))
+
+
+def commands_of(text: str) -> list[list[str]]:
+    """Words of the `mmglan …` lines in fenced blocks and in backticks."""
+    blocks = "\n".join(re.findall(r"```\w*\n(.*?)```", text, flags=re.S)).replace("\\\n", " ")
+    lines = re.findall(r"^mmglan .*", blocks, flags=re.M) + re.findall(r"`(mmglan [^`]+)`", text)
+    return [shlex.split(line.split("#")[0]) for line in lines]
+
+
+@pytest.fixture(params=PAGES)
+def page(request, repository):
+    return repository / request.param
+
+
+def test_every_page_is_listed(repository):
+    pages = {f"docs/{path.name}" for path in (repository / "docs").glob("*.md")}
+    assert pages - set(PAGES) <= {"docs/mutation_testing.md"}
+
+
+def test_links_and_paths_exist(repository, page):
+    text = page.read_text("utf-8")
+    links = [link.split("#")[0] for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text)]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+    paths = re.findall(r"((?:data_prep|mmglan|tools|configs|tests|\.ci)/[\w./-]+\.(?:py|sh))", text)
+    assert [path for path in paths if not (repository / path).exists()] == []
+
+
+def test_commands_and_options_exist(page):
+    wrong = []
+    for words in commands_of(page.read_text("utf-8")):
+        name = words[1]
+        if name.startswith("--"):
+            continue
+        if name not in SUBCOMMANDS:
+            wrong.append(name)
+        elif name not in MMDET_OWN:
+            options = {word for word in words if word.startswith("--")}
+            wrong += [f"{name} {option}" for option in sorted(options - options_of(name))]
+    assert wrong == []
+
+
+def test_a_wrong_option_is_seen():
+    text = "```\nmmglan evaluate --gt a \\\n  --wrong b   # --ignored\n```\nand `mmglan nothing`"
+    assert commands_of(text) == [
+        ["mmglan", "evaluate", "--gt", "a", "--wrong", "b"],
+        ["mmglan", "nothing"],
+    ]
+    assert "--gt" in options_of("evaluate") and "--wrong" not in options_of("evaluate")
