@@ -17,6 +17,11 @@ PAGES = [
     *("docs/reports.md", "docs/training.md", "docs/zoo.md"),
 ]
 MMDET_OWN = ("train", "test")  # their options are those of MMDetection's scripts
+OTHER_OPTIONS = {
+    *("--amp", "--auto-scale-lr", "--cfg-options", "--resume"),  # MMDetection
+    *("--logdir", "--only-binary"),  # TensorBoard, pip
+    *("--i-trust-this-file", "--volumes", "--version"),  # checkpoint_guard, benchmarks, mmglan
+}
 
 
 @cache
@@ -65,6 +70,12 @@ def test_commands_and_options_exist(page):
             options = {word for word in words if word.startswith("--")}
             wrong += [f"{name} {option}" for option in sorted(options - options_of(name))]
     assert wrong == []
+
+
+def test_options_in_the_text_exist(page):
+    options = set(re.findall(r"(?<![\w-])--[a-z][\w-]+", page.read_text("utf-8")))
+    known = set().union(*(options_of(name) for name in SUBCOMMANDS if name not in MMDET_OWN))
+    assert options - known - OTHER_OPTIONS == set()
 
 
 def test_a_wrong_option_is_seen():
