@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from data_prep.volumes.file_names import mask_preference, strip_mask_word, suffix_of
+from data_prep.volumes.file_names import (
+    mask_preference,
+    strip_mask_word,
+    strip_suffix,
+    suffix_of,
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,8 @@ class Listing:
     def masks(self) -> dict[str, str]:
         """Files that may be masks, by the paths of their volumes without ending."""
         best_last = sorted(self.volume_files, key=mask_preference, reverse=True)
-        return {strip_mask_word(file): file for file in best_last}
+        alike = {strip_suffix(file): file for file in best_last}
+        return alike | {strip_mask_word(file): file for file in best_last}
 
 
 class FolderTree:

@@ -80,6 +80,8 @@ def test_links_to_folders_are_not_followed(tmp_path):
         ("a/b_mask.nii.gz", "a/b.mha"),
         ("a/b_labels.mha", "a/b"),
         ("a/b-Seg.mha", "a/b.mhd"),
+        ("b_seg.nii", "b_seg.nii"),
+        ("b_seg_mask.nii", "b_seg.nii"),
         ("ABD_LYMPH_001/ABD_LYMPH_001_mask.nii.gz", "ABD_LYMPH_001"),
         ("ABD_LYMPH_001/ABD_LYMPH_001_mask.nii.gz", "series/ABD_LYMPH_001"),
         ("series_mask.nii.gz", "series#1.2.840.1"),
