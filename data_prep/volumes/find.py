@@ -73,6 +73,11 @@ class VolumeIndex:
                 found += multi_frame_files(self.root, rest) or [folder]
         return sorted(found)
 
+    def by_path(self, path: str) -> str | None:
+        """Return the file of a volume format at `path`, whatever the ending of either."""
+        stem = strip_suffix(path)
+        return self._tree.listing(_folder_of(stem)).by_stem.get(stem)
+
     def by_name(self, stem: str, file: str) -> str:
         """Return the volume whose name is `stem`, or whose name `stem` starts with.
 
@@ -118,7 +123,7 @@ class VolumeIndex:
         base = strip_suffix(without_series(volume))
         name = base.rpartition("/")[2]
         for place in (base, f"{base}/{name}", f"{name}/{name}"):
-            masks = self._tree.listing(place.rpartition("/")[0] or ".").masks
+            masks = self._tree.listing(_folder_of(place)).masks
             if place in masks:
                 return masks[place]
         return None
@@ -152,3 +157,7 @@ class VolumeIndex:
                 return None
             folder = inner[0]
         return None
+
+
+def _folder_of(path: str) -> str:
+    return path.rpartition("/")[0] or "."

@@ -38,11 +38,16 @@ class Listing:
         return tuple(file for file in self.files if suffix_of(file))
 
     @cached_property
+    def by_stem(self) -> dict[str, str]:
+        """Files of the volume formats by their paths without ending."""
+        best_last = sorted(self.volume_files, key=mask_preference, reverse=True)
+        return {strip_suffix(file): file for file in best_last}
+
+    @cached_property
     def masks(self) -> dict[str, str]:
         """Files that may be masks, by the paths of their volumes without ending."""
         best_last = sorted(self.volume_files, key=mask_preference, reverse=True)
-        alike = {strip_suffix(file): file for file in best_last}
-        return alike | {strip_mask_word(file): file for file in best_last}
+        return self.by_stem | {strip_mask_word(file): file for file in best_last}
 
 
 class FolderTree:

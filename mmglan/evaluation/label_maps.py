@@ -12,7 +12,8 @@ import numpy as np
 from tqdm import tqdm
 
 from data_prep.dataset.coco_entries import lesions_3d
-from data_prep.paths import resolve_under
+from data_prep.paths import check_relative, resolve_under
+from data_prep.volumes.find import VolumeIndex, strip_suffix
 from data_prep.volumes.volume import Volume, read_label_volume
 from mmglan.detections.stacking import Stacks
 from mmglan.detections.volume_files import VolumeGroundTruth, ended
@@ -22,8 +23,6 @@ from mmglan.evaluation.detection_set_3d import (
     instances_of_labels,
     instances_of_stacks,
 )
-
-SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 
 
 def read_ids(path: str | Path) -> dict[str, str]:
@@ -49,7 +48,7 @@ def _table(path: str | Path) -> csv.DictReader:
 
 
 def label_map(
-    folder: str | Path,
+    folder: str | Path | VolumeIndex,
     volume_id: str,
     components: bool = False,
     ids: Mapping[str, str] | None = None,
@@ -57,7 +56,8 @@ def label_map(
     """Reads the label map of a volume from a folder, on the axial grid.
 
     Args:
-        folder: With files `<volume_id>.nii.gz`, or of another volume format.
+        folder: With files `<volume_id>.nii.gz`, or of another volume format; the index of it
+            where several are read.
         volume_id: The volume.
         components: Number the connected components.
         ids: Names of the source volumes; maps may also be named as these.
@@ -65,15 +65,18 @@ def label_map(
     Raises:
         FileNotFoundError: There is none.
     """
-    folder = Path(folder)
-    names = _names(volume_id, ids)
-    for path in (resolve_under(folder, name + suffix) for name in names for suffix in SUFFIXES):
-        if path.is_file():
-            volume = read_label_volume(path, root=folder, allow_empty=True)
-            if components:
-                array = connected_instances(volume.array)
-                volume = Volume(array, volume.spacing_mm, volume.source_id, volume.grid)
-            return volume
+    maps = folder if isinstance(folder, VolumeIndex) else VolumeIndex(folder)
+    folder = maps.root
+    found = next(filter(None, map(maps.by_path, _names(volume_id, ids))), None)
+    if found is not None:
+        path = resolve_under(folder, found)
+        volume = read_label_volume(path, root=folder, allow_empty=True)
+        for note in volume.notes:
+            warnings.warn(note, stacklevel=2)
+        if components:
+            array = connected_instances(volume.array)
+            volume = Volume(array, volume.spacing_mm, volume.source_id, volume.grid)
+        return volume
     raise FileNotFoundError(
         f"{folder.name}: Expected a label map of volume {volume_id} ({volume_id}.nii.gz) but "
         "there is none; write an empty one if nothing was found, or name the ids file if maps "
@@ -82,23 +85,21 @@ def label_map(
 
 
 def _names(volume_id: str, ids: Mapping[str, str] | None) -> list[str]:
-    """Names, without their suffix, that the label map of a volume may have."""
-    return [volume_id, _without_suffix(ids[volume_id])] if volume_id in (ids or {}) else [volume_id]
+    """Return the paths, of whatever ending, that the label map of a volume may have."""
+    named = [ids[volume_id]] if volume_id in (ids or {}) else []
+    return [check_relative(name) for name in (volume_id, *named)]
 
 
-def _without_suffix(name: str) -> str:
-    return name.removesuffix(next((end for end in SUFFIXES if name.endswith(end)), ""))
-
-
-def _warn_of_others(folder: Path, gt: VolumeGroundTruth, ids: Mapping[str, str] | None) -> None:
+def _warn_of_others(
+    maps: VolumeIndex, gt: VolumeGroundTruth, ids: Mapping[str, str] | None
+) -> None:
     """Warn of label maps that belong to no volume of the ground truth: nobody would miss them."""
-    known = {name for volume_id in gt.ids for name in _names(volume_id, ids)}
-    found = sorted(path.name for path in folder.glob("*") if path.name.endswith(SUFFIXES))
-    others = [name for name in found if _without_suffix(name) not in known]
+    known = {maps.by_path(name) for volume_id in gt.ids for name in _names(volume_id, ids)}
+    others = [name for name in maps.label_maps if name not in known]
     if others:
         warnings.warn(
-            f"{folder.name}: {len(others)} of {len(found)} label maps belong to no volume of "
-            f"{gt.name} and are left out, the first: {others[0]}",
+            f"{maps.root.name}: {len(others)} of {len(maps.label_maps)} label maps belong to no "
+            f"volume of {gt.name} and are left out, the first: {others[0]}",
             stacklevel=3,
         )
 
@@ -106,13 +107,13 @@ def _warn_of_others(folder: Path, gt: VolumeGroundTruth, ids: Mapping[str, str] 
 def gt_of_label_maps(folder: str | Path) -> VolumeGroundTruth:
     """3D ground truth from a folder of label maps alone; every volume is a patient of its own."""
     folder = Path(folder)
-    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    ids = sorted({_without_suffix(name) for name in names if name.endswith(SUFFIXES)})
+    index = VolumeIndex(folder)
+    ids = sorted(set(map(strip_suffix, index.label_maps)))
     if not ids:
         raise FileNotFoundError(
             f"{folder.name}: Expected a folder of label maps (*.nii.gz) but found none"
         )
-    maps = (label_map(folder, volume_id) for volume_id in ids)
+    maps = (label_map(index, volume_id) for volume_id in ids)
     spacing, boxes, axes = [], [], []
     for volume in tqdm(maps, total=len(ids), desc="true label maps"):
         lesions = lesions_3d(volume.array, volume.spacing_mm)
@@ -173,16 +174,18 @@ def compare_label_maps(
         components: Predicted maps are not instances: number their connected components.
         ids: Names of the source volumes by volume id.
     """
+    true_maps = VolumeIndex(gt_folder)
     if predicted_folder is not None:
-        _warn_of_others(Path(predicted_folder), gt, ids)
+        predicted_maps = VolumeIndex(predicted_folder)
+        _warn_of_others(predicted_maps, gt, ids)
     found = []
     for number, volume_id in enumerate(tqdm(gt.ids, desc="label maps")):
-        true_map = label_map(gt_folder, volume_id, ids=ids)
+        true_map = label_map(true_maps, volume_id, ids=ids)
         try:
             if predicted_folder is None:
                 one = instances_of_stacks(stacks[number], masks[number], true_map.array)
             else:
-                predicted = label_map(predicted_folder, volume_id, components, ids)
+                predicted = label_map(predicted_maps, volume_id, components, ids)
                 difference = predicted.grid.difference_from(true_map.grid)
                 if difference:
                     raise ValueError(f"Expected the grid of the ground truth with {difference}")

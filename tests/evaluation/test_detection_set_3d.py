@@ -187,6 +187,18 @@ def test_label_maps_named_as_the_source_volumes(tmp_path):
         load_detection_sets(files, files.read(), [tmp_path / "found"], DEEPLESION)
 
 
+def test_label_maps_of_any_volume_format(tmp_path):
+    """Also `.nhdr`, with its voxels beside it, and endings in capitals."""
+    write(tmp_path / "gt" / "a.nii.gz", label_map(TRUTH))
+    write(tmp_path / "gt" / "b.nhdr", label_map([]))
+    write(tmp_path / "found" / "a.nhdr", label_map(FOUND))
+    write(tmp_path / "found" / "b.nii.gz", label_map([]))
+    (tmp_path / "found" / "b.nii.gz").rename(tmp_path / "found" / "b.NII.GZ")
+    files = GroundTruthFiles(gt_masks=tmp_path / "gt")
+    (cases,) = load_detection_sets(files, files.read(), [tmp_path / "found"], DEEPLESION)
+    assert (cases.n_images, cases.n_lesions, len(cases.scores)) == (2, 2, 3)
+
+
 def test_masks_that_are_not_instances():
     both = connected_instances(label_map(FOUND) > 0)
     assert sorted(np.unique(both)) == [0, 1, 2, 3]

@@ -70,6 +70,13 @@ def test_links_to_folders_are_not_followed(tmp_path):
     assert VolumeIndex(tmp_path).volumes == ["a/x.mha"]
 
 
+def test_files_by_path_whatever_their_ending(tmp_path):
+    touch(tmp_path, "x/a.mha", "x/a_mask.nii", "x/b.nhdr", "x/b.raw")
+    index = VolumeIndex(tmp_path)
+    found = [index.by_path(path) for path in ("x/a", "x/a.nii.gz", "x/b", "a", "x/c")]
+    assert found == ["x/a.mha", "x/a.mha", "x/b.nhdr", None, None]
+
+
 @pytest.mark.parametrize(
     ("mask", "volume"),
     [
