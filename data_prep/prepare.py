@@ -24,12 +24,14 @@ from data_prep.bookmarks.one_based import one_based_notes
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.bookmarks.record import ReadResult
 from data_prep.command_line import print_any_character
-from data_prep.dataset import annotation_files, collect, process_volume, run_report
+from data_prep.dataset import annotation_files, collect, process_volume, run_report, split_plan
 from data_prep.dataset.output_folder import OutputFolder
 from data_prep.dataset.prepare_args import parse_args, volume_options
 from data_prep.dataset.slice_selection import VolumeOptions
 from data_prep.dataset.sources import Source, list_sources
 from data_prep.dataset.split import read_split_file
+from data_prep.dataset.volume_result import VolumeResult
+from data_prep.dataset.volume_task import VolumeTask, plain
 from data_prep.errors import DataError
 from data_prep.paths import without_series
 from data_prep.volumes.find import VolumeIndex
@@ -69,12 +71,12 @@ def run(args: argparse.Namespace) -> int:
         raise DataError("Expected masks but found nothing there. Correct --masks.", path=masks)
     index = VolumeIndex(root, [Path(args.out_dir), *([masks] if masks is not None else [])])
     read = _read_bookmarks(args, index)
-    records, errors, named = read.records, read.errors, sorted(set(read.notes))
-    remarks = []
+    records, errors, file_notes = read.records, read.errors, sorted(set(read.notes))
+    notes = []
     if images.is_file():
         mine = [record for record in records if without_series(record.volume) == images.name]
         if len(mine) < len(records):
-            remarks.append(f"{len(records) - len(mine)} bookmarks of other volumes were left out.")
+            notes.append(f"{len(records) - len(mine)} bookmarks of other volumes were left out.")
         records = mine
     volumes = {record.volume for record in records}
     check_names(root, volumes)
@@ -82,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     if options.keep_empty is not None:
         incomplete = overlapping(root, volumes, read.incomplete_volumes)
         if not read.all_volumes_known:
-            remarks.append(UNKNOWN_VOLUME)
+            notes.append(UNKNOWN_VOLUME)
         if options.keep_empty != "slices":
             found = [images.name] if images.is_file() else index.volumes
             extra = unnamed(root, found, volumes | read.incomplete_volumes)
@@ -93,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         patient_pattern=args.patient_pattern,
         incomplete=incomplete,
     )
-    remarks += more
+    notes += more
     if args.ids:
         run_report.write_ids(Path(args.ids), Path(args.out_dir), sources)
     split = _split_options(args, sources)
@@ -113,15 +115,15 @@ def run(args: argparse.Namespace) -> int:
             pass
         load = partial(process_volume.load_result, out.path)
 
-        def results() -> Iterator[dict]:
+        def results() -> Iterator[VolumeResult]:
             return (load(source.volume_id) for source in sources)
 
         found = collect.collect(results())
         known = zip(sources, found.stored_sizes, strict=True)
         sizes = {source.volume: size for source, size in known if size is not None}
-        named += found.remarks + one_based_notes(records, sizes)
-        plans, more = collect.plan_splits(found, split)
-        remarks += more
+        file_notes += found.notes + one_based_notes(records, sizes)
+        plans, more = split_plan.plan_splits(found, split)
+        notes += more
         for plan in plans:
             annotation_files.write(
                 out,
@@ -133,9 +135,9 @@ def run(args: argparse.Namespace) -> int:
             )
         run_report.write_overlays(out, found, load, args.overlays)
         lines = [str(error) for error in errors] + found.errors
-        report = run_report.build(found, plans, remarks, lines, _stated(args, options))
-        run_report.write(out, report, named, lines)
-    run_report.show(report, named, lines, Path(args.out_dir))
+        report = run_report.build(found, plans, notes, lines, _stated(args, options))
+        run_report.write(out, report, file_notes, lines)
+    run_report.show(report, file_notes, lines, Path(args.out_dir))
     return 1 if lines or not found.slices["listed"].any() else 0
 
 
@@ -149,23 +151,18 @@ def _read_bookmarks(args: argparse.Namespace, images: VolumeIndex) -> ReadResult
 
 def _task(
     source: Source, root: Path, masks: Path | None, options: VolumeOptions, out_dir: Path
-) -> process_volume.VolumeTask:
+) -> VolumeTask:
     mask_root = masks.parent if masks is not None and masks.is_file() else masks
-    return process_volume.VolumeTask(
-        volume_id=source.volume_id,
-        patient_id=source.patient_id,
+    return VolumeTask(
+        source=source,
         root=os.path.abspath(root),  # workers elsewhere have another current folder
-        source=source.volume,
         mask_root=None if mask_root is None else os.path.abspath(mask_root),
-        mask=source.mask,
-        records=source.records,
         options=options,
         out_dir=os.path.abspath(out_dir),
-        all_known=source.all_known,
     )
 
 
-def _split_options(args: argparse.Namespace, sources: Sequence[Source]) -> collect.SplitOptions:
+def _split_options(args: argparse.Namespace, sources: Sequence[Source]) -> split_plan.SplitOptions:
     given = None
     if args.split_file is not None:
         listed = read_split_file(args.split_file)
@@ -180,7 +177,7 @@ def _split_options(args: argparse.Namespace, sources: Sequence[Source]) -> colle
                 )
     elif args.split is None and args.folds is None:
         given = _split_of_bookmarks(sources)
-    return collect.SplitOptions(args.split or (0.70, 0.15, 0.15), args.folds, args.seed, given)
+    return split_plan.SplitOptions(args.split or (0.70, 0.15, 0.15), args.folds, args.seed, given)
 
 
 def _split_of_bookmarks(sources: Sequence[Source]) -> dict[str, str] | None:
@@ -215,7 +212,7 @@ def _run(
     errors: Sequence[DataError],
 ) -> dict:
     listed = ([s.volume_id, s.patient_id, s.volume, s.patient, s.mask] for s in sources)
-    marks = (process_volume.plain(record) for source in sources for record in source.records)
+    marks = (plain(record) for source in sources for record in source.records)
     read = chain(marks, map(str, errors))
     return _stated(args, options) | {"bookmarks": _digest(read), "volumes": _digest(listed)}
 

@@ -108,12 +108,12 @@ def verify(
         group = {n.rpartition("/")[2]: sets[n] for n in plain if n.rpartition("/")[0] == prefix}
         every = {image["patient_id"] for c in group.values() for image in c["images"]}
         if len(every) == 1:
-            found.remarks.append("one patient: the splits are blocks of slices of the same volume")
+            found.notes.append("one patient: the splits are blocks of slices of the same volume")
         checks.check_leakage(group, pixels, found, by_patient=len(every) > 1)
     report = {
         "splits": {name: checks.figures(sets[name]) for name in plain},
         "problems": found.problems,
-        "remarks": found.remarks,
+        "notes": found.notes,
     }
     return report, {name: sets[name] for name in plain}
 
@@ -145,7 +145,7 @@ def as_markdown(report: Mapping[str, Any]) -> str:
         more = f", and {len(shown) - 12} more" if len(shown) > 12 else ""
         lines.append(f"{title}: " + ", ".join(f"{v} ({c})" for v, c in shown[:12]) + more)
         lines.append("")
-    for key in ("remarks", "problems"):
+    for key in ("notes", "problems"):
         lines.append(f"{len(report[key])} {key if len(report[key]) != 1 else key[:-1]}")
         lines += [f"- {line}" for line in report[key][:50]]
         if len(report[key]) > 50:

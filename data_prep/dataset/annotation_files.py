@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from data_prep.atomic_files import json_bytes
 from data_prep.dataset import coco_entries
-from data_prep.dataset.collect import Dataset, Plan
+from data_prep.dataset.collect import Dataset
 from data_prep.dataset.output_folder import OutputFolder
 from data_prep.dataset.split import SPLITS
+from data_prep.dataset.split_plan import Plan
+from data_prep.dataset.volume_result import SliceLesion, VolumeResult
 
 Entry = dict[str, Any]
 # Names of the files of a split, and when they are written.
-ALWAYS, WITH_TRUTH, WHOLE = ("{}", "{}_recist"), ("{}_truth", "volumes_{}"), ("{}_whole",)
+ALWAYS, WITH_GT, WHOLE = ("{}", "{}_recist"), ("{}_truth", "volumes_{}"), ("{}_whole",)
 EMPTY_3D: dict[str, list] = {"lesions": [], "volumes": []}
 
 
@@ -29,82 +31,81 @@ class VolumeEntries:
     Attributes:
         images: COCO image entries of its slices.
         lesions: Annotations with pseudo masks.
-        truth: Annotations from its voxel mask, which `volume` and `lesions_3d` are of, too.
+        gt_lesions: Annotations from its voxel mask, which `volume` and `lesions_3d` are of, too.
         volume: None without a voxel mask.
         lesions_3d: Lesions of the mask in 3D.
     """
 
     images: list[Entry]
     lesions: list[Entry]
-    truth: list[Entry]
+    gt_lesions: list[Entry]
     volume: Entry | None
     lesions_3d: list[Entry]
 
 
-def number(results: Iterable[Mapping[str, Any]], context: int) -> Iterator[VolumeEntries]:
+def number(results: Iterable[VolumeResult], context: int) -> Iterator[VolumeEntries]:
     """Number the entries of all volumes; one slice has the same image id in every file.
 
     Args:
-        results: Results of `data_prep.dataset.process_volume`, ordered by volume id.
+        results: Ordered by volume id.
         context: Neighbouring slices to name in each image entry, on either side.
     """
-    n_images = n_lesions = n_truth = n_volumes = n_lesions_3d = 0
+    n_images = n_lesions = n_gt = n_volumes = n_lesions_3d = 0
     for result in results:
         images = _images(result, context, n_images)
         ids = {image["slice_index"]: image["id"] for image in images}
-        lesions, truth = _annotations(result["lesions"], ids, n_lesions), []
+        lesions, gt_lesions = _annotations(result.lesions, ids, n_lesions), []
         volume, lesions_3d = None, []
-        if images and result["truth"] is not None:
+        if images and result.has_gt:
             n_volumes += 1
-            volume = {"id": n_volumes} | {key: result[key] for key in ("volume_id", "patient_id")}
-            volume |= {key: result[key] for key in ("shape_zyx", "spacing_mm")}
-            truth = _annotations(result["truth"]["slices"], ids, n_truth)
+            names = ("volume_id", "patient_id", "shape_zyx", "spacing_mm")
+            volume = {"id": n_volumes} | {name: getattr(result, name) for name in names}
+            gt_lesions = _annotations(result.gt_lesions, ids, n_gt)
             lesions_3d = [
-                {"id": i, "volume_id": result["volume_id"]} | lesion
-                for i, lesion in enumerate(result["truth"]["lesions"], start=n_lesions_3d + 1)
+                {"id": i, "volume_id": result.volume_id} | asdict(lesion)
+                for i, lesion in enumerate(result.gt_lesions_3d, start=n_lesions_3d + 1)
             ]
-        yield VolumeEntries(images, lesions, truth, volume, lesions_3d)
+        yield VolumeEntries(images, lesions, gt_lesions, volume, lesions_3d)
         n_images += len(images)
         n_lesions += len(lesions)
-        n_truth += len(truth)
+        n_gt += len(gt_lesions)
         n_lesions_3d += len(lesions_3d)
 
 
-def _images(result: Mapping[str, Any], context: int, before: int) -> list[Entry]:
+def _images(result: VolumeResult, context: int, before: int) -> list[Entry]:
     images = []
-    for number, entry in enumerate(result["slices"], start=before + 1):
-        z = entry["slice_index"]
-        depth, height, width = result["shape_zyx"]
+    for number, entry in enumerate(result.slices, start=before + 1):
+        z = entry.slice_index
+        depth, height, width = result.shape_zyx
         image = {
             "id": number,
-            "file_name": coco_entries.file_name(result["volume_id"], z),
+            "file_name": coco_entries.file_name(result.volume_id, z),
             "width": width,
             "height": height,
-            "patient_id": result["patient_id"],
-            "volume_id": result["volume_id"],
+            "patient_id": result.patient_id,
+            "volume_id": result.volume_id,
             "slice_index": z,
-            "spacing_mm": result["spacing_mm"],
+            "spacing_mm": result.spacing_mm,
         }
-        if context and entry["kind"] != "extra":
-            image["neighbours"] = coco_entries.neighbour_names(
-                result["volume_id"], z, context, depth
-            )
+        if context and entry.kind != "extra":
+            image["neighbours"] = coco_entries.neighbour_names(result.volume_id, z, context, depth)
         images.append(image)
     return images
 
 
-def _annotations(entries: Sequence[Entry], ids: Mapping[int, int], before: int) -> list[Entry]:
-    found = []
-    for number, entry in enumerate(entries, start=before + 1):
-        kept = {k: v for k, v in entry.items() if k != "slice_index"}
-        numbers = {"id": number, "image_id": ids[entry["slice_index"]]}
-        found.append(numbers | {"category_id": 1, "iscrowd": 0} | kept)
-    return found
+def _annotations(
+    lesions: Sequence[SliceLesion], ids: Mapping[int, int], before: int
+) -> list[Entry]:
+    return [
+        {"id": number, "image_id": ids[lesion.slice_index], "category_id": 1, "iscrowd": 0}
+        | lesion.annotation()
+        for number, lesion in enumerate(lesions, start=before + 1)
+    ]
 
 
 def write(
     out: OutputFolder,
-    results: Callable[[], Iterable[Mapping[str, Any]]],
+    results: Callable[[], Iterable[VolumeResult]],
     found: Dataset,
     plan: Plan,
     *,
@@ -120,7 +121,7 @@ def write(
         context: See `number`.
         whole_volumes: Write the files of all slices, too.
     """
-    kinds = ALWAYS + WITH_TRUTH * found.has_truth + WHOLE * whole_volumes
+    kinds = ALWAYS + WITH_GT * found.has_gt + WHOLE * whole_volumes
     names = [kind.format(split) for split in SPLITS for kind in kinds]
     with ExitStack() as stack:
         files = {
@@ -130,7 +131,7 @@ def write(
             )
             for name in names
         }
-        for choose in (_lesions, _pictures):
+        for choose in (_lesions, _slices):
             for file in files.values():
                 file.next_list()
             for volume in number(results(), context):
@@ -139,15 +140,15 @@ def write(
                         files[name].add(entry)
         for file in files.values():
             file.end()
-    for kind in set(ALWAYS + WITH_TRUTH + WHOLE) - set(kinds):
+    for kind in set(ALWAYS + WITH_GT + WHOLE) - set(kinds):
         for split in SPLITS:
             old = out.path / "annotations" / plan.folder / f"{kind.format(split)}.json"
             old.unlink(missing_ok=True)
 
 
 def _lesions(volume: VolumeEntries, found: Dataset, plan: Plan) -> Iterator[tuple[str, Entry]]:
-    """File name and entry of the lesions of a volume."""
-    for kind, entries in (("", volume.lesions), ("_truth", volume.truth)):
+    """Yield file name and entry of the lesions of a volume."""
+    for kind, entries in (("", volume.lesions), ("_truth", volume.gt_lesions)):
         for entry in entries:
             row = entry["image_id"] - 1
             if plan.codes[row] < 0:
@@ -157,7 +158,7 @@ def _lesions(volume: VolumeEntries, found: Dataset, plan: Plan) -> Iterator[tupl
                 yield f"{split}{kind}", entry
                 if not kind:
                     yield f"{split}_recist", coco_entries.without_mask(entry)
-            if kind or not found.has_truth:
+            if kind or not found.has_gt:
                 yield f"{split}_whole", entry
     for split, inside in _blocks(volume, plan).items():
         for entry in volume.lesions_3d:
@@ -166,8 +167,8 @@ def _lesions(volume: VolumeEntries, found: Dataset, plan: Plan) -> Iterator[tupl
                 yield f"volumes_{split}", entry
 
 
-def _pictures(volume: VolumeEntries, found: Dataset, plan: Plan) -> Iterator[tuple[str, Entry]]:
-    """File name and entry of the slices of a volume, and of itself."""
+def _slices(volume: VolumeEntries, found: Dataset, plan: Plan) -> Iterator[tuple[str, Entry]]:
+    """Yield file name and entry of the slices of a volume, and of itself."""
     for image in volume.images:
         row = image["id"] - 1
         if plan.codes[row] < 0:
@@ -179,7 +180,7 @@ def _pictures(volume: VolumeEntries, found: Dataset, plan: Plan) -> Iterator[tup
             yield f"{split}_recist", image
             if known:
                 yield f"{split}_truth", image
-        if known or not found.has_truth:
+        if known or not found.has_gt:
             yield f"{split}_whole", image
     if volume.volume is not None:
         for split in _blocks(volume, plan):
@@ -187,7 +188,7 @@ def _pictures(volume: VolumeEntries, found: Dataset, plan: Plan) -> Iterator[tup
 
 
 def _blocks(volume: VolumeEntries, plan: Plan) -> dict[str, list[int]]:
-    """The slices of a volume, in their order, by split."""
+    """Sort the slices of a volume by split, in their order."""
     blocks: dict[str, list[int]] = {}
     for image in volume.images:
         if (code := plan.codes[image["id"] - 1]) >= 0:

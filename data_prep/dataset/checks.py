@@ -32,10 +32,10 @@ _NUMBERS = {"bbox": 4, "recist": 8, "box3d": 6, "shape_zyx": 3}
 
 @dataclass
 class Findings:
-    """What was found. `problems` make the check fail, `remarks` do not."""
+    """What was found. `problems` make the check fail, `notes` do not."""
 
     problems: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,15 @@ def load(
 
     def refuse(constant: str) -> None:
         raise DataError(
-            f"Expected finite numbers but got {constant}. Make the file anew.", path=path.name
+            f"Expected finite numbers but got {constant}. Run data_prep.prepare again.",
+            path=path.name,
         )
 
     try:
         content = json.loads(path.read_bytes(), parse_constant=refuse)
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DataError(
-            f"Expected JSON but got: {error}. Make the file anew.", path=path.name
+            f"Expected JSON but got: {error}. Run data_prep.prepare again.", path=path.name
         ) from None
     if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in lists):
         raise DataError(
@@ -83,8 +84,8 @@ def load(
         for number, entry in enumerate(content[kind], start=1):
             if (fault := _entry_fault(entry, NEEDED[kind])) is not None:
                 raise DataError(
-                    f"Expected {fault} in entry {number} of {kind} but got something else. Make"
-                    " the file anew.",
+                    f"Expected {fault} in entry {number} of {kind} but got something else. Run"
+                    " data_prep.prepare again.",
                     path=path.name,
                 )
     return content
@@ -147,7 +148,7 @@ def check_images(
             if len(spacing) != 3 or not all(math.isfinite(s) and s > 0 for s in spacing):
                 found.problems.append(f"{split}: images/{name} has the spacing {spacing}")
     for names in sorted(sorted(group) for group in same.values() if len(group) > 1):
-        found.remarks.append(f"identical slices: {', '.join(names[:4])}")
+        found.notes.append(f"identical slices: {', '.join(names[:4])}")
 
 
 def check_annotations(data: Mapping[str, Mapping[str, Any]], found: Findings) -> None:

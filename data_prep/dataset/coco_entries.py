@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 from pycocotools import mask as rle
+from scipy import ndimage
 
 from data_prep.bookmarks import recist
+from data_prep.dataset.volume_result import Lesion3D
 
 # A data set of no images.
 EMPTY = {
@@ -23,21 +25,21 @@ EMPTY = {
 
 
 def file_name(volume_id: str, slice_index: int) -> str:
-    """Path of a slice below `images/`."""
+    """Return the path of a slice below `images/`."""
     return f"{volume_id}/{slice_index:04d}.png"
 
 
 def neighbour_names(volume_id: str, slice_index: int, context: int, depth: int) -> list[str]:
-    """File names of the slices −k…−1, +1…+k; beyond the ends the first or last slice again."""
+    """Name the files of the slices −k…−1, +1…+k; beyond the ends the first or last slice again."""
     offsets = [*range(-context, 0), *range(1, context + 1)]
     return [file_name(volume_id, min(max(slice_index + o, 0), depth - 1)) for o in offsets]
 
 
 def mask_fields(mask: np.ndarray) -> dict[str, Any]:
-    """`segmentation` (compressed RLE), `bbox` and `area` of a mask.
+    """Return `segmentation` (compressed RLE), `bbox` and `area` of a mask.
 
     Args:
-        mask: bool `(H, W)`, at least one pixel.
+        mask: Bool `(H, W)`, at least one pixel.
     """
     encoded = rle.encode(np.asfortranarray(mask, dtype=bool).view(np.uint8))
     return {
@@ -51,12 +53,12 @@ def mask_fields(mask: np.ndarray) -> dict[str, Any]:
 
 
 def decode(segmentation: Mapping[str, Any]) -> np.ndarray:
-    """The bool mask `(H, W)` of an annotation's `segmentation`."""
+    """Decode the bool mask `(H, W)` of an annotation's `segmentation`."""
     return rle.decode(dict(segmentation)).astype(bool)
 
 
 def bookmark_fields(bookmark: recist.Bookmark, spacing_xy: Sequence[float]) -> dict[str, Any]:
-    """`recist` (eight numbers, pixels) and the lengths of both axes in mm."""
+    """Return `recist` (eight numbers, pixels) and the lengths of both axes in mm."""
     return {
         "recist": [round(v, 4) for v in bookmark.points().ravel().tolist()],
         "long_axis_mm": round(bookmark.long_length(spacing_xy), 4),
@@ -64,14 +66,14 @@ def bookmark_fields(bookmark: recist.Bookmark, spacing_xy: Sequence[float]) -> d
     }
 
 
-def truth_fields(mask: np.ndarray, spacing_xy: Sequence[float]) -> dict[str, Any]:
-    """All fields of a true lesion on one slice; its axes are measured on the mask."""
+def measured_fields(mask: np.ndarray, spacing_xy: Sequence[float]) -> dict[str, Any]:
+    """Return `mask_fields`, and `bookmark_fields` of the axes measured on the mask."""
     measured = recist.measure(mask, spacing_xy)
-    return mask_fields(mask) | bookmark_fields(measured, spacing_xy) | {"mask_source": "truth"}
+    return mask_fields(mask) | bookmark_fields(measured, spacing_xy)
 
 
 def without_mask(annotation: Mapping[str, Any]) -> dict[str, Any]:
-    """The "w/o pseudo mask" form of an annotation: the RECIST box and no segmentation.
+    """Return the "w/o pseudo mask" form of an annotation: the RECIST box and no segmentation.
 
     A box whose end points lie beyond the centres of the outermost pixels is cut to the image.
     """
@@ -85,20 +87,16 @@ def without_mask(annotation: Mapping[str, Any]) -> dict[str, Any]:
     return kept | {"bbox": list(box), "area": float(box[2] * box[3])}
 
 
-def lesions_3d(labels: np.ndarray, spacing_mm: Sequence[float]) -> list[dict[str, Any]]:
-    """Boxes and axes of all lesions of a volume.
+def lesions_3d(labels: np.ndarray, spacing_mm: Sequence[float]) -> list[Lesion3D]:
+    """Measure boxes and axes of all lesions of a volume.
 
     Args:
         labels: `(Z, Y, X)`, 0 background, one label per lesion.
         spacing_mm: (x, y, z).
 
     Returns:
-        One entry per label, in the order of the labels: `label`, `box3d` (x1, y1, z1, x2, y2,
-        z2; inclusive voxels), `long_axis_mm` and `short_axis_mm` on the axial slice where the
-        lesion's long axis is longest, and that slice as `key_slice`.
+        One per label, in the order of the labels.
     """
-    from scipy import ndimage
-
     values, compact = np.unique(labels, return_inverse=True)
     compact = compact.reshape(labels.shape).astype(np.int32)
     if len(values) and values[0] != 0:
@@ -115,12 +113,12 @@ def lesions_3d(labels: np.ndarray, spacing_mm: Sequence[float]) -> list[dict[str
                 best = int(z) + z0, axes
         z1, y1, x1 = (side.stop - 1 for side in box)
         found.append(
-            {
-                "label": int(values[number]),
-                "box3d": [int(v) for v in (x0, y0, z0, x1, y1, z1)],
-                "key_slice": best[0],
-                "long_axis_mm": best[1]["long_axis_mm"],
-                "short_axis_mm": best[1]["short_axis_mm"],
-            }
+            Lesion3D(
+                label=int(values[number]),
+                box3d=[int(v) for v in (x0, y0, z0, x1, y1, z1)],
+                key_slice=best[0],
+                long_axis_mm=best[1]["long_axis_mm"],
+                short_axis_mm=best[1]["short_axis_mm"],
+            )
         )
     return found

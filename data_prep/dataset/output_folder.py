@@ -1,4 +1,4 @@
-"""The output folder of a run: whose it is, atomic writes into it, and what is already done there.
+"""The output folder of a run: which run owns it, atomic writes, and what is already done there.
 
 A run states its options in `.state/run.json` before it writes anything else, so that a second
 run can tell a rerun (which goes on where the first one stopped) from another run.
@@ -57,7 +57,7 @@ class OutputFolder:
 
     Args:
         path: The folder; made if absent.
-        run: What makes this run this run (options and inputs), JSON-able. Everything that changes
+        run: What identifies the run (options and inputs), JSON-able. Everything that changes
             the output belongs in it; the number of workers does not.
         overwrite: Throw away what an earlier run of ours left, if it was another run.
 
@@ -68,7 +68,7 @@ class OutputFolder:
 
     OURS = (
         *("images", "annotations", "overlays", "report.json"),
-        *("errors.txt", "remarks.txt", STATE),
+        *("errors.txt", "notes.txt", STATE),
     )
 
     def __init__(self, path: str | Path, run: dict[str, Any], *, overwrite: bool = False) -> None:

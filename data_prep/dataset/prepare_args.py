@@ -132,7 +132,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument_group("output and work").add_argument
     add("--out-dir", required=True, help="folder for the data set; new or of the same run")
     add("--overwrite", action="store_true", help="replace an earlier run with other options")
-    add("--ids", help="also write who is who (pseudonyms and names) to this CSV; keep it apart")
+    add("--ids", help="also write the table of pseudonyms and names to this CSV; keep it apart")
     add("--overlays", type=at_least(0), default=24, help="pictures to draw (default 24)")
     add("--jobs", type=at_least(1), default=1, help="worker processes (default 1)")
     add("--backend", default="loky", help="joblib backend: loky, threading, dask, …")

@@ -1,4 +1,4 @@
-"""What a run leaves for people: pictures, a report, lists of errors and remarks, who is who."""
+"""What a run leaves for people: overlays, a report, errors, notes, and a table of pseudonyms."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from data_prep import overlay
 from data_prep.atomic_files import json_bytes, write_csv
 from data_prep.bookmarks.recist import Bookmark
 from data_prep.dataset import coco_entries
-from data_prep.dataset.collect import Dataset, Plan
+from data_prep.dataset.collect import Dataset
 from data_prep.dataset.output_folder import OutputFolder
 from data_prep.dataset.sources import Source
 from data_prep.dataset.split import SPLITS
+from data_prep.dataset.split_plan import Plan
+from data_prep.dataset.volume_result import VolumeResult
 from data_prep.errors import DataError
 
 OVERLAY_WIDTH = 512
@@ -26,14 +28,14 @@ OVERLAY_WIDTH = 512
 def build(
     found: Dataset,
     plans: Sequence[Plan],
-    remarks: Sequence[str],
+    notes: Sequence[str],
     errors: Sequence[str],
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The content of `report.json`: counts, where the masks come from, remarks, options."""
+    """Make the content of `report.json`: counts, where the masks come from, notes, options."""
     report = {
         "options": dict(options),
-        "remarks": list(remarks),
+        "notes": list(notes),
         "errors": len(errors),
         "volumes": {"asked": len(found.stored_sizes), "used": len(found.volumes)},
         "bookmarks": {"readable": found.bookmarks, "used": found.sources.total()},
@@ -56,25 +58,25 @@ def _count(found: Dataset, inside: np.ndarray) -> dict[str, int]:
         "slices_without_lesion": int((slices["lesions"] == 0).sum()),
         "lesions": int(slices["lesions"].sum()),
     }
-    if found.has_truth:
-        counts["true_lesions"] = int(slices["truths"].sum())
+    if found.has_gt:
+        counts["gt_lesions"] = int(slices["gt_lesions"].sum())
     return counts
 
 
 def write(
-    out: OutputFolder, report: Mapping[str, Any], named: Sequence[str], errors: Sequence[str]
+    out: OutputFolder, report: Mapping[str, Any], file_notes: Sequence[str], errors: Sequence[str]
 ) -> None:
-    """Write `report.json`, and line by line `errors.txt` and `remarks.txt`.
+    """Write `report.json`, and line by line `errors.txt` and `notes.txt`.
 
-    The remarks of the last name files and series; those of the report do not.
+    The notes of the last name files and series; those of the report do not.
     """
-    out.write("remarks.txt", "".join(f"{line}\n" for line in named).encode())
+    out.write("notes.txt", "".join(f"{line}\n" for line in file_notes).encode())
     out.write("errors.txt", "".join(f"{line}\n" for line in errors).encode())
     out.write("report.json", json_bytes(report))
 
 
 def write_ids(path: Path, out_dir: Path, sources: Sequence[Source]) -> None:
-    """Write which pseudonym is whom, apart from the data set, which holds no names.
+    """Write the table of pseudonyms and names, apart from the data set, which holds no names.
 
     Raises:
         DataError: `path` lies in `out_dir`, or cannot be written.
@@ -96,7 +98,7 @@ def write_ids(path: Path, out_dir: Path, sources: Sequence[Source]) -> None:
 
 
 def write_overlays(
-    out: OutputFolder, found: Dataset, load: Callable[[str], Mapping[str, Any]], number: int
+    out: OutputFolder, found: Dataset, load: Callable[[str], VolumeResult], number: int
 ) -> None:
     """Draw pseudo masks (yellow) and bookmarks (cyan) on slices spread over the data set.
 
@@ -113,14 +115,16 @@ def write_overlays(
         if path.name not in chosen:
             path.unlink()
     for name, (volume_id, z) in chosen.items():
-        lesions = [a for a in load(volume_id)["lesions"] if a["slice_index"] == z]
-        picture = draw(out.path / "images" / coco_entries.file_name(volume_id, z), lesions)
-        _, png = cv2.imencode(".png", picture[:, :, ::-1])
+        lesions = [
+            lesion.annotation() for lesion in load(volume_id).lesions if lesion.slice_index == z
+        ]
+        overlay_image = draw(out.path / "images" / coco_entries.file_name(volume_id, z), lesions)
+        _, png = cv2.imencode(".png", overlay_image[:, :, ::-1])
         out.write(f"overlays/{name}", png.tobytes())
 
 
 def draw(image_file: Path, lesions: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """One slice with its lesions as RGB, enlarged by a whole factor if it is small."""
+    """Draw one slice with its lesions as RGB, enlarged by a whole factor if it is small."""
     pixels = cv2.imread(str(image_file), cv2.IMREAD_UNCHANGED)
     points = [np.reshape(lesion["recist"], (4, 2)) for lesion in lesions if "recist" in lesion]
     return overlay.draw(
@@ -134,11 +138,11 @@ def draw(image_file: Path, lesions: Sequence[Mapping[str, Any]]) -> np.ndarray:
 
 
 def show(
-    report: Mapping[str, Any], named: Sequence[str], errors: Sequence[str], out_dir: Path
+    report: Mapping[str, Any], file_notes: Sequence[str], errors: Sequence[str], out_dir: Path
 ) -> None:
     """Print the counts, and what went wrong."""
-    for remark in [*report["remarks"], *named]:
-        print(remark)
+    for note in [*report["notes"], *file_notes]:
+        print(note)
     print(f"{'split':14}patients  volumes  slices  without lesion  lesions")
     for name, n in report["splits"].items():
         print(

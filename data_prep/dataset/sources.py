@@ -1,4 +1,4 @@
-"""What a run reads: which volumes, which masks belong to them, whose they are.
+"""What a run reads: which volumes, with which masks, of which patients.
 
 Volumes and patients get pseudonyms (`v0001`, `p0001`) in the order of their names.
 """
@@ -57,7 +57,7 @@ def list_sources(
         incomplete: Volumes with bookmarks that could not be read.
 
     Returns:
-        The volumes in the order of their names, and remarks for the report.
+        The volumes in the order of their names, and notes for the report.
 
     Raises:
         DataError: A volume of two patients, or a pattern that does not fit.
@@ -72,9 +72,9 @@ def list_sources(
     for volume in names:
         patients[volume], known = _patient(volume, by_volume[volume], patient_pattern)
         guessed += not known
-    remarks = []
+    notes = []
     if guessed and len(names) > 1:
-        remarks.append(
+        notes.append(
             f"No patient is named for {guessed} of {len(names)} volumes: each of them is taken as"
             " a patient of its own. Add a patient column, or use --patient-pattern."
         )
@@ -96,11 +96,11 @@ def list_sources(
         )
     bare = sum(source.mask is None for source in sources)
     if masks is not None and bare:
-        remarks.append(
+        notes.append(
             f"No mask was found for {bare} of {len(sources)} volumes: no true lesions are written"
             " for them. Masks are called as their volumes are."
         )
-    return sources, remarks
+    return sources, notes
 
 
 def _mask_finder(masks: Path | None, n_volumes: int) -> Callable[[str], str | None]:

@@ -25,7 +25,7 @@ def volume(path, seed=0):
 
 
 def kept(folder, bookmarks, keep="all", status=0, more=()):
-    """Lesion-free slices by volume id, and the remarks of the report."""
+    """Lesion-free slices by volume id, and the notes of the report."""
     options = ["--keep-empty", keep, "--split", "1,0,0", "--overlays", "0", "--quiet", *more]
     source = ["--images", str(folder / "images"), "--bookmarks", str(bookmarks)]
     assert prepare.main([*source, "--out-dir", str(folder / "out"), *options]) == status
@@ -36,7 +36,7 @@ def kept(folder, bookmarks, keep="all", status=0, more=()):
         if image["id"] not in marked:
             empty.setdefault(image["volume_id"], []).append(image["slice_index"])
     report = json.loads((folder / "out" / "report.json").read_bytes())
-    return empty, report["volumes"]["asked"], report["remarks"]
+    return empty, report["volumes"]["asked"], report["notes"]
 
 
 def test_a_folder_named_by_its_series_is_no_second_volume(tmp_path, make_series):
@@ -60,10 +60,10 @@ def test_a_volume_with_a_broken_row_has_no_lesion_free_slices(tmp_path, broken):
         volume(tmp_path / "images" / f"{name}.mha", number)
     marks = tmp_path / "marks.csv"
     marks.write_text(f"{HEADER}\na.mha,1,{AXES}\n{broken}\n")
-    empty, asked, remarks = kept(tmp_path, marks, status=1)
+    empty, asked, notes = kept(tmp_path, marks, status=1)
     assert empty == {"v0001": [4, 5, 6, 7, 8], "v0002": list(range(9))}  # a and c
     assert asked == 2
-    assert UNKNOWN_VOLUME not in remarks
+    assert UNKNOWN_VOLUME not in notes
 
 
 def test_nor_has_one_with_sound_rows_beside_the_broken_one(tmp_path):
@@ -73,13 +73,13 @@ def test_nor_has_one_with_sound_rows_beside_the_broken_one(tmp_path):
     assert kept(tmp_path, marks, status=1)[0] == {}
 
 
-def test_a_refused_row_of_no_known_volume_is_remarked_on(tmp_path):
+def test_a_refused_row_of_no_known_volume_is_noted(tmp_path):
     volume(tmp_path / "images" / "a.mha")
     marks = tmp_path / "marks.csv"
     marks.write_text(f"{HEADER}\na.mha,1,{AXES}\nA.mha,5,{AXES}\n")
-    empty, _, remarks = kept(tmp_path, marks, status=1)
+    empty, _, notes = kept(tmp_path, marks, status=1)
     assert empty == {"v0001": [4, 5, 6, 7, 8]}
-    assert UNKNOWN_VOLUME in remarks
+    assert UNKNOWN_VOLUME in notes
 
 
 def test_a_volume_with_a_line_that_crosses_none_has_no_lesion_free_slices(tmp_path, make_markups):

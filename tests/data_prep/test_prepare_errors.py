@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 from small_sets import HEADER, cross, lesions, run, volume
 
-from data_prep.dataset import process_volume
+from data_prep.dataset import volume_lesions
 
 
 def test_one_broken_row_among_ten_thousand(tmp_path, capsys):
@@ -113,7 +113,7 @@ def test_components_of_a_binary_mask_are_lesions(two):
 
 
 def test_an_unforeseen_failure_is_one_line_and_the_rest_goes_on(two, monkeypatch):
-    real = process_volume.pseudo_mask
+    real = volume_lesions.pseudo_mask
 
     def failing(*arguments, **options):
         if failing.calls == 0:
@@ -122,7 +122,7 @@ def test_an_unforeseen_failure_is_one_line_and_the_rest_goes_on(two, monkeypatch
         return real(*arguments, **options)
 
     failing.calls = 0
-    monkeypatch.setattr(process_volume, "pseudo_mask", failing)
+    monkeypatch.setattr(volume_lesions, "pseudo_mask", failing)
     assert errors_after(two) == [
         "a.mha: Expected a volume that can be processed but got ZeroDivisionError: division by"
         " zero. Leave this volume out, and report this line. Bookmarks left out: marks.csv, rows 2,"

@@ -122,12 +122,12 @@ def test_two_series_in_a_folder_are_refused_or_chosen_aloud(
     assert line.startswith("case7: Expected") and line.endswith("bookmarks.csv, rows 2.")
     capsys.readouterr()
     assert run(folder.parent, table, tmp_path / "chosen", "--series", "most-slices") == 0
-    (remark,) = (tmp_path / "chosen" / "remarks.txt").read_text().splitlines()
-    assert remark.startswith("case7: took series") and remark in capsys.readouterr().out
+    (note,) = (tmp_path / "chosen" / "notes.txt").read_text().splitlines()
+    assert note.startswith("case7: took series") and note in capsys.readouterr().out
     assert "took series" not in (tmp_path / "chosen" / "report.json").read_text()
 
 
-def test_a_file_counted_from_one_is_remarked(tmp_path, make_table, capsys):
+def test_a_file_counted_from_one_is_noted(tmp_path, make_table, capsys):
     array = np.random.default_rng(1).integers(0, 50, (3, 20, 20)).astype(np.int16)
     (tmp_path / "images").mkdir()
     sitk.WriteImage(sitk.GetImageFromArray(array), str(tmp_path / "images" / "a.nii.gz"))

@@ -1,4 +1,4 @@
-"""The output folder of `prepare`: whose it is, what happens to it, and that reruns go on."""
+"""The output folder of `prepare`: which run owns it, what happens to it, and that reruns go on."""
 
 import json
 import resource
@@ -46,7 +46,7 @@ def test_dask_writes_the_same_bytes(done, phantom_dataset, tmp_path):
     assert tree(tmp_path / "out") == tree(done)
 
 
-def test_threads_keep_the_remarks_of_each_volume(phantom_dataset, tmp_path):
+def test_threads_keep_the_notes_of_each_volume(phantom_dataset, tmp_path):
     data = tmp_path / "data"
     images = data / "images"
     images.mkdir(parents=True)
@@ -65,8 +65,8 @@ def test_threads_keep_the_remarks_of_each_volume(phantom_dataset, tmp_path):
     assert run(data, tmp_path / "one", *options) == 0
     threads = ["--jobs", 4, "--backend", "threading"]
     assert run(data, tmp_path / "four", *options, *threads) == 0
-    remarks = (tmp_path / "one" / "remarks.txt").read_text().splitlines()
-    assert [line.split(":")[0] for line in remarks] == [f"{i:02d}.nii" for i in range(24)]
+    notes = (tmp_path / "one" / "notes.txt").read_text().splitlines()
+    assert [line.split(":")[0] for line in notes] == [f"{i:02d}.nii" for i in range(24)]
     assert tree(tmp_path / "four") == tree(tmp_path / "one")
 
 
@@ -240,6 +240,6 @@ def test_a_full_disk_stops_the_run_with_one_line_and_room_lets_it_go_on(
 def test_overwrite_keeps_what_is_not_ours(done, phantom_dataset, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(done, out)
-    (out / "notes.txt").write_text("mine")
+    (out / "thesis.tex").write_text("mine")
     assert run(phantom_dataset, out, "--mask-method", "paper", "--overwrite") == 0
-    assert (out / "notes.txt").read_text() == "mine"
+    assert (out / "thesis.tex").read_text() == "mine"

@@ -75,7 +75,7 @@ def test_a_list_that_forgets_a_patient_is_refused(phantom_dataset, tmp_path, cap
     assert run(phantom_dataset, tmp_path / "out", "--split-file", listed) == 2
     assert capsys.readouterr().err == (
         "error: Expected a split for every patient but got none for 5 of them, such as p0002 (--ids"
-        " FILE says who that is). List them all, or leave the given split out.\n"
+        " FILE tells its name). List them all, or leave the given split out.\n"
     )
 
 

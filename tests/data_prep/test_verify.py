@@ -247,7 +247,8 @@ def test_entries_that_are_none(data, capsys, name, change, error):
     edit(data, name, change)
     assert verify.main([str(data), "--quiet"]) == 2
     assert capsys.readouterr().err == (
-        f"error: {name}.json: Expected {error} but got something else. Make the file anew.\n"
+        f"error: {name}.json: Expected {error} but got something else. Run data_prep.prepare"
+        " again.\n"
     )
 
 
@@ -276,7 +277,7 @@ def test_numbers_that_are_not_finite(data, capsys):
     path = data / "annotations" / "val.json"
     path.write_text(path.read_text().replace('"area":', '"area":NaN,"old":', 1))
     assert verify.main([str(data), "--quiet"]) == 2
-    error = "error: val.json: Expected finite numbers but got NaN. Make the file anew.\n"
+    error = "error: val.json: Expected finite numbers but got NaN. Run data_prep.prepare again.\n"
     assert capsys.readouterr().err == error
 
 

@@ -8,36 +8,38 @@ import pytest
 from data_prep.atomic_files import json_bytes
 from data_prep.dataset import annotation_files, coco_entries, collect
 from data_prep.dataset.annotation_files import ListFile
-from data_prep.dataset.collect import SplitOptions
 from data_prep.dataset.output_folder import OutputFolder
+from data_prep.dataset.split import SPLITS
+from data_prep.dataset.split_plan import Plan, SplitOptions, plan_splits
+from data_prep.dataset.volume_result import Lesion3D, SliceLesion, SliceResult, VolumeResult
 
 
-def result(number, patient, truth=False):
+def result(number, patient, gt=False):
     """A volume of three slices, the last one for context only, with a lesion on the second."""
-    box = {"recist": [0, 0, 4, 0, 2, 1, 2, 3], "short_axis_mm": 4.0, "mask_source": "ellipse"}
-    true = {"slices": [{"slice_index": 2, "lesion": 7}], "lesions": [{"key_slice": 2}]}
-    return {
-        "volume_id": f"v{number:04d}",
-        "patient_id": patient,
-        "shape_zyx": [3, 4, 5],
-        "spacing_mm": [1.0, 1.0, 3.0],
-        "n_bookmarks": 1,
-        "errors": [],
-        "remarks": [],
-        "slices": [
-            {"slice_index": z, "kind": kind, "digest": f"{number}-{z}"}
+    fields = {"bbox": [0, 0, 5, 4], "area": 9, "recist": [0, 0, 4, 0, 2, 1, 2, 3]}
+    fields |= {"segmentation": {"size": [4, 5]}, "long_axis_mm": 4.0, "short_axis_mm": 2.0}
+    gt_lesion = SliceLesion(2, lesion=7, mask_source="truth", **fields)
+    return VolumeResult(
+        f"v{number:04d}",
+        patient,
+        n_bookmarks=1,
+        shape_zyx=[3, 4, 5],
+        spacing_mm=[1.0, 1.0, 3.0],
+        slices=[
+            SliceResult(z, kind, f"{number}-{z}")
             for z, kind in enumerate(("empty", "lesion", "extra"))
         ],
-        "lesions": [{"slice_index": 1, "segmentation": {"size": [4, 5]}} | box],
-        "truth": true if truth else None,
-    }
+        lesions=[SliceLesion(1, mask_source="ellipse", **fields)],
+        gt_lesions=[gt_lesion] if gt else None,
+        gt_lesions_3d=[Lesion3D(7, [0, 0, 2, 4, 3, 2], 2, 4.0, 2.0)] if gt else [],
+    )
 
 
 @pytest.fixture
 def written(tmp_path):
     def write(results, given, **options):
         found = collect.collect(results)
-        (plan,), _ = collect.plan_splits(found, SplitOptions(given=given))
+        (plan,), _ = plan_splits(found, SplitOptions(given=given))
         with OutputFolder(tmp_path / "out", {}) as out:
             annotation_files.write(out, lambda: iter(results), found, plan, **options)
         files = (tmp_path / "out" / "annotations").glob("*.json")
@@ -50,16 +52,19 @@ def written(tmp_path):
 
 
 def test_entries_are_numbered_through_all_volumes():
-    broken = result(2, "b", truth=True) | {"slices": [], "lesions": [], "truth": None}
-    results = [result(1, "a"), broken, result(3, "c", truth=True)]
+    broken = result(2, "b", gt=True)
+    broken.leave_out("unreadable")
+    results = [result(1, "a"), broken, result(3, "c", gt=True)]
     one, none, three = annotation_files.number(results, context=1)
     assert [image["id"] for image in one.images + three.images] == [1, 2, 3, 4, 5, 6]
     assert (none.images, none.lesions, none.volume) == ([], [], None)
     assert [(a["id"], a["image_id"]) for a in one.lesions + three.lesions] == [(1, 2), (2, 5)]
     assert three.volume["id"] == 1 and three.lesions_3d[0]["id"] == 1 and one.volume is None
-    assert three.truth == [
-        {"id": 1, "image_id": 6, "category_id": 1, "iscrowd": 0, "lesion": 7},
-    ]
+    (gt,) = three.gt_lesions
+    assert (gt["id"], gt["image_id"], gt["category_id"], gt["iscrowd"]) == (1, 6, 1, 0)
+    assert (gt["lesion"], gt["mask_source"]) == (7, "truth") and "slice_index" not in gt
+    assert "site" not in gt and "lesion" not in one.lesions[0]
+    assert three.lesions_3d[0]["volume_id"] == "v0003" and three.lesions_3d[0]["key_slice"] == 2
     assert three.images[1]["neighbours"] == ["v0003/0000.png", "v0003/0002.png"]
     assert "neighbours" not in three.images[2]
     assert (one.images[0]["width"], one.images[0]["height"]) == (5, 4)
@@ -68,7 +73,7 @@ def test_entries_are_numbered_through_all_volumes():
 def test_each_entry_stands_in_the_files_of_its_split(written):
     results = [result(1, "a"), result(2, "b"), result(3, "a")]
     files = written(results, {"a": "train", "b": "val"})
-    assert sorted(files) == sorted(f"{s}{k}" for s in collect.SPLITS for k in ("", "_recist"))
+    assert sorted(files) == sorted(f"{s}{k}" for s in SPLITS for k in ("", "_recist"))
     assert [image["id"] for image in files["train"]["images"]] == [1, 2, 7, 8]
     assert [lesion["id"] for lesion in files["train"]["annotations"]] == [1, 3]
     assert [lesion["image_id"] for lesion in files["val"]["annotations"]] == [5]
@@ -78,12 +83,12 @@ def test_each_entry_stands_in_the_files_of_its_split(written):
     assert files["val_recist"]["images"] == files["val"]["images"]
 
 
-def test_with_truth_whole_volumes_are_those_that_have_it(written):
-    results = [result(1, "a"), result(2, "b", truth=True)]
+def test_with_ground_truth_whole_volumes_are_those_that_have_it(written):
+    results = [result(1, "a"), result(2, "b", gt=True)]
     files = written(results, {"a": "train", "b": "train"}, whole_volumes=True)
     assert [image["id"] for image in files["train"]["images"]] == [1, 2, 4, 5]
     assert [image["id"] for image in files["train_truth"]["images"]] == [4, 5]
-    # The true lesion lies on a slice that is not listed.
+    # The lesion of the mask lies on a slice that is not listed.
     assert files["train_truth"]["annotations"] == []
     assert [image["id"] for image in files["train_whole"]["images"]] == [4, 5, 6]
     assert [lesion["image_id"] for lesion in files["train_whole"]["annotations"]] == [6]
@@ -93,13 +98,13 @@ def test_with_truth_whole_volumes_are_those_that_have_it(written):
 
 
 def test_a_3d_lesion_of_a_divided_volume_goes_with_its_key_slice(tmp_path, written):
-    results = [result(1, "a", truth=True)]
+    results = [result(1, "a", gt=True)]
     found = collect.collect(results)
-    plan = collect.Plan("", found.slices["index"].astype("i1"), by_patient=False)
+    plan = Plan("", found.slices["index"].astype("i1"), by_patient=False)
     with OutputFolder(tmp_path / "blocks", {}) as out:
         annotation_files.write(out, lambda: iter(results), found, plan)
     lesions = {}
-    for split in collect.SPLITS:
+    for split in SPLITS:
         content = (tmp_path / "blocks" / "annotations" / f"volumes_{split}.json").read_bytes()
         lesions[split] = [lesion["id"] for lesion in json.loads(content)["lesions"]]
     assert lesions == {"train": [], "val": [], "test": [1]}
@@ -108,10 +113,10 @@ def test_a_3d_lesion_of_a_divided_volume_goes_with_its_key_slice(tmp_path, writt
 def test_a_failure_leaves_no_file_behind(tmp_path):
     results = [result(1, "a"), result(2, "b")]
     found = collect.collect(results)
-    (plan,), _ = collect.plan_splits(found, SplitOptions())
+    (plan,), _ = plan_splits(found, SplitOptions())
     with (
         OutputFolder(tmp_path, {}) as out,
-        pytest.raises(KeyError),
+        pytest.raises(AttributeError),
     ):
         annotation_files.write(out, lambda: iter([results[0], {}]), found, plan)
     assert not (tmp_path / "annotations").exists()

@@ -5,6 +5,7 @@ import pytest
 
 from data_prep.bookmarks.recist import Bookmark
 from data_prep.dataset import coco_entries
+from data_prep.dataset.volume_result import Lesion3D
 
 
 def test_mask_fields_of_a_hand_drawn_mask():
@@ -72,19 +73,15 @@ def test_lesions_3d_are_inclusive_boxes_with_axes_of_the_longest_slice():
     labels[2, 2:5, 3:8] = 7  # 5 × 3 pixels: from centre to centre 4 × 2
     labels[4, 0, 0] = 300
     first, second = coco_entries.lesions_3d(labels, (2.0, 2.0, 5.0))
-    assert first["label"] == 7 and first["box3d"] == [3, 2, 1, 7, 4, 2] and first["key_slice"] == 2
+    assert (first.label, first.box3d, first.key_slice) == (7, [3, 2, 1, 7, 4, 2], 2)
     # The longest diameter of a 4 × 2 rectangle is its diagonal.
-    assert first["long_axis_mm"] == round(2 * np.hypot(4, 2), 4)
-    assert second == {
-        "label": 300,
-        "box3d": [0, 0, 4, 0, 0, 4],
-        "key_slice": 4,
-        "long_axis_mm": 0.0,
-        "short_axis_mm": 0.0,
-    }
+    assert first.long_axis_mm == round(2 * np.hypot(4, 2), 4)
+    assert second == Lesion3D(
+        label=300, box3d=[0, 0, 4, 0, 0, 4], key_slice=4, long_axis_mm=0.0, short_axis_mm=0.0
+    )
 
 
 def test_lesions_3d_of_no_lesion_and_of_a_volume_without_background():
     assert coco_entries.lesions_3d(np.zeros((2, 3, 3), np.uint16), (1, 1, 1)) == []
     (only,) = coco_entries.lesions_3d(np.full((2, 3, 3), 5, np.uint16), (1, 1, 1))
-    assert only["label"] == 5 and only["box3d"] == [0, 0, 0, 2, 2, 1]
+    assert only.label == 5 and only.box3d == [0, 0, 0, 2, 2, 1]

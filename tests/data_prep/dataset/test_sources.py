@@ -25,7 +25,7 @@ def touch(root, *names):
 
 def test_pseudonyms_follow_the_order_of_names():
     records = [record("c", "Zoe", 4), record("a", "Zoe", 3), record("b", "Ann", 2)]
-    sources, remarks = list_sources(records, ["d", "a"])
+    sources, notes = list_sources(records, ["d", "a"])
     named = [(s.volume_id, s.patient_id, s.volume, s.patient) for s in sources]
     assert named == [
         ("v0001", "p0002", "a", "Zoe"),
@@ -33,7 +33,7 @@ def test_pseudonyms_follow_the_order_of_names():
         ("v0003", "p0002", "c", "Zoe"),
         ("v0004", "p0003", "d", "d"),
     ]
-    assert remarks == [
+    assert notes == [
         "No patient is named for 1 of 4 volumes: each of them is taken as a patient of its own. Add"
         " a patient column, or use --patient-pattern."
     ]
@@ -48,7 +48,7 @@ def test_pattern_that_does_not_fit_names_the_volume():
     )
 
 
-def test_volumes_without_a_mask_are_remarked_on(tmp_path):
+def test_volumes_without_a_mask_are_noted(tmp_path):
     touch(tmp_path, "a.nii.gz")
     records = [record(name, "Ann") for name in ("a.mha", "b.mha", "c.mha")]
     assert list_sources(records, masks=tmp_path)[1] == [

@@ -1,0 +1,77 @@
+"""The lesions of one volume: placed bookmarks, pseudo masks, and those of a voxel mask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from data_prep.bookmarks.locate import PlacedBookmark, place
+from data_prep.bookmarks.record import BookmarkRecord
+from data_prep.dataset import coco_entries
+from data_prep.dataset.volume_result import SliceLesion
+from data_prep.errors import DataError
+from data_prep.pseudo_masks.methods import pseudo_mask
+from data_prep.volumes.volume import Volume
+
+
+def place_all(
+    records: Iterable[BookmarkRecord], volume: Volume
+) -> tuple[list[PlacedBookmark], list[DataError]]:
+    """Place bookmarks in their volume.
+
+    Returns:
+        Those on its slices, ordered by slice and end points; and an error for each that is refused,
+        since it lies outside, say, or is the duplicate of another.
+    """
+    placed, refused, seen = [], [], {}
+    for record in records:
+        try:
+            mark = place(record, volume)
+            # From whichever end an axis was drawn.
+            points = sorted(map(tuple, np.round(mark.bookmark.points(), 3).tolist()))
+            first = seen.setdefault((mark.slice_index, *points), record)
+            if first is not record:
+                where = "" if first.file == record.file else f"{first.file}, "
+                raise DataError(
+                    f"Expected each bookmark once but got the one of {where}row {first.row} again."
+                    " Remove one of the rows.",
+                    path=record.file,
+                    row=record.row,
+                )
+            placed.append(mark)
+        except DataError as error:
+            refused.append(error)
+    placed.sort(key=lambda mark: (mark.slice_index, mark.bookmark.points().ravel().tolist()))
+    return placed, refused
+
+
+def with_pseudo_mask(
+    image: np.ndarray, mark: PlacedBookmark, spacing_xy: Sequence[float], method: str
+) -> SliceLesion:
+    """Make the pseudo mask of a bookmark on its slice `(H, W)`; spacing in mm."""
+    made = pseudo_mask(image, mark.bookmark, method, spacing_xy=spacing_xy)
+    return SliceLesion(
+        slice_index=int(mark.slice_index),
+        mask_source=made.source,
+        site=mark.record.site or None,
+        **coco_entries.mask_fields(made.mask),
+        **coco_entries.bookmark_fields(mark.bookmark, spacing_xy),
+    )
+
+
+def of_labels(
+    labels: np.ndarray, slices: Iterable[int], spacing_xy: Sequence[float]
+) -> list[SliceLesion]:
+    """Cut the lesions of a voxel mask `(Z, Y, X)` on some slices; spacing in mm."""
+    return [
+        SliceLesion(
+            slice_index=z,
+            lesion=int(label),
+            mask_source="truth",
+            **coco_entries.measured_fields(labels[z] == label, spacing_xy),
+        )
+        for z in slices
+        for label in np.unique(labels[z])
+        if label
+    ]

@@ -1,0 +1,147 @@
+"""What a worker found out about one volume, typed, and its JSON form on disk."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from data_prep.atomic_files import json_bytes
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """A slice that was written.
+
+    Attributes:
+        slice_index: Its place in the volume, from 0.
+        kind: `lesion` (bookmarked), `empty` (kept without a lesion) or `extra` (a neighbour).
+        digest: Of its pixels; None for a slice of one value.
+    """
+
+    slice_index: int
+    kind: str
+    digest: str | None
+
+
+@dataclass(frozen=True)
+class SliceLesion:
+    """A lesion on one slice, in the fields of a COCO annotation.
+
+    Attributes:
+        slice_index: The slice.
+        bbox: x, y, width, height in pixels.
+        area: Pixels of the mask.
+        segmentation: Compressed run-length code of the mask.
+        recist: End points of the long axis, then of the short one: x, y each, pixels.
+        long_axis_mm, short_axis_mm: Lengths of the axes.
+        mask_source: What made the mask.
+        site: Where in the body, as the bookmark says.
+        lesion: Its label, for lesions of a voxel mask.
+    """
+
+    slice_index: int
+    bbox: list[float]
+    area: int
+    segmentation: dict[str, Any]
+    recist: list[float]
+    long_axis_mm: float
+    short_axis_mm: float
+    mask_source: str
+    site: str | None = None
+    lesion: int | None = None
+
+    def annotation(self) -> dict[str, Any]:
+        """Return the fields of the annotation; those that are not known are left out."""
+        known = {name: value for name, value in vars(self).items() if value is not None}
+        return {name: value for name, value in known.items() if name != "slice_index"}
+
+
+@dataclass(frozen=True)
+class Lesion3D:
+    """A lesion of a voxel mask in 3D.
+
+    Attributes:
+        label: Its value in the mask.
+        box3d: x1, y1, z1, x2, y2, z2; inclusive voxels.
+        key_slice: Axial slice on which its long axis is longest.
+        long_axis_mm, short_axis_mm: Lengths of the axes on that slice.
+    """
+
+    label: int
+    box3d: list[int]
+    key_slice: int
+    long_axis_mm: float
+    short_axis_mm: float
+
+
+@dataclass
+class VolumeResult:
+    """What one volume gives.
+
+    Attributes:
+        volume_id, patient_id: Pseudonyms.
+        n_bookmarks: Number of bookmarks that could be read.
+        key: Of the input and the options that it was made from.
+        errors, notes: Lines for the user, with file names.
+        shape_zyx: Slices, rows and columns; None if the volume cannot be read.
+        spacing_mm: Voxel size (x, y, z).
+        stored_size: Columns, rows and slices of the file.
+        slices: Slices that were written, in their order; none if the volume is left out.
+        lesions: Bookmarked lesions with their pseudo masks.
+        gt_lesions: Lesions of the voxel mask on those slices; None without a usable mask.
+        gt_lesions_3d: The same in 3D, of the whole volume.
+    """
+
+    volume_id: str
+    patient_id: str
+    n_bookmarks: int = 0
+    key: str = ""
+    errors: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    shape_zyx: list[int] | None = None
+    spacing_mm: list[float] | None = None
+    stored_size: list[int] | None = None
+    slices: list[SliceResult] = field(default_factory=list)
+    lesions: list[SliceLesion] = field(default_factory=list)
+    gt_lesions: list[SliceLesion] | None = None
+    gt_lesions_3d: list[Lesion3D] = field(default_factory=list)
+
+    @property
+    def has_gt(self) -> bool:
+        """Whether a voxel mask says where all lesions are."""
+        return self.gt_lesions is not None
+
+    def leave_out(self, error: str) -> None:
+        """Drop what was made of the volume, and say why."""
+        self.errors.append(error)
+        self.slices, self.lesions = [], []
+        self.gt_lesions, self.gt_lesions_3d = None, []
+
+    def to_json(self) -> bytes:
+        """Encode the result; equal results give equal bytes."""
+        return json_bytes(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: bytes) -> VolumeResult:
+        """Decode what `to_json` gave.
+
+        Raises:
+            ValueError: The text is something else, such as a result of another version.
+        """
+        try:
+            content = json.loads(text)
+            for name, kind in _LISTS.items():
+                if content[name] is not None:
+                    content[name] = [kind(**entry) for entry in content[name]]
+            return cls(**content)
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"Expected the result of a volume but got: {error}.") from None
+
+
+_LISTS = {
+    "slices": SliceResult,
+    "lesions": SliceLesion,
+    "gt_lesions": SliceLesion,
+    "gt_lesions_3d": Lesion3D,
+}
