@@ -21,7 +21,7 @@ from mmglan.evaluation.froc import FROC_FPS, froc
 
 
 def random_set(volumes: int, predictions: int, seed: int):
-    """3D boxes as in DeepLesion's sub-volumes: 1 to 12 lesions each, half the boxes near one."""
+    """Draw 3D boxes as in DeepLesion: 1 to 12 lesions per volume, half the boxes near one."""
     rng = np.random.default_rng(seed)
     gt, found = [], []
     for _ in range(volumes):
@@ -40,7 +40,7 @@ def random_set(volumes: int, predictions: int, seed: int):
 
 
 def plain_loop(predictions, gt, threshold: float, fps):
-    """FROC with one Python step per detection, each against the lesions of its volume."""
+    """Compute FROC with one Python step per detection, each against the lesions of its volume."""
     rows = np.vstack(predictions)
     volume = np.repeat(np.arange(len(predictions)), [len(boxes) for boxes in predictions])
     found = [np.zeros(len(lesions), dtype=bool) for lesions in gt]
@@ -67,7 +67,7 @@ def plain_loop(predictions, gt, threshold: float, fps):
 
 
 def measure(volumes: int, predictions: int, bootstrap: int, repeats: int, seed: int = 0) -> dict:
-    """Runs both and compares them.
+    """Run both and compare them.
 
     Returns:
         dict: Seconds of each part, the ratio, and whether the values are identical.
@@ -82,8 +82,8 @@ def measure(volumes: int, predictions: int, bootstrap: int, repeats: int, seed: 
     def whole_metric():
         boxes = np.vstack(gt)
         short_axis = (boxes[:, 3:5] - boxes[:, :2]).min(axis=1)
-        cases = detection_set_of_boxes(found, gt, np.arange(volumes), short_axis, ("iobb",))
-        return evaluate_detections([cases], "deeplesion", bootstrap=bootstrap)
+        volumes_set = detection_set_of_boxes(found, gt, np.arange(volumes), short_axis, ("iobb",))
+        return evaluate_detections([volumes_set], "deeplesion", bootstrap=bootstrap)
 
     record, whole = timed(whole_metric)
     return {
@@ -98,12 +98,12 @@ def measure(volumes: int, predictions: int, bootstrap: int, repeats: int, seed: 
         "whole_metric_s": whole["wall"],
         "whole_metric_cpu_s": whole["cpu"],
         "bootstrap": bootstrap,
-        "figures": len(record["metrics"]),
+        "metrics": len(record["metrics"]),
     }
 
 
 def timed(function):
-    """Result of a function, and its seconds by the clock and of the processor."""
+    """Return the result of a function, its wall time and its processor time in seconds."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = function()
     return result, {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
@@ -116,14 +116,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--predictions", type=int, default=200, help="per volume")
     parser.add_argument("--bootstrap", type=int, default=1000, help="resamples of patients")
     parser.add_argument("--repeats", type=int, default=5, help="the best time counts")
-    parser.add_argument("--out", help="write the figures to this JSON file")
+    parser.add_argument("--out", help="write the numbers to this JSON file")
     args = parser.parse_args(argv)
-    figures = measure(args.volumes, args.predictions, args.bootstrap, args.repeats)
-    for name, value in figures.items():
+    numbers = measure(args.volumes, args.predictions, args.bootstrap, args.repeats)
+    for name, value in numbers.items():
         print(f"{name:24s} {value:.4g}" if isinstance(value, float) else f"{name:24s} {value}")
     if args.out:
-        write_json(figures, args.out)
-    return 0 if figures["identical"] else 1
+        write_json(numbers, args.out)
+    return 0 if numbers["identical"] else 1
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Kill `data_prep.prepare` at random moments, run it again, and compare every byte.
 
-An undisturbed run sets the standard. Then, for each of the moments, a fresh run is killed with
-SIGKILL (its workers are left to find out by themselves) and the same command is given again. At
-last one folder takes all the kills, one after another.
+An uninterrupted run is the reference. Then, for each of the moments, a fresh run is killed with
+SIGKILL (not its workers, which have to notice) and the same command is given again. At last one
+run is killed at all the moments, one after another.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder."""
+    """Read every file below a folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 

@@ -1,10 +1,10 @@
-"""How fast `data_prep.prepare` is, where its time goes, and whether its memory stays flat.
+"""Measure the speed of `data_prep.prepare`, where its time goes, and its peak memory.
 
 Makes a synthetic data set (seeded phantoms), then measures, each in a fresh process:
 
 * bookmarks per second with 1 and with 2 workers,
 * the share of the processor time spent inside OpenCV, SimpleITK and zlib, with one worker
-  (zlib inflates what SimpleITK can not be trusted with: it takes a damaged file for a whole one),
+  (zlib reads what SimpleITK would take for whole although it is damaged),
 * the peak memory of the largest process for a tenth of the volumes and for all of them.
 
 It also checks that 1 and 2 workers wrote the same bytes.
@@ -90,7 +90,7 @@ def make_dataset(folder: Path, n_volumes: int, shape: tuple[int, int, int], jobs
 
 
 def _make_chunk(folder: Path, start: int, n: int, shape: tuple[int, int, int]) -> list[list]:
-    """One phantom under `n` different noises: drawing each anew would take minutes."""
+    """Write one phantom with `n` different noises; `n` phantoms would take minutes."""
     spacing_mm = (320 / shape[2], 320 / shape[1], 120 / shape[0])
     base = abdomen.make_phantom(start, shape=shape, spacing_mm=spacing_mm)
     marks = abdomen.bookmarks(base)
@@ -107,7 +107,7 @@ def _make_chunk(folder: Path, start: int, n: int, shape: tuple[int, int, int]) -
 
 
 def first_volumes(folder: Path, n: int) -> Path:
-    """A table of the bookmarks of the first `n` volumes."""
+    """Write a table of the bookmarks of the first `n` volumes."""
     lines = (folder / "bookmarks.csv").read_text().splitlines(keepends=True)
     kept = sorted({line.split(",", 1)[0] for line in lines[1:]})[:n]
     path = folder / f"bookmarks_{n}.csv"
@@ -116,7 +116,7 @@ def first_volumes(folder: Path, n: int) -> Path:
 
 
 def measure(folder: Path, bookmarks: Path, out: Path, jobs: int, clocked: bool = False) -> dict:
-    """Run `prepare` once; seconds, bookmarks, peak memory of the largest process in MiB."""
+    """Run `prepare` once; return seconds, bookmarks, peak memory of the largest process in MiB."""
     shutil.rmtree(out, ignore_errors=True)
     start = ["-c", _CLOCKED] if clocked else ["-m", "data_prep.prepare"]
     command = [

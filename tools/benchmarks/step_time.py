@@ -1,4 +1,4 @@
-"""Time of a training step and of a prediction: stock, with attention, with the wrapper, cascades.
+"""Time a training step and a prediction: plain, with attention, with the wrapper, cascades.
 
 All variants live in one process and take turns, so that a busy machine slows them alike; medians
 and ratios are over the rounds. Inputs are random, weights are untrained. FLOPs are those of matrix
@@ -97,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    """The arguments; defaults are the reference setting."""
+    """Read the arguments; defaults are the reference setting."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -118,7 +118,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 
 def build(name: str, args: argparse.Namespace) -> nn.Module:
-    """An untrained model of the zoo with its optimiser in `model.bench_optimizer`."""
+    """Build an untrained model of a config, with its optimiser in `model.bench_optimizer`."""
     path, naive, _ = VARIANTS[name]
     config = Config.fromfile(ROOT / "configs" / path)
     if args.tiny:
@@ -188,7 +188,7 @@ def timed(action: Callable[[], None], device: torch.device) -> tuple[float, floa
 
 
 def measure_once(model: nn.Module, action: Callable[[nn.Module], None], device) -> dict:
-    """What needs no repetition: FLOPs, RoIs seen by the first heads, peak memory."""
+    """Measure what needs no repetition: FLOPs, RoIs seen by the first heads, peak memory."""
     counts = {}
     handles = []
     for key, heads in (("rois", model.roi_head.bbox_head), ("mask_rois", model.roi_head.mask_head)):
@@ -243,14 +243,14 @@ def add_ratios(report: dict) -> None:
 
 
 def settings(args: argparse.Namespace, device: torch.device) -> dict:
-    """What the numbers depend on."""
+    """Describe what the numbers depend on."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     kept = ("size", "batch", "rois", "proposals", "rounds", "threads", "tiny")
     return {**{key: getattr(args, key) for key in kept}, "device": name, "torch": torch.__version__}
 
 
 def as_list(value) -> list:
-    """A value, or those of a list or module list, as a list."""
+    """Return the items of a list or module list, or a single value, as a list."""
     return list(value) if isinstance(value, list | tuple | nn.ModuleList) else [value]
 
 

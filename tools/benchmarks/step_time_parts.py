@@ -91,7 +91,7 @@ def resident_pages() -> int:
 
 
 def table(report: dict) -> str:
-    """The report as text: one block per mode, one row per variant."""
+    """Format the report: one block per mode, one row per variant."""
     settings = report["settings"]
     lines = ["{device}, {threads} threads, {size} x {size} px, batch {batch}".format(**settings)]
     modes = [mode for mode in report["variants"]["stock"] if mode != "parameters"]
