@@ -18,7 +18,7 @@ setup: ## Create .venv: torch, mmcv with operators, mmglan (a second call takes 
 	@VENV=$(VENV) bash tools/setup.sh
 
 demo: setup ## Bookmarks to masks to detector to findings; IMAGES=… BOOKMARKS=… [MASKS=…] for your own data
-	@$(PY) tools/demo.py $(if $(IMAGES),--images "$(IMAGES)") $(if $(BOOKMARKS),--bookmarks "$(BOOKMARKS)") \
+	@$(PY) -m mmglan demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(BOOKMARKS),--bookmarks "$(BOOKMARKS)") \
 		$(if $(MASKS),--masks "$(MASKS)") $(if $(WORK_DIR),--work-dir "$(WORK_DIR)") $(ARGS)
 
 test: setup ## Run the test suite
@@ -33,8 +33,8 @@ format: setup ## Apply the format
 bench: setup ## Measure speed: model step, FROC, data preparation (ratios side by side)
 	@for script in tools/benchmarks/*.py; do echo "== $$script"; $(PY) $$script $(ARGS) || exit 1; done
 
-doctor: setup ## What is installed, what is wrong, and how to mend it
-	@$(PY) -m mmglan.doctor
+doctor: setup ## What is installed, what is wrong, and how to fix it
+	@$(PY) -m mmglan doctor
 
 clean: ## Remove what the demo and the tests wrote (not .venv)
 	rm -rf work_dirs .pytest_cache .ruff_cache .hypothesis

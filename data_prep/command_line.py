@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import sys
+from collections.abc import Callable, Sequence
+
+Main = Callable[[Sequence[str] | None], int]
 
 
 def print_any_character() -> None:
@@ -10,3 +15,35 @@ def print_any_character() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+
+
+def reports_errors(main: Main) -> Main:
+    """Make a command print its errors as one line and end with the exit status that fits.
+
+    Args:
+        main: Takes the arguments (None for those of the process) and returns 0 if all is done, 1
+            if something asked for was left out.
+
+    Returns:
+        The same, but for bad input and files that cannot be read or written, `error: …` on
+        standard error and status 2; 130 after an interrupt, 141 where the reader of the output
+        has gone (`mmglan configs | head -1`).
+    """
+
+    @functools.wraps(main)
+    def run(arguments: Sequence[str] | None = None) -> int:
+        try:
+            status = main(arguments)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+        except (ValueError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("Interrupted.", file=sys.stderr)
+            return 130
+        return status
+
+    return run

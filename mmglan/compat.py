@@ -42,7 +42,7 @@ class Problem:
 
     Attributes:
         text: What was expected and what was found, one line.
-        fix: Shell command that mends it.
+        fix: Shell command that fixes it.
     """
 
     text: str
@@ -124,10 +124,10 @@ def find_problems(installed: Mapping[str, str], has_ops: bool) -> list[Problem]:
 
 
 def require_openmmlab() -> None:
-    """Refuse to go on when the installation can not work.
+    """Refuse to go on when the installation cannot work.
 
     Raises:
-        ImportError: With every problem and the command that mends it.
+        ImportError: With every problem and the command that fixes it.
     """
     problems = find_problems(installed_versions(), mmcv_has_ops())
     if problems:
@@ -142,8 +142,8 @@ def rebuild_mmcv(spec: str) -> str:
 def describe(problems: list[Problem]) -> str:
     """The problems as one readable message."""
     lines = [f"  - {problem.text}\n    Fix: {problem.fix}" for problem in problems]
-    head = "mmglan can not train or predict with the packages that are installed:"
-    return "\n".join([head, *lines, "Details: python -m mmglan.doctor"])
+    head = "mmglan cannot train or predict with the packages that are installed:"
+    return "\n".join([head, *lines, "Details: mmglan doctor"])
 
 
 def _version_problem(package: str, name: str, version: str) -> list[Problem]:

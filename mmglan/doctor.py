@@ -1,22 +1,29 @@
-"""Report what is installed, what is wrong, and the command that mends it.
+"""Report what is installed, what is wrong, and the command that fixes it.
 
-`python -m mmglan.doctor` exits with 0 if mmglan can train and predict here, else with 1.
+`mmglan doctor` exits with 0 if mmglan can train and predict here, else with 1.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import platform
 import shutil
 import subprocess
 import sys
 import warnings
+from collections.abc import Sequence
 from importlib import metadata
+from pathlib import Path
 
 from mmglan import compat
 from mmglan.compat import Problem
 
-_LIBRARIES = ("numpy", "scipy", "SimpleITK", "pydicom", "highdicom", "pycocotools", "matplotlib")
+_LIBRARIES = (
+    *("numpy", "scipy", "SimpleITK", "pydicom", "highdicom", "joblib", "tqdm"),
+    *("pycocotools", "matplotlib", "jinja2", "plotly"),
+)
+_PINNED = (Path(__file__).resolve().parents[1] / "constraints.txt").is_file()  # a source tree
 
 
 def describe_torch() -> tuple[list[tuple[str, str]], list[Problem]]:
@@ -25,7 +32,7 @@ def describe_torch() -> tuple[list[tuple[str, str]], list[Problem]]:
         torch = importlib.import_module("torch")
     except Exception as error:
         text = f"Expected torch to import but got {_one_line(error)}."
-        return [("torch", "not usable")], [Problem(text, "make setup")]
+        return [("torch", "not usable")], [Problem(text, _install("torch"))]
     rows = [
         ("torch", torch.__version__),
         ("CUDA of torch", torch.version.cuda or "none (CPU build)"),
@@ -69,33 +76,42 @@ def describe_libraries() -> tuple[list[tuple[str, str]], list[Problem]]:
         except Exception as error:
             rows.append((name, "not usable"))
             text = f"Expected {name} to import but got {_one_line(error)}."
-            problems.append(Problem(text, f"pip install -c constraints.txt {name}"))
+            problems.append(Problem(text, _install(name)))
     try:
         rows.append(("OpenCV", importlib.import_module("cv2").__version__))
     except Exception as error:
         rows.append(("OpenCV", "not usable"))
         no_gl = "libGL" in str(error)
-        fix = "apt-get install libgl1" if no_gl else "pip install -c constraints.txt opencv-python"
+        fix = "apt-get install libgl1" if no_gl else _install("opencv-python")
         problems.append(Problem(f"Expected cv2 to import but got {_one_line(error)}.", fix))
     return rows, problems
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print the report; 0 if nothing is wrong."""
-    rows: list[tuple[str, str]] = [("Python", platform.python_version())]
-    problems: list[Problem] = []
-    for describe in (describe_torch, describe_mm, describe_libraries):
-        new_rows, new_problems = describe()
-        rows += new_rows
-        problems += new_problems
-    for name, value in rows:
-        print(f"{name:24} {value}")
+    argparse.ArgumentParser(description=__doc__).parse_args(arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        parts = [describe_torch(), describe_mm(), describe_libraries()]
+    print(f"{'Python':24} {platform.python_version()}")
+    for rows, _ in parts:
+        for name, value in rows:
+            print(f"{name:24} {value}")
+    problems = [problem for _, found in parts for problem in found]
     for problem in problems:
         print(f"\nWRONG  {problem.text}\n  fix: {problem.fix}")
-    print(
-        f"\n{len(problems)} problem(s)" if problems else "\nAll well: mmglan can train and predict."
-    )
+    print(f"\n{_verdict(problems, libraries_work=not parts[2][1])}")
     return 1 if problems else 0
+
+
+def _verdict(problems: Sequence[Problem], libraries_work: bool) -> str:
+    """What mmglan can do here, in one line."""
+    if not problems:
+        return "All well: mmglan can train and predict."
+    count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+    if libraries_work:
+        return f"{count}: mmglan can prepare data, evaluate and report, but not train or predict."
+    return f"{count}, to be fixed in this order."
 
 
 def _try_ops() -> str:
@@ -119,6 +135,13 @@ def _driver_sees_gpu() -> bool:
     return done.returncode == 0 and "GPU" in done.stdout
 
 
+def _install(name: str) -> str:
+    """Command that installs a library; in a source tree, the version that was tested."""
+    if name == "torch" and _PINNED:
+        return "make setup"
+    return f"pip install {'-c constraints.txt ' if _PINNED else ''}{name}"
+
+
 def _one_line(error: Exception) -> str:
     """First line of an exception with its class."""
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".rstrip(
@@ -127,5 +150,4 @@ def _one_line(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore")
     sys.exit(main())

@@ -102,7 +102,7 @@ def test_the_parts_that_need_mmcv_refuse_it_without_ops(tmp_path, package):
     (tmp_path / "mmcv" / "__init__.py").write_text("")
     done = _import_with(tmp_path, f"import mmglan.{package}")
     assert done.returncode == 1
-    assert "ImportError: mmglan can not train or predict" in done.stderr
+    assert "ImportError: mmglan cannot train or predict" in done.stderr
 
 
 @pytest.mark.parametrize("mmcv", ["as installed", "without ops"])

@@ -8,7 +8,7 @@ from mmglan import compat, doctor
 
 def test_all_well_here():
     done = subprocess.run(
-        [sys.executable, "-m", "mmglan.doctor"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "mmglan", "doctor"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
     assert "mmcv.ops                 works" in done.stdout
@@ -20,10 +20,20 @@ def test_a_broken_library_is_named_with_its_fix(tmp_path, monkeypatch, capsys):
     (tmp_path / "pydicom.py").write_text("raise ImportError('half installed')\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "pydicom", raising=False)
-    assert doctor.main() == 1
+    assert doctor.main([]) == 1
     out = capsys.readouterr().out
     assert "WRONG  Expected pydicom to import but got ImportError: half installed." in out
     assert "fix: pip install -c constraints.txt pydicom" in out
+    # The other is highdicom, which imports it.
+    assert out.endswith("2 problems, to be fixed in this order.\n")
+
+
+def test_without_torch_the_rest_works(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert doctor.main([]) == 1
+    out = capsys.readouterr().out
+    assert "WRONG  Expected torch to import but got ModuleNotFoundError" in out
+    assert "mmglan can prepare data, evaluate and report, but not train or predict." in out
 
 
 def test_missing_opengl_is_told_from_missing_opencv(tmp_path, monkeypatch):

@@ -1,8 +1,6 @@
-"""The command `mmglan.commands.diff_configs`, where users of MMDetection look for it."""
+"""`mmglan diff-configs`, where users of MMDetection look for it."""
 
-import sys
-
-from mmglan.commands.diff_configs import main
+from mmglan.commands.console import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run("diff-configs"))

@@ -1,8 +1,6 @@
-"""The command `mmglan.commands.run_table`, where users of MMDetection look for it."""
+"""`mmglan run-table`, where users of MMDetection look for it."""
 
-import sys
-
-from mmglan.commands.run_table import main
+from mmglan.commands.console import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run("run-table"))

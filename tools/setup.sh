@@ -18,9 +18,9 @@ fail() {
   exit 1
 }
 
-wanted=$(cat constraints.txt setup.cfg tools/setup.sh | cksum; echo "$PWD $TORCH")
+wanted=$(cat constraints.txt setup.cfg setup.py tools/setup.sh | cksum; echo "$PWD $TORCH")
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
-  say "already set up in $VENV (remove it to start anew)"
+  say "already set up in $VENV (remove it to start again)"
   exit 0
 fi
 
@@ -68,13 +68,13 @@ build_mmcv() {
 if ! has_ops; then
   say "mmcv: built once, 6 to 18 minutes on 2 cores; pip keeps the wheel"
   build_mmcv || fail "building onedl-mmcv"
-  # A cached wheel may come from a build that found no torch or another one: build it afresh.
+  # A cached wheel may come from a build that found no torch or another one: build it again.
   has_ops || build_mmcv --no-cache-dir --force-reinstall --no-deps || fail "building onedl-mmcv"
 fi
 
 say "mmglan and what it needs"
 pip_install --no-build-isolation -e '.[onedl,dev]' || fail "installing mmglan"
 
-"$py" -m mmglan.doctor || fail "the check of the installation; see the lines above"
+"$py" -m mmglan doctor || fail "the check of the installation; see the lines above"
 printf '%s' "$wanted" >"$stamp"
 say "done in $((SECONDS - began)) s"

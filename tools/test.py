@@ -1,8 +1,6 @@
-"""The command `mmglan.commands.test`, where users of MMDetection look for it."""
+"""`mmglan test`, where users of MMDetection look for it."""
 
-import sys
-
-from mmglan.commands.test import main
+from mmglan.commands.console import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run("test"))

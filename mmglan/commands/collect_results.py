@@ -1,6 +1,6 @@
 """Write the paper's Tables 1 to 6 with the figures of your runs beside the printed ones.
 
-    python tools/analysis/collect_results.py work_dirs --out-dir work_dirs/tables
+    mmglan tables work_dirs --out-dir work_dirs/tables
 
 Every folder below the given ones that holds results.metrics.json is a run; the name of the config
 that was dumped there decides its row. Several runs of one config (seeds, folds) are averaged.
@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_prep.atomic_files import write_text
+from data_prep.command_line import reports_errors
 from mmglan.reporting.paper_tables import TABLES
 from mmglan.reporting.run_files import METRICS_NAME, Run, find_runs
 from mmglan.reporting.tables import NOTE, csv_text, fill, latex, markdown, provenance, unplaced
@@ -54,27 +55,25 @@ def _rename(runs: list[Run], renamed: list[str]) -> list[Run]:
     return runs
 
 
+@reports_errors
 def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
     args = parse_args(argv)
-    try:
-        runs = _rename(find_runs(args.work_dirs, metrics_name=args.metrics), args.renamed)
-        if not runs:
-            raise ValueError(
-                f"Expected runs with {args.metrics} but found none in "
-                f"{', '.join(map(str, args.work_dirs))}. Run tools/test.py first."
-            )
-        pages = ["# Our runs beside the paper's tables", "", NOTE, ""]
-        written = []
-        for table in TABLES:
-            cells = fill(table, runs)
-            pages.append(markdown(table, cells))
-            written.append(write_text(args.out_dir / f"{table.label}.csv", csv_text(table, cells)))
-            written.append(write_text(args.out_dir / f"{table.label}.tex", latex(table, cells)))
-        pages.append(provenance(runs))
-        written.append(write_text(args.out_dir / "tables.md", "\n".join(pages)))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    runs = _rename(find_runs(args.work_dirs, metrics_name=args.metrics), args.renamed)
+    if not runs:
+        raise ValueError(
+            f"Expected runs with {args.metrics} but found none in "
+            f"{', '.join(map(str, args.work_dirs))}. Run mmglan test first."
+        )
+    pages = ["# Our runs beside the paper's tables", "", NOTE, ""]
+    written = []
+    for table in TABLES:
+        cells = fill(table, runs)
+        pages.append(markdown(table, cells))
+        written.append(write_text(args.out_dir / f"{table.label}.csv", csv_text(table, cells)))
+        written.append(write_text(args.out_dir / f"{table.label}.tex", latex(table, cells)))
+    pages.append(provenance(runs))
+    written.append(write_text(args.out_dir / "tables.md", "\n".join(pages)))
     for run in unplaced(TABLES, runs):
         print(f"note: {run.stem} stands in no table of the paper; see --as.", file=sys.stderr)
     for path in written:

@@ -1,10 +1,10 @@
 """Compare two detectors on the same test set: difference, interval and p-value of every figure.
 
-    python tools/analysis/compare.py --gt test.json --pred-a ours.bbox.json --pred-b peer.bbox.json
+    mmglan compare --gt test.json --pred-a ours.bbox.json --pred-b peer.bbox.json
 
 The interval is a paired bootstrap over patients; the p-value is that of a permutation test that
 exchanges the two detectors' results patient by patient (docs/metrics.md). All kinds of result
-files of evaluate.py work, one or several for each side.
+files of mmglan evaluate work, one or several for each side.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import math
 import sys
 from pathlib import Path
 
+from data_prep.command_line import reports_errors
 from mmglan.commands.evaluate import add_gt_arguments, resamples
 from mmglan.evaluation.comparison import compare
 from mmglan.evaluation.evaluate import write_json
@@ -56,8 +57,9 @@ def _side(args, side, files, truth, protocol):
         raise ValueError(f"--pred-{side}: {error}") from error
 
 
+@reports_errors
 def main(argv: list[str] | None = None) -> int:
-    """Command line; exit status 0 only if everything was compared."""
+    """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -79,34 +81,29 @@ def main(argv: list[str] | None = None) -> int:
     protocol = get_protocol(args.protocol)
     files = GroundTruthFiles(args.gt, args.volumes, args.gt_masks, args.ids)
     results: dict[str, dict] = {}
-    try:
-        truth = files.read()
-        kinds = [
-            {cases.kind: cases for cases in _side(args, side, files, truth, protocol)}
-            for side in "ab"
-        ]
-        if set(kinds[0]) != set(kinds[1]):
-            raise ValueError(
-                f"Expected the same kinds of results on both sides but got {sorted(kinds[0])} "
-                f"and {sorted(kinds[1])}"
-            )
-        for kind in kinds[0]:
-            results |= compare(
-                kinds[0][kind],
-                kinds[1][kind],
-                protocol,
-                bootstrap=args.bootstrap,
-                permutations=args.permutations,
-                seed=args.seed,
-                level=args.level,
-                method=args.interval,
-            )
-        print(format_comparison(results))
-        if args.out:
-            write_json({"schema": 1, "protocol": protocol.name, "figures": results}, args.out)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    truth = files.read()
+    kinds = [
+        {cases.kind: cases for cases in _side(args, side, files, truth, protocol)} for side in "ab"
+    ]
+    if set(kinds[0]) != set(kinds[1]):
+        raise ValueError(
+            f"Expected the same kinds of results on both sides but got {sorted(kinds[0])} "
+            f"and {sorted(kinds[1])}"
+        )
+    for kind in kinds[0]:
+        results |= compare(
+            kinds[0][kind],
+            kinds[1][kind],
+            protocol,
+            bootstrap=args.bootstrap,
+            permutations=args.permutations,
+            seed=args.seed,
+            level=args.level,
+            method=args.interval,
+        )
+    print(format_comparison(results))
+    if args.out:
+        write_json({"schema": 1, "protocol": protocol.name, "figures": results}, args.out)
     return 0
 
 

@@ -1,6 +1,6 @@
 """Print how the second config differs from the first: path, value in the first, in the second.
 
-    python tools/diff_configs.py configs/baselines/mask-rcnn_r50_fpn_160e_lesions.py \\
+    mmglan diff-configs configs/baselines/mask-rcnn_r50_fpn_160e_lesions.py \\
         configs/glan/glan_r50_fpn_160e_lesions.py
 
 Only settings that a run reads are compared.

@@ -1,15 +1,15 @@
 """Evaluate result files of any detector: AP, SEN, FROC, recall, with confidence intervals.
 
 2D, from COCO results:
-    python tools/analysis/evaluate.py --gt test.json --pred results.bbox.json results.segm.json
+    mmglan evaluate --gt test.json --pred results.bbox.json results.segm.json
 
 3D, from the same results stacked over slices, against 3D boxes (and voxel masks):
-    python tools/analysis/evaluate.py --gt test_whole.json --pred results.bbox.json \\
+    mmglan evaluate --gt test_whole.json --pred results.bbox.json \\
         --volumes volumes_test.json [--gt-masks masks/]
 
 3D, from label maps <volume_id>.nii.gz, one label per lesion, or from a JSON file of 3D boxes:
-    python tools/analysis/evaluate.py --gt-masks masks/ --pred label_maps/ [--scores scores.csv]
-    python tools/analysis/evaluate.py --volumes volumes_test.json --pred boxes3d.json
+    mmglan evaluate --gt-masks masks/ --pred label_maps/ [--scores scores.csv]
+    mmglan evaluate --volumes volumes_test.json --pred boxes3d.json
 
 The table goes to standard output, the figures in full precision to --out. Names and definitions:
 docs/metrics.md.
@@ -21,6 +21,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from data_prep.command_line import reports_errors
 from mmglan.evaluation.evaluate import evaluate_detections, write_json
 from mmglan.evaluation.load_results import GroundTruthFiles, load_detection_sets
 from mmglan.evaluation.protocols import PROTOCOLS, get_protocol
@@ -90,8 +91,9 @@ def add_gt_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@reports_errors
 def main(argv: list[str] | None = None) -> int:
-    """Command line; exit status 0 only if everything was evaluated."""
+    """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -110,36 +112,32 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("expected --gt, --volumes or --gt-masks: there is nothing to compare with")
     protocol = get_protocol(args.protocol)
     files = GroundTruthFiles(args.gt, args.volumes, args.gt_masks, args.ids)
-    try:
-        truth = files.read()
-        cases = load_detection_sets(
-            files,
-            truth,
-            args.pred,
-            protocol,
-            scores=args.scores,
-            components=args.components,
-            stack_iou=args.stack_iou,
+    truth = files.read()
+    cases = load_detection_sets(
+        files,
+        truth,
+        args.pred,
+        protocol,
+        scores=args.scores,
+        components=args.components,
+        stack_iou=args.stack_iou,
+    )
+    if truth[0] is not None and not truth[0].has_patients:
+        print(
+            f"{truth[0].name}: images without patient_id: each counts as a patient of its own",
+            file=sys.stderr,
         )
-        if truth[0] is not None and not truth[0].has_patients:
-            print(
-                f"{truth[0].name}: images without patient_id: each counts as a patient of its own",
-                file=sys.stderr,
-            )
-        record = evaluate_detections(
-            cases,
-            protocol,
-            bootstrap=args.bootstrap,
-            seed=args.seed,
-            level=args.level,
-            method=args.interval,
-        )
-        print(format_summary(record))
-        if args.out:
-            write_json(record, args.out)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    record = evaluate_detections(
+        cases,
+        protocol,
+        bootstrap=args.bootstrap,
+        seed=args.seed,
+        level=args.level,
+        method=args.interval,
+    )
+    print(format_summary(record))
+    if args.out:
+        write_json(record, args.out)
     return 0
 
 

@@ -1,6 +1,6 @@
 """Draw a figure of detections: ground truth yellow, predictions green, scores red.
 
-    python tools/analysis/plot_detections.py --gt data/lesions/annotations/test.json \\
+    mmglan plot-detections --gt data/lesions/annotations/test.json \\
         --pred work_dirs/ours/results.bbox.json --segm work_dirs/ours/results.segm.json \\
         --images data/lesions/images --out work_dirs/ours/detections.png
 
@@ -17,6 +17,7 @@ import cv2
 from tqdm import tqdm
 
 from data_prep.atomic_files import write_bytes
+from data_prep.command_line import reports_errors
 from mmglan.reporting.arguments import at_least
 from mmglan.reporting.detection_sheet import choose_slices, detection_figure
 from mmglan.reporting.findings import load_results, load_truth, mark_findings
@@ -54,33 +55,31 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
+@reports_errors
 def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
     args = parse_args(argv)
-    try:
-        truth = load_truth(args.gt)
-        if args.fp is not None:
-            metrics = check_metrics(read_json(args.metrics), args.metrics)
-            args.score = score_at(metrics, args.fp)
-        findings = mark_findings(
-            truth,
-            load_results(args.pred, truth),
-            segmentations=load_results(args.segm, truth, masks=True) if args.segm else None,
-        )
-        chosen = choose_slices(findings, args.count, score=args.score, seed=args.seed)
-        picture = detection_figure(
-            chosen,
-            args.images,
-            score=args.score,
-            masks=not args.boxes_only,
-            side=args.side,
-            columns=args.columns,
-            progress=lambda items: tqdm(items, desc="slices", file=sys.stderr),
-        )
-        _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-        print(write_bytes(args.out, data.tobytes()))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    truth = load_truth(args.gt)
+    if args.fp is not None:
+        metrics = check_metrics(read_json(args.metrics), args.metrics)
+        args.score = score_at(metrics, args.fp)
+    findings = mark_findings(
+        truth,
+        load_results(args.pred, truth),
+        segmentations=load_results(args.segm, truth, masks=True) if args.segm else None,
+    )
+    chosen = choose_slices(findings, args.count, score=args.score, seed=args.seed)
+    picture = detection_figure(
+        chosen,
+        args.images,
+        score=args.score,
+        masks=not args.boxes_only,
+        side=args.side,
+        columns=args.columns,
+        progress=lambda items: tqdm(items, desc="slices", file=sys.stderr),
+    )
+    _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    print(write_bytes(args.out, data.tobytes()))
     return 0
 
 

@@ -1,14 +1,14 @@
 """Plot the FROC curves of one or more runs with their confidence bands.
 
-python tools/analysis/plot_froc.py work_dirs/ours work_dirs/mask_rcnn --threshold 0.25
+mmglan plot-froc work_dirs/ours work_dirs/mask_rcnn --threshold 0.25
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from data_prep.command_line import reports_errors
 from mmglan.reporting.matplotlib_plots import plot_froc, save
 from mmglan.reporting.run_files import METRICS_NAME, check_metrics, read_json, read_run
 
@@ -37,24 +37,22 @@ def _read(path: Path) -> tuple[str, dict]:
     return path.name.removesuffix(".metrics.json"), check_metrics(read_json(path), path)
 
 
+@reports_errors
 def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
     args = parse_args(argv)
-    try:
-        if args.labels and len(args.labels) != len(args.runs):
-            raise ValueError(
-                f"Expected {len(args.runs)} labels, one per run, but got {len(args.labels)}."
-            )
-        curves = {}
-        for index, path in enumerate(args.runs):
-            name, metrics = _read(path)
-            name = args.labels[index] if args.labels else name
-            # Two runs of one config stay apart.
-            curves[name if name not in curves else f"{name} ({index + 1})"] = metrics
-        figure = plot_froc(curves, kind=args.kind, threshold=args.threshold, max_fp=args.max_fp)
-        print(save(figure, args.out))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    if args.labels and len(args.labels) != len(args.runs):
+        raise ValueError(
+            f"Expected {len(args.runs)} labels, one per run, but got {len(args.labels)}."
+        )
+    curves = {}
+    for index, path in enumerate(args.runs):
+        name, metrics = _read(path)
+        name = args.labels[index] if args.labels else name
+        # Two runs of one config stay apart.
+        curves[name if name not in curves else f"{name} ({index + 1})"] = metrics
+    figure = plot_froc(curves, kind=args.kind, threshold=args.threshold, max_fp=args.max_fp)
+    print(save(figure, args.out))
     return 0
 
 

@@ -1,14 +1,14 @@
 """Plot the learned σ and weight of each task over training, from MMEngine's logs.
 
-python tools/analysis/plot_sigmas.py work_dirs/ours
+mmglan plot-sigmas work_dirs/ours
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from data_prep.command_line import reports_errors
 from mmglan.reporting.matplotlib_plots import plot_sigmas, save
 from mmglan.reporting.scalars import find_logs, read_scalars
 
@@ -22,21 +22,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@reports_errors
 def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
     args = parse_args(argv)
-    try:
-        single = args.work_dir.is_file()
-        logs = [args.work_dir] if single else find_logs(args.work_dir)
-        if not logs:
-            raise FileNotFoundError(
-                f"Expected */vis_data/scalars.json in {args.work_dir} but got none. "
-                "Give the folder that training wrote to."
-            )
-        folder = args.work_dir.parent if single else args.work_dir
-        print(save(plot_sigmas(read_scalars(logs)), args.out or folder / "sigmas.png"))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    single = args.work_dir.is_file()
+    logs = [args.work_dir] if single else find_logs(args.work_dir)
+    if not logs:
+        raise FileNotFoundError(
+            f"Expected */vis_data/scalars.json in {args.work_dir} but got none. "
+            "Give the folder that training wrote to."
+        )
+    folder = args.work_dir.parent if single else args.work_dir
+    print(save(plot_sigmas(read_scalars(logs)), args.out or folder / "sigmas.png"))
     return 0
 
 

@@ -1,8 +1,8 @@
 """Write one self-contained HTML report of a run: figures, FROC, size strata, learned σ, cases.
 
-    python tools/analysis/report.py work_dirs/my_run
+    mmglan report work_dirs/my_run
 
-The folder is one that tools/test.py wrote to: results.metrics.json, results.bbox.json and, with
+The folder is one that mmglan test wrote to: results.metrics.json, results.bbox.json and, with
 masks, results.segm.json. The test set is the one of the dumped config, or --gt and --images.
 The page opens in any browser, without a network, and holds no identifier of a patient.
 """
@@ -17,6 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from data_prep.atomic_files import write_text
+from data_prep.command_line import reports_errors
 from mmglan.evaluation.protocols import get_protocol
 from mmglan.reporting.arguments import at_least
 from mmglan.reporting.findings import check_counts, load_results, load_truth, mark_findings
@@ -51,40 +52,38 @@ def _optional(path: Path, truth: dict[str, Any]) -> list[dict[str, Any]] | None:
     return load_results(path, truth, masks=True) if path.is_file() else None
 
 
+@reports_errors
 def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
     args = parse_args(argv)
-    try:
-        run = read_run(args.work_dir, metrics_name=f"{args.prefix}.metrics.json")
-        annotations, images = config_test_set(run, args.gt, args.images)
-        truth = load_truth(annotations)
-        protocol = get_protocol(run.metrics.get("protocol", "deeplesion"))
-        thresholds = box_thresholds(run.metrics)
-        findings = mark_findings(
-            truth,
-            load_results(args.work_dir / f"{args.prefix}.bbox.json", truth),
-            thresholds=thresholds,
-            segmentations=_optional(args.work_dir / f"{args.prefix}.segm.json", truth),
-            assignment=protocol.assignment,
-            duplicates=protocol.duplicates,
-        )
-        check_counts(run.metrics, findings)
-        page = build_report(
-            run.metrics,
-            findings,
-            images,
-            title=args.title or run.stem,
-            scalars=read_scalars(find_logs(args.work_dir)),
-            paper=paper_metrics(run.stem),
-            run_info=read_run_info(args.work_dir),
-            thresholds=thresholds,
-            max_cases=args.max_cases,
-            max_side=args.max_side,
-            progress=lambda items: tqdm(items, desc="slices", file=sys.stderr),
-        )
-        path = write_text(args.out or args.work_dir / "report.html", page)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    run = read_run(args.work_dir, metrics_name=f"{args.prefix}.metrics.json")
+    annotations, images = config_test_set(run, args.gt, args.images)
+    truth = load_truth(annotations)
+    protocol = get_protocol(run.metrics.get("protocol", "deeplesion"))
+    thresholds = box_thresholds(run.metrics)
+    findings = mark_findings(
+        truth,
+        load_results(args.work_dir / f"{args.prefix}.bbox.json", truth),
+        thresholds=thresholds,
+        segmentations=_optional(args.work_dir / f"{args.prefix}.segm.json", truth),
+        assignment=protocol.assignment,
+        duplicates=protocol.duplicates,
+    )
+    check_counts(run.metrics, findings)
+    page = build_report(
+        run.metrics,
+        findings,
+        images,
+        title=args.title or run.stem,
+        scalars=read_scalars(find_logs(args.work_dir)),
+        paper=paper_metrics(run.stem),
+        run_info=read_run_info(args.work_dir),
+        thresholds=thresholds,
+        max_cases=args.max_cases,
+        max_side=args.max_side,
+        progress=lambda items: tqdm(items, desc="slices", file=sys.stderr),
+    )
+    path = write_text(args.out or args.work_dir / "report.html", page)
     print(f"{path} ({len(page.encode()) / 1e6:.1f} MB)")
     return 0
 

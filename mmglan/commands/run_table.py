@@ -1,9 +1,9 @@
 """Train and test the rows of a table of the paper, then write the table.
 
-    python tools/run_table.py --table 2                      # here, one row after the other
-    python tools/run_table.py --table 2 --gpus 4             # here, each row on four GPUs
-    python tools/run_table.py --table 2 --how print          # only say what would run
-    python tools/run_table.py --table 2 --how slurm --partition gpu --gpus 4    # one job per row
+    mmglan run-table --table 2                      # here, one row after the other
+    mmglan run-table --table 2 --gpus 4             # here, each row on four GPUs
+    mmglan run-table --table 2 --how print          # only say what would run
+    mmglan run-table --table 2 --how slurm --partition gpu --gpus 4    # one job per row
 
 Rows that have their results are skipped and interrupted ones go on, so the same command can be
 given again at any time. --small trains small forms of the models, for a machine without a GPU;

@@ -2,8 +2,8 @@
 
 The paper's search for a baseline: the weight of each loss from {1, 3, 5, 7, 9}.
 
-    python tools/sweep.py configs/baselines/mask-rcnn_r50_fpn_160e_lesions.py --list
-    python tools/sweep.py configs/baselines/mask-rcnn_r50_fpn_160e_lesions.py \\
+    mmglan sweep configs/baselines/mask-rcnn_r50_fpn_160e_lesions.py --list
+    mmglan sweep configs/baselines/mask-rcnn_r50_fpn_160e_lesions.py \\
         --grid model.rpn_head.loss_cls.loss_weight=1,3,5,7,9 \\
         --grid model.roi_head.mask_head.loss_mask.loss_weight=1,3,5,7,9
 
@@ -32,10 +32,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-try:
-    import optuna
-except ImportError:
-    sys.exit("Expected optuna but it is not installed. Fix: pip install -e '.[sweep]'")
+import optuna
 from mmengine.config import Config
 from sqlalchemy.exc import SQLAlchemyError
 

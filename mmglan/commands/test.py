@@ -1,7 +1,7 @@
 """Test a checkpoint: hands over to mmdet's own test.py, and keeps results in the run directory.
 
 Example:
-    python tools/test.py configs/glan/glan_r50_fpn_160e_lesions.py work_dirs/glan/epoch_160.pth
+    mmglan test configs/glan/glan_r50_fpn_160e_lesions.py work_dirs/glan/epoch_160.pth
 
 `<work dir>/results.metrics.json`, `results.bbox.json` and `results.segm.json` are written unless
 `--cfg-options test_evaluator.outfile_prefix=…` names another place.

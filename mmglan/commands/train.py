@@ -1,7 +1,7 @@
 """Train a config: hands over to mmdet's own train.py with all arguments (see --help).
 
 Example:
-    python tools/train.py configs/glan/glan_r50_fpn_160e_lesions.py --work-dir work_dirs/glan
+    mmglan train configs/glan/glan_r50_fpn_160e_lesions.py --work-dir work_dirs/glan
 
 The environment variable MMGLAN_DATA names the data set (default data/lesions/). Unlike mmdet's
 script, `--resume` may be given from the first start on: it is dropped while there is nothing to

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 METRICS_NAME = "results.metrics.json"
-# Where the 3D figures of tools/analysis/evaluate.py lie beside it.
+# Where the 3D figures of mmglan evaluate lie beside it.
 VOLUMES_SUFFIX = "_volumes.metrics.json"
 
 
@@ -151,7 +151,7 @@ def read_run(folder: Path, *, metrics_name: str = METRICS_NAME) -> Run:
     """Read a work directory.
 
     Args:
-        folder: as written by `tools/train.py` and `tools/test.py`.
+        folder: as written by `mmglan train` and `mmglan test`.
         metrics_name: the metrics file in it. 3D figures are taken from
             `results_volumes.metrics.json` where that lies beside it.
 
@@ -163,7 +163,7 @@ def read_run(folder: Path, *, metrics_name: str = METRICS_NAME) -> Run:
     path = folder / metrics_name
     if not path.is_file():
         raise FileNotFoundError(
-            f"Expected {metrics_name} in {folder} but got none. Run tools/test.py on it first."
+            f"Expected {metrics_name} in {folder} but got none. Run mmglan test on it first."
         )
     metrics = check_metrics(read_json(path), path)
     volumes = path.with_name(metrics_name.removesuffix(".metrics.json") + VOLUMES_SUFFIX)

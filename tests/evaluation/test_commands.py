@@ -98,17 +98,17 @@ def test_errors_name_the_file_and_the_place(coco_set, tmp_path, capsys):
     ]
     for content, message in cases:
         boxes.write_text(json.dumps(content))
-        assert main(["--gt", str(ann), "--pred", str(boxes)]) == 1
+        assert main(["--gt", str(ann), "--pred", str(boxes)]) == 2
         assert message in capsys.readouterr().err
     truth = json.loads(ann.read_text())
     bare = [lesion | {"segmentation": []} for lesion in truth["annotations"]]
     (tmp_path / "bare.json").write_text(json.dumps(truth | {"annotations": bare}))
-    assert main(["--gt", str(tmp_path / "bare.json"), "--pred", str(masks)]) == 1
+    assert main(["--gt", str(tmp_path / "bare.json"), "--pred", str(masks)]) == 2
     assert "bare.json: image " in capsys.readouterr().err
     boxes.write_text("[{")
-    assert main(["--gt", str(ann), "--pred", str(boxes)]) == 1
+    assert main(["--gt", str(ann), "--pred", str(boxes)]) == 2
     assert "set.bbox.json: Expected JSON" in capsys.readouterr().err
-    assert main(["--gt", str(ann), "--pred", str(tmp_path / "none.json")]) == 1
+    assert main(["--gt", str(ann), "--pred", str(tmp_path / "none.json")]) == 2
     assert "none.json" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["--pred", str(boxes)])
@@ -121,7 +121,7 @@ def test_two_results_of_one_kind_are_refused(coco_set, tmp_path, capsys):
     other.write_text("[]")
     out = tmp_path / "out.json"
     both = ["--gt", str(ann), "--pred", str(boxes), str(other), "--bootstrap", "0"]
-    assert evaluate.main([*both, "--out", str(out)]) == 1
+    assert evaluate.main([*both, "--out", str(out)]) == 2
     assert "Expected one set of boxes of one detector but got 2" in capsys.readouterr().err
     assert not out.exists()
 
@@ -168,7 +168,7 @@ def test_compare_writes_and_prints(coco_set, tmp_path, capsys):
     line = next(x for x in capsys.readouterr().out.splitlines() if "bbox_SEN25" in x)
     assert f"{100 * found['difference']:.2f}" in line
     other.write_text(json.dumps([{"image_id": 1, "score": 1, "bbox": [0, 0, 1, 1]}]))
-    assert main([*argv, *short]) == 1
+    assert main([*argv, *short]) == 2
     assert "other.json: result 0" in capsys.readouterr().err
 
 
@@ -215,11 +215,11 @@ def test_figures_that_cannot_be_written_are_an_error(coco_set, tmp_path, capsys)
     (tmp_path / "out").mkdir()
     before = sorted(tmp_path.iterdir())
     shared = ["--gt", str(ann), "--bootstrap", "0", "--out", str(tmp_path / "out")]
-    assert evaluate.main([*shared, "--pred", str(boxes)]) == 1
+    assert evaluate.main([*shared, "--pred", str(boxes)]) == 2
     printed = capsys.readouterr()
     assert "AP25" in printed.out and "error: " in printed.err and "/out'" in printed.err
     sides = ["--pred-a", str(boxes), "--pred-b", str(boxes), "--permutations", "0"]
-    assert compare.main([*shared, *sides]) == 1
+    assert compare.main([*shared, *sides]) == 2
     assert "/out'" in capsys.readouterr().err
     assert sorted(tmp_path.iterdir()) == before
 
@@ -230,7 +230,7 @@ def test_compare_names_the_side_of_a_bad_file(coco_set, tmp_path, capsys):
     bad.parent.mkdir()
     bad.write_text(json.dumps([json.loads(boxes.read_text())[0] | {"score": None}]))
     main = compare.main
-    assert main(["--gt", str(ann), "--pred-a", str(boxes), "--pred-b", str(bad)]) == 1
+    assert main(["--gt", str(ann), "--pred-a", str(boxes), "--pred-b", str(bad)]) == 2
     message = capsys.readouterr().err
     assert message.startswith("error: --pred-b: set.bbox.json: result 0: Expected a finite score")
 

@@ -24,7 +24,7 @@ def arguments(made_run):
 def test_a_folder_in_the_way_is_an_error(arguments, tool, tmp_path, capsys, name):
     out = tmp_path / "out.png"
     out.mkdir()
-    assert tool(name).main([*arguments[name], "--out", str(out)]) == 1
+    assert tool(name).main([*arguments[name], "--out", str(out)]) == 2
     message = capsys.readouterr().err
     assert "error: " in message and str(out) in message
     assert list(tmp_path.iterdir()) == [out]
@@ -33,7 +33,7 @@ def test_a_folder_in_the_way_is_an_error(arguments, tool, tmp_path, capsys, name
 def test_a_file_in_place_of_the_folder_is_an_error(made_run, tool, tmp_path, capsys):
     (tmp_path / "out").write_text("")
     collect = tool("collect_results").main
-    assert collect([str(made_run / "run"), "--out-dir", str(tmp_path / "out")]) == 1
+    assert collect([str(made_run / "run"), "--out-dir", str(tmp_path / "out")]) == 2
     assert str(tmp_path / "out") in capsys.readouterr().err
 
 
@@ -63,7 +63,7 @@ def test_a_picture_of_another_size_is_named(made_run, arguments, tool, tmp_path,
     cv2.imwrite(str(picture), cv2.imread(str(picture), cv2.IMREAD_UNCHANGED)[:90])
     place = arguments[name].index("--images") + 1
     changed = [*arguments[name][:place], str(images), *arguments[name][place + 1 :]]
-    assert tool(name).main([*changed, "--out", str(tmp_path / "out")]) == 1
+    assert tool(name).main([*changed, "--out", str(tmp_path / "out")]) == 2
     words = "0001.png: Expected a picture of 180 x 220 pixels, as the annotations say, but got 90"
     assert words in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
@@ -79,7 +79,7 @@ def test_figures_and_cases_of_other_test_sets_are_not_mixed(
     del truth["annotations"][0]
     (tmp_path / "other.json").write_text(json.dumps(truth))
     changed = [str(tmp_path / "other.json") if a == str(path) else a for a in arguments["report"]]
-    assert tool("report").main([*changed, "--out", str(tmp_path / "r.html")]) == 1
+    assert tool("report").main([*changed, "--out", str(tmp_path / "r.html")]) == 2
     words = f"n_lesions {lesions}, but got n_lesions {lesions - 1}. Name its annotations with --gt"
     assert words in capsys.readouterr().err
     assert not (tmp_path / "r.html").exists()
@@ -89,10 +89,10 @@ def test_of_several_runs_the_broken_one_is_named(made_run, tool, tmp_path, capsy
     for name in ("a", "b"):
         shutil.copytree(made_run / "run", tmp_path / name)
     (tmp_path / "b" / "results.metrics.json").write_text(json.dumps({"metrics": {}}))
-    assert tool("collect_results").main([str(tmp_path), "--out-dir", str(tmp_path / "t")]) == 1
+    assert tool("collect_results").main([str(tmp_path), "--out-dir", str(tmp_path / "t")]) == 2
     assert (
         f"{tmp_path / 'b' / 'results.metrics.json'}: Expected schema 1" in capsys.readouterr().err
     )
     (tmp_path / "b" / "results.metrics.json").write_text("{")
-    assert tool("plot_froc").main([str(tmp_path / "a"), str(tmp_path / "b")]) == 1
+    assert tool("plot_froc").main([str(tmp_path / "a"), str(tmp_path / "b")]) == 2
     assert f"{tmp_path / 'b' / 'results.metrics.json'}: Expected JSON" in capsys.readouterr().err

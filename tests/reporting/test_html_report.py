@@ -152,9 +152,9 @@ def test_command_and_its_errors(made_run, tool, tmp_path, capsys):
     first = out.read_bytes()
     assert report.main(arguments) == 0 and out.read_bytes() == first
     assert b'<h1 id="h-summary">Mine</h1>' in first and b"3 of 12 slices" in first
-    assert report.main([str(tmp_path)]) == 1
-    assert "Run tools/test.py" in capsys.readouterr().err
-    assert report.main([*arguments, "--gt", str(tmp_path / "no.json")]) == 1
+    assert report.main([str(tmp_path)]) == 2
+    assert "Run mmglan test" in capsys.readouterr().err
+    assert report.main([*arguments, "--gt", str(tmp_path / "no.json")]) == 2
     assert "no.json" in capsys.readouterr().err
 
 

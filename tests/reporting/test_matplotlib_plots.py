@@ -166,10 +166,10 @@ def test_commands(made_run, tool, tmp_path, capsys):
     metrics = str(run / "results.metrics.json")
     assert tool("plot_froc").main([str(run), metrics, "--out", str(out)]) == 0
     assert out.read_bytes().startswith(b"%PDF")
-    assert tool("plot_froc").main([str(run), "--labels", "a", "b"]) == 1
+    assert tool("plot_froc").main([str(run), "--labels", "a", "b"]) == 2
     assert tool("plot_sigmas").main([str(run), "--out", str(tmp_path / "s.png")]) == 0
     assert cv2.imread(str(tmp_path / "s.png")).shape == (630, 1650, 3)
-    assert tool("plot_sigmas").main([str(tmp_path)]) == 1
+    assert tool("plot_sigmas").main([str(tmp_path)]) == 2
     assert "vis_data/scalars.json" in capsys.readouterr().err
     arguments = ["--gt", str(data / "annotations" / "test.json"), "--images", str(data / "images")]
     arguments += ["--pred", str(run / "results.bbox.json"), "--count", "4", "--side", "220"]
@@ -184,9 +184,9 @@ def test_commands(made_run, tool, tmp_path, capsys):
     assert tool("plot_detections").main(same) == 0
     assert (tmp_path / "five.png").read_bytes() == (tmp_path / "same.png").read_bytes()
     at_five[-3] = "3.3"
-    assert tool("plot_detections").main(at_five) == 1
+    assert tool("plot_detections").main(at_five) == 2
     assert "Expected an operating point at 3.3 false positives" in capsys.readouterr().err
     (tmp_path / "other.json").write_text(json.dumps([{"image_id": 99, "score": 1, "bbox": []}]))
     arguments[5] = str(tmp_path / "other.json")
-    assert tool("plot_detections").main(arguments) == 1
+    assert tool("plot_detections").main(arguments) == 2
     assert "image_id 99" in capsys.readouterr().err

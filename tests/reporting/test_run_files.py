@@ -71,7 +71,7 @@ def test_figures_of_volumes_join_the_run(tmp_path):
 
 
 def test_errors_say_what_to_do(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"tools/test.py"):
+    with pytest.raises(FileNotFoundError, match=r"mmglan test"):
         read_run(tmp_path)
     with pytest.raises(FileNotFoundError, match="Expected a work directory"):
         find_runs([tmp_path / "none"])

@@ -132,8 +132,8 @@ def test_command(made_run, tool, tmp_path, capsys):
     )
     assert float(row.split(",")[4]) == pytest.approx(100 * metrics["bbox_AP25"])
     capsys.readouterr()
-    assert collect.main([str(made_run), "--out-dir", str(tmp_path), "--as", "what=x"]) == 1
+    assert collect.main([str(made_run), "--out-dir", str(tmp_path), "--as", "what=x"]) == 2
     assert "Expected CONFIG=DIR" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
-    assert collect.main([str(tmp_path / "empty"), "--out-dir", str(tmp_path)]) == 1
-    assert "Run tools/test.py first" in capsys.readouterr().err
+    assert collect.main([str(tmp_path / "empty"), "--out-dir", str(tmp_path)]) == 2
+    assert "Run mmglan test first" in capsys.readouterr().err

@@ -1,8 +1,6 @@
-"""The command `mmglan.commands.collect_results`, where users of MMDetection look for it."""
+"""`mmglan tables`, where users of MMDetection look for it."""
 
-import sys
-
-from mmglan.commands.collect_results import main
+from mmglan.commands.console import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run("tables"))

@@ -1,8 +1,6 @@
-"""The command `mmglan.commands.plot_detections`, where users of MMDetection look for it."""
+"""`mmglan plot-detections`, where users of MMDetection look for it."""
 
-import sys
-
-from mmglan.commands.plot_detections import main
+from mmglan.commands.console import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run("plot-detections"))

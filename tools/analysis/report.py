@@ -1,8 +1,6 @@
-"""The command `mmglan.commands.report`, where users of MMDetection look for it."""
+"""`mmglan report`, where users of MMDetection look for it."""
 
-import sys
-
-from mmglan.commands.report import main
+from mmglan.commands.console import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run("report"))
