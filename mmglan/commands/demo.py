@@ -1,8 +1,8 @@
-"""The main job end to end: bookmarks to masks to a trained detector to findings and figures.
+"""The main job end to end: bookmarks to masks to a trained detector to detections and a report.
 
-Without arguments it draws phantom volumes with voxel truth and works on them; with --images and
+Without arguments it draws phantom volumes with known lesions and works on them; with --images and
 --bookmarks it works on your data. Every step is a command of its own, printed before it runs. A
-step that finished is not run again: interrupt the demo at any time and start it anew.
+step that finished is not run again: interrupt the demo at any time and start it again.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.atomic_files import write_json, write_link
+from data_prep.command_line import reports_errors
 from data_prep.phantoms import abdomen
-from mmglan.experiments.mmdet_tools import tool_path
 
-ROOT = Path(__file__).resolve().parents[2]
-CONFIG = "configs/demo/glan_r18_demo.py"
+CONFIG = "glan_r18_demo"
 BATCH_SIZE, EPOCHS = 4, 12  # as in CONFIG
 
 
@@ -35,7 +34,7 @@ class Step:
     Attributes:
         name: Key of the step in `steps.json`.
         title: What the reader is told.
-        command: Arguments after `python`.
+        command: Arguments after `mmglan`.
     """
 
     name: str
@@ -45,7 +44,7 @@ class Step:
 
 def prepare(images: str, bookmarks: str, masks: str | None, work: Path) -> Step:
     """The first step: everything up to the COCO data set."""
-    command = ["-m", "data_prep.prepare", "--images", images, "--bookmarks", bookmarks]
+    command = ["prepare", "--images", images, "--bookmarks", bookmarks]
     command += ["--masks", masks] if masks else []
     command += ["--out-dir", str(work / "data"), "--jobs", "2", "--overlays", "12"]
     return Step("prepare", "bookmarks to pseudo masks and COCO JSON", command)
@@ -56,7 +55,7 @@ def plan(work: Path, epochs: int) -> list[Step]:
     data, run = work / "data", work / "run"
     annotations = data / "annotations"
     checkpoint = run / "last.pth"
-    test = [str(tool_path("test.py")), CONFIG, str(checkpoint)]
+    test = ["test", CONFIG, str(checkpoint)]
 
     def tested_on(split: str) -> list[str]:
         out = run / ("results" if split == "test" else f"results_{split}")
@@ -73,7 +72,7 @@ def plan(work: Path, epochs: int) -> list[Step]:
     findings += ["--images", str(data / "images"), "--out", str(work / "findings.png")]
     findings += ["--metrics", f"{results}.metrics.json", "--fp", "1"]
     report = [str(run), "--gt", truth, "--images", str(data / "images")]
-    train = [str(tool_path("train.py")), CONFIG, "--work-dir", str(run), "--resume"]
+    train = ["train", CONFIG, "--work-dir", str(run), "--resume"]
     if epochs != EPOCHS:
         train += ["--cfg-options", f"train_cfg.max_epochs={epochs}"]
         train += [
@@ -81,15 +80,15 @@ def plan(work: Path, epochs: int) -> list[Step]:
             f"default_hooks.checkpoint.interval={max(1, epochs // 10)}",
         ]
     return [
-        Step("train", "train Mask R-CNN with both modules (mmdet's train.py)", train),
-        Step("test-train", "test on the training slices (mmdet's test.py)", tested_on("train")),
-        Step("test", "test on unseen slices (mmdet's test.py)", tested_on("test")),
+        Step("train", "train Mask R-CNN with both modules", train),
+        Step("test-train", "test on the training slices", tested_on("train")),
+        Step("test", "test on unseen slices", tested_on("test")),
         Step(
-            "figure",
-            "figure: truth yellow, predictions green, scores red",
-            ["-m", "mmglan.commands.plot_detections", *findings],
+            "picture",
+            "picture: ground truth yellow, detections green, scores red",
+            ["plot-detections", *findings],
         ),
-        Step("report", "HTML report", ["-m", "mmglan.commands.report", *report]),
+        Step("report", "HTML report", ["report", *report]),
     ]
 
 
@@ -103,27 +102,31 @@ def run(step: Step, work: Path, environment: dict[str, str]) -> None:
     """Run a step unless it is recorded as done; record it when it succeeds.
 
     Raises:
-        SystemExit: The step failed, or was recorded with another command.
+        ValueError: The step was recorded with another command.
+        SystemExit: It failed.
     """
     record = work / "steps.json"
     done = json.loads(record.read_text()) if record.exists() else {}
-    line = shlex.join(["python", *step.command])
+    line = shlex.join(["mmglan", *step.command])
     if step.name in done and done[step.name]["command"] != line:
-        raise SystemExit(
-            f"Expected {work} from a run with the same settings but step '{step.name}' was run as\n"
-            f"  {done[step.name]['command']}\nRemove {work} or name another --work-dir."
+        raise ValueError(
+            f"Expected {work} from a run with the same settings but step '{step.name}' was run as "
+            f"{done[step.name]['command']}. Remove {work} or name another --work-dir."
         )
     if step.name in done:
         print(f"[demo] {step.title}: done before ({done[step.name]['seconds']:.0f} s)", flush=True)
         return
     print(f"\n[demo] {step.title}\n[demo] {line}", flush=True)
     began = time.monotonic()
-    status = subprocess.run([sys.executable, *step.command], cwd=ROOT, env=environment).returncode
+    command = [sys.executable, "-m", "mmglan", *step.command]
+    status = subprocess.run(command, env=environment).returncode
     if status:
-        raise SystemExit(
-            f"[demo] Expected step '{step.name}' to succeed but got exit status {status}. "
-            "Mend what it says above and run the demo again: finished steps are kept."
+        print(
+            f"error: Expected step '{step.name}' to succeed but got exit status {status}. "
+            "Fix what it says above and run the demo again: finished steps are kept.",
+            file=sys.stderr,
         )
+        raise SystemExit(1)
     if step.name == "train":
         link_last_checkpoint(work / "run")
     done[step.name] = {"command": line, "seconds": time.monotonic() - began}
@@ -137,7 +140,7 @@ def link_last_checkpoint(run_dir: Path) -> None:
 
 
 def summary(work: Path) -> list[str]:
-    """The figures the demo stands for, as lines of text."""
+    """The metrics the demo stands for, as lines of text."""
     run_dir = work / "run"
     train, test = (
         json.loads((run_dir / f"{name}.metrics.json").read_text())
@@ -203,6 +206,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
+@reports_errors
 def main(argv: list[str] | None = None) -> int:
     """Run the demo; 0 if every step succeeded."""
     args = parse_args(argv)
@@ -225,7 +229,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"  {work / path}")
     for path in (work / "findings.png", work / "run" / "report.html"):
         print(f"  {path}")
-    print("[demo] figures:")
+    print("[demo] metrics:")
     for line in summary(work):
         print(f"  {line}")
     return 0

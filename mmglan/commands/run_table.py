@@ -8,7 +8,7 @@
 Rows that have their results are skipped and interrupted ones go on, so the same command can be
 given again at any time. --small trains small forms of the models, for a machine without a GPU;
 their configs are written to the work directory, also with --how print.
-The table is written to <work dir>/tables beside the paper's figures.
+The table is written to <work dir>/tables, with the printed numbers beside.
 """
 
 from __future__ import annotations
@@ -27,30 +27,21 @@ from pathlib import Path
 from mmengine.config import Config
 from tqdm import tqdm
 
+from data_prep.command_line import reports_errors
 from mmglan.experiments.child_run import run_command
 from mmglan.experiments.run_directory import is_whole, latest_checkpoint
 from mmglan.experiments.shrink import SMALL, shrink
 from mmglan.reporting.paper_tables import TABLES
+from mmglan.shipped_files import find_config, shipped_folder
 
-ROOT = Path(__file__).resolve().parents[2]
-TOOLS = ROOT / "tools"
+PACKAGES = Path(__file__).resolve().parents[2]  # where this mmglan is imported from
+MMGLAN = [sys.executable, "-m", "mmglan"]
 
 
 def stems_of(table: int) -> list[str]:
     """Stems of the configs of a table, each once, in the order of its rows."""
     (found,) = (t for t in TABLES if t.label == f"table{table}")
     return list(dict.fromkeys(row.stem for row in found.rows if row.stem))
-
-
-def config_path(stem: str) -> Path:
-    """Find a config of the zoo.
-
-    Raises:
-        FileNotFoundError: no config has this stem.
-    """
-    for path in (ROOT / "configs").glob(f"[!_]*/{stem}.py"):
-        return path
-    raise FileNotFoundError(f"Expected a config named {stem}.py in configs/ but found none.")
 
 
 def data_of(stem: str) -> str:
@@ -89,17 +80,18 @@ def train_command(config: Path, run_dir: Path, gpus: int) -> list[str]:
     """Command that trains, or goes on training."""
     rest = ["--work-dir", str(run_dir), "--resume"]
     if gpus > 1:
-        script = ["bash", str(TOOLS / "dist_train.sh"), str(config), str(gpus)]
+        script = ["bash", str(shipped_folder("tools") / "dist_train.sh"), str(config), str(gpus)]
         return [*script, *rest, "--auto-scale-lr"]
-    return [sys.executable, str(TOOLS / "train.py"), str(config), *rest]
+    return [*MMGLAN, "train", str(config), *rest]
 
 
 def run_test_command(config: Path, checkpoint: Path, run_dir: Path, gpus: int) -> list[str]:
     """Command that tests a checkpoint."""
     if gpus > 1:
-        script = ["bash", str(TOOLS / "dist_test.sh"), str(config), str(checkpoint), str(gpus)]
+        launcher = str(shipped_folder("tools") / "dist_test.sh")
+        script = ["bash", launcher, str(config), str(checkpoint), str(gpus)]
     else:
-        script = [sys.executable, str(TOOLS / "test.py"), str(config), str(checkpoint)]
+        script = [*MMGLAN, "test", str(config), str(checkpoint)]
     return [*script, "--work-dir", str(run_dir)]
 
 
@@ -109,14 +101,14 @@ def config_of(stem: str, args: argparse.Namespace) -> Path:
     Raises:
         FileNotFoundError: no config has this stem.
     """
-    path = config_path(stem)
+    path = find_config(stem)
     return args.work_dir / "configs" / path.name if args.small else path
 
 
 def write_small_config(stem: str, args: argparse.Namespace) -> Path:
     """Write the small form of a config into the work directory."""
     size = replace(SMALL, epochs=args.epochs or SMALL.epochs)
-    cfg = Config.fromfile(config_path(stem), import_custom_modules=False)
+    cfg = Config.fromfile(find_config(stem), import_custom_modules=False)
     path = config_of(stem, args)
     path.parent.mkdir(parents=True, exist_ok=True)
     shrink(cfg, args.data_root or cfg.data_root, size).dump(path)
@@ -133,7 +125,7 @@ def run_row(stem: str, args: argparse.Namespace) -> None:
     if args.small:
         write_small_config(stem, args)
     # The shell scripts start `python`: this one, also where its environment is not activated.
-    first = {"PYTHONPATH": str(ROOT), "PATH": str(Path(sys.executable).parent)}
+    first = {"PYTHONPATH": str(PACKAGES), "PATH": str(Path(sys.executable).parent)}
     environment = dict(os.environ)
     for name, folder in first.items():
         environment[name] = os.pathsep.join(filter(None, [folder, os.environ.get(name)]))
@@ -154,7 +146,7 @@ def slurm_command(stem: str, args: argparse.Namespace) -> list[str]:
     ends at once if that one has finished the row.
     """
     work_dir = args.work_dir.resolve()
-    row = [sys.executable, "tools/run_table.py", "--rows", stem, "--gpus", str(args.gpus)]
+    row = [*MMGLAN, "run-table", "--rows", stem, "--gpus", str(args.gpus)]
     row += ["--work-dir", str(work_dir), "--no-collect"]
     root = args.data_root or os.environ.get("MMGLAN_DATA")
     row += ["--data-root", str(Path(root).resolve())] if root else []
@@ -162,7 +154,7 @@ def slurm_command(stem: str, args: argparse.Namespace) -> list[str]:
     row += ["--epochs", str(args.epochs)] if args.epochs else []
     job = ["sbatch", "--job-name", f"{work_dir.name}-{stem}", "--dependency", "singleton"]
     job += ["--gres", f"gpu:{args.gpus}", "--ntasks", "1"]
-    job += ["--cpus-per-task", str(4 * args.gpus), "--chdir", str(ROOT)]
+    job += ["--cpus-per-task", str(4 * args.gpus)]
     job += ["--partition", args.partition] if args.partition else []
     return [*job, "--wrap", shlex.join(row)]
 
@@ -209,18 +201,19 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
+@reports_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print or submit; 0 if all of it succeeded."""
     args = parse_args(arguments)
     stems = list(dict.fromkeys(args.rows or stems_of(args.table)))
+    for stem in stems:
+        find_config(stem)
     root, kinds = args.data_root or os.environ.get("MMGLAN_DATA"), sorted(set(map(data_of, stems)))
     if root and len(kinds) > 1:
-        print(
+        raise ValueError(
             f"Expected rows of one data set with {root} but got rows of {', '.join(kinds)}. Name "
-            "those of one with --rows, or leave --data-root and MMGLAN_DATA unset.",
-            file=sys.stderr,
+            "those of one with --rows, or leave --data-root and MMGLAN_DATA unset."
         )
-        return 2
     open_rows = [stem for stem in stems if not is_finished(args.work_dir / stem)]
     for stem in stems:
         if stem not in open_rows:
@@ -245,9 +238,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(data + quoted(run_test_command(config, best, run_dir, args.gpus)))
         except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
             failed.append(stem)
-            print(f"{stem}: {error}", file=sys.stderr)
+            print(f"error: {stem}: {error}", file=sys.stderr)
     if args.how == "run" and not args.no_collect and len(failed) < len(stems):
-        collect = [sys.executable, str(TOOLS / "analysis" / "collect_results.py")]
+        collect = [*MMGLAN, "tables"]
         folders = [str(args.work_dir / stem) for stem in stems if stem not in failed]
         out = ["--out-dir", str(args.work_dir / "tables")]
         status = subprocess.run([*collect, *folders, *out], cwd=Path.cwd()).returncode

@@ -48,9 +48,10 @@ from mmglan.experiments.grid import (
 )
 from mmglan.experiments.loss_weights import loss_weights, matching_settings
 from mmglan.experiments.run_directory import LOCK_NAME, holder_name, is_held
+from mmglan.shipped_files import shipped_folder
 
 LONGEST_NAME = 200  # bytes; file systems take 255
-TRAIN = Path(__file__).resolve().parents[2] / "tools" / "train.py"
+TRAIN = shipped_folder("tools") / "train.py"
 
 
 def parse_axis(text: str) -> tuple[str, list[Any]]:

@@ -1,45 +1,51 @@
-"""Train a config: hands over to mmdet's own train.py with all arguments (see --help).
+"""Train a config: hands over to MMDetection's own train.py with all arguments.
 
-Example:
-    mmglan train configs/glan/glan_r50_fpn_160e_lesions.py --work-dir work_dirs/glan
+    mmglan train glan_r50_fpn_160e_lesions
+    mmglan train path/of/my_config.py --work-dir work_dirs/mine --cfg-options ...
 
-The environment variable MMGLAN_DATA names the data set (default data/lesions/). Unlike mmdet's
-script, `--resume` may be given from the first start on: it is dropped while there is nothing to
-resume, so that the checkpoint in `load_from` is not forgotten. A run directory that was moved
-resumes too, and one that another training writes into is refused.
+The config is a file or a name that `mmglan configs` lists. The environment variable MMGLAN_DATA
+names the data set (default data/lesions/). Unlike MMDetection's script, --resume may be given from
+the first start on: it is dropped while there is nothing to resume, so that the checkpoint in
+`load_from` is not forgotten. A run directory that was moved resumes too, and one that another
+training writes into is refused.
 """
 
 from __future__ import annotations
 
 import os
-import runpy
 import sys
 from collections.abc import Sequence
 
+from mmglan.commands.hand_over import hand_over
 from mmglan.experiments.mmdet_tools import (
     is_first_process,
-    tool_path,
     with_checkpoint_to_resume,
     work_dir_of,
 )
-from mmglan.experiments.parent_death import die_with_launcher
 from mmglan.experiments.run_directory import hold
 
 
+def prepare(arguments: list[str]) -> list[str]:
+    """Lock the run directory and find the checkpoint to resume from.
+
+    Args:
+        arguments: Command line of mmdet's train.py, the config as a path.
+
+    Returns:
+        The command line for mmdet's script.
+
+    Raises:
+        OSError: Another process trains in the run directory, or it cannot be written.
+    """
+    run_dir = work_dir_of(arguments)
+    if run_dir is not None and is_first_process(arguments, os.environ):
+        hold(run_dir)
+    return with_checkpoint_to_resume(arguments)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run mmdet's train.py in this process; 0 if it succeeded."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    die_with_launcher()
-    try:
-        run_dir = work_dir_of(arguments)
-        if run_dir is not None and is_first_process(arguments, os.environ):
-            hold(run_dir)
-        sys.argv[1:] = with_checkpoint_to_resume(arguments)
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    runpy.run_path(str(tool_path("train.py")), run_name="__main__")
-    return 0
+    """Run mmdet's train.py in this process; 0 if it succeeded, 2 if it was not started."""
+    return hand_over("train.py", arguments, prepare, about=__doc__)
 
 
 if __name__ == "__main__":

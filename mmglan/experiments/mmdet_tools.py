@@ -30,7 +30,7 @@ def tool_path(name: str) -> Path:
     """
     spec = find_spec("mmdet")  # found, not imported: importing takes seconds
     if spec is None or spec.origin is None:
-        raise FileNotFoundError("Expected mmdet to be installed but found none. See the README.")
+        raise FileNotFoundError("Expected mmdet to be installed but found none. Run mmglan doctor.")
     package = Path(spec.origin).resolve().parent
     for folder in (package / ".mim" / "tools", package.parent / "tools"):
         if (folder / name).is_file():
@@ -55,7 +55,9 @@ def config_of(arguments: Sequence[str]) -> Path | None:
     """
     config = next((Path(item) for item in arguments if item.endswith(".py")), None)
     if config is not None and not config.is_file():
-        raise FileNotFoundError(f"{config}: Expected a config but found no such file. See configs/")
+        raise FileNotFoundError(
+            f"{config}: Expected a config but found no such file. See mmglan configs."
+        )
     return config
 
 

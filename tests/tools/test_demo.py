@@ -1,4 +1,4 @@
-"""The demo on a tiny data set: killed in mid-run, run again, its figures and files."""
+"""The demo on a tiny data set: killed in mid-run, run again, its metrics and files."""
 
 import json
 import os
@@ -13,7 +13,7 @@ SMALL = ["--volumes", "6", "--iterations", "1"]
 
 
 def _start(repository, work):
-    command = [sys.executable, "tools/demo.py", "--work-dir", str(work), *SMALL]
+    command = [sys.executable, "-m", "mmglan", "demo", "--work-dir", str(work), *SMALL]
     return subprocess.Popen(
         command,
         cwd=repository,
@@ -43,27 +43,27 @@ def runs(repository, tmp_path_factory):
     return work, kept, output
 
 
-def test_a_second_run_finishes_without_doing_finished_steps_anew(runs):
+def test_a_second_run_finishes_without_doing_finished_steps_again(runs):
     work, kept, output = runs
     assert kept and all(path.stat().st_mtime_ns == time_ for path, time_ in kept.items())
     assert "bookmarks to pseudo masks and COCO JSON: done before" in output
     done = json.loads((work / "steps.json").read_text())
-    assert list(done) == ["prepare", "train", "test-train", "test", "figure", "report"]
+    assert list(done) == ["prepare", "train", "test-train", "test", "picture", "report"]
 
 
-def test_it_ends_with_its_files_and_figures(runs):
+def test_it_ends_with_its_files_and_metrics(runs):
     work, _, output = runs
     for name in ("findings.png", "run/report.html", "run/last.pth", "run/results.metrics.json"):
         assert (work / name).stat().st_size > 0
         assert str(work / name) in output
-    figures = output[output.index("[demo] figures:") :]
+    metrics = output[output.index("[demo] metrics:") :]
     found = json.loads((work / "run" / "results_train.metrics.json").read_text())
     share = f"{found['metrics']['bbox_FROC25_fp1']:.1%} of {found['n_lesions']}"
-    assert f"training lesions found at 1 FP per image, box IoU 0.25: {share}" in figures
-    assert "test, masks: AP25" in figures
+    assert f"training lesions found at 1 FP per image, box IoU 0.25: {share}" in metrics
+    assert "test, masks: AP25" in metrics
 
 
-def test_a_third_run_does_nothing_anew(repository, runs):
+def test_a_third_run_does_nothing(repository, runs):
     work, _, _ = runs
     third = _start(repository, work)
     output, _ = third.communicate()
@@ -73,7 +73,7 @@ def test_a_third_run_does_nothing_anew(repository, runs):
 
 def test_other_settings_in_the_same_folder_are_refused(repository, runs):
     work, _, _ = runs
-    command = [sys.executable, "tools/demo.py", "--work-dir", str(work)]
+    command = [sys.executable, "-m", "mmglan", "demo", "--work-dir", str(work)]
     done = subprocess.run(
         [*command, "--iterations", "9", "--volumes", "6"],
         cwd=repository,
@@ -81,12 +81,12 @@ def test_other_settings_in_the_same_folder_are_refused(repository, runs):
         text=True,
         check=False,
     )
-    assert done.returncode == 1
-    assert "Expected" in done.stderr and "name another --work-dir" in done.stderr
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: Expected") and "name another --work-dir" in done.stderr
 
 
 def test_images_without_bookmarks_are_refused(repository):
-    command = [sys.executable, "tools/demo.py", "--images", "volumes"]
+    command = [sys.executable, "-m", "mmglan", "demo", "--images", "volumes"]
     done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "expected both --images and --bookmarks" in done.stderr

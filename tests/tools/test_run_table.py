@@ -53,7 +53,7 @@ def test_slurm_gets_one_job_per_row(tmp_path, monkeypatch, capfd):
     assert words[words.index("<--partition>") + 1] == "<gpu>"
     assert words[words.index("<--gres>") + 1] == "<gpu:2>"
     job = words[words.index("<--wrap>") + 1]
-    assert f"tools/run_table.py --rows {OURS} --gpus 2" in job and "--no-collect" in job
+    assert f"-m mmglan run-table --rows {OURS} --gpus 2" in job and "--no-collect" in job
     # The job starts elsewhere, and does what was asked for here, one at a time.
     assert f"--work-dir {tmp_path}/w " in job and f"--data-root {tmp_path}/d " in job
     assert "--small --epochs 3" in job
@@ -102,10 +102,19 @@ def test_row_is_trained_tested_tabled_and_then_skipped(tiny_set, tmp_path, capfd
     assert log.stat().st_mtime_ns == before
 
 
-def test_failing_row_is_told_and_gives_a_failing_status(tmp_path, capsys):
-    command = ["--rows", "no-such-config", "--work-dir", str(tmp_path)]
-    assert run_table.main(command) == 1
-    assert "Expected a config named no-such-config.py" in capsys.readouterr().err
+def test_failing_row_is_told_and_gives_a_failing_status(tmp_path, capsys, monkeypatch):
+    def fail(*words):
+        raise RuntimeError("Expected to train")
+
+    monkeypatch.setattr(run_table, "run_command", fail)
+    assert run_table.main(["--rows", OURS, "--work-dir", str(tmp_path)]) == 1
+    assert f"error: {OURS}: Expected to train" in capsys.readouterr().err
+
+
+def test_unknown_row_is_refused_before_anything_runs(tmp_path, capsys):
+    assert run_table.main(["--rows", OURS, OURS[1:], "--work-dir", str(tmp_path)]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith(f"error: {OURS[1:]}: Expected a config") and f"mean {OURS}" in message
 
 
 def test_best_checkpoint_is_tested_else_the_last(tmp_path):
@@ -152,7 +161,7 @@ def test_printed_lines_can_be_given_to_a_shell(tmp_path, capsys):
         ).stdout.splitlines()
         for line in (train, test)
     ]
-    assert words[0][3:5] == ["--work-dir", str(run_dir)]
+    assert words[0][5:7] == ["--work-dir", str(run_dir)]
     assert words[1][3:] == [str(best), "--work-dir", str(run_dir)]
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from mmglan.experiments.child_run import validation_scores
+from mmglan.experiments.mmdet_tools import tool_path
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN, TEST = ROOT / "tools/train.py", ROOT / "tools/test.py"
@@ -22,9 +23,15 @@ def weights(run_dir: Path, epoch: int = 3) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def trained(tiny_config, tmp_path_factory, command_environment) -> Path:
-    """Run directory of an undisturbed training."""
+    """Run directory of an undisturbed training by mmdet's own script."""
     run_dir = tmp_path_factory.mktemp("undisturbed")
-    command = [sys.executable, str(TRAIN), str(tiny_config), "--work-dir", str(run_dir)]
+    command = [
+        sys.executable,
+        str(tool_path("train.py")),
+        str(tiny_config),
+        "--work-dir",
+        str(run_dir),
+    ]
     done = subprocess.run(command, env=command_environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return run_dir

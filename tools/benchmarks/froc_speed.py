@@ -9,11 +9,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmglan.evaluation.detection_set_3d import detection_set_of_boxes
 from mmglan.evaluation.evaluate import evaluate_detections, write_json

@@ -27,8 +27,6 @@ import numpy as np
 import psutil
 import SimpleITK as sitk
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 from data_prep.atomic_files import write_csv, write_json, write_text
 from data_prep.bookmarks.csv_table import PIXEL_COLUMNS
 from data_prep.phantoms import abdomen

@@ -34,7 +34,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
 
 from data_prep.atomic_files import write_json  # noqa: E402
 from mmglan.experiments.shrink import TINY, shrink  # noqa: E402
