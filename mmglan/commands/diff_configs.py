@@ -1,9 +1,9 @@
 """Print how the second config differs from the first: path, value in the first, in the second.
 
-    mmglan diff-configs configs/baselines/mask-rcnn_r50_fpn_160e_lesions.py \\
-        configs/glan/glan_r50_fpn_160e_lesions.py
+    mmglan diff-configs mask-rcnn_r50_fpn_160e_lesions glan_r50_fpn_160e_lesions
 
-Only settings that a run reads are compared.
+A config is a file or a name that `mmglan configs` lists. Only settings that a run reads are
+compared.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from mmengine.config import Config
 
+from data_prep.command_line import reports_errors
 from mmglan.experiments.config_diff import differences
+from mmglan.shipped_files import find_config
 
 
+@reports_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the differences; 0 whether there are any or not."""
     parser = argparse.ArgumentParser(
@@ -26,11 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("first")
     parser.add_argument("second")
     args = parser.parse_args(arguments)
-    for name in (args.first, args.second):
-        if not Path(name).is_file():
-            parser.error(f"expected a config but found no file {name}")
     first, second = (
-        Config.fromfile(name, import_custom_modules=False) for name in (args.first, args.second)
+        Config.fromfile(find_config(name), import_custom_modules=False)
+        for name in (args.first, args.second)
     )
     changes = differences(first, second)
     lines = [f"{path}: {old!r} -> {new!r}" for path, (old, new) in changes.items()]

@@ -162,7 +162,7 @@ def test_printed_lines_can_be_given_to_a_shell(tmp_path, capsys):
         for line in (train, test)
     ]
     assert words[0][5:7] == ["--work-dir", str(run_dir)]
-    assert words[1][3:] == [str(best), "--work-dir", str(run_dir)]
+    assert words[1][5:] == [str(best), "--work-dir", str(run_dir)]
 
 
 @pytest.mark.parametrize("option", ["--gpus", "--epochs"])
