@@ -11,7 +11,8 @@ In a cascade `*` takes the stages together: model.roi_head.bbox_head.*.loss_cls.
 
 Start the same command again, on this machine or on another one that reaches --storage, and the
 workers share the points; start it after an interruption, and it goes on where it stopped. Every
-point is trained once, in a directory of its own, and scored by its best validation result.
+point is trained in a directory of its own and scored by its best validation result; one that two
+workers are given at the same moment waits there for the first of them.
 Results: <work dir>/results.csv.
 """
 
@@ -23,6 +24,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import shlex
@@ -148,6 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         study = open_study(
             storage,
             args.study or args.config.stem,
+            axes,
             heartbeat_s=args.heartbeat,
             pruner=optuna.pruners.MedianPruner() if args.prune else None,
         )
@@ -180,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def train_point(
     args: argparse.Namespace, trial: optuna.Trial, point: dict[str, Any], run_dir: Path
 ) -> float:
-    """Train one point; returns its best validation score."""
+    """Train one point and return its best validation score."""
     trial.set_user_attr("run", run_dir.name)
     trial.set_user_attr("worker", os.getpid())
     options = list(args.cfg_options)
@@ -208,25 +211,37 @@ def train_point(
         watch=lambda: taken_over() or (args.prune and hopeless()),
     ):
         raise optuna.TrialPruned
-    scores = validation_scores(run_dir, args.metric)
+    return best_score(run_dir, args.metric)
+
+
+def best_score(run_dir: Path, metric: str) -> float:
+    """Read the best validation result of a training run.
+
+    Raises:
+        RuntimeError: It has none.
+    """
+    scores = [v for v in validation_scores(run_dir, metric).values() if not math.isnan(v)]
     if not scores:
-        raise RuntimeError(f"expected {args.metric} in the log of {run_dir} but found none")
-    return max(scores.values())
+        raise RuntimeError(
+            f"{run_dir}: Expected {metric} in the log but got none, or nan. Look at --metric, at "
+            "train_cfg.val_interval, and whether the validation split has lesions."
+        )
+    return max(scores)
 
 
 def wait_until_free(run_dir: Path, taken_over: Callable[[], bool], poll_s: float = 2.0) -> None:
-    """Wait while the training of a worker that counts as dead still runs in a directory.
+    """Wait while another worker trains in a directory.
 
-    Such a worker was stopped or cut off; it ends its training when it goes on and sees that its
-    trial was closed.
+    It was given the same point, or it counts as dead: stopped or cut off, it ends its training when
+    it goes on and sees that its trial was closed.
 
     Args:
-        run_dir: directory of the point.
-        taken_over: tells whether this worker has lost the point in turn.
-        poll_s: seconds between two looks.
+        run_dir: Directory of the point.
+        taken_over: Tells whether this worker has lost the point in turn.
+        poll_s: Seconds between two looks.
 
     Raises:
-        optuna.TrialPruned: it has.
+        optuna.TrialPruned: It has.
     """
     told = False
     while is_held(run_dir):
@@ -242,14 +257,14 @@ def wait_until_free(run_dir: Path, taken_over: Callable[[], bool], poll_s: float
 def result_rows(
     study: optuna.Study, axes: dict[str, list[Any]], work_dir: Path
 ) -> list[dict[str, Any]]:
-    """One row per point, best first: settings, score, state, runs started, run directory."""
+    """List one row per point, best first: settings, score, state, runs started, run directory."""
     rows = []
     known = trials_by_point(study)
     for point in grid_points(axes):
         trials = known[key_of(point)]
-        last = trials[-1] if trials else None
-        score = last.value if last is not None and last.value is not None else None
-        state = last.state.name if last is not None else "MISSING"
+        last = next((t for t in reversed(trials) if t.state.name != "FAIL"), *trials[-1:] or [None])
+        score = None if last is None else last.value
+        state = "MISSING" if last is None else last.state.name
         directory = run_directory(work_dir, point).name
         rows.append(
             {**point, "score": score, "state": state, "runs": len(trials)} | {"run": directory}

@@ -93,6 +93,36 @@ def test_stages_of_a_cascade_share_a_weight(tmp_path, monkeypatch, capsys):
     assert "Expected loss weights that fit model.*.loss_clss" in capsys.readouterr().err
 
 
+def test_point_is_scored_by_its_best_validation(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep, "run_command", lambda command, log, watch: True)
+    scores = {5: 0.25, 10: 0.75, 15: float("nan"), 20: 0.5}
+    monkeypatch.setattr(sweep, "validation_scores", lambda run_dir, metric: scores)
+    config = str(ROOT / "configs/baselines/yolov3_d53_160e_lesions.py")
+    assert sweep.main([config, "--work-dir", str(tmp_path), "--grid", "learning_rate=0.1"]) == 0
+    (row,) = csv.DictReader((tmp_path / "results.csv").open())
+    assert (float(row["score"]), row["state"]) == (0.75, "COMPLETE")
+
+
+def test_point_without_a_score_fails(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep, "validation_scores", lambda run_dir, metric: {5: float("nan")})
+    with pytest.raises(RuntimeError, match=r"Expected lesion/bbox_AP25 .* but got none"):
+        sweep.best_score(tmp_path, "lesion/bbox_AP25")
+
+
+def test_state_of_a_point_is_that_of_its_last_run_that_did_not_fail(tmp_path):
+    study = optuna.create_study(direction="maximize")
+    axis = {AXIS: optuna.distributions.CategoricalDistribution([1, 3])}
+    for state, value, score in (("COMPLETE", 1, 0.5), ("FAIL", 1, None), ("FAIL", 3, None)):
+        study.add_trial(
+            optuna.create_trial(
+                state=TrialState[state], params={AXIS: value}, distributions=axis, value=score
+            )
+        )
+    rows = sweep.result_rows(study, {AXIS: [1, 3, 5]}, tmp_path)
+    found = [(row[AXIS], row["state"], row["score"], row["runs"]) for row in rows]
+    assert found == [(1, "COMPLETE", 0.5, 2), (3, "FAIL", None, 1), (5, "MISSING", None, 0)]
+
+
 def test_directories_of_large_grids_fit_a_file_system_and_differ():
     axes = [f"model.roi_head.bbox_head.{i}.loss_cls.loss_weight" for i in range(6)]
     points = [dict.fromkeys(axes, 1), dict.fromkeys(axes, 1) | {axes[-1]: 3}]
@@ -195,7 +225,7 @@ def test_training_of_a_point_that_was_taken_over_is_stopped(tmp_path, monkeypatc
 
 
 def test_worker_that_waits_for_a_directory_notices_that_it_lost_the_point(
-    sweep, tmp_path, monkeypatch, capsys
+    tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(sweep, "is_held", lambda run_dir: True)
     monkeypatch.setattr(sweep, "holder_name", lambda run_dir: "process 7 on node3")
