@@ -1,0 +1,29 @@
+"""From volumes and RECIST bookmarks to data sets with pseudo masks; needs no deep learning.
+
+The public calls are loaded when they are first used:
+
+* `read_volume`: a volume of any format on the axial grid.
+* `read_bookmarks`: the bookmarks of a file or folder of any format.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+_MODULES = {
+    "read_bookmarks": "data_prep.bookmarks.read_bookmarks",
+    "read_volume": "data_prep.volumes.volume",
+}
+
+__all__ = ["read_bookmarks", "read_volume"]
+
+
+def __getattr__(name: str):
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value = getattr(import_module(_MODULES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -53,6 +53,22 @@ def read_bookmarks(
 
     Raises:
         DataError: If the file as a whole can not be read.
+
+    >>> import tempfile
+    >>> import data_prep
+    >>> table = Path(tempfile.mkdtemp()) / "bookmarks.csv"
+    >>> _ = table.write_text(
+    ...     "volume,slice,long_x1,long_y1,long_x2,long_y2,short_x1,short_y1,short_x2,short_y2\\n"
+    ...     "case7.nii.gz,12,30,40,50,40,40,35,40,44\\n"
+    ...     "case8.nii.gz,3,30,40,50,40,40,35,40,\\n"
+    ... )
+    >>> found = data_prep.read_bookmarks(table)
+    >>> [(record.volume, record.slice_index) for record in found.records]
+    [('case7.nii.gz', 12)]
+    >>> print(found.errors[0])
+    bookmarks.csv, row 3: Expected 4 points (8 coordinates) but got 7 coordinates. Fill in the rest.
+    >>> found.incomplete_volumes
+    {'case8.nii.gz'}
     """
     path = Path(path)
     name = relative_name(path)
