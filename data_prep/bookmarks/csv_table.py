@@ -54,7 +54,7 @@ def read(path: Path, name: str, options: Options) -> ReadResult:
             key = hash(_identity(record))
             if key in seen and _identity(records[seen[key]]) == _identity(record):
                 raise DataError(
-                    "Expected each bookmark once but got a copy of row"
+                    "Expected each bookmark once but got a duplicate of row"
                     f" {records[seen[key]].row}. Remove it."
                 )
             seen[key] = len(records)

@@ -189,7 +189,8 @@ def _volume(options: Options, referenced: set[str]) -> str:
         return check_relative(options.volume)
     if len(referenced) != 1:
         raise DataError(
-            f"Expected a report on one series but got {len(referenced)}. Name the volume."
+            f"Expected a report on one series but got {len(referenced)}. Name the volume "
+            "with --bookmark-volume."
         )
     uid = next(iter(referenced))
     if options.images is None:

@@ -48,23 +48,24 @@ class Bookmark:
         return hash(self.points().tobytes())
 
     def points(self) -> np.ndarray:
-        """The four end points, `(4, 2)`: long p1, long p2, short p1, short p2."""
+        """Return the four end points, `(4, 2)`: long p1, long p2, short p1, short p2."""
         return np.concatenate((self.long_axis, self.short_axis))
 
     def quadrilateral(self) -> np.ndarray:
-        """The four end points in ring order, `(4, 2)`: long p1, short p1, long p2, short p2."""
+        """Return the end points in ring order, `(4, 2)`: long p1, short p1, long p2, short p2."""
         return self.points()[[0, 2, 1, 3]]
 
     def box(self) -> tuple[float, float, float, float]:
-        """The RECIST box (paper, Sec. 3.1): axis-aligned bounds (x1, y1, x2, y2) of the end points.
+        """Return the RECIST box: axis-aligned bounds (x1, y1, x2, y2) of the end points.
 
-        The bounds run through pixel centres; see `coco_box` for the area they cover.
+        Source: Sec. 3.1 of the paper. The bounds run through pixel centres; see `coco_box` for the
+        area that they cover.
         """
         x, y = zip(*self.long_axis.tolist(), *self.short_axis.tolist(), strict=True)
         return min(x), min(y), max(x), max(y)
 
     def coco_box(self) -> tuple[float, float, float, float]:
-        """The RECIST box as COCO's [x, y, width, height], comparable with the box of a mask.
+        """Return the RECIST box as COCO's [x, y, width, height], comparable with the box of a mask.
 
         COCO's pixel *i* covers [i, i + 1), so bounds through pixel centres grow by one pixel: the
         box of a mask and the RECIST box of the same mask's extreme points are then the same.
@@ -73,11 +74,11 @@ class Bookmark:
         return (x1, y1, x2 - x1 + 1.0, y2 - y1 + 1.0)
 
     def long_length(self, spacing_xy: Sequence[float] = (1.0, 1.0)) -> float:
-        """Length of the longer axis; in mm if `spacing_xy` is the pixel spacing (x, y) in mm."""
+        """Return the longer axis' length; in mm if `spacing_xy` is the spacing (x, y) in mm."""
         return _length(self.long_axis, spacing_xy)
 
     def short_length(self, spacing_xy: Sequence[float] = (1.0, 1.0)) -> float:
-        """Length of the shorter axis; in mm if `spacing_xy` is the pixel spacing (x, y) in mm."""
+        """Return the shorter axis' length; in mm if `spacing_xy` is the spacing (x, y) in mm."""
         return _length(self.short_axis, spacing_xy)
 
 
@@ -130,7 +131,7 @@ def measure(mask: np.ndarray, spacing_xy: Sequence[float] = (1.0, 1.0)) -> Bookm
 
 
 def _outline(mask: np.ndarray) -> np.ndarray:
-    """Corners of the outlines of all components, `(N, 1, 2)` int32 (x, y)."""
+    """Return the corners of the outlines of all components, `(N, 1, 2)` int32 (x, y)."""
     mask = np.asarray(mask)
     if mask.ndim != 2:
         raise ValueError(f"Expected a mask of shape (H, W) but got {mask.shape}.")
@@ -144,7 +145,7 @@ def _outline(mask: np.ndarray) -> np.ndarray:
 def _longest_chord(
     position: np.ndarray, height: np.ndarray, length: float
 ) -> tuple[float, float, float]:
-    """Position, lowest and highest height of a convex polygon's longest chord across its long axis.
+    """Return position, lowest and highest height of a hull's longest chord across its long axis.
 
     The chord's length is a concave, piecewise linear function of the position, so its maximum lies
     at a vertex: it is enough to evaluate both chains of the hull there.
@@ -161,7 +162,7 @@ def _longest_chord(
 def _chain(
     position: np.ndarray, height: np.ndarray, length: float, upper: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The hull's vertices on one side of the long axis, its two end points included."""
+    """Return the hull's vertices on one side of the long axis, its two end points included."""
     side = height > 0 if upper else height < 0
     return (
         np.concatenate(((0.0,), position[side], (length,))),

@@ -58,7 +58,7 @@ def read_stored(
 
 
 def slice_folder(folder: Path) -> Path:
-    """The folder of the slices: archives put study and series into folders of their own."""
+    """Return the folder of the slices: archives put study and series into folders of their own."""
     entries = _entries(folder)
     while len(entries) == 1 and _is_own_folder(folder / entries[0]):
         folder = folder / entries[0]

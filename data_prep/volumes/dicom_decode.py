@@ -64,7 +64,7 @@ def decode(connection: socket.socket) -> None:
 
 
 def load_plugins() -> None:
-    """Load what Pillow, pydicom's decoder of JPEG 2000, else loads in every process anew."""
+    """Load once what Pillow, pydicom's decoder of JPEG 2000, else loads in every process."""
     with suppress(ImportError):
         from PIL import Image
 

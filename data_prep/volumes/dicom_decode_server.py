@@ -72,7 +72,7 @@ class _Server:
         self._control.close()
 
     def leave(self) -> None:
-        """After a fork: leave the server to the parent."""
+        """Leave the server to the parent, after a fork."""
         self._control.close()
         self._process.returncode = 0  # not a child of this process
 

@@ -163,7 +163,7 @@ def _is_image(image: _Image) -> bool:
     if kind.startswith(_NO_SCAN):
         return False
     if "Rows" not in data or "Columns" not in data:
-        # Not to be left out silently: an end slice would be lost without a gap.
+        # Not to be left out in silence: an end slice would be lost without a gap.
         raise DataError(
             "Expected an image but got a header without its size: the file is cut off, or no "
             "image. Copy it again or remove it.",
@@ -190,9 +190,11 @@ def _choose(
     if len(series) == 1:
         return next(iter(series)), ()
     best = sorted(series, key=lambda uid: (-counts[uid], uid))
-    if series_rule == "only" or counts[best[0]] == counts[best[1]]:
+    tie = counts[best[0]] == counts[best[1]]
+    if series_rule == "only" or tie:
         raise DataError(
-            f"Expected one image series but got {len(series)}: {shown}. Name one as folder#UID.",
+            f"Expected one image series but got {len(series)}: {shown}. Name one as folder#UID"
+            f"{'' if tie else ', or take the longest with --series most-slices'}.",
             path=name,
         )
     note = f"{name}: took series {best[0]}, the longest of {len(series)}: {shown}."
@@ -208,7 +210,7 @@ def _read(images: Sequence[_Image], name: str) -> Stored:
             "folder of its own.",
             path=name,
         )
-    _check_copies(images, name)
+    _check_duplicates(images, name)
     ordered, grid = order_slices(slices, name, keep_order=multi)
     check_size(grid.size, name)
     planes = _planes(images, ordered)
@@ -220,7 +222,7 @@ def _slices(image: _Image, number: int) -> list[SliceInfo]:
         return slices_of(image.data, image.name, number)
 
 
-def _check_copies(images: Sequence[_Image], name: str) -> None:
+def _check_duplicates(images: Sequence[_Image], name: str) -> None:
     seen: dict[str, str] = {}
     for image in images:
         uid = str(image.data.get("SOPInstanceUID", "")) or image.name

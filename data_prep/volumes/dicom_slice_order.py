@@ -147,7 +147,7 @@ def _step(
 
 
 def _check_repeats(ordered: Sequence[SliceInfo], steps: np.ndarray, name: str) -> None:
-    """Tell one doubled slice from a series that holds several images of every position."""
+    """Tell one duplicate slice from a series that holds several images of every position."""
     same = steps < 1e-3
     if not same.any():
         return

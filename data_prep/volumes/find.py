@@ -98,7 +98,7 @@ class VolumeIndex:
             raise DataError(
                 f"Expected one volume called {quoted(stem)} in the image folder but got"
                 f" {f'{len(found)}, e.g. {shown}' if found else 'none'}. Name the file after its"
-                " volume, or name the volume.",
+                " volume, or name the volume with --bookmark-volume.",
                 path=file,
             )
         return found[0]
@@ -142,7 +142,7 @@ class VolumeIndex:
         return names
 
     def _named(self, name: str) -> list[str]:
-        """Volumes of exactly this name."""
+        """Return the volumes of exactly this name."""
         found = (self._slices_below(p) if inner else p for p, inner in self._names.get(name, ()))
         return [volume for volume in found if volume is not None]
 

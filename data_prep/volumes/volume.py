@@ -113,6 +113,7 @@ def read_volume(
     A sagittal image of 4 slices, 3 mm apart, with 8 x 6 pixels of 0.5 mm:
 
     >>> import os, tempfile
+    >>> import numpy as np, SimpleITK as sitk
     >>> import data_prep
     >>> image = sitk.GetImageFromArray(np.arange(4 * 6 * 8).reshape(4, 6, 8).astype(np.int16))
     >>> image.SetSpacing((0.5, 0.5, 3.0))
