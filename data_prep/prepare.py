@@ -1,4 +1,4 @@
-"""From volumes and RECIST bookmarks to a COCO data set: `python -m data_prep.prepare`.
+"""From volumes and RECIST bookmarks to a COCO data set: `mmglan prepare`.
 
 Writes normalised 16-bit slices, annotation files with pseudo masks (and without), true lesions
 where there are voxel masks, pictures to look at, and a report. A run that was interrupted goes on

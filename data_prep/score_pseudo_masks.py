@@ -1,4 +1,4 @@
-"""Score pseudo masks against voxel masks: `python -m data_prep.score_pseudo_masks`.
+"""Score pseudo masks against voxel masks: `mmglan score-masks`.
 
 Bookmarks are measured on every 2D component of the masks; pseudo masks are made from image and
 bookmark by every method; Dice, average surface distance (mm) and the IoU of the boxes are compared
@@ -123,7 +123,7 @@ def _short_name(volume: str) -> str:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m data_prep.score_pseudo_masks",
+        prog="mmglan score-masks",
         description=__doc__.split("\n\n", 1)[1],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

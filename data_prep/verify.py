@@ -1,4 +1,4 @@
-"""Check a prepared data set and describe it: `python -m data_prep.verify DATA_DIR`.
+"""Check a prepared data set and describe it: `mmglan verify DATA_DIR`.
 
 Reads only what lies in the folder. Reports counts by split, sizes, spacings and lesion sizes, and
 fails on missing, broken or constant slices, numbers that are not finite, boxes outside the image,
@@ -216,7 +216,7 @@ def draw_sheet(data_dir: Path, sets: Mapping[str, Mapping[str, Any]]) -> bytes |
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(prog="python -m data_prep.verify", description=__doc__)
+    parser = argparse.ArgumentParser(prog="mmglan verify", description=__doc__)
     parser.add_argument("data_dir", help="folder that data_prep.prepare wrote")
     parser.add_argument("--out-dir", help="for report and pictures (DATA_DIR/overlays/verify)")
     parser.add_argument("--jobs", type=at_least(1), default=1, help="worker processes (default 1)")

@@ -82,7 +82,7 @@ def at_least(lowest: int):
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(prog="python -m data_prep.prepare", description=DESCRIPTION)
+    parser = argparse.ArgumentParser(prog="mmglan prepare", description=DESCRIPTION)
     add = parser.add_argument_group("input").add_argument
     add("--images", required=True, help="folder of the volumes, or one volume")
     add(

@@ -48,6 +48,11 @@ GROUPS: dict[str, tuple[Subcommand, ...]] = {
         _ours("sweep", "train a config with every setting of a grid"),
         _ours("run-table", "train and test all rows of a table of the paper"),
         _ours("diff-configs", "show how one config differs from another"),
+        Subcommand(
+            "convert-checkpoint",
+            "mmglan.engine.checkpoint_guard",
+            "plain weights of a checkpoint whose maker you trust",
+        ),
     ),
     "Evaluation and reports (of any detector's result files)": (
         _ours("evaluate", "AP, sensitivity and FROC with confidence intervals, in 2D and 3D"),

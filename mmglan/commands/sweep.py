@@ -2,8 +2,8 @@
 
 The paper's search for a baseline: the weight of each loss from {1, 3, 5, 7, 9}.
 
-    mmglan sweep configs/baselines/mask-rcnn_r50_fpn_160e_lesions.py --list
-    mmglan sweep configs/baselines/mask-rcnn_r50_fpn_160e_lesions.py \\
+    mmglan sweep mask-rcnn_r50_fpn_160e_lesions --list
+    mmglan sweep mask-rcnn_r50_fpn_160e_lesions \\
         --grid model.rpn_head.loss_cls.loss_weight=1,3,5,7,9 \\
         --grid model.roi_head.mask_head.loss_mask.loss_weight=1,3,5,7,9
 
@@ -39,6 +39,7 @@ from mmengine.config import Config
 from sqlalchemy.exc import SQLAlchemyError
 
 from data_prep.atomic_files import write_text
+from data_prep.command_line import reports_errors
 from mmglan.experiments.child_run import run_command, validation_scores
 from mmglan.experiments.grid import (
     grid_points,
@@ -50,7 +51,7 @@ from mmglan.experiments.grid import (
 )
 from mmglan.experiments.loss_weights import loss_weights, matching_settings
 from mmglan.experiments.run_directory import LOCK_NAME, holder_name, is_held
-from mmglan.shipped_files import shipped_folder
+from mmglan.shipped_files import find_config, shipped_folder
 
 LONGEST_NAME = 200  # bytes; file systems take 255
 TRAIN = shipped_folder("tools") / "train.py"
@@ -104,7 +105,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("config", type=Path)
+    parser.add_argument("config", help="a file, or a name that mmglan configs lists")
     parser.add_argument("--list", action="store_true", help="list the loss weights and stop")
     parser.add_argument("--grid", action="append", type=parse_axis, default=[], metavar="S=V,V,..")
     parser.add_argument("--work-dir", type=Path, help="default: work_dirs/sweeps/<config>")
@@ -120,11 +121,11 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     names = [name for name, _ in args.grid]
     if twice := {name for name in names if names.count(name) > 1}:
         parser.error(f"expected one --grid per setting but got several of {', '.join(twice)}")
-    if not args.config.is_file():
-        parser.error(f"expected a config but found no file {args.config}")
+    args.config = find_config(args.config)
     return args
 
 
+@reports_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """Work through the grid; 0 if every point of it is done."""
     args = parse_args(arguments)
@@ -135,14 +136,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     axes = dict(args.grid)
     if not axes:
-        print("Expected at least one --grid SETTING=VALUE,VALUE,... (see --list)", file=sys.stderr)
-        return 2
+        raise ValueError("Expected at least one --grid SETTING=VALUE,VALUE,... (see --list)")
     model = Config.fromfile(args.config, import_custom_modules=False).get("model")
-    try:
-        args.settings = {name: matching_settings(model, name) for name in axes}
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
+    args.settings = {name: matching_settings(model, name) for name in axes}
     work_dir = args.work_dir or Path("work_dirs/sweeps") / args.config.stem
     storage = args.storage or f"sqlite:///{work_dir / 'sweep.db'}"
     try:
@@ -156,19 +152,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except (OSError, ImportError, SQLAlchemyError, optuna.exceptions.OptunaError) as error:
         reason = str(error).splitlines()[0]
-        print(f"Expected to open {without_password(storage)} but got: {reason}", file=sys.stderr)
-        print("Look at --storage, --work-dir and the driver of the database.", file=sys.stderr)
-        return 2
+        raise ValueError(
+            f"Expected to open {without_password(storage)} but got: {reason}. Look at --storage, "
+            "--work-dir and the driver of the database."
+        ) from error
     for name, value in {"axes": axes, "metric": args.metric}.items():
         begun_with = study.user_attrs.get(name, value)
         if begun_with != value:
-            print(
+            raise ValueError(
                 f"Expected the {'grid' if name == 'axes' else name} that study "
                 f"{study.study_name!r} was begun with, {json.dumps(begun_with)}, but got "
-                f"{json.dumps(value)}. Name another --study and --work-dir.",
-                file=sys.stderr,
+                f"{json.dumps(value)}. Name another --study and --work-dir."
             )
-            return 2
         study.set_user_attr(name, value)
 
     def run_point(trial: optuna.Trial, point: dict[str, Any]) -> float:

@@ -56,7 +56,7 @@ class LesionDataset(CocoDataset):
         if not osp.exists(self.ann_file) and "://" not in self.ann_file:
             raise FileNotFoundError(
                 f"Expected the annotations {self.ann_file} but got no such file. Write it with "
-                "python -m data_prep.prepare, or set data_root."
+                "mmglan prepare, or set data_root."
             )
         data_list = super().load_data_list()
         if not self.cat_ids:

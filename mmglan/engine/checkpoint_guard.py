@@ -6,8 +6,8 @@ this module puts a reader in its place that stops at the first attempt and says 
 covers everything that goes through MMEngine's loader: `load_from`, `--resume`, `test.py`,
 `init_detector` and pretrained backbones.
 
-To convert a file that you trust (it *is* executed): `python -m mmglan.engine.checkpoint_guard
-FILE OUT --i-trust-this-file`.
+To convert a file that you trust (it *is* executed): `mmglan convert-checkpoint FILE OUT
+--i-trust-this-file`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from mmengine.runner import checkpoint as loaders
 from mmengine.utils import digit_version
 
 from data_prep.atomic_files import open_atomically
+from data_prep.command_line import reports_errors
 from mmglan.engine import plain_arrays
 from mmglan.engine.restricted_pickle import load_restricted
 
@@ -94,7 +95,7 @@ def _refusal(path: str, error: Exception) -> str:
     return (
         f"{path}: Expected a checkpoint of plain weights but got a file that holds something "
         "else or is damaged; it was not loaded, because unpickling runs code from the file. "
-        "If you trust its maker, convert it once: python -m mmglan.engine.checkpoint_guard "
+        "If you trust its maker, convert it once: mmglan convert-checkpoint "
         f"{path} OUT.pth --i-trust-this-file. (Found: {reason})"
     )
 
@@ -218,6 +219,7 @@ def convert(source: Path, target: Path) -> int:
     return len(tensors)
 
 
+@reports_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line of the conversion.
 
@@ -225,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0 when the file was converted.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m mmglan.engine.checkpoint_guard",
+        prog="mmglan convert-checkpoint",
         description="Convert a checkpoint that you trust into one of plain weights. "
         "Its code IS executed: do this away from patient data.",
     )
@@ -233,11 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("--i-trust-this-file", action="store_true", required=True)
     options = parser.parse_args(arguments)
-    try:
-        count = convert(options.file, options.out)
-    except (OSError, ValueError, pickle.UnpicklingError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    count = convert(options.file, options.out)
     print(f"{options.out}: {count} tensors")
     return 0
 

@@ -57,7 +57,7 @@ def test_hostile_file_is_refused_unopened_and_says_what_to_do(hostile):
         _load_checkpoint(str(path))
     assert not folder.exists()
     assert "GLOBAL posix.mkdir" in str(error.value)
-    assert f"python -m mmglan.engine.checkpoint_guard {path} OUT.pth" in str(error.value)
+    assert f"mmglan convert-checkpoint {path} OUT.pth" in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -280,7 +280,7 @@ def test_a_trusted_file_is_converted_by_hand_only(hostile, tmp_path, capsys):
 def test_conversion_of_a_file_without_weights_fails(tmp_path, capsys):
     torch.save({"meta": 1}, tmp_path / "empty.pth")
     status = main([str(tmp_path / "empty.pth"), str(tmp_path / "o.pth"), "--i-trust-this-file"])
-    assert status == 1
+    assert status == 2
     assert "Expected a state dict" in capsys.readouterr().err
 
 
@@ -293,5 +293,5 @@ def test_conversion_says_what_is_wrong_with_its_files(tmp_path, capsys):
         (damaged, tmp_path / "o.pth", "damaged.pth: Expected a whole checkpoint but got"),
         (whole, tmp_path / "none/o.pth", "o.pth: Expected an existing folder but found none"),
     ):
-        assert main([str(source), str(target), "--i-trust-this-file"]) == 1
+        assert main([str(source), str(target), "--i-trust-this-file"]) == 2
         assert told in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Slices with boxes and masks, as `python -m data_prep.prepare` writes them.
+"""Slices with boxes and masks, as `mmglan prepare` writes them.
 
 The environment variable MMGLAN_DATA names another folder for all splits at once.
 """
