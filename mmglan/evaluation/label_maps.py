@@ -118,8 +118,8 @@ def gt_of_label_maps(folder: str | Path) -> VolumeGroundTruth:
     for volume in tqdm(maps, total=len(ids), desc="true label maps"):
         lesions = lesions_3d(volume.array, volume.spacing_mm)
         spacing.append(volume.spacing_mm)
-        boxes.append(ended([lesion["box3d"] for lesion in lesions]))
-        axes.append(np.array([lesion["short_axis_mm"] for lesion in lesions]))
+        boxes.append(ended([lesion.box3d for lesion in lesions]))
+        axes.append(np.array([lesion.short_axis_mm for lesion in lesions]))
     return VolumeGroundTruth(folder.name, ids, np.arange(len(ids)), np.array(spacing), boxes, axes)
 
 
