@@ -1,4 +1,4 @@
-"""Write the paper's Tables 1 to 6 with the figures of your runs beside the printed ones.
+"""Write the paper's Tables 1 to 6 with the metrics of your runs beside the printed ones.
 
     mmglan tables work_dirs --out-dir work_dirs/tables
 
@@ -66,18 +66,19 @@ def main(argv: list[str] | None = None) -> int:
             f"{', '.join(map(str, args.work_dirs))}. Run mmglan test first."
         )
     pages = ["# Our runs beside the paper's tables", "", NOTE, ""]
-    written = []
+    files = {}
     for table in TABLES:
         cells = fill(table, runs)
         pages.append(markdown(table, cells))
-        written.append(write_text(args.out_dir / f"{table.label}.csv", csv_text(table, cells)))
-        written.append(write_text(args.out_dir / f"{table.label}.tex", latex(table, cells)))
-    pages.append(provenance(runs))
-    written.append(write_text(args.out_dir / "tables.md", "\n".join(pages)))
+        files[f"{table.label}.csv"] = csv_text(table, cells)
+        files[f"{table.label}.tex"] = latex(table, cells)
+    files["tables.md"] = "\n".join([*pages, provenance(runs)])
+    for name, text in files.items():
+        write_text(args.out_dir / name, text)
     for run in unplaced(TABLES, runs):
         print(f"note: {run.stem} stands in no table of the paper; see --as.", file=sys.stderr)
-    for path in written:
-        print(path)
+    for name in files:
+        print(args.out_dir / name)
     return 0
 
 

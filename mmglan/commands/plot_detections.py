@@ -1,4 +1,4 @@
-"""Draw a figure of detections: ground truth yellow, predictions green, scores red.
+"""Draw detections on a sheet of slices: ground truth yellow, detections green, scores red.
 
     mmglan plot-detections --gt data/lesions/annotations/test.json \\
         --pred work_dirs/ours/results.bbox.json --segm work_dirs/ours/results.segm.json \\
@@ -10,34 +10,35 @@ Any detector's COCO results will do.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import cv2
-from tqdm import tqdm
 
 from data_prep.atomic_files import write_bytes
 from data_prep.command_line import reports_errors
-from mmglan.reporting.arguments import at_least
-from mmglan.reporting.detection_sheet import choose_slices, detection_figure
-from mmglan.reporting.findings import load_results, load_truth, mark_findings
-from mmglan.reporting.run_files import check_metrics, read_json, score_at
+from mmglan.commands.arguments import at_least, progress_bar
+from mmglan.detections.coco_files import read_ground_truth, read_results
+from mmglan.evaluation.detection_status import status_of_images
+from mmglan.evaluation.evaluation_record import read_evaluation
+from mmglan.reporting.detection_sheet import choose_slices, detection_sheet
+from mmglan.reporting.run_files import score_at
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--gt", type=Path, required=True, help="COCO annotations")
     parser.add_argument("--pred", type=Path, required=True, help="COCO box results")
-    parser.add_argument("--segm", type=Path, help="COCO mask results of the same predictions")
+    parser.add_argument("--segm", type=Path, help="COCO mask results of the same detections")
     parser.add_argument("--images", type=Path, required=True, help="folder of the slices")
     parser.add_argument("--out", type=Path, default=Path("detections.png"), help="PNG file")
-    parser.add_argument("--score", type=float, default=0.5, help="draw predictions from this score")
+    parser.add_argument("--score", type=float, help="draw detections from this score (0.5)")
     parser.add_argument(
         "--fp",
         type=float,
-        help="from the score with so many false positives per image instead (box IoU 0.25)",
+        help="from the score with so many false positives per image instead (first box criterion)",
     )
     parser.add_argument("--metrics", type=Path, help="metrics file of the run, for --fp")
     parser.add_argument("--count", type=at_least(1), default=9, help="slices on the sheet")
@@ -49,9 +50,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--seed", type=at_least(0), help="draw slices at random (default: evenly spread)"
     )
     parser.add_argument("--boxes-only", action="store_true", help="leave mask outlines out")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
     args = parser.parse_args(argv)
     if (args.fp is None) != (args.metrics is None):
         parser.error("expected both --fp and --metrics, or neither")
+    if args.fp is not None and args.score is not None:
+        parser.error("expected --score or --fp, not both")
     return args
 
 
@@ -59,27 +63,25 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     args = parse_args(argv)
-    truth = load_truth(args.gt)
+    gt = read_ground_truth(args.gt)
+    score = 0.5 if args.score is None else args.score
     if args.fp is not None:
-        metrics = check_metrics(read_json(args.metrics), args.metrics)
-        args.score = score_at(metrics, args.fp)
-    findings = mark_findings(
-        truth,
-        load_results(args.pred, truth),
-        segmentations=load_results(args.segm, truth, masks=True) if args.segm else None,
-    )
-    chosen = choose_slices(findings, args.count, score=args.score, seed=args.seed)
-    picture = detection_figure(
-        chosen,
+        score = score_at(read_evaluation(args.metrics), args.fp)
+    names = [args.pred.name, args.segm.name if args.segm else ""]
+    masks = read_results(args.segm, gt, masks=True) if args.segm else None
+    images = status_of_images(gt, read_results(args.pred, gt), masks, names=names).images
+    sheet = detection_sheet(
+        choose_slices(images, args.count, score=score, seed=args.seed),
         args.images,
-        score=args.score,
+        score=score,
         masks=not args.boxes_only,
         side=args.side,
         columns=args.columns,
-        progress=lambda items: tqdm(items, desc="slices", file=sys.stderr),
+        progress=progress_bar("slices", args.quiet),
     )
-    _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    print(write_bytes(args.out, data.tobytes()))
+    _, data = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    write_bytes(args.out, data.tobytes())
+    print(args.out)
     return 0
 
 

@@ -9,19 +9,27 @@ import argparse
 from pathlib import Path
 
 from data_prep.command_line import reports_errors
+from mmglan.evaluation.evaluation_record import Evaluation, read_evaluation
+from mmglan.evaluation.metric_values import KIND_WORDS
 from mmglan.reporting.matplotlib_plots import plot_froc, save
-from mmglan.reporting.run_files import METRICS_NAME, check_metrics, read_json, read_run
+from mmglan.reporting.run_files import METRICS_NAME, read_run
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", type=Path, nargs="+", help="work directories or metrics files")
     parser.add_argument("--labels", nargs="+", help="one name per run (default: its config's)")
-    parser.add_argument("--kind", default="bbox", help="bbox, segm, bbox3d, bbox3d_IoBB …")
+    parser.add_argument("--kind", default="bbox", choices=list(KIND_WORDS))
     parser.add_argument(
-        "--threshold", type=float, help="one overlap only, e.g. 0.25 (default: all)"
+        "--overlap",
+        choices=["iou", "iobb", "iogt", "radius", "centre"],
+        help="curves of this overlap only (default: all)",
+    )
+    parser.add_argument(
+        "--threshold", type=float, help="one threshold only, e.g. 0.25 (default: all)"
     )
     parser.add_argument(
         "--max-fp", type=float, default=8.0, help="right end of the axis, 16 at most"
@@ -30,11 +38,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _read(path: Path) -> tuple[str, dict]:
+def _read(path: Path) -> tuple[str, Evaluation]:
     if path.is_dir():
         run = read_run(path, metrics_name=METRICS_NAME)
-        return run.stem, run.metrics
-    return path.name.removesuffix(".metrics.json"), check_metrics(read_json(path), path)
+        return run.stem, run.evaluation
+    return path.name.removesuffix(".metrics.json"), read_evaluation(path)
 
 
 @reports_errors
@@ -45,13 +53,19 @@ def main(argv: list[str] | None = None) -> int:
         raise ValueError(
             f"Expected {len(args.runs)} labels, one per run, but got {len(args.labels)}."
         )
-    curves = {}
+    evaluations = {}
     for index, path in enumerate(args.runs):
-        name, metrics = _read(path)
+        name, evaluation = _read(path)
         name = args.labels[index] if args.labels else name
         # Two runs of one config stay apart.
-        curves[name if name not in curves else f"{name} ({index + 1})"] = metrics
-    figure = plot_froc(curves, kind=args.kind, threshold=args.threshold, max_fp=args.max_fp)
+        evaluations[name if name not in evaluations else f"{name} ({index + 1})"] = evaluation
+    figure = plot_froc(
+        evaluations,
+        kind=args.kind,
+        overlap=args.overlap,
+        threshold=args.threshold,
+        max_fp=args.max_fp,
+    )
     print(save(figure, args.out))
     return 0
 

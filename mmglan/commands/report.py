@@ -1,4 +1,4 @@
-"""Write one self-contained HTML report of a run: figures, FROC, size strata, learned σ, cases.
+"""Write one self-contained HTML report of a run: metrics, FROC, size strata, learned σ, slices.
 
     mmglan report work_dirs/my_run
 
@@ -10,26 +10,26 @@ The page opens in any browser, without a network, and holds no identifier of a p
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
 
 from data_prep.atomic_files import write_text
 from data_prep.command_line import reports_errors
-from mmglan.evaluation.protocols import get_protocol
-from mmglan.reporting.arguments import at_least
-from mmglan.reporting.findings import check_counts, load_results, load_truth, mark_findings
+from mmglan.commands.arguments import at_least, progress_bar
+from mmglan.detections.coco_files import read_ground_truth, read_results
+from mmglan.evaluation.detection_status import check_counts, same_detections, status_of_images
 from mmglan.reporting.html_report import build_report
-from mmglan.reporting.page_tables import box_thresholds
 from mmglan.reporting.paper_tables import paper_metrics
 from mmglan.reporting.provenance import read_run_info
 from mmglan.reporting.run_files import config_test_set, read_run
 from mmglan.reporting.scalars import find_logs, read_scalars
 
+OTHER_MASKS = (
+    "The mask results are not of the same detections as the box results: no masks are shown."
+)
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -40,16 +40,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="HTML file (default: WORK_DIR/report.html)")
     parser.add_argument("--title", help="heading (default: the config's name)")
     parser.add_argument(
-        "--max-cases", type=at_least(0), default=300, help="slices embedded at most"
+        "--max-slices", type=at_least(0), default=300, help="slices embedded at most"
     )
     parser.add_argument(
         "--max-side", type=at_least(1), default=640, help="pixels of an embedded slice"
     )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser.parse_args(argv)
-
-
-def _optional(path: Path, truth: dict[str, Any]) -> list[dict[str, Any]] | None:
-    return load_results(path, truth, masks=True) if path.is_file() else None
 
 
 @reports_errors
@@ -57,33 +54,33 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     args = parse_args(argv)
     run = read_run(args.work_dir, metrics_name=f"{args.prefix}.metrics.json")
-    annotations, images = config_test_set(run, args.gt, args.images)
-    truth = load_truth(annotations)
-    protocol = get_protocol(run.metrics.get("protocol", "deeplesion"))
-    thresholds = box_thresholds(run.metrics)
-    findings = mark_findings(
-        truth,
-        load_results(args.work_dir / f"{args.prefix}.bbox.json", truth),
-        thresholds=thresholds,
-        segmentations=_optional(args.work_dir / f"{args.prefix}.segm.json", truth),
-        assignment=protocol.assignment,
-        duplicates=protocol.duplicates,
+    annotations, image_root = config_test_set(run, args.gt, args.images)
+    gt = read_ground_truth(annotations)
+    files = [args.work_dir / f"{args.prefix}.{kind}.json" for kind in ("bbox", "segm")]
+    boxes = read_results(files[0], gt)
+    masks = read_results(files[1], gt, masks=True) if files[1].is_file() else None
+    notes = []
+    if masks is not None and not same_detections(boxes, masks):
+        masks, notes = None, [OTHER_MASKS]
+    status = status_of_images(
+        gt, boxes, masks, run.evaluation.protocol, names=[path.name for path in files]
     )
-    check_counts(run.metrics, findings)
+    check_counts(run.evaluation, status)
     page = build_report(
-        run.metrics,
-        findings,
-        images,
+        run.evaluation,
+        status,
+        image_root,
         title=args.title or run.stem,
         scalars=read_scalars(find_logs(args.work_dir)),
         paper=paper_metrics(run.stem),
         run_info=read_run_info(args.work_dir),
-        thresholds=thresholds,
-        max_cases=args.max_cases,
+        notes=notes,
+        max_slices=args.max_slices,
         max_side=args.max_side,
-        progress=lambda items: tqdm(items, desc="slices", file=sys.stderr),
+        progress=progress_bar("slices", args.quiet),
     )
-    path = write_text(args.out or args.work_dir / "report.html", page)
+    path = args.out or args.work_dir / "report.html"
+    write_text(path, page)
     print(f"{path} ({len(page.encode()) / 1e6:.1f} MB)")
     return 0
 

@@ -1,20 +1,19 @@
-"""COCO annotation and result files, read and checked, and turned into cases."""
+"""COCO annotation and result files: read, checked, and result files written."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from pycocotools import mask as mask_utils
 
-from mmglan.detections.box_overlaps import box_pairs, matrix_pairs
+from data_prep.atomic_files import write_json
 from mmglan.detections.coco_masks import rle_of
 from mmglan.detections.value_checks import check_size, check_spacing, finite_numbers
-from mmglan.evaluation.detection_set import DetectionSet
 
 
 @dataclass
@@ -56,25 +55,32 @@ class GroundTruth:
 
 
 def read_json(path: str | Path):
-    """Reads a JSON file; errors name the file."""
+    """Read a JSON file; errors name the file."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: Expected a JSON file but there is no such file.")
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path.name}: Expected JSON but got {error}") from error
 
 
-def read_ground_truth(path: str | Path) -> GroundTruth:
-    """Reads a COCO annotation file.
+def read_ground_truth(source: str | Path | Mapping[str, Any]) -> GroundTruth:
+    """Read COCO annotations.
+
+    Args:
+        source: A file, or the content of one.
 
     Raises:
+        FileNotFoundError: No such file.
         ValueError: Not COCO, an image or annotation that cannot be used, an id that repeats, an
             annotation of an unknown image, or one that is not a single lesion that counts.
     """
-    name, data = Path(path).name, read_json(path)
-    if not isinstance(data, dict) or not all(
+    if isinstance(source, Mapping):
+        name, data = "gt", source
+    else:
+        name, data = Path(source).name, read_json(source)
+    if not isinstance(data, Mapping) or not all(
         isinstance(data.get(part), list) for part in ("images", "annotations")
     ):
         raise ValueError(f"{name}: Expected a COCO file with lists of images and annotations")
@@ -110,7 +116,7 @@ def read_ground_truth(path: str | Path) -> GroundTruth:
 
 
 def group_results(results: Iterable[dict], gt: GroundTruth, name: str = "results"):
-    """Sorts COCO results by image.
+    """Sort COCO results by image.
 
     Returns:
         list[list[dict]]: For each image of `gt` its results, in their order.
@@ -133,6 +139,70 @@ def group_results(results: Iterable[dict], gt: GroundTruth, name: str = "results
             )
         grouped[place].append(result)
     return grouped
+
+
+def read_results(
+    path: str | Path, gt: GroundTruth, *, masks: bool = False
+) -> list[list[dict[str, Any]]]:
+    """Read a COCO result file.
+
+    Args:
+        path: The file.
+        gt: Ground truth of the images.
+        masks: Results of masks: each needs a segmentation, and one without a box gets the mask's.
+
+    Returns:
+        list[list[dict]]: For each image of `gt` its results, in their order.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: No list of results, or one that cannot be used; file and row are named.
+    """
+    name, rows = Path(path).name, read_json(path)
+    if not isinstance(rows, list):
+        raise ValueError(f"{name}: Expected a list of results but got {type(rows).__name__}")
+    if masks:
+        rows = with_boxes(rows, gt)
+        for number, row in enumerate(rows):
+            if isinstance(row, dict) and not row.get("segmentation"):
+                raise ValueError(f"{name}: result {number}: Expected a segmentation but got none")
+    return group_results(rows, gt, name)
+
+
+def with_boxes(rows: Iterable[Any], gt: GroundTruth) -> list[Any]:
+    """Give mask results without a box the box of their mask."""
+    complete = []
+    for row in rows:
+        place = position_of(row, gt)
+        if place is not None and "bbox" not in row and "segmentation" in row:
+            row = row | {"bbox": mask_utils.toBbox(rle_of(gt.images[place], row)).tolist()}
+        complete.append(row)
+    return complete
+
+
+def result_row(
+    image_id: int | str,
+    box: Sequence[float],
+    score: float,
+    segmentation: Mapping[str, Any] | None = None,
+    category_id: int = 1,
+) -> dict[str, Any]:
+    """Return one COCO result.
+
+    Args:
+        image_id: Of the annotation file.
+        box: x, y, width, height, pixels.
+        score: Confidence.
+        segmentation: Compressed RLE with text counts; None for a result without a mask.
+        category_id: Class.
+    """
+    row = dict(image_id=image_id, category_id=category_id, score=score, bbox=list(box))
+    return row if segmentation is None else row | {"segmentation": dict(segmentation)}
+
+
+def write_results(path: str | Path, rows: list[dict[str, Any]]) -> None:
+    """Write a COCO result file, whole or not at all."""
+    write_json(path, rows)
 
 
 def position_of(record: dict, gt: GroundTruth) -> int | None:
@@ -162,114 +232,3 @@ def _check_record(record: dict, where: str):
     box = record.get("bbox")
     if not finite_numbers(box, 4) or min(box[2:]) < 0:
         raise ValueError(f"{where}: Expected bbox as x, y, width, height >= 0 but got {box!r}")
-
-
-def short_axis_mm(image: dict, annotation: dict) -> float:
-    """Short axis: as annotated, else of the RECIST segments, else of the box; NaN if unknown."""
-    if annotation.get("short_axis_mm"):
-        return float(annotation["short_axis_mm"])
-    if not image.get("spacing_mm"):
-        return float("nan")
-    spacing = np.asarray(image["spacing_mm"][:2], dtype=np.float64)
-    if annotation.get("recist"):
-        ends = np.reshape(annotation["recist"], (2, 2, 2)).astype(np.float64)
-        return float(np.linalg.norm((ends[:, 1] - ends[:, 0]) * spacing, axis=1).min())
-    return float((np.asarray(annotation["bbox"][2:]) * spacing).min())
-
-
-def detection_set_of_images(
-    gt: GroundTruth,
-    grouped: list[list[dict]],
-    kind: str,
-    overlaps: Iterable[str] = ("iou",),
-    *,
-    in_mm: bool = False,
-    name: str = "results",
-) -> DetectionSet:
-    """DetectionSet of boxes (`kind='bbox'`) or masks (`'segm'`) on images; `name` is for messages.
-
-    IoU is computed by pycocotools, so that AP is COCO's to the last bit; `iobb` and `iogt` of
-    masks too. The centre rules use the boxes, for masks the boxes of the masks.
-    """
-    pred_image = np.repeat(np.arange(len(grouped)), [len(rows) for rows in grouped])
-    gt_image = np.repeat(np.arange(len(grouped)), [len(rows) for rows in gt.lesions])
-    pairs = {}
-    for overlap in dict.fromkeys(["iou", *overlaps]):
-        if overlap == "iou" or (kind == "segm" and overlap in ("iobb", "iogt")):
-            field_name = "bbox" if kind == "bbox" else "segmentation"
-            pairs[overlap] = matrix_pairs(
-                [
-                    _matrix(image, rows, lesions, field_name, overlap, (name, gt.name))
-                    for image, rows, lesions in zip(gt.images, grouped, gt.lesions, strict=True)
-                ]
-            )
-        else:
-            scale = _scales(gt) if in_mm else np.ones((len(grouped), 4))
-            counts = np.array([len(rows) for rows in gt.lesions], dtype=np.int64)
-            pairs[overlap] = box_pairs(
-                _corners(grouped, gt.images, kind) * scale[pred_image],
-                pred_image,
-                _corners(gt.lesions, gt.images, kind) * scale[gt_image],
-                counts,
-                kind=overlap,
-            )
-    index = {name: number for number, name in enumerate(gt.patients)}
-    sizes = [
-        short_axis_mm(image, lesion)
-        for image, lesions in zip(gt.images, gt.lesions, strict=True)
-        for lesion in lesions
-    ]
-    return DetectionSet(
-        kind=kind,
-        dims=2,
-        patient=np.array([index[gt.patient_of(image)] for image in gt.images], dtype=int),
-        scores=np.array([row["score"] for rows in grouped for row in rows], dtype=np.float64),
-        pred_image=pred_image,
-        gt_image=gt_image,
-        overlaps=pairs,
-        short_axis_mm=np.array(sizes, dtype=np.float64),
-    )
-
-
-def _matrix(image, rows, lesions, field_name, overlap, names):
-    if not rows or not lesions:
-        return np.zeros((len(rows), len(lesions)))
-    if field_name == "bbox":
-        one, other = ([record["bbox"] for record in records] for records in (rows, lesions))
-    else:
-        one, other = map(_codes, (image, image), (rows, lesions), names)
-    # A crowd region asks pycocotools for the intersection over the first one's size.
-    if overlap == "iobb":
-        return np.asarray(mask_utils.iou(one, other, [1] * len(other)))
-    if overlap == "iogt":
-        return np.asarray(mask_utils.iou(other, one, [1] * len(one))).T
-    return np.asarray(mask_utils.iou(one, other, [0] * len(other)))
-
-
-def _codes(image, records, name):
-    try:
-        return [rle_of(image, record) for record in records]
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
-
-
-def _corners(grouped, images, kind):
-    boxes = [
-        record["bbox"] if kind == "bbox" else mask_utils.toBbox(rle_of(image, record))
-        for image, records in zip(images, grouped, strict=True)
-        for record in records
-    ]
-    boxes = np.array(boxes, dtype=np.float64).reshape(-1, 4)
-    return np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
-
-
-def _scales(gt):
-    rows = []
-    for image in gt.images:
-        if not image.get("spacing_mm"):
-            raise ValueError(
-                f"{gt.name}: image {image['id']}: Expected spacing_mm for a protocol in "
-                "millimetres but there is none"
-            )
-        rows.append(list(image["spacing_mm"][:2]) * 2)
-    return np.array(rows, dtype=np.float64).reshape(-1, 4)

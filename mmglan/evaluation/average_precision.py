@@ -85,16 +85,16 @@ class _OverlapEval(COCOeval):
 
 
 def precision_recall(
-    cases: DetectionSet,
+    detections: DetectionSet,
     thresholds: tuple[float, ...] = AP_THRESHOLDS,
     *,
     strata_mm: tuple[tuple[float, float], ...] = (),
     max_detections: int = 100,
 ) -> dict[tuple[float, int], PrecisionRecall]:
-    """Runs COCOeval on cases.
+    """Run COCOeval.
 
     Args:
-        cases: Predictions and lesions; IoU is taken from them.
+        detections: Predictions and lesions; IoU is taken from them.
         thresholds: IoU thresholds.
         strata_mm: `(A,)` ranges [low, high) of the short axis in mm. Lesions outside a range are
             ignored, as COCO ignores those outside an area range; predictions of every size count.
@@ -103,22 +103,24 @@ def precision_recall(
     Returns:
         dict: By (threshold, 0) for all lesions, and by (threshold, 1 + a) for stratum a.
     """
-    cases = _most_certain(cases, max_detections)
-    known = np.where(np.isnan(cases.short_axis_mm), -1.0, cases.short_axis_mm)
+    detections = _most_certain(detections, max_detections)
+    known = np.where(np.isnan(detections.short_axis_mm), -1.0, detections.short_axis_mm)
     gt_boxes = [
         _record(number, image, area=area)
-        for number, (image, area) in enumerate(zip(cases.gt_image, known, strict=True), 1)
+        for number, (image, area) in enumerate(zip(detections.gt_image, known, strict=True), 1)
     ]
     # NaN is outside no range: an unmatched prediction counts in every stratum.
     results = [
         _record(number, image, area=float("nan"), score=score)
-        for number, (image, score) in enumerate(zip(cases.pred_image, cases.scores, strict=True), 1)
+        for number, (image, score) in enumerate(
+            zip(detections.pred_image, detections.scores, strict=True), 1
+        )
     ]
     with contextlib.redirect_stdout(io.StringIO()):
         evaluator = _OverlapEval(
-            _index(gt_boxes, cases.n_images),
-            _index(results, cases.n_images),
-            cases.iou_matrices(),
+            _index(gt_boxes, detections.n_images),
+            _index(results, detections.n_images),
+            detections.iou_matrices(),
         )
         evaluator.params.iouThrs = np.array(thresholds)
         evaluator.params.maxDets = [max_detections]
@@ -131,7 +133,7 @@ def precision_recall(
     precision = evaluator.eval["precision"][:, :, 0, :, 0]
     verdicts = {}
     for area in range(1 + len(strata_mm)):
-        parts = evaluator.evalImgs[area * cases.n_images : (area + 1) * cases.n_images]
+        parts = evaluator.evalImgs[area * detections.n_images : (area + 1) * detections.n_images]
         for index, threshold in enumerate(thresholds):
             found = precision[index, :, area]
             ap = float(found.mean()) if len(found) and found.min() >= 0 else float("nan")
@@ -139,21 +141,21 @@ def precision_recall(
     return verdicts
 
 
-def _most_certain(cases: DetectionSet, count: int) -> DetectionSet:
+def _most_certain(detections: DetectionSet, count: int) -> DetectionSet:
     """The `count` predictions of highest score in each image; of equal scores the first ones."""
-    order = np.lexsort((-cases.scores, cases.pred_image))
-    per_image = np.bincount(cases.pred_image, minlength=cases.n_images)
+    order = np.lexsort((-detections.scores, detections.pred_image))
+    per_image = np.bincount(detections.pred_image, minlength=detections.n_images)
     first = np.cumsum(per_image) - per_image
     rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order)) - first[cases.pred_image[order]]
+    rank[order] = np.arange(len(order)) - first[detections.pred_image[order]]
     keep = rank < count
-    pairs = cases.overlaps["iou"]
+    pairs = detections.overlaps["iou"]
     kept = keep[pairs.pred]
     number = np.cumsum(keep) - 1
     return replace(
-        cases,
-        scores=cases.scores[keep],
-        pred_image=cases.pred_image[keep],
+        detections,
+        scores=detections.scores[keep],
+        pred_image=detections.pred_image[keep],
         overlaps={"iou": Pairs(number[pairs.pred[kept]], pairs.gt[kept], pairs.overlap[kept])},
     )
 

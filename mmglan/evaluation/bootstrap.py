@@ -1,12 +1,12 @@
 """Patient-level bootstrap: percentile and BCa intervals (Efron & Tibshirani 1993, ch. 13-14).
 
-Letters: P patients, B resamples, F figures.
+Letters: P patients, B resamples, F metrics.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -16,14 +16,15 @@ METHODS = ("bca", "percentile")
 
 @dataclass(frozen=True)
 class Interval:
-    """Confidence interval of one figure.
+    """Confidence interval of one metric.
 
     Attributes:
         low: Lower end.
         high: Upper end.
         level: Confidence level, 0.95 for 95 %.
         method: `'bca'` or `'percentile'`.
-        n: Resamples in which the figure is defined.
+        n: Resamples in which the metric is defined.
+        percentile: Ends of the percentile interval of the same resamples.
     """
 
     low: float
@@ -31,6 +32,7 @@ class Interval:
     level: float
     method: str
     n: int
+    percentile: tuple[float, float] | None = None
 
 
 def patient_weights(n_patients: int, n: int, seed: int = 0) -> np.ndarray:
@@ -55,7 +57,7 @@ def resampled(statistic: Callable[[np.ndarray], np.ndarray], weights: np.ndarray
     """Metrics of resamples, `(F, B)`: NaN for one patient, whose resamples are all the same.
 
     Args:
-        statistic: Takes `(P, B)` patient weights, gives `(F, B)` figures.
+        statistic: Takes `(P, B)` patient weights, gives `(F, B)` metrics.
         weights: From `patient_weights`.
     """
     values = statistic(weights)
@@ -68,7 +70,7 @@ def leave_one_out(
     """Metrics without each patient in turn (the jackknife).
 
     Args:
-        statistic: Takes `(P, B)` patient weights, gives `(F, B)` figures.
+        statistic: Takes `(P, B)` patient weights, gives `(F, B)` metrics.
         n_patients: P.
         block: Patients at a time, so that many patients need no P x P weights at once.
 
@@ -88,11 +90,11 @@ def percentile_interval(samples: np.ndarray, level: float = 0.95) -> Interval:
     """Interval between the quantiles of the resamples.
 
     Args:
-        samples: `(B,)` figure in each resample; NaN where it is not defined.
+        samples: `(B,)` metric in each resample; NaN where it is not defined.
         level: Confidence level in (0, 1).
 
     Returns:
-        Interval: NaN ends if the figure is defined in no resample.
+        Interval: NaN ends if the metric is defined in no resample.
     """
     return _between(samples, (1 - level) / 2, (1 + level) / 2, level, "percentile")
 
@@ -103,14 +105,14 @@ def bca_interval(
     """Bias-corrected and accelerated interval.
 
     Args:
-        estimate: Figure of the whole test set.
-        samples: `(B,)` figure in each resample; NaN where it is not defined.
-        jackknife: `(P,)` figure without each patient in turn.
+        estimate: Metric of the whole test set.
+        samples: `(B,)` metric in each resample; NaN where it is not defined.
+        jackknife: `(P,)` metric without each patient in turn.
         level: Confidence level in (0, 1).
 
     Returns:
         Interval: The percentile interval, and so named, where BCa is not defined: all resamples on
-        one side of the estimate, or no patient changes the figure.
+        one side of the estimate, or no patient changes the metric.
     """
     good = samples[np.isfinite(samples)]
     kept = jackknife[np.isfinite(jackknife)]
@@ -145,19 +147,24 @@ def bootstrap(
     seed: int = 0,
     level: float = 0.95,
     method: str = "bca",
-) -> list[dict[str, Interval]]:
-    """Intervals of several figures from one set of resamples.
+    estimates: np.ndarray | None = None,
+) -> list[Interval]:
+    """Compute intervals of several metrics from one set of resamples.
 
     Args:
-        statistic: Takes `(P, B)` patient weights, gives `(F, B)` figures.
+        statistic: Takes `(P, B)` patient weights, gives `(F, B)` metrics.
         n_patients: P.
         n: B.
         seed: Of the resampling.
         level: Confidence level.
-        method: `'bca'` (then the percentile interval is given as well) or `'percentile'`.
+        method: `'bca'` or `'percentile'`.
+        estimates: `(F,)` metrics of the whole test set; default what `statistic` gives for it.
 
     Returns:
-        list[dict[str, Interval]]: For each figure the intervals by method.
+        list[Interval]: One for each metric, with NaN ends and `n` 0 where it has none.
+
+    Raises:
+        ValueError: An unknown method, or a level outside of (0, 1).
 
     Example:
         The mean of five patients' values, which has a skewed distribution.
@@ -165,22 +172,30 @@ def bootstrap(
         >>> values = np.array([0.0, 0.1, 0.1, 0.2, 1.0])
         >>> def mean(weights):
         ...     return (values @ weights / weights.sum(axis=0))[None]
-        >>> both = bootstrap(mean, 5, n=1000, seed=1)[0]
-        >>> [(round(both[m].low, 2), round(both[m].high, 2)) for m in ('percentile', 'bca')]
-        [(0.06, 0.64), (0.08, 0.82)]
+        >>> (interval,) = bootstrap(mean, 5, n=1000, seed=1)
+        >>> round(interval.low, 2), round(interval.high, 2), interval.method
+        (0.08, 0.82, 'bca')
+        >>> [round(float(end), 2) for end in interval.percentile]
+        [0.06, 0.64]
     """
     if method not in METHODS:
         raise ValueError(f"Expected method to be one of {', '.join(METHODS)} but got {method!r}")
     if not 0 < level < 1:
         raise ValueError(f"Expected a level between 0 and 1 but got {level}")
     samples = resampled(statistic, patient_weights(n_patients, n, seed))
-    intervals = [{"percentile": percentile_interval(row, level)} for row in samples]
-    if method == "bca":
-        estimates = statistic(np.ones((n_patients, 1)))[:, 0]
+    plain = [percentile_interval(row, level) for row in samples]
+    if method == "percentile":
+        best = plain
+    else:
+        if estimates is None:
+            estimates = statistic(np.ones((n_patients, 1)))[:, 0]
         jackknife = leave_one_out(statistic, n_patients)
-        for index, found in enumerate(intervals):
-            found["bca"] = bca_interval(estimates[index], samples[index], jackknife[index], level)
-    return intervals
+        rows = zip(estimates, samples, jackknife, strict=True)
+        best = [bca_interval(*row, level) for row in rows]
+    return [
+        replace(one, percentile=(other.low, other.high))
+        for one, other in zip(best, plain, strict=True)
+    ]
 
 
 def _between(samples, low, high, level, method):

@@ -1,4 +1,4 @@
-"""One kind of prediction over a whole test set, in the form that all figures are computed from.
+"""One kind of prediction over a whole test set, in the form that all metrics are computed from.
 
 Letters: I images (or volumes), P patients, N predictions, M lesions.
 """
@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mmglan.detections.box_overlaps import Pairs
+from mmglan.evaluation.matching import Matches, match
+from mmglan.evaluation.protocols import Criterion, Protocol
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +19,7 @@ class DetectionSet:
     """Predictions, lesions and their overlaps.
 
     Attributes:
-        kind: `bbox`, `segm`, `bbox3d` or `segm3d`: first part of the figures' names.
+        kind: `bbox`, `segm`, `bbox3d` or `segm3d`: first part of the metrics' names.
         dims: 2 (images) or 3 (volumes).
         patient: `(I,)` index of each image's patient, 0 to P - 1.
         scores: `(N,)` confidences, ordered by image.
@@ -51,6 +53,17 @@ class DetectionSet:
         """M."""
         return len(self.gt_image)
 
+    def match(self, criterion: Criterion, protocol: Protocol) -> Matches:
+        """Match predictions to lesions: the one match of metrics, curves and statuses."""
+        return match(
+            self.overlaps[criterion.overlap],
+            self.scores,
+            self.n_lesions,
+            threshold=criterion.threshold,
+            assignment=protocol.assignment,
+            duplicates=protocol.duplicates,
+        )
+
     def iou_matrices(self) -> list[np.ndarray]:
         """For each image `(n, m)` IoU."""
         pairs = self.overlaps["iou"]
@@ -71,19 +84,19 @@ class DetectionSet:
         ]
 
 
-def rank_scores(cases: DetectionSet) -> DetectionSet:
-    """Replaces scores by minus the number of predictions per image at least as certain.
+def rank_scores(detections: DetectionSet) -> DetectionSet:
+    """Replace scores by minus the number of predictions per image at least as certain.
 
-    No figure changes, since all depend on the order of the scores only; but two detectors whose
+    No metric changes, since all depend on the order of the scores only; but two detectors whose
     scores have different scales become comparable.
     """
-    rising = np.sort(-cases.scores)
-    at_least = np.searchsorted(rising, -cases.scores, side="right")
-    return replace(cases, scores=-at_least / max(cases.n_images, 1))
+    rising = np.sort(-detections.scores)
+    at_least = np.searchsorted(rising, -detections.scores, side="right")
+    return replace(detections, scores=-at_least / max(detections.n_images, 1))
 
 
 def pooled(first: DetectionSet, second: DetectionSet) -> DetectionSet:
-    """Puts two sets of cases of the same images into one, image by image.
+    """Put two detectors' sets of the same images into one, image by image.
 
     Image `i` of the first becomes `2 i`, that of the second `2 i + 1`. Predictions of equal score
     keep the order of the images, so a set that takes each image from either side is in the same

@@ -1,4 +1,4 @@
-"""DetectionSet in volumes: 3D boxes, and voxel instances against voxel instances.
+"""Detection sets in volumes: 3D boxes, and voxel instances against voxel instances.
 
 Letters: I volumes, n predictions and m lesions of one volume. Boxes are x1, y1, z1, x2, y2, z2 in
 voxels of the axial grid, upper corners where the box ends (inclusive boxes + 1).
@@ -59,7 +59,7 @@ def detection_set_of_boxes(
     *,
     spacing_mm: np.ndarray | None = None,
 ) -> DetectionSet:
-    """DetectionSet of 3D boxes.
+    """Build the detection set of 3D boxes.
 
     Args:
         predictions: For each volume `(n, 7)` boxes and score.
@@ -94,7 +94,10 @@ def detection_set_of_instances(
     *,
     spacing_mm: np.ndarray | None = None,
 ) -> DetectionSet:
-    """DetectionSet of voxel instances; the centre rules use the instances' boxes. Arguments as above."""
+    """Build the detection set of voxel instances; arguments as `detection_set_of_boxes`.
+
+    The centre rules use the instances' boxes.
+    """
     boxes, scores, image = flatten_predictions([v.predictions for v in volumes], 3)
     lesions, counts = flatten_gt([v.gt for v in volumes], 3)
     gt_image = np.repeat(np.arange(len(counts)), counts)

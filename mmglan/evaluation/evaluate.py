@@ -1,21 +1,27 @@
-"""The whole metric: figures, intervals, curves and size strata of a test set as one record."""
+"""The whole evaluation: metrics, intervals, curves and size strata of a test set."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from data_prep import atomic_files
-from mmglan.evaluation.bootstrap import bca_interval, leave_one_out, patient_weights, resampled
-from mmglan.evaluation.bootstrap import percentile_interval as percentile
+from mmglan.evaluation.bootstrap import Interval, bootstrap, patient_weights
 from mmglan.evaluation.detection_set import DetectionSet
+from mmglan.evaluation.evaluation_record import (
+    Band,
+    Counts,
+    Evaluation,
+    OperatingPoint,
+    ReportedCurve,
+    Stratum,
+)
+from mmglan.evaluation.froc import FROCCurve
+from mmglan.evaluation.metric_values import MetricValue
 from mmglan.evaluation.metrics import OPERATING_FPS, Metrics
-from mmglan.evaluation.protocols import Protocol, get_protocol
+from mmglan.evaluation.protocols import Criterion, Protocol, get_protocol
 
-SCHEMA = 1
 # A curve is drawn up to this many false positives per image, with at most this many points.
 CURVE_FP = 16.0
 CURVE_POINTS = 400
@@ -24,150 +30,112 @@ BAND_FPS = tuple(np.geomspace(1 / 64, CURVE_FP, 61))
 
 
 def evaluate_detections(
-    all_cases: Sequence[DetectionSet],
+    sets: Sequence[DetectionSet],
     protocol: str | Protocol = "deeplesion",
     *,
     bootstrap: int = 0,
     seed: int = 0,
     level: float = 0.95,
-    method: str = "bca",
-) -> dict:
-    """Computes everything that is reported about a test set.
+    interval: str = "bca",
+) -> Evaluation:
+    """Compute everything that is reported about one detector on one test set.
 
     Args:
-        all_cases: One entry per kind of prediction (boxes, masks, volumes).
+        sets: One entry per kind of prediction (boxes, masks, volumes).
         protocol: Preset's name or a protocol.
         bootstrap: Number of resamples of patients; 0 for no intervals.
         seed: Of the resampling.
         level: Confidence level.
-        method: Interval in `intervals`: `'bca'` or `'percentile'`.
+        interval: `'bca'` or `'percentile'`.
 
     Returns:
-        dict: `metrics` (fractions by name), `intervals`, `froc`, `strata` and counts; see
-        docs/metrics.md for the schema. Undefined values are NaN here, `null` in the file.
+        Evaluation: Counts, metrics, intervals and curves.
+
+    Raises:
+        ValueError: Unknown protocol or interval, or a level outside of (0, 1).
     """
     protocol = get_protocol(protocol)
-    record = {
-        "schema": SCHEMA,
-        "protocol": protocol.name,
-        "n_images": all_cases[0].n_images if all_cases else 0,
-        "n_patients": max((cases.n_patients for cases in all_cases), default=0),
-        "n_lesions": all_cases[0].n_lesions if all_cases else 0,
-        "counts": {
-            cases.kind: {
-                "n_images": cases.n_images,
-                "n_lesions": cases.n_lesions,
-                "n_predictions": len(cases.scores),
-            }
-            for cases in all_cases
-        },
-        "metrics": {},
-        "intervals": {},
-        "froc": {},
-        "strata": {},
-    }
-    for cases in all_cases:
-        _add_kind(record, Metrics(cases, protocol), bootstrap, seed, level, method)
-    return record
-
-
-def _add_kind(record, figures: Metrics, n, seed, level, method):
-    cases = figures.cases
-    intervals = _intervals(figures, n, seed, level, method) if n else {}
-    in_strata = {place for places in figures.strata_names.values() for place in places.values()}
-    for index, name in enumerate(figures.names):
-        if index in in_strata:
-            continue
-        key = f"{cases.kind}_{name}"
-        record["metrics"][key] = float(figures.estimates[index])
-        if n:
-            record["intervals"][key] = intervals[index]
-    for stratum, places in figures.strata_names.items():
-        count = figures.n_lesions_of(stratum)
-        entry = record["strata"].setdefault(
-            stratum, {"n_lesions": count, "n_lesions_of": {}, "metrics": {}, "intervals": {}}
+    options = dict(n=bootstrap, seed=seed, level=level)
+    counts, values, curves = {}, [], []
+    for detections in sets:
+        metrics = Metrics(detections, protocol)
+        counts[detections.kind] = Counts(
+            n_images=detections.n_images,
+            n_patients=detections.n_patients,
+            n_lesions=detections.n_lesions,
+            n_predictions=len(detections.scores),
+            strata=tuple(Stratum(name, count) for name, count in metrics.strata.items()),
         )
-        entry["n_lesions_of"][cases.kind] = count
-        for name, index in places.items():
-            key = f"{cases.kind}_{name}"
-            entry["metrics"][key] = float(figures.estimates[index])
-            if n:
-                entry["intervals"][key] = intervals[index]
-    for criterion, curve in figures.curves.items():
-        group = record["froc"].setdefault(cases.kind + criterion.rule, {})
-        group[f"{criterion.threshold:.2f}"] = _curve(figures, criterion, curve, n, seed, level)
+        values += _values(metrics, method=interval, **options)
+        for criterion, curve in metrics.curves.items():
+            curves.append(_curve(metrics, criterion, curve, **options))
+    return Evaluation(protocol, counts, tuple(values), tuple(curves))
 
 
-def _intervals(figures, n, seed, level, method):
-    n_patients = figures.cases.n_patients
-    samples = resampled(figures.values, patient_weights(n_patients, n, seed))
-    left_out = leave_one_out(figures.values, n_patients)
-    records = []
-    for estimate, row, jackknife in zip(figures.estimates, samples, left_out, strict=True):
-        plain = percentile(row, level)
-        best = plain if method == "percentile" else bca_interval(estimate, row, jackknife, level)
-        records.append(
-            {
-                "low": best.low,
-                "high": best.high,
-                "level": level,
-                "method": best.method,
-                "n": best.n,
-                "percentile": [plain.low, plain.high],
-            }
+def defined(value: float) -> float | None:
+    """Return a number as a plain float, None where it is not finite."""
+    return float(value) if math.isfinite(value) else None
+
+
+def known(interval: Interval) -> Interval | None:
+    """Return an interval, None where the metric is defined in no resample."""
+    return interval if interval.n else None
+
+
+def _values(metrics: Metrics, *, n, seed, level, method):
+    intervals = [None] * len(metrics.keys)
+    if n:
+        found = bootstrap(
+            metrics.values,
+            metrics.detections.n_patients,
+            n=n,
+            seed=seed,
+            level=level,
+            method=method,
+            estimates=metrics.estimates,
         )
-    return records
+        intervals = [known(one) for one in found]
+    rows = zip(metrics.keys, metrics.estimates, intervals, strict=True)
+    return [
+        MetricValue(**vars(key), value=defined(value), interval=one) for key, value, one in rows
+    ]
 
 
-def _curve(figures, criterion, curve, n, seed, level):
+def _curve(metrics: Metrics, criterion: Criterion, curve: FROCCurve, *, n, seed, level):
     keep = curve.vertices()
     keep = keep[curve.fp[keep] <= CURVE_FP]
     if len(keep) > CURVE_POINTS:
         keep = keep[np.unique(np.linspace(0, len(keep) - 1, CURVE_POINTS).round().astype(int))]
-    places = low = high = None
-    if n and len(keep) and curve.n_lesions and figures.cases.n_patients > 1:
-        # Resampled curves rise elsewhere than this one: its points alone would draw the band
-        # straight across their steps.
-        grid = np.concatenate([curve.fp[keep], OPERATING_FPS, BAND_FPS])
-        places = np.unique(grid[grid <= curve.fp[keep].max()])
-        weights = patient_weights(figures.cases.n_patients, n, seed)
-        samples = figures.weighted_curve(criterion).at(
-            weights, places, figures.protocol.interpolation
-        )[0]
-        # A resample without lesions has no curve; all points of it are NaN.
-        samples = samples[:, np.isfinite(samples).all(axis=0)]
-        if samples.shape[1]:
-            ends = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=1)
-            low, high = ends.tolist()
-    return {
-        "fp": curve.fp[keep].tolist(),
-        "sensitivity": curve.sensitivity[keep].tolist(),
-        "score": curve.score[keep].tolist(),
-        "band_fp": None if low is None else places.tolist(),
-        "band_low": low,
-        "band_high": high,
-        "operating_points": [
-            {
-                "fp": fp,
-                "sensitivity": curve.at(fp, figures.protocol.interpolation),
-                "score": curve.threshold_at(fp),
-            }
-            for fp in OPERATING_FPS
-        ],
-    }
+    band = None
+    if n and len(keep) and curve.n_lesions and metrics.detections.n_patients > 1:
+        band = _band(metrics, criterion, curve.fp[keep], n=n, seed=seed, level=level)
+    at = [curve.at(fp, metrics.protocol.interpolation) for fp in OPERATING_FPS]
+    return ReportedCurve(
+        kind=metrics.detections.kind,
+        criterion=criterion,
+        fp=tuple(curve.fp[keep].tolist()),
+        sensitivity=tuple(map(defined, curve.sensitivity[keep])),
+        score=tuple(curve.score[keep].tolist()),
+        operating_points=tuple(
+            OperatingPoint(fp, defined(value), defined(curve.threshold_at(fp)))
+            for fp, value in zip(OPERATING_FPS, at, strict=True)
+        ),
+        band=band,
+    )
 
 
-def write_json(record, path: str | Path) -> None:
-    """Writes JSON, whole or not at all; NaN and infinity become `null`; a list goes on one line."""
-    indent = None if isinstance(record, list) else 1
-    atomic_files.write_json(path, _plain(record), indent=indent)
-
-
-def _plain(value):
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, (float, np.floating)):
-        return float(value) if math.isfinite(value) else None
-    return int(value) if isinstance(value, np.integer) else value
+def _band(metrics: Metrics, criterion: Criterion, fp: np.ndarray, *, n, seed, level):
+    """Percentile band of a curve whose points stand at `fp`; None if no resample has a curve."""
+    # Resampled curves rise elsewhere than this one: its points alone would draw the band
+    # straight across their steps.
+    grid = np.concatenate([fp, OPERATING_FPS, BAND_FPS])
+    places = np.unique(grid[grid <= fp.max()])
+    weights = patient_weights(metrics.detections.n_patients, n, seed)
+    weighted = metrics.weighted_curve(criterion)
+    samples = weighted.at(weights, places, metrics.protocol.interpolation)[0]
+    # A resample without lesions has no curve; all points of it are NaN.
+    samples = samples[:, np.isfinite(samples).all(axis=0)]
+    if not samples.shape[1]:
+        return None
+    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=1).tolist()
+    return Band(tuple(places.tolist()), tuple(low), tuple(high))

@@ -50,7 +50,7 @@ def _table(path: str | Path) -> csv.DictReader:
 def label_map(
     folder: str | Path | VolumeIndex,
     volume_id: str,
-    components: bool = False,
+    binary_masks: bool = False,
     ids: Mapping[str, str] | None = None,
 ) -> Volume:
     """Reads the label map of a volume from a folder, on the axial grid.
@@ -59,7 +59,7 @@ def label_map(
         folder: With files `<volume_id>.nii.gz`, or of another volume format; the index of it
             where several are read.
         volume_id: The volume.
-        components: Number the connected components.
+        binary_masks: Number the connected components.
         ids: Names of the source volumes; maps may also be named as these.
 
     Raises:
@@ -73,7 +73,7 @@ def label_map(
         volume = read_label_volume(path, root=folder, allow_empty=True)
         for note in volume.notes:
             warnings.warn(note, stacklevel=2)
-        if components:
+        if binary_masks:
             array = connected_instances(volume.array)
             volume = Volume(array, volume.spacing_mm, volume.source_id, volume.grid)
         return volume
@@ -104,7 +104,7 @@ def _warn_of_others(
         )
 
 
-def gt_of_label_maps(folder: str | Path) -> VolumeGroundTruth:
+def gt_of_label_maps(folder: str | Path, *, quiet: bool = True) -> VolumeGroundTruth:
     """3D ground truth from a folder of label maps alone; every volume is a patient of its own."""
     folder = Path(folder)
     index = VolumeIndex(folder)
@@ -115,7 +115,7 @@ def gt_of_label_maps(folder: str | Path) -> VolumeGroundTruth:
         )
     maps = (label_map(index, volume_id) for volume_id in ids)
     spacing, boxes, axes = [], [], []
-    for volume in tqdm(maps, total=len(ids), desc="true label maps"):
+    for volume in tqdm(maps, total=len(ids), desc="true label maps", disable=quiet):
         lesions = lesions_3d(volume.array, volume.spacing_mm)
         spacing.append(volume.spacing_mm)
         boxes.append(ended([lesion.box3d for lesion in lesions]))
@@ -159,8 +159,9 @@ def compare_label_maps(
     scores: dict[str, dict[int, float]] | None = None,
     stacks: list[Stacks] | None = None,
     masks: list[dict] | None = None,
-    components: bool = False,
+    binary_masks: bool = False,
     ids: Mapping[str, str] | None = None,
+    quiet: bool = True,
 ) -> list[VolumeInstances]:
     """Voxel instances of every volume, read one after the other.
 
@@ -171,21 +172,22 @@ def compare_label_maps(
         stacks: stacked results of each volume with
         masks: their masks.
         scores: Confidences by volume and label, see `read_scores`.
-        components: Predicted maps are not instances: number their connected components.
+        binary_masks: Predicted maps are not instances: number their connected components.
         ids: Names of the source volumes by volume id.
+        quiet: Show no progress.
     """
     true_maps = VolumeIndex(gt_folder)
     if predicted_folder is not None:
         predicted_maps = VolumeIndex(predicted_folder)
         _warn_of_others(predicted_maps, gt, ids)
     found = []
-    for number, volume_id in enumerate(tqdm(gt.ids, desc="label maps")):
+    for number, volume_id in enumerate(tqdm(gt.ids, desc="label maps", disable=quiet)):
         true_map = label_map(true_maps, volume_id, ids=ids)
         try:
             if predicted_folder is None:
                 one = instances_of_stacks(stacks[number], masks[number], true_map.array)
             else:
-                predicted = label_map(predicted_maps, volume_id, components, ids)
+                predicted = label_map(predicted_maps, volume_id, binary_masks, ids)
                 difference = predicted.grid.difference_from(true_map.grid)
                 if difference:
                     raise ValueError(f"Expected the grid of the ground truth with {difference}")

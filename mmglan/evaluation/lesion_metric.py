@@ -1,4 +1,4 @@
-"""`LesionMetric`: the figures of the field from MMDetection's stock test script."""
+"""`LesionMetric`: the metrics of the field from MMDetection's stock test script."""
 
 from __future__ import annotations
 
@@ -14,12 +14,19 @@ from mmengine.dist import is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
-from mmglan.detections.coco_files import detection_set_of_images, group_results, read_ground_truth
+from mmglan.detections.coco_files import (
+    group_results,
+    read_ground_truth,
+    result_row,
+    write_results,
+)
 from mmglan.detections.volume_files import read_volumes, stack_results, warn_of_parts
-from mmglan.evaluation.evaluate import evaluate_detections, write_json
+from mmglan.evaluation.detection_set_2d import detection_set_of_images
+from mmglan.evaluation.evaluate import evaluate_detections
+from mmglan.evaluation.evaluation_record import write_evaluation
 from mmglan.evaluation.load_results import detection_set_of_volumes
 from mmglan.evaluation.protocols import get_protocol
-from mmglan.evaluation.text_table import format_summary
+from mmglan.evaluation.text_table import format_evaluation
 
 IOU_TYPES = ("bbox", "segm")
 
@@ -29,13 +36,13 @@ class LesionMetric(BaseMetric):
     """AP, SEN, FROC and recall of boxes and masks, by patient with confidence intervals.
 
     All images of the annotation file count, also those without lesions or predictions. All classes
-    are taken as one (lesion). Names of the figures: docs/metrics.md.
+    are taken as one (lesion). Names of the metrics: docs/metrics.md.
 
     Args:
         ann_file: COCO annotation file of the test set.
         iou_types: `'bbox'`, `'segm'` or both; masks are left out where the model predicts none.
         outfile_prefix: If given, `<prefix>.bbox.json` and `<prefix>.segm.json` (COCO results) and
-            `<prefix>.metrics.json` (figures, intervals, curves) are written.
+            `<prefix>.metrics.json` (metrics, intervals, curves) are written.
         bootstrap: Resamples of patients for the intervals; 0 for none.
         protocol: `'deeplesion'`, `'picai'`, `'luna'` or `'centre-in-box'`.
         volumes_file: `volumes_<split>.json`. If given, detections are stacked over the slices and
@@ -75,10 +82,10 @@ class LesionMetric(BaseMetric):
         self.outfile_prefix = outfile_prefix
         self.dropped = 0
         self.protocol = get_protocol(protocol)
-        self.options = dict(bootstrap=bootstrap, seed=seed, level=level, method=interval)
+        self.options = dict(bootstrap=bootstrap, seed=seed, level=level, interval=interval)
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
-        """Turns the predictions of a batch into COCO results.
+        """Turn the predictions of a batch into COCO results.
 
         Args:
             data_batch: Not used.
@@ -108,7 +115,7 @@ class LesionMetric(BaseMetric):
             )
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Collects the results of all processes; see MMEngine."""
+        """Collect the results of all processes; see MMEngine."""
         if self.dropped:
             warnings.warn(
                 f"{self.dropped} predictions were left out: their box or score is not finite. "
@@ -119,7 +126,7 @@ class LesionMetric(BaseMetric):
         return super().evaluate(size)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        """Computes all figures from the results of all processes.
+        """Compute all metrics from the results of all processes.
 
         Args:
             results: What `process` collected.
@@ -144,32 +151,29 @@ class LesionMetric(BaseMetric):
                 "tested; they count as images without predictions",
                 stacklevel=2,
             )
-        cases = []
+        sets = []
         for kind in self.iou_types:
             if kind == "segm" and not _has_masks(results):
-                logger.info("No masks were predicted: figures of boxes only.")
+                logger.info("No masks were predicted: metrics of boxes only.")
                 continue
             if kind == "segm" and not self.gt.has_masks:
-                logger.info(f"{self.gt.name} has no masks: figures of boxes only.")
+                logger.info(f"{self.gt.name} has no masks: metrics of boxes only.")
                 continue
             rows = _coco_results(results, kind)
             if self.outfile_prefix:
-                write_json(rows, f"{self.outfile_prefix}.{kind}.json")
-            kinds = [criterion.overlap for criterion in self.protocol.criteria_2d]
+                write_results(f"{self.outfile_prefix}.{kind}.json", rows)
             grouped = group_results(rows, self.gt)
-            cases.append(
-                detection_set_of_images(self.gt, grouped, kind, kinds, in_mm=self.protocol.in_mm)
-            )
+            sets.append(detection_set_of_images(self.gt, grouped, kind, self.protocol))
             if kind == "bbox" and self.volumes is not None:
                 stacks, _ = stack_results(self.gt, grouped, self.volumes.ids)
                 boxes = [one.boxes for one in stacks]
-                cases.append(detection_set_of_volumes(self.volumes, boxes, self.protocol))
-        record = evaluate_detections(cases, self.protocol, **self.options)
+                sets.append(detection_set_of_volumes(self.volumes, boxes, self.protocol))
+        evaluation = evaluate_detections(sets, self.protocol, **self.options)
         if self.outfile_prefix:
-            write_json(record, f"{self.outfile_prefix}.metrics.json")
+            write_evaluation(evaluation, f"{self.outfile_prefix}.metrics.json")
         if is_main_process():
-            logger.info("\n" + format_summary(record))
-        return record["metrics"]
+            logger.info("\n" + format_evaluation(evaluation))
+        return evaluation.by_name()
 
 
 def _has_masks(results):
@@ -195,12 +199,13 @@ def _text_rle(mask):
 
 
 def _coco_results(results, kind):
-    rows = []
-    for result in results:
-        for index, score in enumerate(result["scores"]):
-            row = dict(image_id=result["image_id"], category_id=1, score=score)
-            row["bbox"] = result["boxes"][index]
-            if kind == "segm":
-                row["segmentation"] = result["masks"][index]
-            rows.append(row)
-    return rows
+    return [
+        result_row(result["image_id"], box, score, mask if kind == "segm" else None)
+        for result in results
+        for box, score, mask in zip(
+            result["boxes"],
+            result["scores"],
+            result["masks"] or [None] * len(result["scores"]),
+            strict=True,
+        )
+    ]

@@ -1,23 +1,21 @@
-"""From files of any detector to cases: what `evaluate.py` and `compare.py` share."""
+"""From files of any detector to detection sets: what the commands and the Python API share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from pycocotools import mask as mask_utils
 
 from mmglan.detections.coco_files import (
     GroundTruth,
-    detection_set_of_images,
     group_results,
-    position_of,
     read_ground_truth,
     read_json,
+    with_boxes,
 )
-from mmglan.detections.coco_masks import rle_of
 from mmglan.detections.volume_files import (
     VolumeGroundTruth,
     read_boxes_3d,
@@ -26,6 +24,7 @@ from mmglan.detections.volume_files import (
     warn_of_parts,
 )
 from mmglan.evaluation.detection_set import DetectionSet
+from mmglan.evaluation.detection_set_2d import detection_set_of_images
 from mmglan.evaluation.detection_set_3d import detection_set_of_boxes, detection_set_of_instances
 from mmglan.evaluation.label_maps import (
     compare_label_maps,
@@ -33,145 +32,217 @@ from mmglan.evaluation.label_maps import (
     read_ids,
     read_scores,
 )
+from mmglan.evaluation.metric_values import KIND_WORDS
 from mmglan.evaluation.protocols import Protocol
-from mmglan.evaluation.text_table import KIND_WORDS
+
+Results = str | Path | Sequence[Mapping[str, Any]]
+STACK_IOU = 0.1
 
 
-@dataclass
-class GroundTruthFiles:
-    """Truth as named on the command line; at least one is given.
+@dataclass(frozen=True)
+class TestSet:
+    """Ground truth of a test set.
 
     Attributes:
-        gt: COCO annotation file.
-        volumes: `volumes_<split>.json`.
-        gt_masks: Folder of true label maps, `<volume_id>.nii.gz`.
-        ids: table of `data_prep.prepare --ids`, if label maps are named as the source volumes.
+        images: COCO annotations; None without images.
+        volumes: 3D lesions; None without volumes.
+        gt_masks: Folder of true label maps, `<volume_id>.nii.gz`, if there are any.
+        ids: Names of the source volumes by volume id, if label maps are named as these.
     """
 
-    gt: Path | None = None
-    volumes: Path | None = None
-    gt_masks: Path | None = None
-    ids: Path | None = None
+    __test__ = False  # no test of pytest's
 
-    def read(self) -> tuple[GroundTruth | None, VolumeGroundTruth | None]:
-        """Reads images' and volumes' ground truth."""
-        images = read_ground_truth(self.gt) if self.gt else None
-        if self.volumes:
-            return images, read_volumes(self.volumes)
-        return images, gt_of_label_maps(self.gt_masks) if self.gt_masks else None
+    images: GroundTruth | None
+    volumes: VolumeGroundTruth | None
+    gt_masks: Path | None = None
+    ids: dict[str, str] | None = None
+
+
+def read_test_set(
+    gt: str | Path | Mapping[str, Any] | None = None,
+    *,
+    volumes: str | Path | None = None,
+    gt_masks: str | Path | None = None,
+    ids: str | Path | None = None,
+    quiet: bool = True,
+) -> TestSet:
+    """Read the ground truth of a test set.
+
+    Args:
+        gt: COCO annotation file, or its content.
+        volumes: `volumes_<split>.json`.
+        gt_masks: Folder of true label maps; without `volumes`, every map is a volume.
+        ids: Table of `data_prep.prepare --ids`, if label maps are named as the source volumes.
+        quiet: Show no progress.
+
+    Raises:
+        FileNotFoundError: A file that is not there.
+        ValueError: No ground truth at all, a file that cannot be used, or `ids` without label maps.
+    """
+    if gt is None and volumes is None and gt_masks is None:
+        raise ValueError("Expected gt, volumes or gt_masks: there is nothing to compare with")
+    if ids is not None and gt_masks is None:
+        raise ValueError("Expected gt_masks with ids: only label maps are named as source volumes")
+    if volumes is not None:
+        lesions_3d = read_volumes(volumes)
+    else:
+        lesions_3d = None if gt_masks is None else gt_of_label_maps(gt_masks, quiet=quiet)
+    return TestSet(
+        images=None if gt is None else read_ground_truth(gt),
+        volumes=lesions_3d,
+        gt_masks=None if gt_masks is None else Path(gt_masks),
+        ids=None if ids is None else read_ids(ids),
+    )
 
 
 def load_detection_sets(
-    files: GroundTruthFiles,
-    gt: tuple[GroundTruth | None, VolumeGroundTruth | None],
-    predictions: Sequence[Path],
+    test_set: TestSet,
+    predictions: Results | Iterable[Results],
     protocol: Protocol,
     *,
-    scores: Path | None = None,
-    components: bool = False,
-    stack_iou: float = 0.1,
+    scores: str | Path | None = None,
+    binary_masks: bool = False,
+    stack_iou: float | None = None,
+    quiet: bool = True,
 ) -> list[DetectionSet]:
-    """Reads predictions of one detector.
+    """Read the predictions of one detector.
 
     Args:
-        files: Where the ground truth is.
-        gt: What `files.read()` gave.
+        test_set: Ground truth.
         predictions: COCO result files of boxes and of masks, a JSON file of 3D boxes
-            (`volume_id`, `box3d`, `score`), or a folder of label maps.
+            (`volume_id`, `box3d`, `score`), or a folder of label maps: one or several. A list of
+            results is taken as the content of a file.
         protocol: Decides which overlaps are needed.
         scores: CSV of the label maps' confidences.
-        components: Label maps are masks, not instances.
-        stack_iou: IoU above which 2D results on neighbouring slices are stacked.
+        binary_masks: Label maps are masks, not instances: take their connected components.
+        stack_iou: IoU above which 2D results on neighbouring slices are stacked; default 0.1.
+        quiet: Show no progress.
 
     Returns:
-        list[DetectionSet]: Boxes, masks, 3D boxes, 3D masks, as far as there are predictions and ground truth.
+        list[DetectionSet]: Boxes, masks, 3D boxes, 3D masks, as far as there are predictions and
+        ground truth.
 
     Raises:
-        ValueError: A file that cannot be used, or predictions without ground truth to compare with.
+        FileNotFoundError: A file or label map that is not there.
+        ValueError: A file that cannot be used, predictions without ground truth to compare with,
+            or an option that these predictions have no use for.
     """
-    images, volumes = gt
-    cases, stacked = [], {}
-    for path in predictions:
-        path = Path(path)
-        if path.is_dir():
-            cases.append(_set_of_label_maps(files, volumes, path, protocol, scores, components))
+    sources = _sources(predictions)
+    _check_options(test_set, sources, scores, binary_masks, stack_iou)
+    sets, grouped = [], {}
+    for name, source in sources:
+        if isinstance(source, Path):
+            confidences = read_scores(scores) if scores else None
+            found = _label_maps(test_set, source, confidences, binary_masks, quiet)
+            sets.append(_of_instances(test_set.volumes, found, protocol))
             continue
-        rows = read_json(path)
-        if not isinstance(rows, list):
-            raise ValueError(f"{path.name}: Expected a list of results")
-        kind = _kind_of(rows, path)
+        kind = _kind_of(source, name)
         if kind == "bbox3d":
-            if volumes is None:
-                raise ValueError(f"{path.name}: Expected --volumes to compare 3D boxes with")
-            boxes = read_boxes_3d(rows, volumes, path.name)
-            cases.append(detection_set_of_volumes(volumes, boxes, protocol))
+            if test_set.volumes is None:
+                raise ValueError(f"{name}: Expected --volumes to compare 3D boxes with")
+            boxes = read_boxes_3d(source, test_set.volumes, name)
+            sets.append(detection_set_of_volumes(test_set.volumes, boxes, protocol))
             continue
+        images = test_set.images
         if images is None:
-            raise ValueError(f"{path.name}: Expected --gt to compare COCO results with")
-        grouped = group_results(_with_boxes(rows, images, kind), images, path.name)
-        kinds = [criterion.overlap for criterion in protocol.criteria_2d]
-        cases.append(
-            detection_set_of_images(
-                images, grouped, kind, kinds, in_mm=protocol.in_mm, name=path.name
-            )
+            raise ValueError(f"{name}: Expected --gt to compare COCO results with")
+        rows = with_boxes(source, images) if kind == "segm" else source
+        grouped[kind] = group_results(rows, images, name)
+        sets.append(detection_set_of_images(images, grouped[kind], kind, protocol, name=name))
+    if test_set.volumes is not None and grouped:
+        rows = grouped.get("segm", grouped.get("bbox"))
+        sets += _of_stacks(test_set, rows, "segm" in grouped, protocol, stack_iou, quiet)
+    _check_one_of_each([one.kind for one in sets], [name for name, _ in sources])
+    return sets
+
+
+def _sources(predictions) -> list[tuple[str, Path | list]]:
+    """Name, and content or folder, of each prediction."""
+    if isinstance(predictions, (str, Path)):
+        predictions = [predictions]
+    else:
+        predictions = list(predictions)
+        if all(isinstance(row, Mapping) for row in predictions):
+            predictions = [predictions]
+    sources = []
+    for number, one in enumerate(predictions):
+        if not isinstance(one, (str, Path)):
+            sources.append((f"predictions[{number}]", list(one)))
+            continue
+        path = Path(one)
+        content = path if path.is_dir() else read_json(path)
+        if not isinstance(content, (Path, list)):
+            raise ValueError(f"{path.name}: Expected a list of results")
+        sources.append((path.name, content))
+    return sources
+
+
+def _check_options(test_set, sources, scores, binary_masks, stack_iou):
+    """Refuse what these predictions have no use for: nobody would miss what it did not do."""
+    label_maps = any(isinstance(content, Path) for _, content in sources)
+    if (scores or binary_masks) and not label_maps:
+        option = "--scores" if scores else "--binary-masks"
+        raise ValueError(
+            f"Expected a folder of label maps with {option} but got none; leave it out"
         )
-        stacked[kind] = grouped
-    if volumes is not None and stacked:
-        warn_of_parts(images, volumes)
-        grouped = stacked.get("segm", stacked.get("bbox"))
-        stacks, masks = stack_results(images, grouped, volumes.ids, stack_iou)
-        cases.append(detection_set_of_volumes(volumes, [one.boxes for one in stacks], protocol))
-        if files.gt_masks and "segm" in stacked:
-            ids = read_ids(files.ids) if files.ids else None
-            found = compare_label_maps(volumes, files.gt_masks, stacks=stacks, masks=masks, ids=ids)
-            cases.append(_set_of_instances(volumes, found, protocol))
-    kinds = [one.kind for one in cases]
+    if stack_iou is not None and (test_set.volumes is None or test_set.images is None):
+        raise ValueError("Expected --gt and --volumes with --stack-iou; leave it out")
+
+
+def _check_one_of_each(kinds, names):
     for kind in kinds:
         if kinds.count(kind) > 1:
             raise ValueError(
                 f"Expected one set of {KIND_WORDS[kind]} of one detector but got "
-                f"{kinds.count(kind)} from {', '.join(str(path) for path in predictions)}; "
+                f"{kinds.count(kind)} from {', '.join(names)}; "
                 "evaluate them one after the other (with --volumes, 2D results become 3D boxes too)"
             )
-    return cases
 
 
-def _kind_of(rows, path):
+def _kind_of(rows, name):
     if any(isinstance(row, dict) and "box3d" in row for row in rows):
         return "bbox3d"
     if any(isinstance(row, dict) and "segmentation" in row for row in rows):
         return "segm"
-    return "segm" if not rows and ".segm" in path.name else "bbox"
+    return "segm" if not rows and ".segm" in name else "bbox"
 
 
-def _with_boxes(rows, images, kind):
-    """Masks without a box get the box of the mask, for stacking."""
-    if kind != "segm":
-        return rows
-    complete = []
-    for row in rows:
-        place = position_of(row, images)
-        if place is not None and "bbox" not in row and "segmentation" in row:
-            row = row | {"bbox": mask_utils.toBbox(rle_of(images.images[place], row)).tolist()}
-        complete.append(row)
-    return complete
-
-
-def _set_of_label_maps(files, volumes, folder, protocol, scores, components):
-    if not files.gt_masks:
+def _label_maps(test_set, folder, scores, binary_masks, quiet):
+    if test_set.gt_masks is None:
         raise ValueError(f"{folder.name}: Expected --gt-masks to compare label maps with")
-    found = compare_label_maps(
-        volumes,
-        files.gt_masks,
+    return compare_label_maps(
+        test_set.volumes,
+        test_set.gt_masks,
         predicted_folder=folder,
-        scores=read_scores(scores) if scores else None,
-        components=components,
-        ids=read_ids(files.ids) if files.ids else None,
+        scores=scores,
+        binary_masks=binary_masks,
+        ids=test_set.ids,
+        quiet=quiet,
     )
-    return _set_of_instances(volumes, found, protocol)
 
 
-def _set_of_instances(volumes, found, protocol):
+def _of_stacks(test_set, rows, with_masks, protocol, stack_iou, quiet):
+    """3D boxes of stacked 2D results and, where there are true label maps, their voxels."""
+    images, volumes = test_set.images, test_set.volumes
+    warn_of_parts(images, volumes)
+    iou = STACK_IOU if stack_iou is None else stack_iou
+    stacks, masks = stack_results(images, rows, volumes.ids, iou)
+    boxes = [one.boxes for one in stacks]
+    sets = [detection_set_of_volumes(volumes, boxes, protocol)]
+    if test_set.gt_masks and with_masks:
+        found = compare_label_maps(
+            volumes,
+            test_set.gt_masks,
+            stacks=stacks,
+            masks=masks,
+            ids=test_set.ids,
+            quiet=quiet,
+        )
+        sets.append(_of_instances(volumes, found, protocol))
+    return sets
+
+
+def _of_instances(volumes, found, protocol):
     lesions = [len(one.gt) for one in found]
     known = [len(axes) for axes in volumes.short_axis_mm]
     # The JSON file may hold other lesions than the label maps (a divided volume); then no sizes.
@@ -192,7 +263,7 @@ def _set_of_instances(volumes, found, protocol):
 def detection_set_of_volumes(
     volumes: VolumeGroundTruth, boxes: list[np.ndarray], protocol: Protocol
 ) -> DetectionSet:
-    """DetectionSet of 3D boxes, for each volume `(n, 7)`, under a protocol."""
+    """Detection set of 3D boxes, for each volume `(n, 7)`, under a protocol."""
     return detection_set_of_boxes(
         boxes,
         volumes.boxes,

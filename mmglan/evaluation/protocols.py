@@ -1,4 +1,4 @@
-"""Named protocols: everything that must be fixed for a FROC figure to be comparable.
+"""Named protocols: everything that must be fixed for a FROC metric to be comparable.
 
 What all presets share. All images (volumes) of the test set count in the average of false
 positives, those without lesions and those without predictions included. Predictions are taken by
@@ -70,6 +70,7 @@ Example:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 FROC_FPS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 SEN_FP = 5.0
@@ -84,7 +85,7 @@ class Criterion:
     threshold of their own and use 1.
     """
 
-    overlap: str
+    overlap: Literal["iou", "iobb", "iogt", "radius", "centre"]
     threshold: float = 1.0
 
     @property
@@ -95,9 +96,19 @@ class Criterion:
 
     @property
     def label(self) -> str:
-        """Suffix in the names of figures: `25` for IoU 0.25, `_IoBB30` for IoBB 0.3, `_centre`."""
+        """Suffix in the names of metrics: `25` for IoU 0.25, `_IoBB30` for IoBB 0.3, `_centre`."""
         percent = f"{round(self.threshold * 100):02d}"
         return self.rule if self.overlap in ("radius", "centre") else self.rule + percent
+
+    @property
+    def words(self) -> str:
+        """The rule in words: `IoU 0.25`, `centre in the lesion's box`."""
+        if self.overlap == "centre":
+            return "centre in the lesion's box"
+        if self.overlap == "radius":
+            return "centre within the lesion's radius"
+        names = {"iou": "IoU", "iobb": "IoBB", "iogt": "IoGT"}
+        return f"{names[self.overlap]} {self.threshold:.2f}"
 
 
 @dataclass(frozen=True)
@@ -117,9 +128,9 @@ class Protocol:
     name: str
     criteria_2d: tuple[Criterion, ...]
     criteria_3d: tuple[Criterion, ...]
-    assignment: str = "every"
-    duplicates: str = "ignore"
-    interpolation: str = "linear"
+    assignment: Literal["every", "greedy", "optimal"] = "every"
+    duplicates: Literal["ignore", "fp"] = "ignore"
+    interpolation: Literal["linear", "step"] = "linear"
     in_mm: bool = False
 
     def criteria(self, dims: int) -> tuple[Criterion, ...]:
@@ -158,7 +169,7 @@ PROTOCOLS = {
 
 
 def get_protocol(name: str | Protocol) -> Protocol:
-    """Looks a preset up by name."""
+    """Look a preset up by name."""
     if isinstance(name, Protocol):
         return name
     if name not in PROTOCOLS:

@@ -43,7 +43,7 @@ class WeightedFROC:
     """FROC of the lesions and of subsets of them, on the false positive axis of the whole.
 
     Args:
-        cases: Predictions and lesions.
+        detections: Predictions and lesions.
         matches: Their matches.
         subsets: For each subset `(L,)` the finder of each of its lesions, -1 for none, and
             `(L,)` their images. What finds a lesion of a subset must find one of the whole.
@@ -51,14 +51,14 @@ class WeightedFROC:
 
     def __init__(
         self,
-        cases: DetectionSet,
+        detections: DetectionSet,
         matches: Matches,
         subsets: Sequence[tuple[np.ndarray, np.ndarray]] = (),
     ):
-        n_patients = cases.n_patients
+        n_patients = detections.n_patients
         order = matches.order
-        scores = cases.scores[order]
-        patient = cases.patient[cases.pred_image][order]
+        scores = detections.scores[order]
+        patient = detections.patient[detections.pred_image][order]
         false = matches.false_positive[order]
         # Equal scores form one group; groups without a hit in a row form one segment.
         group = np.cumsum(np.append(False, scores[1:] != scores[:-1])) if len(order) else order
@@ -72,13 +72,13 @@ class WeightedFROC:
         shape = (self.n_segments, n_patients, self._dtype)
         self._false = _sparse(segment[false], patient[false], np.ones(int(false.sum())), *shape)
         self._true, self._lesions = [], []
-        for found_by, gt_image in ((matches.found_by, cases.gt_image), *subsets):
+        for found_by, gt_image in ((matches.found_by, detections.gt_image), *subsets):
             hits = np.bincount(found_by[found_by >= 0], minlength=len(order))[order]
             found = hits > 0
             self._true.append(_sparse(segment[found], patient[found], hits[found], *shape))
-            lesions = np.bincount(cases.patient[gt_image], minlength=n_patients)
+            lesions = np.bincount(detections.patient[gt_image], minlength=n_patients)
             self._lesions.append(lesions.astype(np.float64))
-        self._images = np.bincount(cases.patient, minlength=n_patients).astype(np.float64)
+        self._images = np.bincount(detections.patient, minlength=n_patients).astype(np.float64)
         self._total_false = np.asarray(self._false.sum(axis=1)).ravel().cumsum()
 
     def at(self, weights: np.ndarray, fps, interpolation: str = "linear") -> np.ndarray:
@@ -135,9 +135,9 @@ def _read(fp, sensitivity, fps, interpolation):
 class WeightedPrecision:
     """AP and mean recall from COCO's verdicts."""
 
-    def __init__(self, cases: DetectionSet, verdict: PrecisionRecall):
-        n_patients = cases.n_patients
-        patient = cases.patient[verdict.image]
+    def __init__(self, detections: DetectionSet, verdict: PrecisionRecall):
+        n_patients = detections.n_patients
+        patient = detections.patient[verdict.image]
         finds = np.flatnonzero(verdict.hit)
         before_last = finds[-1] + 1 if len(finds) else 0
         row = np.searchsorted(finds, np.arange(before_last))
@@ -146,7 +146,7 @@ class WeightedPrecision:
             row, patient[:before_last], np.ones(before_last), len(finds), n_patients, self._dtype
         )
         self._finder = patient[finds]
-        lesions = np.bincount(cases.patient[verdict.gt_image], minlength=n_patients)
+        lesions = np.bincount(detections.patient[verdict.gt_image], minlength=n_patients)
         self._lesions = lesions.astype(np.float64)
 
     def values(self, weights: np.ndarray) -> np.ndarray:

@@ -1,15 +1,18 @@
-"""A summary as a table for the terminal: percent with two decimals."""
+"""Evaluations and comparisons as tables for the terminal: percent with two decimals."""
 
 from __future__ import annotations
 
 import math
 
-KIND_WORDS = {"bbox": "boxes", "segm": "masks", "bbox3d": "3D boxes", "segm3d": "3D masks"}
+from mmglan.evaluation.bootstrap import Interval
+from mmglan.evaluation.comparison import Comparison
+from mmglan.evaluation.evaluation_record import Evaluation, ReportedCurve
+from mmglan.evaluation.metric_values import KIND_WORDS
 
 
 def percent(value: float | None) -> str:
     """Fraction as percent with two decimals, `-` where it is not defined."""
-    return "-" if value is None or not math.isfinite(value) else f"{100 * value:.2f}"
+    return "-" if value is None else f"{100 * value:.2f}"
 
 
 def score_text(score: float | None) -> str:
@@ -17,59 +20,48 @@ def score_text(score: float | None) -> str:
     return "-" if score is None or not math.isfinite(score) else f"{score:.4g}"
 
 
-def format_summary(record: dict) -> str:
-    """Formats what `mmglan.evaluation.evaluate.evaluate_detections` gives.
-
-    Args:
-        record: The summary.
-
-    Returns:
-        str: Lines; figures in percent, score thresholds as they are.
-    """
+def format_evaluation(evaluation: Evaluation) -> str:
+    """Format an evaluation; metrics in percent, score thresholds as they are."""
+    size = evaluation.size
     lines = [
-        f"{record['n_lesions']} lesions, {record['n_images']} images or volumes, "
-        f"{record['n_patients']} patients; protocol {record['protocol']}; percent"
+        f"{size.n_lesions} lesions, {size.n_images} images or volumes, "
+        f"{size.n_patients} patients; protocol {evaluation.protocol.name}; percent"
     ]
-    for kind, counts in record["counts"].items():
-        lines += ["", f"{KIND_WORDS.get(kind, kind)} ({counts['n_predictions']} predictions)"]
-        rows = []
-        for key, value in record["metrics"].items():
-            if key.startswith(f"{kind}_"):
-                rows.append((key[len(kind) + 1 :], percent(value), _interval(record, key)))
-        lines += columns(("figure", "value", "interval"), rows)
-        for group, curves in record["froc"].items():
-            if group.split("_")[0] == kind:
-                for threshold, curve in curves.items():
-                    rule = (group.split("_", 1) + ["IoU"])[1]
-                    rows = [
-                        (f"{p['fp']:g}", percent(p["sensitivity"]), score_text(p["score"]))
-                        for p in curve["operating_points"]
-                    ]
-                    lines += ["", f"{KIND_WORDS.get(kind, kind)}, {rule} {threshold}"]
-                    lines += columns(("FP", "sensitivity", "score from"), rows)
-        lines += _strata(record, kind)
+    for kind, counts in evaluation.counts.items():
+        lines += ["", f"{KIND_WORDS[kind]} ({counts.n_predictions} predictions)"]
+        values = [value for value in evaluation.values if value.kind == kind]
+        rows = [
+            (value.short_name, percent(value.value), interval_text(value.interval))
+            for value in values
+            if value.stratum is None
+        ]
+        lines += columns(("metric", "value", "interval"), rows)
+        for curve in evaluation.curves:
+            if curve.kind == kind:
+                lines += _operating_points(curve)
+        lines += _strata(kind, counts, values)
     return "\n".join(lines)
 
 
-def _strata(record, kind):
-    rows, names = [], []
-    for stratum, entry in record["strata"].items():
-        if kind in entry["n_lesions_of"]:
-            found = {k: v for k, v in entry["metrics"].items() if k.startswith(f"{kind}_")}
-            names = [key[len(kind) + 1 :] for key in found]
-            count = str(entry["n_lesions_of"][kind])
-            rows.append((stratum, count, *(percent(value) for value in found.values())))
-    if not rows:
-        return []
-    title = f"{KIND_WORDS.get(kind, kind)}, by short axis"
-    return ["", title, *columns(("short axis", "lesions", *names), rows)]
+def format_comparison(comparison: Comparison) -> str:
+    """Format a comparison; differences and intervals in percentage points."""
+    rows = [
+        (
+            one.name,
+            percent(one.first),
+            percent(one.second),
+            percent(one.difference),
+            interval_text(one.interval) or "-",
+            "-" if one.p_value is None else f"{one.p_value:.4f}",
+        )
+        for one in comparison.differences
+    ]
+    return "\n".join(columns(("metric", "A", "B", "A - B", "interval", "p"), rows))
 
 
-def _interval(record, key):
-    found = record["intervals"].get(key)
-    if not found:
-        return ""
-    return f"{percent(found['low'])} to {percent(found['high'])}"
+def interval_text(interval: Interval | None) -> str:
+    """`61.20 to 78.90`, or nothing."""
+    return "" if interval is None else f"{percent(interval.low)} to {percent(interval.high)}"
 
 
 def columns(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
@@ -83,3 +75,25 @@ def columns(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
         ).rstrip()
         for row in (header, *rows)
     ]
+
+
+def _operating_points(curve: ReportedCurve) -> list[str]:
+    rows = [
+        (f"{point.fp:g}", percent(point.sensitivity), score_text(point.score))
+        for point in curve.operating_points
+    ]
+    title = f"{KIND_WORDS[curve.kind]}, {curve.criterion.words}"
+    return ["", title, *columns(("FP", "sensitivity", "score from"), rows)]
+
+
+def _strata(kind, counts, values) -> list[str]:
+    rows, names = [], []
+    for stratum in counts.strata:
+        found = [value for value in values if value.stratum == stratum.name]
+        names = [value.short_name for value in found]
+        cells = (percent(value.value) for value in found)
+        rows.append((stratum.name, str(stratum.n_lesions), *cells))
+    if not rows:
+        return []
+    title = f"{KIND_WORDS[kind]}, by short axis"
+    return ["", title, *columns(("short axis", "lesions", *names), rows)]

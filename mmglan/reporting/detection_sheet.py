@@ -1,4 +1,4 @@
-"""The detection figure: slices with truth in yellow, predictions in green and scores in red."""
+"""The detection sheet: slices with ground truth yellow, detections green and scores red."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.overlay import draw, sheet
-from mmglan.reporting.findings import ImageFindings
+from mmglan.evaluation.detection_status import ImageStatus
 from mmglan.reporting.slice_images import decode_mask, slice_of
 
 
 def choose_slices(
-    findings: list[ImageFindings], count: int, *, score: float, seed: int | None = None
-) -> list[ImageFindings]:
-    """Slices for a figure.
+    images: list[ImageStatus], count: int, *, score: float, seed: int | None = None
+) -> list[ImageStatus]:
+    """Choose slices for a sheet.
 
     Args:
-        findings: all images.
+        images: all images.
         count: how many at most.
-        score: predictions from this score upwards count.
-        seed: None takes slices evenly spread over those with a lesion or a prediction; a number
+        score: detections from this score upwards count.
+        seed: None takes slices evenly spread over those with a lesion or a detection; a number
             draws at random among them.
 
     Returns:
         Chosen slices in their order; slices with nothing on them only where no others are.
     """
     shown = [
-        f for f in findings if f.lesions or any(p.score >= score for p in f.predictions)
-    ] or findings
+        one for one in images if one.lesions or any(d.score >= score for d in one.detections)
+    ] or images
     if len(shown) <= count:
         return shown
     if seed is None:
@@ -44,22 +44,22 @@ def _corners(box: tuple[float, ...]) -> tuple[float, float, float, float]:
 
 
 def draw_slice(
-    item: ImageFindings, image_root: Path, *, score: float, masks: bool = True, side: int = 512
+    item: ImageStatus, image_root: Path, *, score: float, masks: bool = True, side: int = 512
 ) -> np.ndarray:
-    """One slice with its findings.
+    """Draw one slice with its lesions and detections.
 
     Args:
-        item: the slice's findings.
+        item: the slice's lesions and detections.
         image_root: its `file_name` is relative to this.
-        score: predictions from this score upwards are drawn.
+        score: detections from this score upwards are drawn.
         masks: outlines of masks besides boxes.
-        side: the picture is enlarged by a whole factor so that its longer side comes near this.
+        side: the slice is enlarged by a whole factor so that its longer side comes near this.
 
     Returns:
         uint8 RGB.
     """
     image = slice_of(item.image, image_root)
-    kept = [p for p in item.predictions if p.score >= score]
+    kept = [one for one in item.detections if one.score >= score]
 
     def outlines(things):
         found = (decode_mask(thing.segmentation, *image.shape) for thing in things)
@@ -67,17 +67,17 @@ def draw_slice(
 
     return draw(
         image,
-        gt_masks=outlines(item.lesions),
-        gt_boxes=[_corners(t.box) for t in item.lesions],
+        truth_masks=outlines(item.lesions),
+        truth_boxes=[_corners(one.box) for one in item.lesions],
         predicted_masks=outlines(kept),
-        predicted_boxes=[_corners(p.box) for p in kept],
-        scores=[p.score for p in kept],
+        predicted_boxes=[_corners(one.box) for one in kept],
+        scores=[one.score for one in kept],
         scale=max(1, round(side / max(image.shape))),
     )
 
 
-def detection_figure(
-    findings: list[ImageFindings],
+def detection_sheet(
+    images: list[ImageStatus],
     image_root: Path,
     *,
     score: float,
@@ -86,11 +86,11 @@ def detection_figure(
     columns: int | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> np.ndarray:
-    """All given slices on one sheet, uint8 RGB; see `draw_slice`."""
+    """Draw all given slices on one sheet, uint8 RGB; see `draw_slice`."""
     return sheet(
         [
             draw_slice(item, image_root, score=score, masks=masks, side=side)
-            for item in progress(findings)
+            for item in progress(images)
         ],
         columns=columns,
     )

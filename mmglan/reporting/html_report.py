@@ -1,4 +1,4 @@
-"""One self-contained HTML page per run: figures, FROC, size strata, learned σ and the cases."""
+"""One self-contained HTML page per run: metrics, FROC, size strata, learned σ and the slices."""
 
 from __future__ import annotations
 
@@ -9,30 +9,123 @@ from typing import Any
 
 import jinja2
 
-from mmglan.reporting.case_data import MAX_PREDICTIONS, case_data, choose, totals
-from mmglan.reporting.findings import ImageFindings
+from mmglan.evaluation.detection_status import ImageStatus, TestSetStatus
+from mmglan.evaluation.evaluation_record import Evaluation
+from mmglan.evaluation.metric_values import MetricKey
 from mmglan.reporting.page_tables import (
     cards,
-    number_tables,
+    metric_tables,
     operating_points,
     operating_tables,
+    rule_choices,
+    rule_id,
     start_threshold,
 )
-from mmglan.reporting.plotly_charts import froc_figure, strata_figure, training_figures
+from mmglan.reporting.plotly_charts import froc_chart, strata_chart, training_charts
 from mmglan.reporting.provenance import provenance_rows
 from mmglan.reporting.scalars import Series
 from mmglan.reporting.size_strata import strata_table
+from mmglan.reporting.slice_data import MAX_DETECTIONS, choose, slice_data, totals
 
 TEMPLATES = Path(__file__).parent / "templates"
 SECTIONS = (
     ("summary", "Summary"),
-    ("cases", "DetectionSet"),
+    ("slices", "Slices"),
     ("froc", "FROC"),
-    ("numbers", "All figures"),
+    ("metrics", "All metrics"),
     ("strata", "Lesion size"),
     ("training", "Training"),
 )
 COUNTS = (("n_images", "slice"), ("n_patients", "patient"), ("n_lesions", "lesion"))
+
+
+def build_report(
+    evaluation: Evaluation,
+    status: TestSetStatus,
+    image_root: Path,
+    *,
+    title: str,
+    scalars: dict[str, Series] | None = None,
+    paper: dict[MetricKey, float] | None = None,
+    run_info: dict[str, Any] | None = None,
+    notes: Iterable[str] = (),
+    max_slices: int = 300,
+    max_side: int = 640,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> str:
+    """Build the whole report as one HTML text that needs no other file and no network.
+
+    Args:
+        evaluation: of the run.
+        status: from `mmglan.evaluation.detection_status.status_of_images`, with the protocol of
+            the evaluation.
+        image_root: folder to which the images' `file_name` is relative.
+        title: heading, e.g. the config's name.
+        scalars: training curves, from `mmglan.reporting.scalars.read_scalars`.
+        paper: the paper's metrics of the table row that this run belongs to, percent.
+        run_info: content of `run_info.json`.
+        notes: sentences for the summary.
+        max_slices: no more slices than these are embedded, those with errors first.
+        max_side: longer side of the embedded slices, pixels.
+        progress: wraps the loop over slices.
+
+    Returns:
+        HTML.
+    """
+    rules, images = status.rules, status.images
+    points = operating_points(evaluation, rules)
+    start = start_threshold(points[rule_id(rules[0])])
+    chosen = choose(images, max_slices, rules[0], start)
+    slices, embedded = slice_data(
+        images, image_root, chosen=chosen, max_side=max_side, progress=progress
+    )
+    strata = strata_table(evaluation)
+    training = training_charts(scalars or {})
+    charts = {"froc": froc_chart(evaluation), **training}
+    if strata:
+        charts["strata"] = strata_chart(strata)
+    data = {
+        "slices": slices,
+        "totals": totals(images, rules),
+        "points": points,
+        "rules": rule_choices(rules),
+        "start": start,
+        "n_images": len(images),
+        "n_lesions": sum(len(image.lesions) for image in images),
+        "charts": {name: chart for name, chart in charts.items() if chart},
+    }
+    loader = jinja2.FileSystemLoader(TEMPLATES)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template("report.html").render(
+        title=title,
+        subtitle=_subtitle(evaluation),
+        sections=SECTIONS,
+        cards=cards(evaluation),
+        notes=[
+            "Intervals come from a bootstrap over patients. The score thresholds belong to this "
+            "model on this test set.",
+            *notes,
+        ],
+        n_slices=len(slices),
+        slice_note=_slice_note(images, chosen),
+        operating=operating_tables(evaluation),
+        metrics=metric_tables(evaluation, paper),
+        paper_note="The paper's metrics were measured on other data; they show the order of "
+        "magnitude, not a target."
+        if paper
+        else "",
+        strata=strata,
+        training=_training_note(training),
+        origin=provenance_rows(run_info or {}),
+        images=embedded,
+        data=_script_json(data),
+        css=_text("report.css"),
+        js=_text("slice_browser.js", "controls.js"),
+        plotly=_plotly(),
+        charts=_text("charts.js"),
+    )
 
 
 def _script_json(value: Any) -> str:
@@ -41,13 +134,8 @@ def _script_json(value: Any) -> str:
     return text.replace("<", "\\u003c")
 
 
-def _subtitle(metrics: dict[str, Any]) -> str:
-    parts = []
-    for key, singular in COUNTS:
-        count = metrics.get(key)
-        if count is not None:
-            parts.append(f"{count:,} {singular}{'' if count == 1 else 's'}")
-    return "Test set: " + ", ".join(parts) if parts else ""
+def _text(*names: str) -> str:
+    return "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
 
 
 def _plotly() -> str:
@@ -56,110 +144,31 @@ def _plotly() -> str:
     return get_plotlyjs()
 
 
-def build_report(
-    metrics: dict[str, Any],
-    findings: list[ImageFindings],
-    image_root: Path,
-    *,
-    title: str,
-    scalars: dict[str, Series] | None = None,
-    paper: dict[str, float] | None = None,
-    run_info: dict[str, Any] | None = None,
-    thresholds: tuple[float, ...] = (0.25, 0.5),
-    max_cases: int = 300,
-    max_side: int = 640,
-    progress: Callable[[Iterable], Iterable] = iter,
-) -> str:
-    """The whole report as one HTML text that needs no other file and no network.
-
-    Args:
-        metrics: content of `results.metrics.json`.
-        findings: from `mmglan.reporting.findings.mark_findings`.
-        image_root: folder to which the findings' `file_name` is relative.
-        title: heading, e.g. the config's name.
-        scalars: training curves, from `mmglan.reporting.scalars.read_scalars`.
-        paper: the paper's figures of the table row that this run belongs to, percent.
-        run_info: content of `run_info.json`.
-        thresholds: IoU thresholds of the case browser; the findings must hold them.
-        max_cases: no more slices than these are embedded, those with errors first.
-        max_side: longer side of the embedded slices, pixels.
-        progress: wraps the loop over cases.
-
-    Returns:
-        HTML.
-    """
-    points = operating_points(metrics)
-    first = f"{thresholds[0]:g}"
-    start = start_threshold(points.get(first, []))
-    chosen = choose(findings, max_cases, thresholds[0], start)
-    cases, pictures = case_data(
-        findings, image_root, chosen=chosen, max_side=max_side, progress=progress
-    )
-    strata = strata_table(metrics)
-    curves = training_figures(scalars or {})
-    figures = {"froc": froc_figure(metrics), **curves}
-    if strata:
-        figures["strata"] = strata_figure(strata)
-    data = {
-        "cases": cases,
-        "totals": totals(findings, thresholds),
-        "points": points,
-        "ious": [f"{threshold:g}" for threshold in thresholds],
-        "start": start,
-        "n_images": len(findings),
-        "n_lesions": sum(len(image.lesions) for image in findings),
-        "figures": {name: figure for name, figure in figures.items() if figure},
-    }
-    loader = jinja2.FileSystemLoader(TEMPLATES)
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
-    )
-
-    def text(*names: str) -> str:
-        return "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
-
-    return environment.get_template("report.html").render(
-        title=title,
-        subtitle=_subtitle(metrics),
-        sections=SECTIONS,
-        cards=cards(metrics),
-        notes=[
-            "Intervals come from a bootstrap over patients. The score thresholds belong to this "
-            "model on this test set."
-        ],
-        n_cases=len(cases),
-        case_note=_case_note(findings, chosen),
-        operating=operating_tables(metrics),
-        numbers=number_tables(metrics, paper),
-        paper_note="The paper's figures were measured on other data; they show the order of "
-        "magnitude, not a target."
-        if paper
-        else "",
-        strata=strata,
-        training="From the training log; the weight of a task's loss is 1/σ²."
-        if "sigma" in curves
-        else "The losses of the training log. This run learned no σ."
-        if curves
-        else "",
-        origin=provenance_rows(run_info or {}),
-        images=pictures,
-        data=_script_json(data),
-        css=text("report.css"),
-        js=text("cases.js", "controls.js"),
-        plotly=_plotly(),
-        charts=text("charts.js"),
-    )
+def _subtitle(evaluation: Evaluation) -> str:
+    if not evaluation.counts:
+        return ""
+    parts = []
+    for name, singular in COUNTS:
+        count = getattr(evaluation.size, name)
+        parts.append(f"{count:,} {singular}{'' if count == 1 else 's'}")
+    return "Test set: " + ", ".join(parts)
 
 
-def _case_note(findings: list[ImageFindings], chosen: list[ImageFindings]) -> str:
-    if not findings:
+def _training_note(charts: dict[str, Any]) -> str:
+    if "sigma" in charts:
+        return "From the training log; the weight of a task's loss is 1/σ²."
+    return "The losses of the training log. This run learned no σ." if charts else ""
+
+
+def _slice_note(images: list[ImageStatus], chosen: list[ImageStatus]) -> str:
+    if not images:
         return "The test set holds no slices."
-    note = "Statuses follow the box IoU chosen below. "
-    if len(chosen) < len(findings):
+    note = "Statuses follow the matching rule chosen below. "
+    if len(chosen) < len(images):
         note += (
-            f"{len(chosen):,} of {len(findings):,} slices are in this file, those with most misses "
-            "and false alarms first; the counts in words are of all slices. "
+            f"{len(chosen):,} of {len(images):,} slices are in this file, those with most missed "
+            "lesions and false positives first; the counts in words are of all slices. "
         )
-    if any(len(image.predictions) > MAX_PREDICTIONS for image in chosen):
-        note += f"Each slice shows its {MAX_PREDICTIONS} best predictions at most."
+    if any(len(image.detections) > MAX_DETECTIONS for image in chosen):
+        note += f"Each slice shows its {MAX_DETECTIONS} detections of the highest scores at most."
     return note.strip()

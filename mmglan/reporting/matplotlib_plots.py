@@ -1,15 +1,17 @@
-"""FROC and σ plots as pictures (matplotlib), for papers and for machines without a browser."""
+"""FROC and σ plots (matplotlib), for papers and for machines without a browser."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from data_prep.atomic_files import write_bytes
 from mmglan.evaluation.evaluate import CURVE_FP
-from mmglan.reporting.metric_words import curve_name, number
-from mmglan.reporting.plotly_charts import band_fp, froc_curves
+from mmglan.evaluation.evaluation_record import Evaluation
+from mmglan.reporting.metric_words import kind_title, unit_of
+from mmglan.reporting.page_tables import sorted_curves
 from mmglan.reporting.scalars import Series, group
 
 TICKS = (0.125, 0.25, 0.5, 1, 2, 4, 8)
@@ -37,25 +39,28 @@ def save(figure: Any, path: Path, *, dpi: int = 150) -> Path:
     empty = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
     stream = io.BytesIO()
     figure.savefig(stream, format=kind, dpi=dpi, metadata=empty[kind])
-    return write_bytes(path, stream.getvalue())
+    write_bytes(path, stream.getvalue())
+    return path
 
 
-def _values(values: Any) -> list[float]:
-    return [float("nan") if number(v) is None else float(v) for v in values]
+def _percent(values: Iterable[float | None]) -> list[float]:
+    return [float("nan") if value is None else 100 * value for value in values]
 
 
 def plot_froc(
-    curves: dict[str, dict[str, Any]],
+    evaluations: dict[str, Evaluation],
     *,
     kind: str = "bbox",
+    overlap: str | None = None,
     threshold: float | None = None,
     max_fp: float = 8.0,
 ) -> Any:
     """FROC curves of one or more runs with their confidence bands.
 
     Args:
-        curves: label -> content of a metrics file.
-        kind: key in the metrics files: `bbox`, `segm`, `bbox3d_IoBB` …
+        evaluations: By label.
+        kind: `bbox`, `segm`, `bbox3d` or `segm3d`.
+        overlap: `iou`, `iobb` …; every one where None.
         threshold: 0.25 …; every one where None.
         max_fp: right end of the axis, false positives per image; no further than the curves of
             the files go.
@@ -73,34 +78,31 @@ def plot_froc(
         )
     figure, (axes,) = _figure(6.4, 4.8)
     drawn = 0
-    for label, metrics in curves.items():
-        for found, key, curve in froc_curves(metrics):
-            if found != kind or threshold not in (None, float(key)):
+    for label, evaluation in evaluations.items():
+        for curve in sorted_curves(evaluation):
+            rule = curve.criterion
+            wanted = overlap in (None, rule.overlap) and threshold in (None, rule.threshold)
+            if curve.kind != kind or not wanted:
                 continue
-            title, _, rule = curve_name(kind, key).partition(", ")
-            name = f"{label}, {rule}" if label else rule
-            fp = _values(curve["fp"])
-            sensitivity = [100 * v for v in _values(curve["sensitivity"])]
+            name = ", ".join(filter(None, [label, rule.words, curve.category]))
+            fp, sensitivity = list(curve.fp), _percent(curve.sensitivity)
             # To the right of its last point the curve keeps its last sensitivity.
             end = [max_fp] if fp and fp[-1] < max_fp else []
             (line,) = axes.plot(fp + end, sensitivity + sensitivity[-1:] * len(end), label=name)
-            if curve.get("band_low") and curve.get("band_high"):
-                low = [100 * v for v in _values(curve["band_low"])]
-                high = [100 * v for v in _values(curve["band_high"])]
-                across = _values(band_fp(curve))
+            if curve.band is not None:
+                low, high = _percent(curve.band.low), _percent(curve.band.high)
                 colour = line.get_color()
-                axes.fill_between(across, low, high, color=colour, alpha=0.18, linewidth=0)
+                axes.fill_between(curve.band.fp, low, high, color=colour, alpha=0.18, linewidth=0)
             drawn += 1
     if not drawn:
-        wanted = f"{kind} at {threshold}" if threshold else kind
+        wanted = " ".join(str(part) for part in (kind, overlap, threshold) if part is not None)
         raise ValueError(f"Expected a FROC curve for {wanted} but got none in the metrics files.")
     axes.set_xscale("log", base=2)
     axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
     axes.set_xlim(TICKS[0] / 1.5, max_fp)
     axes.set_ylim(0, 101)
-    unit = "volume" if "3d" in kind else "image"
-    axes.set(xlabel=f"False positives per {unit}", ylabel="Sensitivity, %")
-    axes.set_title(title)
+    axes.set(xlabel=f"False positives per {unit_of(kind)}", ylabel="Sensitivity, %")
+    axes.set_title(kind_title(kind))
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize="small")
     return figure

@@ -1,120 +1,138 @@
-"""The HTML report's figures as rows of text."""
+"""The HTML report's metrics as rows of text."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 from typing import Any
 
+from mmglan.evaluation.detection_status import Rule
+from mmglan.evaluation.evaluation_record import Evaluation, ReportedCurve
+from mmglan.evaluation.metric_values import KIND_WORDS, MetricKey, MetricValue
+from mmglan.evaluation.protocols import SEN_FP, Criterion
 from mmglan.evaluation.text_table import score_text
 from mmglan.reporting.metric_words import (
-    KINDS,
     curve_name,
     interval,
-    number,
+    kind_title,
     order,
     percent,
-    plain,
-    split_key,
+    unit_of,
     words,
 )
-from mmglan.reporting.plotly_charts import froc_curves
-
-CARDS = ("bbox_AP25", "bbox_SEN25", "bbox_AP50", "bbox_SEN50", "segm_AP25", "segm_SEN25")
 
 
-def cards(metrics: dict[str, Any]) -> list[dict[str, str]]:
-    """The figures at the top of the page: name, percent and interval as text."""
-    values, intervals = plain(metrics["metrics"]), plain(metrics.get("intervals") or {})
+def cards(evaluation: Evaluation) -> list[dict[str, str]]:
+    """Return the metrics at the top of the page: name, percent and interval as text."""
     found = []
-    for key in CARDS:
-        if number(values.get(key)) is None:
-            continue
-        kind, name = split_key(key)
-        record = intervals.get(key)
-        level = f"{100 * (record or {}).get('level', 0.95):g}"
-        span = interval(record)
-        short = words(name).replace("Sensitivity", "Sens.").replace("per image", "/ image")
-        found.append(
-            {
-                "name": f"{KINDS[kind]}: {short}",
-                "value": percent(values[key]),
-                "interval": f"{level} % interval {span}" if span else "",
-            }
-        )
+    for value in _first_values(evaluation):
+        text = words(value).replace("Sensitivity", "Sens.").replace("per image", "/ image")
+        span = interval(value.interval)
+        level = f"{100 * value.interval.level:g} % interval {span}" if span else ""
+        name = f"{kind_title(value.kind)}: {text}"
+        found.append({"name": name, "value": percent(value.value), "interval": level})
     return found
 
 
-def number_tables(
-    metrics: dict[str, Any], paper: dict[str, float] | None = None
+def _first_values(evaluation: Evaluation) -> list[MetricValue]:
+    """AP and sensitivity, of boxes by two criteria and of masks by one."""
+    keys = []
+    for kind, count in (("bbox", 2), ("segm", 1)):
+        precision = [MetricKey(kind, "AP", Criterion("iou", one)) for one in (0.25, 0.5)]
+        rules = evaluation.protocol.criteria_2d
+        sensitivity = [MetricKey(kind, "SEN", rule, SEN_FP) for rule in rules]
+        pairs = list(zip_longest(precision, sensitivity))[:count]
+        keys += [key for pair in pairs for key in pair if key is not None]
+    values = [evaluation.get(key) for key in keys]
+    return [value for value in values if value is not None and value.value is not None]
+
+
+def metric_tables(
+    evaluation: Evaluation, paper: Mapping[MetricKey, float] | None = None
 ) -> list[dict[str, Any]]:
-    """Every metric with its interval, one table per kind.
+    """Return every metric of lesions of all sizes with its interval, one table per kind.
 
     Args:
-        metrics: content of a metrics file.
-        paper: key (`bbox_AP25`) -> percent in the paper, for the row that this run belongs to.
+        evaluation: Of the run.
+        paper: Percent in the paper, for the row that this run belongs to.
     """
-    values, intervals = plain(metrics["metrics"]), plain(metrics.get("intervals") or {})
     tables: dict[str, dict[str, Any]] = {}
-    for key in sorted(values, key=order):
-        kind, name = split_key(key)
+    values = [value for value in evaluation.values if value.stratum is None]
+    for value in sorted(values, key=order):
         table = tables.setdefault(
-            kind, {"name": KINDS.get(kind, "Other"), "rows": [], "paper": bool(paper)}
+            value.kind, {"name": kind_title(value.kind), "rows": [], "paper": bool(paper)}
         )
-        printed = (paper or {}).get(key)
+        printed = (paper or {}).get(value.key)
         table["rows"].append(
             {
-                "name": words(name, kind),
-                "value": percent(values[key]),
-                "interval": interval(intervals.get(key)),
+                "name": words(value),
+                "value": percent(value.value),
+                "interval": interval(value.interval),
                 "paper": "–" if printed is None else f"{printed:.2f}",
             }
         )
     return list(tables.values())
 
 
-def operating_tables(metrics: dict[str, Any]) -> list[dict[str, Any]]:
-    """Sensitivity and score threshold at each operating point, one table per FROC curve."""
+def sorted_curves(evaluation: Evaluation) -> list[ReportedCurve]:
+    """Return the FROC curves, boxes first, thresholds rising."""
+    kinds = list(KIND_WORDS)
+    return sorted(
+        evaluation.curves,
+        key=lambda c: (kinds.index(c.kind), c.criterion.overlap, c.criterion.threshold),
+    )
+
+
+def operating_tables(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Return sensitivity and score threshold at each operating point, a table per FROC curve."""
     tables = []
-    for kind, threshold, curve in froc_curves(metrics):
+    for curve in sorted_curves(evaluation):
         points = [
             {
-                "fp": f"{point['fp']:g}",
-                "sensitivity": percent(point.get("sensitivity"), 1),
-                "score": "–" if point.get("score") is None else score_text(point["score"]),
+                "fp": f"{point.fp:g}",
+                "sensitivity": percent(point.sensitivity, 1),
+                "score": "–" if point.score is None else score_text(point.score),
             }
-            for point in curve.get("operating_points") or []
+            for point in curve.operating_points
         ]
         if points:
-            name = curve_name(kind, threshold)
-            unit = "volume" if "3d" in kind else "image"
-            tables.append({"name": name, "unit": unit, "points": points})
+            table = {"name": curve_name(curve), "unit": unit_of(curve.kind), "points": points}
+            tables.append(table)
     return tables
 
 
-def operating_points(metrics: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Box IoU threshold (as text) -> its operating points, for the page's own use."""
+def rule_id(rule: Rule) -> str:
+    """Return what a matching rule is called in the page's data: `bbox25`, `segm_centre`."""
+    return rule.kind + rule.criterion.label
+
+
+def rule_choices(rules: Iterable[Rule]) -> list[dict[str, str]]:
+    """Return the matching rules that a reader of the page can choose from."""
+    return [
+        {"id": rule_id(rule), "words": f"{kind_title(rule.kind)}, {rule.criterion.words}"}
+        for rule in rules
+    ]
+
+
+def operating_points(
+    evaluation: Evaluation, rules: Iterable[Rule]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the operating points by matching rule, for the page's own use."""
     points = {}
-    for kind, threshold, curve in froc_curves(metrics):
-        if kind == "bbox":
-            points[f"{float(threshold):g}"] = [
-                {
-                    "fp": f"{point['fp']:g}",
-                    "score": None
-                    if number(point.get("score")) is None
-                    else round(float(point["score"]), 6),
-                }
-                for point in curve.get("operating_points") or []
-            ]
+    for rule in rules:
+        curve = evaluation.curve(rule.kind, rule.criterion)
+        points[rule_id(rule)] = [
+            {
+                "fp": f"{point.fp:g}",
+                "score": None if point.score is None else round(point.score, 6),
+            }
+            for point in (curve.operating_points if curve else ())
+        ]
     return points
 
 
-def box_thresholds(metrics: dict[str, Any]) -> tuple[float, ...]:
-    """Box IoU thresholds of the run's FROC curves, rising; 0.25 and 0.50 where it has none."""
-    found = sorted(float(threshold) for threshold in (metrics.get("froc") or {}).get("bbox", {}))
-    return tuple(found) or (0.25, 0.5)
-
-
 def start_threshold(points: list[dict[str, Any]]) -> float:
-    """The score threshold at 1 FP per image, else the one nearest to it, else 0.5."""
+    """Return the score threshold at 1 FP per image, else the one nearest to it, else 0.5."""
     usable = [p for p in points if p["score"] is not None]
     if not usable:
         return 0.5

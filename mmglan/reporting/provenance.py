@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mmglan.reporting.run_files import read_json
+from mmglan.detections.coco_files import read_json
 
 
 def read_run_info(folder: Path) -> dict[str, Any]:

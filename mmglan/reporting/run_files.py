@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import ast
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmglan.evaluation.evaluation_record import Evaluation, read_evaluation
+
 METRICS_NAME = "results.metrics.json"
-# Where the 3D figures of mmglan evaluate lie beside it.
+# Where the 3D metrics of `mmglan evaluate` lie beside it.
 VOLUMES_SUFFIX = "_volumes.metrics.json"
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file; an unreadable one is an error that names it.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: not JSON (file and line are named).
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"Expected a JSON file but got nothing at {path}.")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: Expected JSON but got {error}.") from error
 
 
 def _literal(node: ast.expr) -> Any:
@@ -77,68 +62,38 @@ class Run:
     Attributes:
         folder: the work directory.
         stem: file name of its config without `.py`; this decides the row of a table.
-        metrics: the content of `results.metrics.json`.
+        evaluation: the content of `results.metrics.json`.
         config: top-level variables of the dumped config, `{}` where there is none.
     """
 
     folder: Path
     stem: str
-    metrics: dict[str, Any]
+    evaluation: Evaluation
     config: dict[str, Any] = field(default_factory=dict)
 
 
-def check_metrics(metrics: Any, path: Path) -> dict[str, Any]:
-    """The file's content if it is a metrics file of a schema that this version reads.
-
-    Raises:
-        ValueError: another schema or no metrics.
-    """
-    if not isinstance(metrics, dict) or not isinstance(metrics.get("metrics"), dict):
-        raise ValueError(f"{path}: Expected an object with 'metrics' but got none.")
-    if metrics.get("schema") != 1:
-        raise ValueError(
-            f"{path}: Expected schema 1 but got {metrics.get('schema')!r}. "
-            "Run the evaluation again with this version."
-        )
-    return metrics
-
-
-def score_at(metrics: dict[str, Any], fp: float, kind: str = "bbox", iou: str = "0.25") -> float:
-    """The score threshold at an operating point of a metrics file.
+def score_at(evaluation: Evaluation, fp: float) -> float:
+    """Return the score threshold at an operating point of the first FROC curve of boxes.
 
     Args:
-        metrics: content of the file.
-        fp: false positives per image; one of the operating points.
-        kind: `bbox` or `segm`.
-        iou: threshold as the file writes it.
+        evaluation: Of the run.
+        fp: False positives per image; one of the operating points.
 
     Returns:
-        The score; infinity where no score keeps the false positives so few.
+        float: The score; infinity where no score keeps the false positives so few.
 
     Raises:
-        ValueError: the file has no such operating point.
+        ValueError: There is no such operating point.
     """
-    points = metrics.get("froc", {}).get(kind, {}).get(iou, {}).get("operating_points", [])
+    curves = [curve for curve in evaluation.curves if curve.kind == "bbox"]
+    points = curves[0].operating_points if curves else ()
     for point in points:
-        if point["fp"] == fp:
-            return math.inf if point["score"] is None else point["score"]
+        if point.fp == fp:
+            return math.inf if point.score is None else point.score
     raise ValueError(
         f"Expected an operating point at {fp} false positives but got those at "
-        f"{[point['fp'] for point in points]}. Choose one of them."
+        f"{[point.fp for point in points]}. Choose one of them."
     )
-
-
-def with_volumes(metrics: dict[str, Any], volumes: dict[str, Any]) -> dict[str, Any]:
-    """A metrics file's content with the 3D figures of another: keys of `bbox3d`, `segm3d`."""
-
-    def is_3d(key: str) -> bool:
-        return key.rsplit("/", 1)[-1].split("_")[0].endswith("3d")
-
-    merged = dict(metrics)
-    for part in ("metrics", "intervals", "froc"):
-        extra = {key: value for key, value in (volumes.get(part) or {}).items() if is_3d(key)}
-        merged[part] = {**(metrics.get(part) or {}), **extra}
-    return merged
 
 
 def config_file(folder: Path) -> Path | None:
@@ -152,7 +107,7 @@ def read_run(folder: Path, *, metrics_name: str = METRICS_NAME) -> Run:
 
     Args:
         folder: as written by `mmglan train` and `mmglan test`.
-        metrics_name: the metrics file in it. 3D figures are taken from
+        metrics_name: the metrics file in it. 3D metrics are taken from
             `results_volumes.metrics.json` where that lies beside it.
 
     Raises:
@@ -165,13 +120,13 @@ def read_run(folder: Path, *, metrics_name: str = METRICS_NAME) -> Run:
         raise FileNotFoundError(
             f"Expected {metrics_name} in {folder} but got none. Run mmglan test on it first."
         )
-    metrics = check_metrics(read_json(path), path)
+    evaluation = read_evaluation(path)
     volumes = path.with_name(metrics_name.removesuffix(".metrics.json") + VOLUMES_SUFFIX)
     if volumes.is_file():
-        metrics = with_volumes(metrics, check_metrics(read_json(volumes), volumes))
+        evaluation = evaluation.with_volumes(read_evaluation(volumes))
     dumped = config_file(folder)
     config = read_dumped_config(dumped) if dumped else {}
-    return Run(folder, dumped.stem if dumped else folder.resolve().name, metrics, config)
+    return Run(folder, dumped.stem if dumped else folder.resolve().name, evaluation, config)
 
 
 def find_runs(folders: list[Path], *, metrics_name: str = METRICS_NAME) -> list[Run]:

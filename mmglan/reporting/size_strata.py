@@ -1,62 +1,65 @@
-"""The size strata of a metrics file as one table."""
+"""The size strata of an evaluation as one table."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from mmglan.reporting.metric_words import KINDS, interval, number, order, percent, split_key, words
+from mmglan.evaluation.evaluation_record import Evaluation
+from mmglan.evaluation.metric_values import MetricKey
+from mmglan.reporting.metric_words import interval, kind_title, order, percent, words
 
-# What the plot shows, at most; the table has everything.
-PLOTTED = ("bbox_AP25", "bbox_SEN25", "bbox_SEN50")
-
-
-def _place(name: str) -> tuple[int, str]:
-    """Small lesions first: JSON with sorted keys puts '10-20 mm' before '< 10 mm'."""
-    return (0 if name.startswith("<") else 2 if name.startswith(">") else 1, name)
+# What the chart shows, at most; the table has everything.
+PLOTTED = 3
 
 
-def strata_table(metrics: dict[str, Any]) -> dict[str, Any] | None:
-    """Metrics by stratum.
-
-    Args:
-        metrics: content of a metrics file; `strata` maps a stratum's name to
-            `{'n_lesions': int, 'metrics': {key: fraction}, 'intervals': {key: {...}}}`.
+def strata_table(evaluation: Evaluation) -> dict[str, Any] | None:
+    """Return the metrics by stratum.
 
     Returns:
-        `columns` (text), `rows` (text: figure, then percent and interval per stratum),
-        `strata` (name, number of lesions) and `bars` (figure, percent or None per stratum);
+        `columns` (text), `rows` (text: metric, then percent and interval per stratum),
+        `strata` (name, number of lesions) and `bars` (metric, percent or None per stratum);
         None where there are no strata.
     """
-    strata = sorted((metrics.get("strata") or {}).items(), key=lambda item: _place(item[0]))
-    keys = sorted(
-        {
-            key
-            for _, record in strata
-            for key, value in record.get("metrics", {}).items()
-            if number(value) is not None
-        },
-        key=order,
-    )
+    counts = [(one.name, one.n_lesions) for one in evaluation.size.strata]
+    values = {
+        value.key: value
+        for value in evaluation.values
+        if value.stratum is not None and value.value is not None
+    }
+    keys = sorted({replace(key, stratum=None) for key in values}, key=order)
     if not keys:
         return None
 
-    def name(key: str) -> str:
-        kind, rest = split_key(key)
-        return f"{KINDS[kind]}: {words(rest, kind)}" if kind else words(rest)
+    def name(key: MetricKey) -> str:
+        return f"{kind_title(key.kind)}: {words(key)}"
 
-    def cell(record: dict[str, Any], key: str) -> str:
-        span = interval(record.get("intervals", {}).get(key))
-        return percent(record["metrics"].get(key), 1) + (f" ({span})" if span else "")
+    def cell(key: MetricKey, stratum: str) -> str:
+        value = values.get(replace(key, stratum=stratum))
+        if value is None:
+            return percent(None)
+        span = interval(value.interval)
+        return percent(value.value, 1) + (f" ({span})" if span else "")
 
-    def bar(record: dict[str, Any], key: str) -> float | None:
-        value = number(record["metrics"].get(key))
-        return None if value is None else round(100 * value, 4)
+    def bar(key: MetricKey, stratum: str) -> float | None:
+        value = values.get(replace(key, stratum=stratum))
+        return None if value is None else round(100 * value.value, 4)
 
-    counts = [(label, record.get("n_lesions")) for label, record in strata]
-    plotted = [key for key in keys if key in PLOTTED] or keys[: len(PLOTTED)]
+    names = [stratum for stratum, _ in counts]
     return {
-        "columns": ["Short axis:", *(f"{label}, n = {count}" for label, count in counts)],
-        "rows": [[name(key), *(cell(record, key) for _, record in strata)] for key in keys],
+        "columns": ["Short axis:", *(f"{stratum}, n = {count}" for stratum, count in counts)],
+        "rows": [[name(key), *(cell(key, stratum) for stratum in names)] for key in keys],
         "strata": counts,
-        "bars": [(name(key), [bar(record, key) for _, record in strata]) for key in plotted],
+        "bars": [(name(key), [bar(key, stratum) for stratum in names]) for key in _plotted(keys)],
     }
+
+
+def _plotted(keys: list[MetricKey]) -> list[MetricKey]:
+    """AP at IoU 0.25 and the sensitivities of the first kind, else what comes first."""
+    first = [key for key in keys if key.kind == keys[0].kind]
+    chosen = [
+        key
+        for key in first
+        if key.metric == "SEN" or (key.metric == "AP" and key.criterion.threshold == 0.25)
+    ]
+    return (chosen or first)[:PLOTTED]

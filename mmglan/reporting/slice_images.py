@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from data_prep.paths import resolve_under
 from mmglan.detections.coco_masks import encode_segmentation
 
-# Larger pictures than this are stored as JPEG: some hundred slices must still open on a phone.
+# Larger images than this are stored as JPEG: some hundred slices must still open on a phone.
 PNG_LIMIT = 60_000
 JPEG_LIMIT = 120_000
 
@@ -27,14 +28,14 @@ def read_slice(path: Path) -> np.ndarray:
         uint8 `(H, W)`; 16-bit values lose their low byte.
 
     Raises:
-        FileNotFoundError: no such picture, or not one that can be read.
+        FileNotFoundError: no such image, or not one that can be read.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"Expected the picture {path.name} but got nothing at {path}.")
+        raise FileNotFoundError(f"Expected the image {path.name} but got nothing at {path}.")
     image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
-        raise FileNotFoundError(f"{path.name}: Expected a picture but got something unreadable.")
+        raise FileNotFoundError(f"{path.name}: Expected an image but got something unreadable.")
     if image.dtype == np.uint16:
         image = (image >> 8).astype(np.uint8)
     if image.ndim == 3:
@@ -43,27 +44,32 @@ def read_slice(path: Path) -> np.ndarray:
 
 
 def slice_of(record: dict[str, Any], image_root: Path) -> np.ndarray:
-    """The picture of a COCO image record, as `read_slice` gives it.
+    """Return the slice of a COCO image record, as `read_slice` gives it.
 
     Raises:
         FileNotFoundError: as `read_slice`.
-        ValueError: the picture has another size than the record says, so that boxes would be drawn
-            in wrong places.
+        ValueError: no `file_name`, one that leaves the folder, or an image of another size than the
+            record says, so that boxes would be drawn in wrong places.
     """
-    image = read_slice(Path(image_root) / record["file_name"])
+    name = record.get("file_name")
+    if not isinstance(name, str):
+        raise ValueError(
+            f"image {record['id']}: Expected the file_name of a slice image but got {name!r}."
+        )
+    image = read_slice(resolve_under(image_root, name))
     sides = record.get("height"), record.get("width")
     if None not in sides and sides != image.shape:
         raise ValueError(
-            f"{Path(record['file_name']).name}: Expected a picture of {sides[0]!r} x {sides[1]!r} "
+            f"{Path(name).name}: Expected an image of {sides[0]!r} x {sides[1]!r} "
             f"pixels, as the annotations say, but got {image.shape[0]} x {image.shape[1]}."
         )
     return image
 
 
 def encode(image: np.ndarray, *, max_side: int = 640) -> tuple[str, str]:
-    """Picture as (MIME type, base64 text), at most `max_side` pixels and `JPEG_LIMIT` bytes.
+    """Return an image as MIME type and base64 text, of at most `max_side` pixels and `JPEG_LIMIT`.
 
-    Small pictures are PNG (exact); large ones JPEG of quality 90, less only where the limit
+    Small images are PNG (exact); large ones JPEG of quality 90, less only where the limit
     demands it.
     """
     scale = max_side / max(image.shape[:2])
@@ -82,7 +88,7 @@ def encode(image: np.ndarray, *, max_side: int = 640) -> tuple[str, str]:
 
 
 def thumbnail(image: np.ndarray, side: int = 72) -> str:
-    """A small square data URI of the picture's middle."""
+    """A small square data URI of the image's middle."""
     height, width = image.shape[:2]
     edge = min(height, width)
     top, left = (height - edge) // 2, (width - edge) // 2

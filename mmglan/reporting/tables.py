@@ -1,4 +1,4 @@
-"""The paper's tables with the figures of runs beside the printed ones: Markdown, CSV and LaTeX."""
+"""The paper's tables with the metrics of runs beside the printed ones: Markdown, CSV and LaTeX."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import io
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from mmglan.reporting.metric_words import number, plain
+from mmglan.evaluation.metric_values import MetricKey
 from mmglan.reporting.paper_tables import PaperTable, Part, Row
 from mmglan.reporting.run_files import Run
 
@@ -24,7 +23,7 @@ NOTE = (
 
 @dataclass(frozen=True)
 class Cell:
-    """What our runs give for one figure of one row.
+    """What our runs give for one metric of one row.
 
     Attributes:
         value: percent, the mean over runs; None without a run.
@@ -51,30 +50,23 @@ class Cell:
         return f"{self.value:.2f}"
 
 
-def _scaled(value: Any) -> float | None:
-    fraction = number(value)
-    return None if fraction is None else 100 * fraction
-
-
-def cell(runs: Iterable[Run], key: str) -> Cell:
-    """One figure of the runs of one row.
+def cell(runs: Iterable[Run], key: MetricKey) -> Cell:
+    """Return one metric of the runs of one row.
 
     Args:
         runs: runs of the row's config: one, or several seeds or folds.
-        key: without `lesion/`, e.g. `bbox_AP25`.
+        key: of the metric.
     """
-    values, intervals = [], []
-    for run in runs:
-        value = _scaled(plain(run.metrics["metrics"]).get(key))
-        if value is not None:
-            values.append(value)
-            intervals.append(plain(run.metrics.get("intervals") or {}).get(key) or {})
+    found = [value for run in runs if (value := run.evaluation.get(key)) is not None]
+    found = [one for one in found if one.value is not None]
+    values = [100 * one.value for one in found]
     if not values:
         return Cell()
     if len(values) > 1:
         return Cell(statistics.fmean(values), None, None, statistics.stdev(values), len(values))
-    low, high = (_scaled(intervals[0].get(end)) for end in ("low", "high"))
-    return Cell(values[0], low, high, None, 1)
+    interval = found[0].interval
+    ends = (None, None) if interval is None else (100 * interval.low, 100 * interval.high)
+    return Cell(values[0], *ends, None, 1)
 
 
 def fill(table: PaperTable, runs: list[Run]) -> dict[str, list[Cell]]:
@@ -130,7 +122,7 @@ def markdown(table: PaperTable, cells: dict[str, list[Cell]]) -> str:
 
 
 def csv_text(table: PaperTable, cells: dict[str, list[Cell]]) -> str:
-    """One line per row and figure, numbers in full precision, for further work."""
+    """One line per row and metric, numbers in full precision, for further work."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(
@@ -141,7 +133,7 @@ def csv_text(table: PaperTable, cells: dict[str, list[Cell]]) -> str:
         for key, ours in zip(table.columns, cells[row.name], strict=True):
             numbers = (ours.value, ours.low, ours.high, ours.deviation)
             writer.writerow(
-                [table.label, row.name, row.stem or "", key]
+                [table.label, row.name, row.stem or "", key.name]
                 + ["" if n is None else repr(round(n, 10)) for n in numbers]
                 + [ours.runs, MARK if ours.runs else ""]
                 + ["" if table.paper_value(row, key) is None else table.paper_value(row, key)]
@@ -191,7 +183,8 @@ def provenance(runs: list[Run]) -> str:
     lines = ["## Runs", "", "| Config | Images | Patients | Lesions | Epochs |"]
     lines.append("|---|---:|---:|---:|---:|")
     for run in runs:
-        counts = [run.metrics.get(k, "–") for k in ("n_images", "n_patients", "n_lesions")]
+        size = run.evaluation.size
+        counts = [size.n_images, size.n_patients, size.n_lesions]
         epochs = (run.config.get("train_cfg") or {}).get("max_epochs", "–")
         lines.append("| " + " | ".join(map(str, [run.stem, *counts, epochs])) + " |")
     return "\n".join([*lines, ""])

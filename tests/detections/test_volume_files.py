@@ -10,7 +10,7 @@ import pytest
 from mmglan.detections.coco_files import read_ground_truth
 from mmglan.detections.volume_files import read_boxes_3d, read_volumes, stack_results
 from mmglan.evaluation.label_maps import read_ids, read_scores
-from mmglan.evaluation.load_results import GroundTruthFiles, load_detection_sets
+from mmglan.evaluation.load_results import load_detection_sets, read_test_set
 from mmglan.evaluation.protocols import PROTOCOLS
 
 
@@ -82,14 +82,14 @@ def test_a_slice_without_a_place(tmp_path, change):
 def test_volumes_that_are_tested_in_part_are_told(tmp_path, coco_set):
     ann, boxes, _ = coco_set(0)
     names = sorted({image["volume_id"] for image in json.loads(ann.read_text())["images"]})
-    files = GroundTruthFiles(gt=ann, volumes=tmp_path / "volumes.json")
+    path = tmp_path / "volumes.json"
     for size in (3, 7):
         volumes = [{"volume_id": name, "shape_zyx": [3, 96, 96]} for name in names]
         volumes[0]["shape_zyx"][0] = size
-        files.volumes.write_text(json.dumps({"volumes": volumes, "lesions": []}))
+        path.write_text(json.dumps({"volumes": volumes, "lesions": []}))
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
-            load_detection_sets(files, files.read(), [boxes], PROTOCOLS["deeplesion"])
+            load_detection_sets(read_test_set(ann, volumes=path), [boxes], PROTOCOLS["deeplesion"])
         told = [str(one.message) for one in told]
         assert len(told) == (size == 7)
     assert "1 of 8 volumes are there in part only (3 of their 7 slices)" in told[0]

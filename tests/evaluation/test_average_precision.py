@@ -11,13 +11,14 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mmglan.detections.coco_files import detection_set_of_images, group_results, read_ground_truth
+from mmglan.detections.coco_files import group_results, read_ground_truth
 from mmglan.evaluation.average_precision import (
     AP_THRESHOLDS,
     COCO_THRESHOLDS,
     PrecisionRecall,
     precision_recall,
 )
+from mmglan.evaluation.detection_set_2d import detection_set_of_images
 
 
 def coco_ap(ann, results, kind, thresholds, area=None):

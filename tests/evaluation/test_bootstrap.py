@@ -1,4 +1,4 @@
-"""Intervals against scipy's own bootstrap, and cases that have none."""
+"""Intervals against scipy's own bootstrap, and detections that have none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mmglan.detections.coco_files import detection_set_of_images, group_results, read_ground_truth
+from mmglan.detections.coco_files import group_results, read_ground_truth
 from mmglan.evaluation import bootstrap as module
 from mmglan.evaluation.bootstrap import (
     bca_interval,
@@ -18,7 +18,8 @@ from mmglan.evaluation.bootstrap import (
     patient_weights,
     percentile_interval,
 )
-from mmglan.evaluation.comparison import compare
+from mmglan.evaluation.comparison import compare_detections
+from mmglan.evaluation.detection_set_2d import detection_set_of_images
 from mmglan.evaluation.evaluate import evaluate_detections
 from mmglan.evaluation.metrics import Metrics
 from mmglan.evaluation.protocols import PROTOCOLS
@@ -64,25 +65,25 @@ def test_equals_scipy(method):
 
 
 @pytest.mark.parametrize("name", ["FROC25_mean", "AP25", "SEN50"])
-def test_figures_equal_scipy_with_patients_as_units(coco_set, name):
-    """scipy resamples patients' numbers and computes the figure of each resample itself."""
+def test_metrics_equal_scipy_with_patients_as_units(coco_set, name):
+    """scipy resamples patients' numbers and computes the metric of each resample itself."""
     ann, boxes, _ = coco_set(3, n_images=60)
     gt = read_ground_truth(ann)
     rows = group_results(json.loads(boxes.read_text()), gt)
-    cases = detection_set_of_images(gt, rows, "bbox")
-    figures = Metrics(cases, PROTOCOLS["deeplesion"])
-    place, count = figures.names.index(name), cases.n_patients
+    detections = detection_set_of_images(gt, rows, "bbox")
+    metrics = Metrics(detections, PROTOCOLS["deeplesion"])
+    place, count = metrics.names.index(f"bbox_{name}"), detections.n_patients
 
-    def figure(patients, axis=-1):
+    def metric(patients, axis=-1):
         drawn = np.asarray(patients, int).reshape(-1, patients.shape[-1])
         weights = np.array([np.bincount(row, minlength=count) for row in drawn], float).T
-        return figures.values(weights)[place].reshape(patients.shape[:-1])
+        return metrics.values(weights)[place].reshape(patients.shape[:-1])
 
     expected = stats.bootstrap(
-        (np.arange(count),), figure, n_resamples=200, method="BCa", rng=np.random.default_rng(1)
+        (np.arange(count),), metric, n_resamples=200, method="BCa", rng=np.random.default_rng(1)
     )
-    jackknife = leave_one_out(figures.values, count)[place]
-    ours = bca_interval(figures.estimates[place], expected.bootstrap_distribution, jackknife)
+    jackknife = leave_one_out(metrics.values, count)[place]
+    ours = bca_interval(metrics.estimates[place], expected.bootstrap_distribution, jackknife)
     assert ours.method == "bca"
     assert ours.low == pytest.approx(expected.confidence_interval.low, abs=1e-9)
     assert ours.high == pytest.approx(expected.confidence_interval.high, abs=1e-9)
@@ -97,7 +98,7 @@ def test_covers_the_mean_about_as_often_as_it_says():
         def mean(weights, data=data):
             return (data @ weights / weights.sum(axis=0))[None]
 
-        interval = bootstrap(mean, 40, n=400, seed=repeat, level=0.9)[0]["bca"]
+        (interval,) = bootstrap(mean, 40, n=400, seed=repeat, level=0.9)
         inside += interval.low <= 1 <= interval.high
     assert 0.82 <= inside / 200 <= 0.95
 
@@ -127,15 +128,15 @@ def test_rounding_does_not_decide_about_ties():
     assert alike.method == "percentile"
 
 
-def test_figures_that_are_ties_up_to_rounding(coco_set):
+def test_metrics_that_are_ties_up_to_rounding(coco_set):
     """mAP of the test set is COCO's, of resamples a weighted sum: three patients, many ties."""
     ann, boxes, _ = coco_set(4, n_images=6, per_patient=2)
     gt = read_ground_truth(ann)
     rows = group_results(json.loads(boxes.read_text()), gt)
-    figures = Metrics(detection_set_of_images(gt, rows, "bbox"), PROTOCOLS["deeplesion"])
-    place = figures.names.index("mAP")
-    samples = figures.values(patient_weights(3, 1000))[place]
-    estimate, jackknife = figures.estimates[place], leave_one_out(figures.values, 3)[place]
+    metrics = Metrics(detection_set_of_images(gt, rows, "bbox"), PROTOCOLS["deeplesion"])
+    place = metrics.names.index("bbox_mAP")
+    samples = metrics.values(patient_weights(3, 1000))[place]
+    estimate, jackknife = metrics.estimates[place], leave_one_out(metrics.values, 3)[place]
     snapped = np.where(np.abs(samples - estimate) < 1e-12, estimate, samples)
     ours, exact = (bca_interval(estimate, one, jackknife) for one in (samples, snapped))
     assert (snapped == estimate).sum() > 100
@@ -146,16 +147,17 @@ def test_one_patient_has_no_interval(coco_set):
     """All resamples of one patient are the same: an interval of no width would look certain."""
     ann, boxes, _ = coco_set(0, per_patient=24)
     gt = read_ground_truth(ann)
-    cases = detection_set_of_images(gt, group_results(json.loads(boxes.read_text()), gt), "bbox")
-    record = evaluate_detections([cases], bootstrap=20)
-    assert record["n_patients"] == 1 and record["metrics"]["bbox_AP25"] > 0
-    for interval in record["intervals"].values():
-        assert np.isnan(interval["low"]) and np.isnan(interval["high"]) and interval["n"] == 0
-    assert record["froc"]["bbox"]["0.25"]["band_low"] is None
-    found = compare(cases, cases, bootstrap=20, permutations=20)["bbox_AP25"]
-    assert np.isnan(found["low"]) and found["p_value"] == 1
-    only = bootstrap(lambda weights: weights[:1] * 3, 1, n=20)[0]
-    assert np.isnan(only["percentile"].low) and np.isnan(only["bca"].high)
+    detections = detection_set_of_images(
+        gt, group_results(json.loads(boxes.read_text()), gt), "bbox"
+    )
+    evaluation = evaluate_detections([detections], bootstrap=20)
+    assert evaluation.size.n_patients == 1 and evaluation["bbox_AP25"].value > 0
+    assert {value.interval for value in evaluation.values} == {None}
+    assert {curve.band for curve in evaluation.curves} == {None}
+    found = compare_detections(detections, detections, bootstrap=20, permutations=20)
+    assert found["bbox_AP25"].interval is None and found["bbox_AP25"].p_value == 1
+    (only,) = bootstrap(lambda weights: weights[:1] * 3, 1, n=20)
+    assert np.isnan([only.low, only.high, *only.percentile]).all() and only.n == 0
 
 
 @pytest.mark.parametrize("options", [{"method": "normal"}, {"level": 1.0}])

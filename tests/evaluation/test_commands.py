@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from mmglan.commands import compare, evaluate
-from mmglan.detections.coco_files import read_ground_truth, short_axis_mm
+from mmglan.detections.coco_files import read_ground_truth
+from mmglan.evaluation.detection_set_2d import short_axis_mm
+from mmglan.evaluation.evaluation_record import read_evaluation
+from mmglan.evaluation.protocols import PROTOCOLS
 
 
 @pytest.fixture
@@ -21,47 +24,50 @@ def benchmark(repository):
     return module
 
 
+def _differences(path):
+    return {one["name"]: one for one in json.loads(path.read_text())["differences"]}
+
+
 def test_evaluate_writes_and_prints(coco_set, tmp_path, capsys):
     ann, boxes, masks = coco_set(0)
     out = tmp_path / "new" / "my.metrics.json"
     argv = ["--gt", str(ann), "--pred", str(boxes), str(masks), "--bootstrap", "40"]
     assert evaluate.main([*argv, "--out", str(out)]) == 0
-    record = json.loads(out.read_text())
-    assert record["schema"] == 1 and record["n_patients"] == 8 and record["n_images"] == 24
-    assert set(record["froc"]) == {"bbox", "segm"} and set(record["froc"]["bbox"]) == {
-        "0.25",
-        "0.50",
-    }
-    curve = record["froc"]["bbox"]["0.25"]
-    assert len(curve["fp"]) == len(curve["sensitivity"]) == len(curve["score"])
-    assert all(0 <= value <= 1 for value in curve["sensitivity"])
-    assert set(curve["fp"]) <= set(curve["band_fp"]) and curve["band_fp"][-1] == curve["fp"][-1]
-    assert curve["band_fp"] == sorted(set(curve["band_fp"]))
+    assert json.loads(out.read_text())["schema"] == 2
+    found = read_evaluation(out)
+    assert (found.size.n_patients, found.size.n_images) == (8, 24)
+    assert [(curve.kind, curve.criterion.label) for curve in found.curves] == [
+        *(("bbox", "25"), ("bbox", "50"), ("segm", "25"), ("segm", "50"))
+    ]
+    curve = found.curves[0]
+    assert len(curve.fp) == len(curve.sensitivity) == len(curve.score)
+    assert all(0 <= value <= 1 for value in curve.sensitivity)
+    assert set(curve.fp) <= set(curve.band.fp) and curve.band.fp[-1] == curve.fp[-1]
+    assert list(curve.band.fp) == sorted(set(curve.band.fp))
     # The band is the percentile interval, also where the curve has no point of its own.
-    band = zip(curve["band_fp"], curve["band_low"], curve["band_high"], strict=True)
-    ends = {fp: [low, high] for fp, low, high in band}
-    between = [fp for fp in (0.125, 0.25, 0.5, 1, 2) if fp in ends and fp not in curve["fp"]]
+    band = zip(curve.band.fp, curve.band.low, curve.band.high, strict=True)
+    ends = {fp: (low, high) for fp, low, high in band}
+    between = [fp for fp in (0.125, 0.25, 0.5, 1, 2) if fp in ends and fp not in curve.fp]
     assert between
     for fp in between:
-        assert ends[fp] == record["intervals"][f"bbox_FROC25_fp{fp:g}"]["percentile"]
-    points = {point["fp"]: point for point in curve["operating_points"]}
+        assert ends[fp] == found[f"bbox_FROC25_fp{fp:g}"].interval.percentile
+    points = {point.fp: point for point in curve.operating_points}
     assert sorted(points) == [0.125, 0.25, 0.5, 1, 2, 4, 5, 5.85, 8, 9]
-    assert points[5]["sensitivity"] == record["metrics"]["bbox_SEN25"]
-    interval = record["intervals"]["bbox_SEN25"]
-    assert interval["low"] <= record["metrics"]["bbox_SEN25"] <= interval["high"]
-    assert sum(entry["n_lesions"] for entry in record["strata"].values()) == record["n_lesions"]
+    sensitivity = found["bbox_SEN25"]
+    assert points[5].sensitivity == sensitivity.value
+    assert sensitivity.interval.low <= sensitivity.value <= sensitivity.interval.high
+    assert sum(one.n_lesions for one in found.size.strata) == found.size.n_lesions
     printed = capsys.readouterr().out
-    assert f"{100 * record['metrics']['segm_AP50']:.2f}" in printed
-    assert "< 10 mm" in printed and "score from" in printed
+    assert f"{100 * found['segm_AP50'].value:.2f}" in printed
+    assert "< 10 mm" in printed and "score from" in printed and "masks, IoU 0.50" in printed
     # The score threshold at an operating point does what it says.
-    threshold = points[1]["score"]
-    rows = [row for row in json.loads(boxes.read_text()) if row["score"] >= threshold]
+    rows = [row for row in json.loads(boxes.read_text()) if row["score"] >= points[1].score]
     boxes.write_text(json.dumps(rows))
     assert evaluate.main([*argv[:4], "--bootstrap", "0", "--out", str(out)]) == 0
-    cut = json.loads(out.read_text())
-    assert cut["intervals"] == {} and cut["froc"]["bbox"]["0.25"]["band_low"] is None
-    assert cut["metrics"]["bbox_FROC25_fp8"] == points[1]["sensitivity"]
-    assert cut["froc"]["bbox"]["0.25"]["fp"][-1] <= 1
+    cut = read_evaluation(out)
+    assert {value.interval for value in cut.values} == {None} and cut.curves[0].band is None
+    assert cut["bbox_FROC25_fp8"].value == points[1].sensitivity
+    assert cut.curves[0].fp[-1] <= 1
 
 
 @pytest.mark.parametrize("protocol", ["picai", "luna", "centre-in-box"])
@@ -70,18 +76,18 @@ def test_every_protocol_from_files(coco_set, tmp_path, protocol):
     out = tmp_path / "out.json"
     argv = ["--gt", str(ann), "--pred", str(boxes), str(masks), "--protocol", protocol]
     assert evaluate.main([*argv, "--bootstrap", "0", "--out", str(out)]) == 0
-    record = json.loads(out.read_text())
+    found = read_evaluation(out)
     label = {"picai": "10", "luna": "_radius", "centre-in-box": "_centre"}[protocol]
-    assert record["protocol"] == protocol
-    assert 0 < record["metrics"][f"bbox_SEN{label}"] <= 1
-    assert 0 < record["metrics"][f"segm_FROC{label}_mean"] <= 1
+    assert found.protocol == PROTOCOLS[protocol]
+    assert 0 < found[f"bbox_SEN{label}"].value <= 1
+    assert 0 < found[f"segm_FROC{label}_mean"].value <= 1
 
 
 def test_errors_name_the_file_and_the_place(coco_set, tmp_path, capsys):
     ann, boxes, masks = coco_set(0)
     main = evaluate.main
     rows = json.loads(boxes.read_text())
-    cases = [
+    detections = [
         ([rows[0] | {"image_id": 999}], r"result 0: Expected the id of an image of set.ann.json"),
         ([rows[0] | {"score": None}], "result 0: Expected a finite score but got None"),
         ([rows[0] | {"bbox": [1, 2, -3, 4]}], "result 0: Expected bbox as x, y, width, height"),
@@ -96,7 +102,7 @@ def test_errors_name_the_file_and_the_place(coco_set, tmp_path, capsys):
         ({"a": 1}, "Expected a list of results"),
         ([{"volume_id": "v0", "box3d": [0] * 6, "score": 1}], "Expected --volumes"),
     ]
-    for content, message in cases:
+    for content, message in detections:
         boxes.write_text(json.dumps(content))
         assert main(["--gt", str(ann), "--pred", str(boxes)]) == 2
         assert message in capsys.readouterr().err
@@ -115,7 +121,7 @@ def test_errors_name_the_file_and_the_place(coco_set, tmp_path, capsys):
 
 
 def test_two_results_of_one_kind_are_refused(coco_set, tmp_path, capsys):
-    """The figures of one of the two would be lost without a word."""
+    """The metrics of one of the two would be lost without a word."""
     ann, boxes, _ = coco_set(0)
     other = tmp_path / "other.json"
     other.write_text("[]")
@@ -162,7 +168,7 @@ def test_compare_writes_and_prints(coco_set, tmp_path, capsys):
     argv = ["--gt", str(ann), "--pred-a", str(boxes), "--pred-b", str(other)]
     short = ["--bootstrap", "30", "--permutations", "30"]
     assert main([*argv, *short, "--out", str(out)]) == 0
-    found = json.loads(out.read_text())["figures"]["bbox_SEN25"]
+    found = _differences(out)["bbox_SEN25"]
     assert found["difference"] == pytest.approx(found["first"] - found["second"])
     assert 1 / 31 <= found["p_value"] <= 1
     line = next(x for x in capsys.readouterr().out.splitlines() if "bbox_SEN25" in x)
@@ -176,8 +182,8 @@ def test_benchmark_gives_identical_values(benchmark, tmp_path, capsys):
     out = tmp_path / "speed.json"
     argv = ["--volumes", "20", "--predictions", "40", "--bootstrap", "20", "--out", str(out)]
     assert benchmark.main(argv) == 0
-    figures = json.loads(out.read_text())
-    assert figures["identical"] is True and figures["froc_s"] > 0
+    metrics = json.loads(out.read_text())
+    assert metrics["identical"] is True and metrics["froc_s"] > 0
     assert "times_faster" in capsys.readouterr().out
 
 
@@ -188,9 +194,9 @@ def test_nothing_at_all(tmp_path):
         boxes.write_text("[]")
         argv = ["--gt", str(ann), "--pred", str(boxes), "--out", str(out), "--bootstrap", "10"]
         assert evaluate.main(argv) == 0
-        record = json.loads(out.read_text())
-        assert record["n_images"] == len(truth["images"]) and record["n_lesions"] == 0
-        assert set(record["metrics"].values()) == {None}
+        found = read_evaluation(out)
+        assert (found.size.n_images, found.size.n_lesions) == (len(truth["images"]), 0)
+        assert {value.value for value in found.values} == {None}
 
 
 @pytest.mark.parametrize(
@@ -209,7 +215,7 @@ def test_numbers_out_of_range_are_named(coco_set, capsys, option, words):
     assert words in capsys.readouterr().err
 
 
-def test_figures_that_cannot_be_written_are_an_error(coco_set, tmp_path, capsys):
+def test_metrics_that_cannot_be_written_are_an_error(coco_set, tmp_path, capsys):
     """The table is printed all the same; a folder in the way is named, nothing is left behind."""
     ann, boxes, _ = coco_set(0)
     (tmp_path / "out").mkdir()
@@ -251,6 +257,5 @@ def test_no_permutations_give_no_p_value(coco_set, tmp_path, capsys):
     sides = ["--pred-a", str(boxes), "--pred-b", str(boxes)]
     argv = ["--gt", str(ann), *sides, "--bootstrap", "0", "--permutations", "0"]
     assert compare.main([*argv, "--out", str(out)]) == 0
-    figures = json.loads(out.read_text())["figures"]
-    assert {found["p_value"] for found in figures.values()} == {None}
+    assert {found["p_value"] for found in _differences(out).values()} == {None}
     assert "1.0000" not in capsys.readouterr().out

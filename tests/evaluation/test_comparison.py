@@ -9,14 +9,15 @@ from itertools import product
 import numpy as np
 import pytest
 
-from mmglan.detections.coco_files import detection_set_of_images, group_results, read_ground_truth
-from mmglan.evaluation.comparison import compare, permutation_p
+from mmglan.detections.coco_files import group_results, read_ground_truth
+from mmglan.evaluation.comparison import compare_detections, permutation_p
 from mmglan.evaluation.detection_set import pooled, rank_scores
+from mmglan.evaluation.detection_set_2d import detection_set_of_images
 from mmglan.evaluation.metrics import Metrics
 from mmglan.evaluation.protocols import PROTOCOLS
 
 
-def cases_of(ann, rows):
+def detections_of(ann, rows):
     gt = read_ground_truth(ann)
     return detection_set_of_images(gt, group_results(rows, gt), "bbox")
 
@@ -26,20 +27,22 @@ def test_differences_and_direction(coco_set):
     rows = json.loads(boxes.read_text())
     rng = np.random.default_rng(0)
     worse = [row | {"score": float(rng.random())} for row in rows if rng.random() < 0.3]
-    good, bad = cases_of(ann, rows), cases_of(ann, worse)
-    results = compare(good, bad, bootstrap=100, permutations=200)
+    good, bad = detections_of(ann, rows), detections_of(ann, worse)
+    results = compare_detections(good, bad, bootstrap=100, permutations=200)
     protocol = PROTOCOLS["deeplesion"]
     alone = Metrics(good, protocol)
     for name, value in zip(alone.names, alone.estimates, strict=True):
-        if f"bbox_{name}" in results:
-            assert results[f"bbox_{name}"]["first"] == pytest.approx(value, abs=1e-12)
+        if "mm" not in name:
+            assert results[name].first == pytest.approx(value, abs=1e-12)
     sen = results["bbox_SEN25"]
-    assert sen["difference"] == pytest.approx(sen["first"] - sen["second"])
-    assert 0 < sen["low"] < sen["difference"] < sen["high"]
-    assert sen["p_value"] <= 0.01
-    turned = compare(bad, good, bootstrap=100, permutations=20)["bbox_SEN25"]
-    assert turned["difference"] == pytest.approx(-sen["difference"])
-    assert turned["percentile"] == pytest.approx([-x for x in reversed(sen["percentile"])])
+    assert sen.difference == pytest.approx(sen.first - sen.second)
+    assert 0 < sen.interval.low < sen.difference < sen.interval.high
+    assert sen.p_value <= 0.01
+    turned = compare_detections(bad, good, bootstrap=100, permutations=20)["bbox_SEN25"]
+    assert turned.difference == pytest.approx(-sen.difference)
+    assert turned.interval.percentile == pytest.approx(
+        tuple(-x for x in reversed(sen.interval.percentile))
+    )
 
 
 def test_no_p_value_depends_on_which_detector_is_named_first(coco_set):
@@ -48,7 +51,7 @@ def test_no_p_value_depends_on_which_detector_is_named_first(coco_set):
     rows = json.loads(boxes.read_text())
     rng = np.random.default_rng(0)
     other = [row | {"score": float(rng.random())} for row in rows if rng.random() < 0.8]
-    one, two = (rank_scores(cases_of(ann, part)) for part in (rows, other))
+    one, two = (rank_scores(detections_of(ann, part)) for part in (rows, other))
     assert set(one.scores) & set(two.scores)
     kept = rng.integers(0, 2, (one.n_patients, 64)).astype(float)
     mixed = [
@@ -56,24 +59,25 @@ def test_no_p_value_depends_on_which_detector_is_named_first(coco_set):
         for sides, weights in (((one, two), (kept, 1 - kept)), ((two, one), (1 - kept, kept)))
     ]
     np.testing.assert_array_equal(*mixed)
-    there = compare(one, two, bootstrap=50, permutations=200)
-    back = compare(two, one, bootstrap=50, permutations=200)
-    for name, found in there.items():
-        turned = back[name]
-        assert found["p_value"] == turned["p_value"], name
-        assert found["difference"] == pytest.approx(-turned["difference"], abs=1e-12)
-        assert [found["low"], found["high"]] == pytest.approx(
-            [-turned["high"], -turned["low"]], abs=1e-9
+    there = compare_detections(one, two, bootstrap=50, permutations=200)
+    back = compare_detections(two, one, bootstrap=50, permutations=200)
+    for found, turned in zip(there.differences, back.differences, strict=True):
+        assert found.p_value == turned.p_value, found.name
+        assert found.difference == pytest.approx(-turned.difference, abs=1e-12)
+        assert [found.interval.low, found.interval.high] == pytest.approx(
+            [-turned.interval.high, -turned.interval.low], abs=1e-9
         )
 
 
 def test_detector_against_itself_and_on_another_scale(coco_set):
     ann, boxes, _ = coco_set(1)
-    cases = cases_of(ann, json.loads(boxes.read_text()))
-    same = compare(cases, replace(cases, scores=cases.scores / 7), bootstrap=50, permutations=50)
-    for found in same.values():
-        assert found["difference"] == 0 and found["low"] == found["high"] == 0
-        assert found["p_value"] == 1
+    detections = detections_of(ann, json.loads(boxes.read_text()))
+    same = compare_detections(
+        detections, replace(detections, scores=detections.scores / 7), bootstrap=50, permutations=50
+    )
+    for found in same.differences:
+        assert found.difference == found.interval.low == found.interval.high == 0
+        assert found.p_value == 1
 
 
 def test_permutations_are_exchanges_of_patients(coco_set):
@@ -81,8 +85,8 @@ def test_permutations_are_exchanges_of_patients(coco_set):
     ann, boxes, _ = coco_set(2, n_images=9)
     rows = json.loads(boxes.read_text())
     kept = [row for row in rows if row["image_id"] > 94 or row["score"] > 0.5]
-    first, second = cases_of(ann, rows), cases_of(ann, kept)
-    found = compare(first, second, bootstrap=10, permutations=1200)["bbox_FROC25_mean"]
+    first, second = detections_of(ann, rows), detections_of(ann, kept)
+    found = compare_detections(first, second, bootstrap=10, permutations=1200)["bbox_FROC25_mean"]
     gt = read_ground_truth(ann)
     patient = {image["id"]: image["patient_id"] for image in gt.images}
     n_images = len(gt.images)
@@ -93,7 +97,7 @@ def test_permutations_are_exchanges_of_patients(coco_set):
 
     sides = ranked(rows), ranked(kept)
     protocol = PROTOCOLS["deeplesion"]
-    place = Metrics(first, protocol).names.index("FROC25_mean")
+    place = Metrics(first, protocol).names.index("bbox_FROC25_mean")
     names = sorted(set(patient.values()))
     assert len(names) == 3
     differences = []
@@ -106,11 +110,11 @@ def test_permutations_are_exchanges_of_patients(coco_set):
                 for row in sides[which]
                 if (choice[names.index(patient[row["image_id"]])] ^ side) == which
             ]
-            values.append(Metrics(cases_of(ann, mixed), protocol).estimates[place])
+            values.append(Metrics(detections_of(ann, mixed), protocol).estimates[place])
         differences.append(values[0] - values[1])
-    assert differences[0] == pytest.approx(found["difference"], abs=1e-12)
+    assert differences[0] == pytest.approx(found.difference, abs=1e-12)
     exact = np.mean(np.abs(differences) >= abs(differences[0]) - 1e-12)
-    assert found["p_value"] == pytest.approx(exact, abs=0.05)
+    assert found.p_value == pytest.approx(exact, abs=0.05)
 
 
 def test_p_value_counts_the_difference_itself():
@@ -121,10 +125,10 @@ def test_p_value_counts_the_difference_itself():
 
 
 def test_other_test_set_is_refused(coco_set):
-    one = cases_of(coco_set(0, "a")[0], [])
-    other = cases_of(coco_set(1, "b")[0], [])
+    one = detections_of(coco_set(0, "a")[0], [])
+    other = detections_of(coco_set(1, "b")[0], [])
     turned = replace(one, gt_image=np.zeros_like(one.gt_image))
     with pytest.raises(ValueError, match="with the lesions on other images"):
-        compare(one, turned)
+        compare_detections(one, turned)
     with pytest.raises(ValueError, match="same images and lesions"):
-        compare(one, other)
+        compare_detections(one, other)

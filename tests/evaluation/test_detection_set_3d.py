@@ -17,7 +17,7 @@ from mmglan.evaluation.detection_set_3d import (
     instances_of_stacks,
 )
 from mmglan.evaluation.froc import froc
-from mmglan.evaluation.load_results import GroundTruthFiles, load_detection_sets
+from mmglan.evaluation.load_results import load_detection_sets, read_test_set
 from mmglan.evaluation.metrics import Metrics
 from mmglan.evaluation.protocols import PROTOCOLS
 
@@ -62,7 +62,7 @@ def test_overlaps_by_hand():
 
 
 def test_boxes_and_voxels_of_boxes_agree():
-    """Lesions that are boxes: voxel overlap is box overlap, so all figures are the same."""
+    """Lesions that are boxes: voxel overlap is box overlap, so all metrics are the same."""
     rng = np.random.default_rng(0)
     predictions, gt, instances = [], [], []
     for _ in range(8):
@@ -89,13 +89,14 @@ def test_boxes_and_voxels_of_boxes_agree():
         boxes = detection_set_of_boxes(predictions, gt, patient, sizes, kinds, spacing_mm=spacing)
         voxels = detection_set_of_instances(instances, patient, sizes, kinds, spacing_mm=spacing)
         of_boxes, of_voxels = Metrics(boxes, protocol), Metrics(voxels, protocol)
-        assert of_boxes.names == of_voxels.names and "volumeSEN" in " ".join(of_boxes.names)
+        assert [key.short_name for key in of_boxes.keys] == [k.short_name for k in of_voxels.keys]
+        assert "volumeSEN" in " ".join(of_boxes.names)
         assert np.allclose(of_boxes.estimates, of_voxels.estimates, rtol=0, atol=1e-12)
     inclusive = [rows - [0, 0, 0, 1, 1, 1] for rows in gt]
     with_scores = [rows - [0, 0, 0, 1, 1, 1, 0] for rows in predictions]
     curve = froc(with_scores, inclusive, threshold=0.3, overlap="iobb", dims=3, inclusive=True)
     boxes = Metrics(detection_set_of_boxes(predictions, gt, patient, sizes, ["iobb"]), DEEPLESION)
-    place = boxes.names.index("FROC_IoBB30_mean")
+    place = boxes.names.index("bbox3d_FROC_IoBB30_mean")
     assert boxes.estimates[place] == pytest.approx(curve.mean(), abs=1e-12)
 
 
@@ -104,13 +105,13 @@ def test_volume_sensitivity_by_hand():
     gt = [np.array(TRUTH) + [0, 0, 0, 1, 1, 1], np.array(TRUTH[:1]), np.zeros((0, 6))]
     found = [np.array([[2, 2, 1, 10, 10, 4, 0.9]]), np.zeros((0, 7)), np.zeros((0, 7))]
     unknown = np.full(3, np.nan)
-    cases = detection_set_of_boxes(found, gt, np.arange(3), unknown, ["iobb"])
-    figures = Metrics(cases, DEEPLESION)
-    values = dict(zip(figures.names, figures.estimates, strict=True))
-    assert values["SEN25"] == pytest.approx(1 / 3)
-    assert values["volumeSEN25"] == pytest.approx(1 / 2)
-    assert values["AP25"] == pytest.approx(34 / 101)
-    assert not any("mm" in name for name in figures.names)
+    detections = detection_set_of_boxes(found, gt, np.arange(3), unknown, ["iobb"])
+    metrics = Metrics(detections, DEEPLESION)
+    values = dict(zip(metrics.names, metrics.estimates, strict=True))
+    assert values["bbox3d_SEN25"] == pytest.approx(1 / 3)
+    assert values["bbox3d_volumeSEN25"] == pytest.approx(1 / 2)
+    assert values["bbox3d_AP25"] == pytest.approx(34 / 101)
+    assert not any("mm" in name for name in metrics.names)
 
 
 def test_stacked_masks_against_voxels():
@@ -140,31 +141,36 @@ def test_label_map_files(tmp_path):
     write(tmp_path / "gt" / "a.nii.gz", label_map(TRUTH))
     write(tmp_path / "gt" / "b.nii.gz", label_map([]))
     write(tmp_path / "found" / "a.nii.gz", label_map(FOUND), flip=True)
-    files = GroundTruthFiles(gt_masks=tmp_path / "gt")
-    gt = files.read()
-    assert gt[1].ids == ["a", "b"] and [len(boxes) for boxes in gt[1].boxes] == [2, 0]
-    assert gt[1].boxes[0].tolist() == [[2, 2, 0, 10, 10, 4], [20, 20, 2, 30, 28, 5]]
+    test_set = read_test_set(gt_masks=tmp_path / "gt")
+    assert test_set.volumes.ids == ["a", "b"] and [
+        len(boxes) for boxes in test_set.volumes.boxes
+    ] == [2, 0]
+    assert test_set.volumes.boxes[0].tolist() == [[2, 2, 0, 10, 10, 4], [20, 20, 2, 30, 28, 5]]
     with pytest.raises(FileNotFoundError, match="label map of volume b"):
-        load_detection_sets(files, gt, [tmp_path / "found"], DEEPLESION)
+        load_detection_sets(test_set, [tmp_path / "found"], DEEPLESION)
     write(tmp_path / "found" / "b.nii.gz", label_map([]))
     scores = tmp_path / "scores.csv"
     scores.write_text("volume_id,label,score\na,1,0.9\na,2,0.8\na,3,0.7\n")
-    (cases,) = load_detection_sets(files, gt, [tmp_path / "found"], DEEPLESION, scores=scores)
-    figures = dict(
-        zip(Metrics(cases, DEEPLESION).names, Metrics(cases, DEEPLESION).estimates, strict=True)
+    (detections,) = load_detection_sets(test_set, [tmp_path / "found"], DEEPLESION, scores=scores)
+    metrics = dict(
+        zip(
+            Metrics(detections, DEEPLESION).names,
+            Metrics(detections, DEEPLESION).estimates,
+            strict=True,
+        )
     )
-    assert cases.kind == "segm3d" and cases.n_images == 2
+    assert detections.kind == "segm3d" and detections.n_images == 2
     # Found at 0 FP, then one FP in two volumes, then the second lesion.
-    assert figures["FROC50_fp0.25"] == 0.5 and figures["FROC50_fp0.5"] == 1
+    assert metrics["segm3d_FROC50_fp0.25"] == 0.5 and metrics["segm3d_FROC50_fp0.5"] == 1
     scores.write_text("volume_id,label,score\na,1,0.9\n")
     with pytest.raises(ValueError, match=r"volume a: .* score .* none for \[2, 3\]"):
-        load_detection_sets(files, gt, [tmp_path / "found"], DEEPLESION, scores=scores)
+        load_detection_sets(test_set, [tmp_path / "found"], DEEPLESION, scores=scores)
     scores.write_text("volume_id,label,score\na,1,high\n")
     with pytest.raises(ValueError, match=r"scores.csv, row 2: .*'high'"):
-        load_detection_sets(files, gt, [tmp_path / "found"], DEEPLESION, scores=scores)
+        load_detection_sets(test_set, [tmp_path / "found"], DEEPLESION, scores=scores)
     write(tmp_path / "found" / "a.nii.gz", label_map(FOUND), spacing=(1.0, 1.0, 2.0))
     with pytest.raises(ValueError, match="volume a: Expected the grid"):
-        load_detection_sets(files, gt, [tmp_path / "found"], DEEPLESION)
+        load_detection_sets(test_set, [tmp_path / "found"], DEEPLESION)
 
 
 def test_label_maps_named_as_the_source_volumes(tmp_path):
@@ -174,17 +180,21 @@ def test_label_maps_named_as_the_source_volumes(tmp_path):
     lesions = [{"volume_id": "v1", "box3d": box, "short_axis_mm": 8.0} for box in TRUTH]
     volumes.write_text(json.dumps({"volumes": [{"volume_id": "v1"}], "lesions": lesions}))
     ids.write_text("volume_id,patient_id,volume,patient\nv1,p1,scan 7.nii.gz,x\n")
-    files = GroundTruthFiles(volumes=volumes, gt_masks=tmp_path / "gt", ids=ids)
-    (cases,) = load_detection_sets(files, files.read(), [tmp_path / "found"], DEEPLESION)
-    assert cases.n_lesions == 2 and len(cases.scores) == 3
-    assert cases.short_axis_mm.tolist() == [8, 8]
+
+    def load():
+        test_set = read_test_set(volumes=volumes, gt_masks=tmp_path / "gt", ids=ids)
+        return load_detection_sets(test_set, [tmp_path / "found"], DEEPLESION)
+
+    (detections,) = load()
+    assert detections.n_lesions == 2 and len(detections.scores) == 3
+    assert detections.short_axis_mm.tolist() == [8, 8]
     write(tmp_path / "found" / "scan 8.mha", label_map(FOUND))
     with pytest.warns(UserWarning, match=r"found: 1 of 2 label maps .* first: scan 8\.mha"):
-        load_detection_sets(files, files.read(), [tmp_path / "found"], DEEPLESION)
+        load()
     (tmp_path / "found" / "scan 8.mha").unlink()
     ids.write_text("volume_id,patient_id,volume,patient\nv1,p1,../scan 7.nii.gz,x\n")
     with pytest.raises(ValueError, match=r"scan 7"):
-        load_detection_sets(files, files.read(), [tmp_path / "found"], DEEPLESION)
+        load()
 
 
 def test_label_maps_of_any_volume_format(tmp_path):
@@ -225,29 +235,29 @@ def test_results_stacked_from_files(coco_set, tmp_path):
         lesions.append({"volume_id": image["volume_id"], "box3d": box, "short_axis_mm": 8.0})
     path = tmp_path / "volumes.json"
     path.write_text(json.dumps({"volumes": volumes, "lesions": lesions}))
-    files = GroundTruthFiles(gt=ann, volumes=path)
-    cases = load_detection_sets(files, files.read(), [boxes], DEEPLESION, stack_iou=0.999)
-    assert [one.kind for one in cases] == ["bbox", "bbox3d"]
-    flat, deep = (Metrics(one, DEEPLESION) for one in cases)
+    test_set = read_test_set(ann, volumes=path)
+    detections = load_detection_sets(test_set, [boxes], DEEPLESION, stack_iou=0.999)
+    assert [one.kind for one in detections] == ["bbox", "bbox3d"]
+    flat, deep = (Metrics(one, DEEPLESION) for one in detections)
     # Nothing is stacked, so volumes hold the images' boxes: the same lesions are found in all.
     total = [
-        figures.curves[criterion].sensitivity[-1]
-        for figures, criterion in (
+        metrics.curves[criterion].sensitivity[-1]
+        for metrics, criterion in (
             (flat, DEEPLESION.criteria_2d[0]),
             (deep, DEEPLESION.criteria_3d[1]),
         )
     ]
     assert total[0] == total[1] > 0.8
-    joined = load_detection_sets(files, files.read(), [boxes], DEEPLESION)[1]
-    assert len(joined.scores) < len(cases[1].scores)
+    joined = load_detection_sets(test_set, [boxes], DEEPLESION)[1]
+    assert len(joined.scores) < len(detections[1].scores)
     rows = [
         {"volume_id": lesion["volume_id"], "box3d": lesion["box3d"], "score": 0.5}
         for lesion in lesions
     ]
     boxes.write_text(json.dumps(rows))
-    (exact,) = load_detection_sets(files, files.read(), [boxes], DEEPLESION)
-    figures = Metrics(exact, DEEPLESION)
-    assert figures.estimates[figures.names.index("AP50")] == pytest.approx(1)
+    (exact,) = load_detection_sets(test_set, [boxes], DEEPLESION)
+    metrics = Metrics(exact, DEEPLESION)
+    assert metrics.estimates[metrics.names.index("bbox3d_AP50")] == pytest.approx(1)
     boxes.write_text(json.dumps(rows + [rows[0] | {"volume_id": "other"}]))
     with pytest.raises(ValueError, match=r"volume of volumes\.json but got other"):
-        load_detection_sets(files, files.read(), [boxes], DEEPLESION)
+        load_detection_sets(test_set, [boxes], DEEPLESION)

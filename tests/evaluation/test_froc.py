@@ -1,4 +1,4 @@
-"""FROC: definitions by hand, an independent loop, and the public evaluator's figures."""
+"""FROC: definitions by hand, an independent loop, and the public evaluator's metrics."""
 
 from __future__ import annotations
 

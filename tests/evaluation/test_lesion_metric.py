@@ -1,4 +1,4 @@
-"""LesionMetric: from model output to figures, in one process and in two."""
+"""LesionMetric: from model output to metrics, in one process and in two."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from mmdet.registry import METRICS
 
 import mmglan.evaluation.lesion_metric  # noqa: F401 - registers the metric
 from mmglan.evaluation.evaluate import evaluate_detections
-from mmglan.evaluation.load_results import GroundTruthFiles, load_detection_sets
+from mmglan.evaluation.evaluation_record import read_evaluation
+from mmglan.evaluation.load_results import load_detection_sets, read_test_set
 from mmglan.evaluation.protocols import PROTOCOLS
 
 SCRIPT = Path(__file__).parent / "scripts" / "evaluate_in_processes.py"
@@ -46,27 +47,27 @@ def run(metric, ann, rows, **options):
     return metric.evaluate(len(ids))
 
 
-def test_same_figures_as_from_its_own_files(coco_set, tmp_path):
+def test_same_metrics_as_from_its_own_files(coco_set, tmp_path):
     ann, boxes, _ = coco_set(0)
     rows = json.loads(boxes.read_text())
     prefix = tmp_path / "out" / "results"
     metric = METRICS.build(
         dict(type="LesionMetric", ann_file=str(ann), outfile_prefix=str(prefix), bootstrap=50)
     )
-    figures = run(metric, ann, rows, with_masks=True)
-    files = GroundTruthFiles(gt=ann)
+    metrics = run(metric, ann, rows, with_masks=True)
+    test_set = read_test_set(ann)
     written = [Path(f"{prefix}.{kind}.json") for kind in ("bbox", "segm")]
-    cases = load_detection_sets(files, files.read(), written, PROTOCOLS["deeplesion"])
-    record = evaluate_detections(cases, bootstrap=50)
-    assert figures == {f"lesion/{name}": value for name, value in record["metrics"].items()}
-    assert json.loads(Path(f"{prefix}.metrics.json").read_text()) == json.loads(json.dumps(record))
+    detections = load_detection_sets(test_set, written, PROTOCOLS["deeplesion"])
+    evaluation = evaluate_detections(detections, bootstrap=50)
+    assert metrics == {f"lesion/{name}": value for name, value in evaluation.by_name().items()}
+    assert read_evaluation(f"{prefix}.metrics.json") == evaluation
     wanted = "AP10 AP25 AP50 mAP SEN25 SEN50 FROC25_fp0.125 FROC50_fp8 FROC25_mean mRecall25 "
     wanted += "recall25_fp5.85 recall25_fp9"
     for kind in ("bbox", "segm"):
         for name in wanted.split():
-            assert 0 < figures[f"lesion/{kind}_{name}"] <= 1
-    # Boxes of float32 and masks of whole pixels: near the boxes' own figures, full precision kept.
-    assert figures["lesion/bbox_AP25"] != round(figures["lesion/bbox_AP25"], 3)
+            assert 0 < metrics[f"lesion/{kind}_{name}"] <= 1
+    # Boxes of float32 and masks of whole pixels: near the boxes' own metrics, full precision kept.
+    assert metrics["lesion/bbox_AP25"] != round(metrics["lesion/bbox_AP25"], 3)
 
 
 def test_volumes_as_from_files(coco_set, tmp_path):
@@ -93,22 +94,21 @@ def test_volumes_as_from_files(coco_set, tmp_path):
             outfile_prefix=str(prefix),
         )
     )
-    figures = run(metric, ann, json.loads(boxes.read_text()))
-    files = GroundTruthFiles(gt=ann, volumes=volumes)
-    cases = load_detection_sets(
-        files, files.read(), [f"{prefix}.bbox.json"], PROTOCOLS["deeplesion"]
-    )
-    expected = evaluate_detections(cases)["metrics"]
-    assert figures == {f"lesion/{name}": value for name, value in expected.items()}
-    assert figures["lesion/bbox3d_SEN_IoBB30"] > 0 and figures["lesion/bbox3d_SEN25"] > 0
+    metrics = run(metric, ann, json.loads(boxes.read_text()))
+    test_set = read_test_set(ann, volumes=volumes)
+    written = f"{prefix}.bbox.json"
+    detections = load_detection_sets(test_set, written, PROTOCOLS["deeplesion"])
+    expected = evaluate_detections(detections).by_name()
+    assert metrics == {f"lesion/{name}": value for name, value in expected.items()}
+    assert metrics["lesion/bbox3d_SEN_IoBB30"] > 0 and metrics["lesion/bbox3d_SEN25"] > 0
 
 
 def test_detector_without_masks(coco_set, tmp_path):
     ann, boxes, _ = coco_set(1)
     metric = METRICS.build(dict(type="LesionMetric", ann_file=str(ann)))
-    figures = run(metric, ann, json.loads(boxes.read_text()))
-    assert figures["lesion/bbox_SEN25"] > 0
-    assert not any(name.startswith("lesion/segm") for name in figures)
+    metrics = run(metric, ann, json.loads(boxes.read_text()))
+    assert metrics["lesion/bbox_SEN25"] > 0
+    assert not any(name.startswith("lesion/segm") for name in metrics)
 
 
 def test_no_predictions_and_no_lesions(coco_set):
@@ -144,8 +144,8 @@ def test_truth_without_masks_and_predictions_that_are_not_finite(coco_set):
     bad = [rows[0] | {"bbox": [1, 2, float("nan"), 4]}, rows[1] | {"score": float("inf")}]
     metric = METRICS.build(dict(type="LesionMetric", ann_file=str(ann)))
     with pytest.warns(UserWarning, match="2 predictions were left out"):
-        figures = run(metric, ann, rows + bad, with_masks=True)
-    assert figures == expected
+        metrics = run(metric, ann, rows + bad, with_masks=True)
+    assert metrics == expected
 
 
 @pytest.mark.parametrize("options", [{"iou_types": ("keypoints",)}, {"protocol": "mine"}])
@@ -154,7 +154,7 @@ def test_bad_options_are_named(coco_set, options):
         METRICS.build(dict(type="LesionMetric", ann_file=str(coco_set(0)[0]), **options))
 
 
-def test_two_processes_give_the_figures_of_one(coco_set, tmp_path, repository):
+def test_two_processes_give_the_metrics_of_one(coco_set, tmp_path, repository):
     ann, _, masks = coco_set(4, n_images=23, tied=True)
     nothing = tmp_path / "nothing.json"
     nothing.write_text("[]")
@@ -190,7 +190,7 @@ def test_two_processes_give_the_figures_of_one(coco_set, tmp_path, repository):
 
 
 def test_ids_of_images_may_be_text(coco_set, tmp_path):
-    """As in result files: the figures do not depend on what the images are called."""
+    """As in result files: the metrics do not depend on what the images are called."""
     ann, boxes, _ = coco_set(0)
     rows = json.loads(boxes.read_text())
     plain = run(METRICS.build(dict(type="LesionMetric", ann_file=str(ann))), ann, rows)

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mmglan.detections.coco_files import detection_set_of_images, group_results, read_ground_truth
-from mmglan.evaluation.evaluate import evaluate_detections, write_json
+from mmglan.detections.coco_files import group_results, read_ground_truth
+from mmglan.evaluation.detection_set_2d import detection_set_of_images
+from mmglan.evaluation.evaluate import evaluate_detections
+from mmglan.evaluation.evaluation_record import write_evaluation
 
 FLAGS = (
     "--headless",
@@ -59,21 +61,21 @@ def _random_box(rng, shape):
     ]
 
 
-def _metrics(folder: Path, results, masks):
-    truth = read_ground_truth(folder / "data" / "annotations" / "test.json")
-    cases = [
-        detection_set_of_images(truth, group_results(found, truth), kind, ["iou"])
+def _evaluation(folder: Path, results, masks):
+    gt = read_ground_truth(folder / "data" / "annotations" / "test.json")
+    sets = [
+        detection_set_of_images(gt, group_results(found, gt), kind)
         for kind, found in (("bbox", results), ("segm", masks))
     ]
-    return evaluate_detections(cases, bootstrap=40)
+    return evaluate_detections(sets, bootstrap=40)
 
 
 def make_run(folder: Path, *, n_images: int = 12, shape=(180, 220), seed: int = 0) -> Path:
     """Write a data set and a run on it; returns the folder with `data/` and `run/`.
 
     Image 1 has a lesion found with 0.95 (and found again with 0.6) and nothing else; image 2 a
-    lesion that nothing finds; image 3 no lesion and one false alarm of 0.9; image 4 nothing at all;
-    the others are random.
+    lesion that nothing finds; image 3 no lesion and one false positive of 0.9; image 4 nothing at
+    all; the others are random.
     """
     rng = np.random.default_rng(seed)
     images, annotations, results, masks = [], [], [], []
@@ -146,7 +148,7 @@ def make_run(folder: Path, *, n_images: int = 12, shape=(180, 220), seed: int = 
     (folder / "data" / "annotations" / "test.json").write_text(json.dumps(truth))
     (run / "results.bbox.json").write_text(json.dumps(results))
     (run / "results.segm.json").write_text(json.dumps(masks))
-    write_json(_metrics(folder, results, masks), run / "results.metrics.json")
+    write_evaluation(_evaluation(folder, results, masks), run / "results.metrics.json")
     (run / "glan_r50_fpn_160e_lesions.py").write_text(
         f"data_root = {str(folder / 'data')!r}\n"
         "test_dataloader = dict(dataset=dict(ann_file='annotations/test.json', "

@@ -40,7 +40,7 @@ def test_a_file_in_place_of_the_folder_is_an_error(made_run, tool, tmp_path, cap
 @pytest.mark.parametrize(
     ("name", "option", "value", "lowest"),
     [
-        ("report", "--max-cases", "-1", 0),
+        ("report", "--max-slices", "-1", 0),
         ("report", "--max-side", "0", 1),
         ("plot_detections", "--count", "0", 1),
         ("plot_detections", "--columns", "0", 1),
@@ -55,7 +55,7 @@ def test_numbers_out_of_range(arguments, tool, capsys, name, option, value, lowe
 
 
 @pytest.mark.parametrize("name", ["report", "plot_detections"])
-def test_a_picture_of_another_size_is_named(made_run, arguments, tool, tmp_path, capsys, name):
+def test_an_image_of_another_size_is_named(made_run, arguments, tool, tmp_path, capsys, name):
     """Boxes would be drawn in wrong places."""
     images = tmp_path / "images"
     shutil.copytree(made_run / "data" / "images", images)
@@ -64,12 +64,12 @@ def test_a_picture_of_another_size_is_named(made_run, arguments, tool, tmp_path,
     place = arguments[name].index("--images") + 1
     changed = [*arguments[name][:place], str(images), *arguments[name][place + 1 :]]
     assert tool(name).main([*changed, "--out", str(tmp_path / "out")]) == 2
-    words = "0001.png: Expected a picture of 180 x 220 pixels, as the annotations say, but got 90"
+    words = "0001.png: Expected an image of 180 x 220 pixels, as the annotations say, but got 90"
     assert words in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_figures_and_cases_of_other_test_sets_are_not_mixed(
+def test_metrics_and_slices_of_other_test_sets_are_not_mixed(
     made_run, arguments, tool, tmp_path, capsys
 ):
     """Ids of images start at 1 in every annotation file, so that alone tells nothing."""
@@ -91,7 +91,8 @@ def test_of_several_runs_the_broken_one_is_named(made_run, tool, tmp_path, capsy
     (tmp_path / "b" / "results.metrics.json").write_text(json.dumps({"metrics": {}}))
     assert tool("collect_results").main([str(tmp_path), "--out-dir", str(tmp_path / "t")]) == 2
     assert (
-        f"{tmp_path / 'b' / 'results.metrics.json'}: Expected schema 1" in capsys.readouterr().err
+        f"{tmp_path / 'b' / 'results.metrics.json'}: Expected metrics of schema 2"
+        in capsys.readouterr().err
     )
     (tmp_path / "b" / "results.metrics.json").write_text("{")
     assert tool("plot_froc").main([str(tmp_path / "a"), str(tmp_path / "b")]) == 2

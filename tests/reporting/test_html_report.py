@@ -2,20 +2,31 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
-from mmglan.reporting.case_data import case_data, choose, totals
-from mmglan.reporting.findings import load_results, load_truth, mark_findings
+from mmglan.detections.coco_files import read_ground_truth, read_results
+from mmglan.evaluation.bootstrap import Interval
+from mmglan.evaluation.detection_status import status_of_images
+from mmglan.evaluation.evaluation_record import (
+    Evaluation,
+    OperatingPoint,
+    ReportedCurve,
+    read_evaluation,
+)
+from mmglan.evaluation.metric_values import MetricValue
+from mmglan.evaluation.protocols import PROTOCOLS, Criterion
 from mmglan.reporting.html_report import build_report
 from mmglan.reporting.page_tables import (
     cards,
-    number_tables,
+    metric_tables,
     operating_tables,
     start_threshold,
 )
 from mmglan.reporting.provenance import provenance_rows
 from mmglan.reporting.size_strata import strata_table
+from mmglan.reporting.slice_data import choose, slice_data, totals
 
 
 @pytest.fixture(scope="module")
@@ -23,16 +34,27 @@ def page(made_report):
     return made_report.read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def data(page):
+def _data(page):
     text = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)[1]
     return json.loads(text)
 
 
 @pytest.fixture(scope="module")
-def findings(made_run):
-    truth = load_truth(made_run / "data" / "annotations" / "test.json")
-    return mark_findings(truth, load_results(made_run / "run" / "results.bbox.json", truth))
+def data(page):
+    return _data(page)
+
+
+@pytest.fixture(scope="module")
+def evaluation(made_run):
+    return read_evaluation(made_run / "run" / "results.metrics.json")
+
+
+@pytest.fixture(scope="module")
+def status(made_run):
+    gt = read_ground_truth(made_run / "data" / "annotations" / "test.json")
+    run = made_run / "run"
+    results = (read_results(run / f"results.{kind}.json", gt) for kind in ("bbox", "segm"))
+    return status_of_images(gt, *results)
 
 
 def test_no_identifier_and_no_path_is_in_it(page, made_run):
@@ -46,64 +68,66 @@ def test_it_asks_for_nothing_from_outside(page):
     assert "default-src 'none'" in own and "http" not in own.replace("http-equiv", "")
 
 
-def test_counts_by_score_threshold(data, findings):
-    assert data["n_images"] == 12 and data["n_lesions"] == sum(len(f.lesions) for f in findings)
-    for threshold in (0.25, 0.5):
+def test_counts_by_score_threshold(data, status):
+    lesions = [lesion for image in status.images for lesion in image.lesions]
+    assert (data["n_images"], data["n_lesions"]) == (12, len(lesions))
+    assert [rule["id"] for rule in data["rules"]] == ["bbox25", "bbox50", "segm25", "segm50"]
+    assert data["rules"][2]["words"] == "Masks, IoU 0.25"
+    for rule, choice in zip(status.rules, data["rules"], strict=True):
         for score in (0.0, 0.3, 0.6, 0.95):
-            found = sum((t.found_at[threshold] or -1) >= score for f in findings for t in f.lesions)
-            record = data["totals"][f"{threshold:g}"]
-            assert sum(s >= score for s in record["found"]) == found
-    assert totals([], (0.25,)) == {"0.25": {"found": [], "fp": []}}
+            found = sum((lesion.found_at[rule] or -1) >= score for lesion in lesions)
+            assert sum(s >= score for s in data["totals"][choice["id"]]["found"]) == found
+    assert totals([], status.rules[:1]) == {"bbox25": {"found": [], "fp": []}}
 
 
-def test_the_counts_are_those_of_the_froc_curve(data, made_run):
-    metrics = json.loads((made_run / "run" / "results.metrics.json").read_text())
-    curve = metrics["froc"]["bbox"]["0.25"]
-    record = data["totals"]["0.25"]
-    for fp, sensitivity, score in zip(
-        curve["fp"], curve["sensitivity"], curve["score"], strict=True
-    ):
+@pytest.mark.parametrize("number", range(4))
+def test_the_counts_are_those_of_the_froc_curve(data, evaluation, number):
+    curve = evaluation.curves[number]
+    record = data["totals"][curve.kind + curve.criterion.label]
+    for fp, sensitivity, score in zip(curve.fp, curve.sensitivity, curve.score, strict=True):
         score = round(score, 6)
         assert sum(s >= score for s in record["fp"]) == round(fp * data["n_images"])
         assert sum(s >= score for s in record["found"]) == round(sensitivity * data["n_lesions"])
 
 
-def test_cases(data):
-    one, two, three, four = data["cases"][:4]
+def test_slices(data):
+    one, two, three, four = data["slices"][:4]
     assert one["label"] == "patient 1, slice 11" and (one["w"], one["h"]) == (220, 180)
-    assert one["preds"][0]["t"] == {"0.25": "tp", "0.5": "tp"}
-    assert one["preds"][1]["t"]["0.25"] == "dup"
-    assert one["lesions"][0]["f"] == {"0.25": 0.95, "0.5": 0.95}
+    assert one["detections"][0]["t"] == dict.fromkeys(
+        ("bbox25", "bbox50", "segm25", "segm50"), "tp"
+    )
+    assert one["detections"][1]["t"]["bbox25"] == "duplicate"
+    assert one["lesions"][0]["f"]["bbox25"] == one["lesions"][0]["f"]["bbox50"] == 0.95
     assert one["lesions"][0]["mm"] == "27 × 22 mm" and one["lesions"][0]["c"].startswith("M")
-    assert two["lesions"][0]["f"] == {"0.25": None, "0.5": None}
-    assert three["preds"][0]["t"]["0.25"] == "fp" and three["preds"][0]["o"] is None
-    assert four["lesions"] == four["preds"] == []
+    assert set(two["lesions"][0]["f"].values()) == {None}
+    assert three["detections"][0]["t"]["bbox25"] == "fp" and three["detections"][0]["o"] is None
+    assert four["lesions"] == four["detections"] == []
 
 
-def test_few_slices_are_the_ones_with_errors(findings, made_run):
-    chosen = choose(findings, 2, 0.25, 0.5)
-    errors = {f.image["id"]: 0 for f in findings}
-    for f in findings:
-        errors[f.image["id"]] += sum((t.found_at[0.25] or -1) < 0.5 for t in f.lesions)
-        errors[f.image["id"]] += sum(
-            p.score >= 0.5 and p.status[0.25] == "fp" for p in f.predictions
-        )
-    least = min(errors[f.image["id"]] for f in chosen)
-    rest = [n for i, n in errors.items() if i not in {f.image["id"] for f in chosen}]
+def test_few_slices_are_the_ones_with_errors(status, made_run):
+    rule = status.rules[0]
+    chosen = choose(status.images, 2, rule, 0.5)
+    errors = {}
+    for image in status.images:
+        missed = sum((lesion.found_at[rule] or -1) < 0.5 for lesion in image.lesions)
+        false = sum(d.score >= 0.5 and d.status[rule] == "fp" for d in image.detections)
+        errors[image.image["id"]] = missed + false
+    least = min(errors[image.image["id"]] for image in chosen)
+    rest = [n for i, n in errors.items() if i not in {image.image["id"] for image in chosen}]
     assert len(chosen) == 2 and least >= max(rest)
-    cases, pictures = case_data(findings, made_run / "data" / "images", chosen=chosen)
-    assert [c["n"] for c in cases] == [1, 2] == [n for n, _ in pictures]
+    slices, embedded = slice_data(status.images, made_run / "data" / "images", chosen=chosen)
+    assert [one["n"] for one in slices] == [1, 2] == [number for number, _ in embedded]
 
 
-def test_figures_and_intervals_stand_in_the_tables(page, made_run):
-    metrics = json.loads((made_run / "run" / "results.metrics.json").read_text())
-    boxes, masks = number_tables(metrics, {"bbox_AP25": 55.16})
+def test_metrics_and_intervals_stand_in_the_tables(page, evaluation):
+    value = evaluation["bbox_AP25"]
+    boxes, masks = metric_tables(evaluation, {value.key: 55.16})
     assert (boxes["name"], masks["name"]) == ("Boxes", "Masks")
     row = next(r for r in boxes["rows"] if r["name"] == "AP at IoU 0.25")
-    assert row["value"] == f"{100 * metrics['metrics']['bbox_AP25']:.2f}"
-    low = metrics["intervals"]["bbox_AP25"]["low"]
-    assert row["interval"].startswith(f"{100 * low:.1f} – ") and row["paper"] == "55.16"
-    assert len(boxes["rows"]) + len(masks["rows"]) == len(metrics["metrics"])
+    assert row["value"] == f"{100 * value.value:.2f}"
+    assert row["interval"].startswith(f"{100 * value.interval.low:.1f} – ")
+    assert row["paper"] == "55.16"
+    assert len(boxes["rows"]) + len(masks["rows"]) == len(evaluation.by_name())
     for row in boxes["rows"]:
         assert f'<th scope="row">{row["name"]}</th><td>{row["value"]}</td>' in page
 
@@ -116,17 +140,21 @@ def test_origin_of_the_run(page):
     assert provenance_rows(packages) == [("Packages", "a 1, torch 2"), ("Device, Python", "G, 3")]
 
 
-def test_strata_rise_in_size(made_run):
-    metrics = json.loads((made_run / "run" / "results.metrics.json").read_text())
-    table = strata_table(metrics)
+def test_strata_rise_in_size(evaluation):
+    table = strata_table(evaluation)
     names = [name for name, _ in table["strata"]]
     assert names == [n for n in ("< 10 mm", "10-20 mm", "> 20 mm") if n in names]
-    assert sum(count for _, count in table["strata"]) == metrics["n_lesions"]
-    figure, *cells = table["rows"][0]
-    values = [100 * metrics["strata"][name]["metrics"]["bbox_AP10"] for name in names]
-    assert figure == "Boxes: AP at IoU 0.10"
+    assert sum(count for _, count in table["strata"]) == evaluation.size.n_lesions
+    metric, *cells = table["rows"][0]
+    values = [100 * evaluation[f"bbox_AP10 {name}"].value for name in names]
+    assert metric == "Boxes: AP at IoU 0.10"
     assert [cell.split()[0] for cell in cells] == [f"{value:.1f}" for value in values]
-    assert strata_table({"strata": {}}) is None
+    assert [name for name, _ in table["bars"]] == [
+        "Boxes: AP at IoU 0.25",
+        "Boxes: Sensitivity at 5 FP per image, IoU 0.25",
+        "Boxes: Sensitivity at 5 FP per image, IoU 0.50",
+    ]
+    assert strata_table(Evaluation(PROTOCOLS["deeplesion"])) is None
 
 
 def test_first_threshold_is_the_one_at_one_false_positive():
@@ -136,18 +164,46 @@ def test_first_threshold_is_the_one_at_one_false_positive():
     assert start_threshold([]) == 0.5
 
 
-def test_text_in_names_can_not_break_out(made_run, findings):
-    metrics = {"schema": 1, "metrics": {"</script><b>": 0.5}, "froc": {}}
-    page = build_report(metrics, [], made_run, title="<img src=x onerror=alert(1)>")
+def test_text_in_names_can_not_break_out(made_run):
+    value = MetricValue("bbox", "AP", Criterion("iou", 0.25), category="</script><b>", value=0.5)
+    evaluation = Evaluation(PROTOCOLS["deeplesion"], values=(value,))
+    status = status_of_images(read_ground_truth({"images": [], "annotations": []}), [])
+    page = build_report(evaluation, status, made_run, title="<img src=x onerror=alert(1)>")
     assert "<img src=x" not in page and "<b>" not in page.split("<h2")[4]
-    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page and "&lt;/script&gt;&lt;b&gt;" in page
     assert "The test set holds no slices." in page and 'id="list"' not in page
+
+
+@pytest.mark.parametrize("protocol", ["luna", "picai"])
+def test_a_report_under_another_protocol(made_run, tool, tmp_path, protocol):
+    """The rules of the slice browser are the protocol's own."""
+    shutil.copytree(made_run / "run", tmp_path / "run")
+    files = [str(tmp_path / "run" / f"results.{kind}.json") for kind in ("bbox", "segm")]
+    gt = str(made_run / "data" / "annotations" / "test.json")
+    out = ["--out", str(tmp_path / "run" / "results.metrics.json")]
+    argv = ["--gt", gt, "--pred", *files, "--protocol", protocol, "--bootstrap", "0"]
+    assert tool("evaluate").main([*argv, *out]) == 0
+    assert tool("report").main([str(tmp_path / "run"), "--quiet"]) == 0
+    data = _data((tmp_path / "run" / "report.html").read_text(encoding="utf-8"))
+    label = {"luna": "_radius", "picai": "10"}[protocol]
+    assert [rule["id"] for rule in data["rules"]] == [f"bbox{label}", f"segm{label}"]
+    assert len(data["points"][f"bbox{label}"]) == 10
+
+
+def test_masks_of_other_detections_are_left_out_and_told(made_run, tool, tmp_path):
+    shutil.copytree(made_run / "run", tmp_path / "run")
+    path = tmp_path / "run" / "results.segm.json"
+    path.write_text(json.dumps(json.loads(path.read_text())[1:]))
+    assert tool("report").main([str(tmp_path / "run"), "--quiet"]) == 0
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "mask results are not of the same detections" in page
+    assert [rule["id"] for rule in _data(page)["rules"]] == ["bbox25", "bbox50"]
 
 
 def test_command_and_its_errors(made_run, tool, tmp_path, capsys):
     report = tool("report")
     out = tmp_path / "r.html"
-    arguments = [str(made_run / "run"), "--out", str(out), "--max-cases", "3", "--title", "Mine"]
+    arguments = [str(made_run / "run"), "--out", str(out), "--max-slices", "3", "--title", "Mine"]
     assert report.main(arguments) == 0
     first = out.read_bytes()
     assert report.main(arguments) == 0 and out.read_bytes() == first
@@ -160,14 +216,26 @@ def test_command_and_its_errors(made_run, tool, tmp_path, capsys):
 
 def test_thresholds_near_zero_stay_apart():
     scores = (0.95134, 0.0045123, 0.0000321, -1.25, None)
-    points = [{"fp": 1.0, "sensitivity": 0.5, "score": score} for score in scores]
-    curve = {"fp": [1.0], "operating_points": points}
-    (table,) = operating_tables({"froc": {"bbox": {"0.25": curve}}})
+    points = tuple(OperatingPoint(1.0, 0.5, score) for score in scores)
+    curve = ReportedCurve("bbox", Criterion("iou", 0.25), (1.0,), (0.5,), (0.9,), points)
+    (table,) = operating_tables(Evaluation(PROTOCOLS["deeplesion"], curves=(curve,)))
     shown = [point["score"] for point in table["points"]]
     assert shown == ["0.9513", "0.004512", "3.21e-05", "-1.25", "–"]
 
 
 def test_cards_name_the_level_as_it_is():
-    interval = {"low": 0.4, "high": 0.6, "level": 0.999}
-    (card,) = cards({"metrics": {"bbox_AP25": 0.5}, "intervals": {"bbox_AP25": interval}})
+    interval = Interval(0.4, 0.6, 0.999, "bca", 10)
+    value = MetricValue("bbox", "AP", Criterion("iou", 0.25), value=0.5, interval=interval)
+    (card,) = cards(Evaluation(PROTOCOLS["deeplesion"], values=(value,)))
     assert card["interval"] == "99.9 % interval 40.0 – 60.0"
+
+
+def test_cards_of_a_run(evaluation):
+    assert [card["name"] for card in cards(evaluation)] == [
+        "Boxes: AP at IoU 0.25",
+        "Boxes: Sens. at 5 FP / image, IoU 0.25",
+        "Boxes: AP at IoU 0.50",
+        "Boxes: Sens. at 5 FP / image, IoU 0.50",
+        "Masks: AP at IoU 0.25",
+        "Masks: Sens. at 5 FP / image, IoU 0.25",
+    ]

@@ -1,34 +1,43 @@
-"""FROC, sigma and detection pictures."""
+"""FROC and sigma plots, and the detection sheet."""
 
 import json
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from data_prep.overlay import PREDICTION, SCORE, TRUTH
+from mmglan.detections.coco_files import read_ground_truth, read_results
+from mmglan.evaluation.detection_status import ImageStatus, status_of_images
+from mmglan.evaluation.evaluation_record import (
+    Band,
+    Evaluation,
+    ReportedCurve,
+    read_evaluation,
+)
+from mmglan.evaluation.protocols import PROTOCOLS, Criterion
 from mmglan.reporting.detection_sheet import choose_slices, draw_slice
-from mmglan.reporting.findings import ImageFindings, load_results, load_truth, mark_findings
 from mmglan.reporting.matplotlib_plots import plot_froc, plot_sigmas, save
-from mmglan.reporting.plotly_charts import froc_figure, training_figures
+from mmglan.reporting.plotly_charts import froc_chart, training_charts
 from mmglan.reporting.run_files import score_at
 
-CURVE = {
-    "fp": [0.0, 0.5, 2.0],
-    "sensitivity": [0.25, 0.5, 0.75],
-    "score": [0.9, 0.6, 0.2],
-    "band_low": [0.1, 0.4, 0.7],
-    "band_high": [0.3, 0.6, 0.8],
-    "operating_points": [],
-}
+IOU_25, IOU_50 = Criterion("iou", 0.25), Criterion("iou", 0.5)
+BAND = Band((0.0, 0.5, 2.0), (0.1, 0.4, 0.7), (0.3, 0.6, 0.8))
 
 
-def test_froc_figure_of_the_page():
-    figure = froc_figure(
-        {"froc": {"segm": {"0.25": CURVE}, "bbox": {"0.50": CURVE, "0.25": CURVE}}}
+def _curve(kind="bbox", criterion=IOU_25, band=BAND):
+    return ReportedCurve(
+        kind, criterion, (0.0, 0.5, 2.0), (0.25, 0.5, 0.75), (0.9, 0.6, 0.2), band=band
     )
-    lines = [trace for trace in figure["data"] if "name" in trace]
+
+
+def _evaluation(*curves):
+    return Evaluation(PROTOCOLS["deeplesion"], curves=curves)
+
+
+def test_froc_chart_of_the_page():
+    chart = froc_chart(_evaluation(_curve("segm"), _curve("bbox", IOU_50), _curve()))
+    lines = [trace for trace in chart["data"] if "name" in trace]
     assert [line["name"] for line in lines] == [
         "Boxes, IoU 0.25",
         "Boxes, IoU 0.50",
@@ -36,62 +45,70 @@ def test_froc_figure_of_the_page():
     ]
     assert lines[0]["x"] == [0.0, 0.5, 2.0] and lines[0]["y"] == [25.0, 50.0, 75.0]
     assert [line["visible"] for line in lines] == [True, True, "legendonly"]
-    low, high = figure["data"][:2]
+    low, high = chart["data"][:2]
     assert low["y"] == [10.0, 40.0, 70.0] and high["y"] == [30.0, 60.0, 80.0]
     assert high["fill"] == "tonexty"
-    assert froc_figure({"froc": {}}) is None
-    assert figure["layout"]["xaxis"]["title"]["text"] == "False positives per image"
-    both = froc_figure({"froc": {"bbox": {"0.25": CURVE}, "bbox3d_IoBB": {"0.30": CURVE}}})
+    assert froc_chart(_evaluation()) is None
+    assert chart["layout"]["xaxis"]["title"]["text"] == "False positives per image"
+    both = froc_chart(_evaluation(_curve(), _curve("bbox3d", Criterion("iobb", 0.3))))
     assert both["data"][-1]["name"] == "3D boxes, IoBB 0.30"
     hover = [t["hovertemplate"] for t in both["data"] if "hovertemplate" in t]
     assert ["FP per image" in text for text in hover] == [True, False]
     assert "FP per volume<br>" in hover[1]
     assert both["layout"]["xaxis"]["title"]["text"].endswith("3D: per volume")
-    without = froc_figure({"froc": {"bbox": {"0.25": {**CURVE, "band_low": None}}}})
-    assert len(without["data"]) == 1
+    assert len(froc_chart(_evaluation(_curve(band=None)))["data"]) == 1
 
 
 def test_a_band_stands_at_its_own_false_positives():
-    curve = {**CURVE, "band_fp": [0.0, 0.25, 0.5, 2.0]}
-    curve |= {"band_low": [0.1, 0.4, 0.4, 0.7], "band_high": [0.3, 0.5, 0.6, 0.8]}
-    metrics = {"froc": {"bbox": {"0.25": curve}}}
-    low, high, line = froc_figure(metrics)["data"]
-    assert low["x"] == high["x"] == [0.0, 0.25, 0.5, 2.0] and line["x"] == CURVE["fp"]
+    band = Band((0.0, 0.25, 0.5, 2.0), (0.1, 0.4, 0.4, 0.7), (0.3, 0.5, 0.6, 0.8))
+    evaluation = _evaluation(_curve(band=band))
+    low, high, line = froc_chart(evaluation)["data"]
+    assert low["x"] == high["x"] == [0.0, 0.25, 0.5, 2.0] and line["x"] == [0.0, 0.5, 2.0]
     assert low["y"] == [10.0, 40.0, 40.0, 70.0]
-    (axes,) = plot_froc({"run": metrics}).axes
+    (axes,) = plot_froc({"run": evaluation}).axes
     corners = axes.collections[0].get_paths()[0].vertices.round(6).tolist()
     assert [0.25, 40.0] in corners and [0.25, 50.0] in corners
 
 
-def test_long_curves_are_thinned_with_both_ends():
-    many = np.linspace(0, 1, 5000).tolist()
-    curve = {"fp": many, "sensitivity": many, "score": many[::-1]}
-    (line,) = froc_figure({"froc": {"bbox": {"0.25": curve}}})["data"]
+def test_of_long_curves_some_points_are_drawn_and_both_ends():
+    many = tuple(np.linspace(0, 1, 5000).tolist())
+    curve = ReportedCurve("bbox", IOU_25, many, many, many[::-1])
+    (line,) = froc_chart(_evaluation(curve))["data"]
     assert len(line["x"]) == 1200 and line["x"][0] == 0 and line["x"][-1] == 1
 
 
-def test_froc_picture():
-    figure = plot_froc({"run": {"froc": {"bbox": {"0.25": CURVE, "0.50": CURVE}}}}, threshold=0.25)
-    (axes,) = figure.axes
+def test_a_curve_without_lesions_has_gaps():
+    curve = ReportedCurve("bbox", IOU_25, (0.5, 1.0), (None, None), (0.9, 0.8))
+    assert froc_chart(_evaluation(curve))["data"][0]["y"] == [None, None]
+    (axes,) = plot_froc({"run": _evaluation(curve)}).axes
+    assert np.isnan(axes.lines[0].get_ydata()).all()
+
+
+def test_froc_plot():
+    evaluation = _evaluation(_curve(), _curve("bbox", IOU_50), _curve("bbox", Criterion("centre")))
+    (axes,) = plot_froc({"run": evaluation}, overlap="iou", threshold=0.25).axes
     (line,) = axes.lines
     assert line.get_label() == "run, IoU 0.25"
     assert line.get_ydata().tolist() == [25.0, 50.0, 75.0, 75.0]
     assert line.get_xdata().tolist() == [0.0, 0.5, 2.0, 8.0]
     assert len(axes.collections) == 1 and axes.get_title() == "Boxes"
-    with pytest.raises(ValueError, match=r"bbox at 0\.1 but got none"):
-        plot_froc({"": {"froc": {"bbox": {"0.25": CURVE}}}}, threshold=0.1)
+    assert len(plot_froc({"run": evaluation}).axes[0].lines) == 3
+    (line,) = plot_froc({"run": evaluation}, overlap="centre").axes[0].lines
+    assert line.get_label() == "run, centre in the lesion's box"
+    with pytest.raises(ValueError, match=r"for bbox 0\.1 but got none"):
+        plot_froc({"": evaluation}, threshold=0.1)
 
 
-def test_the_froc_picture_ends_where_the_curves_do():
+def test_the_froc_plot_ends_where_the_curves_do():
     """Metrics files hold curves up to 16 false positives; a flat line beyond would be made up."""
-    metrics = {"run": {"froc": {"bbox": {"0.25": CURVE}}}}
-    assert plot_froc(metrics, max_fp=16).axes[0].get_xlim()[1] == 16
+    runs = {"run": _evaluation(_curve())}
+    assert plot_froc(runs, max_fp=16).axes[0].get_xlim()[1] == 16
     for end in (32, 0, -1, float("nan")):
         with pytest.raises(ValueError, match="16 false positives at most"):
-            plot_froc(metrics, max_fp=end)
+            plot_froc(runs, max_fp=end)
 
 
-def test_sigma_picture_and_the_kinds_of_curves():
+def test_sigma_plot_and_the_kinds_of_curves():
     scalars = {
         "sigma/a": ([1, 2], [1.0, 0.5]),
         "weight/a": ([1, 2], [1.0, 4.0]),
@@ -100,14 +117,14 @@ def test_sigma_picture_and_the_kinds_of_curves():
     left, right = plot_sigmas(scalars).axes
     assert left.lines[0].get_ydata().tolist() == [1.0, 0.5]
     assert right.lines[0].get_ydata().tolist() == [1.0, 4.0]
-    assert set(training_figures(scalars)) == {"sigma", "weight", "loss"}
-    assert set(training_figures({"loss": ([1], [3.0])})) == {"loss"}
-    assert training_figures({}) == {}
+    assert set(training_charts(scalars)) == {"sigma", "weight", "loss"}
+    assert set(training_charts({"loss": ([1], [3.0])})) == {"loss"}
+    assert training_charts({}) == {}
     with pytest.raises(ValueError, match="sigma/<task>"):
         plot_sigmas({"loss": ([1], [3.0])})
 
 
-def test_pictures_are_the_same_bytes_each_time(tmp_path):
+def test_plots_are_the_same_bytes_each_time(tmp_path):
     scalars = {"sigma/a": ([1, 2], [1.0, 0.5])}
     for kind in ("png", "pdf"):
         first = save(plot_sigmas(scalars), tmp_path / f"a.{kind}").read_bytes()
@@ -116,14 +133,11 @@ def test_pictures_are_the_same_bytes_each_time(tmp_path):
         save(plot_sigmas(scalars), tmp_path / "a.gif")
 
 
-def _findings(made_run):
-    truth = load_truth(made_run / "data" / "annotations" / "test.json")
+def _images(made_run):
+    gt = read_ground_truth(made_run / "data" / "annotations" / "test.json")
     run = made_run / "run"
-    return mark_findings(
-        truth,
-        load_results(run / "results.bbox.json", truth),
-        segmentations=load_results(run / "results.segm.json", truth),
-    )
+    results = (read_results(run / f"results.{kind}.json", gt) for kind in ("bbox", "segm"))
+    return status_of_images(gt, *results).images
 
 
 def _has(picture, colour):
@@ -131,7 +145,7 @@ def _has(picture, colour):
 
 
 def test_colours_of_a_slice(made_run):
-    found, missed, alarm, empty, *_ = _findings(made_run)
+    found, missed, alarm, empty, *_ = _images(made_run)
     root = made_run / "data" / "images"
     picture = draw_slice(found, root, score=0.5, side=360)
     assert picture.shape == (360, 440, 3)
@@ -149,14 +163,14 @@ def test_colours_of_a_slice(made_run):
 
 
 def test_slices_with_something_on_them_are_chosen(made_run):
-    findings = _findings(made_run)
-    chosen = choose_slices(findings, 4, score=0.5)
+    images = _images(made_run)
+    chosen = choose_slices(images, 4, score=0.5)
     assert [f.image["id"] for f in chosen] == sorted(f.image["id"] for f in chosen)
-    assert len(chosen) == 4 and all(f.lesions or f.predictions for f in chosen)
-    assert choose_slices(findings, 4, score=0.5, seed=1) == choose_slices(
-        findings, 4, score=0.5, seed=1
+    assert len(chosen) == 4 and all(f.lesions or f.detections for f in chosen)
+    assert choose_slices(images, 4, score=0.5, seed=1) == choose_slices(
+        images, 4, score=0.5, seed=1
     )
-    blank = [ImageFindings({"id": 1}, [], [])]
+    blank = [ImageStatus({"id": 1}, [], [])]
     assert choose_slices(blank, 4, score=0.5) == blank
 
 
@@ -179,7 +193,7 @@ def test_commands(made_run, tool, tmp_path, capsys):
     assert width >= 2 * 220 and height >= 2 * 180
     at_five = [*arguments[:-1], str(tmp_path / "five.png"), "--fp", "5", "--metrics", metrics]
     assert tool("plot_detections").main(at_five) == 0
-    score = score_at(json.loads(Path(metrics).read_text()), 5.0)
+    score = score_at(read_evaluation(metrics), 5.0)
     same = [*arguments[:-1], str(tmp_path / "same.png"), "--score", str(score)]
     assert tool("plot_detections").main(same) == 0
     assert (tmp_path / "five.png").read_bytes() == (tmp_path / "same.png").read_bytes()

@@ -1,56 +1,69 @@
-"""Words for the metrics' keys."""
+"""Metrics in words."""
 
 import math
 
-from mmglan.reporting.metric_words import (
-    curve_name,
-    interval,
-    number,
-    order,
-    percent,
-    split_key,
-    words,
-)
+from mmglan.evaluation.bootstrap import Interval
+from mmglan.evaluation.evaluation_record import ReportedCurve
+from mmglan.evaluation.metric_values import MetricKey
+from mmglan.evaluation.protocols import Criterion
+from mmglan.reporting.metric_words import curve_name, interval, kind_title, order, percent, words
+
+IOU_25, IOU_50, IOBB_30 = Criterion("iou", 0.25), Criterion("iou", 0.5), Criterion("iobb", 0.3)
 
 
 def test_words():
-    assert split_key("lesion/bbox_AP25") == ("bbox", "AP25")
-    assert split_key("bbox3d_FROC_IoBB30_fp0.125") == ("bbox3d", "FROC_IoBB30_fp0.125")
-    assert split_key("loss") == ("", "loss")
-    assert words("AP10") == "AP at IoU 0.10"
-    assert words("mAP") == "COCO mAP, IoU 0.50 to 0.95"
-    assert words("SEN50", "bbox") == "Sensitivity at 5 FP per image, IoU 0.50"
+    assert words(MetricKey("bbox", "AP", Criterion("iou", 0.1))) == "AP at IoU 0.10"
+    assert words(MetricKey("bbox", "mAP")) == "COCO mAP, IoU 0.50 to 0.95"
+    sensitivity = MetricKey("bbox", "SEN", IOU_50, 5.0)
+    assert words(sensitivity) == "Sensitivity at 5 FP per image, IoU 0.50"
     assert (
-        words("SEN_centre", "bbox") == "Sensitivity at 5 FP per image, centre in the lesion's box"
+        words(MetricKey("bbox", "SEN", Criterion("centre"), 5.0))
+        == "Sensitivity at 5 FP per image, centre in the lesion's box"
     )
-    assert words("FROC_IoBB30_fp0.125", "bbox3d") == (
+    assert words(MetricKey("bbox3d", "FROC", IOBB_30, 0.125)) == (
         "Sensitivity at 0.125 FP per volume, IoBB 0.30"
     )
-    assert words("recall25_fp5.85", "segm") == "Recall at 5.85 FP per image, IoU 0.25"
-    assert words("mRecall50") == "Mean recall at precision 0.10 to 0.50, IoU 0.50"
-    assert words("another_thing") == "another thing"
-    assert curve_name("bbox3d_IoBB", "0.30") == "3D boxes, IoBB 0.30"
-    assert curve_name("segm", "0.5") == "Masks, IoU 0.50"
-    assert curve_name("bbox_radius", "1.00") == "Boxes, centre within the lesion's radius"
+    recall = MetricKey("segm", "recall", IOU_25, 5.85)
+    assert words(recall) == "Recall at 5.85 FP per image, IoU 0.25"
+    assert words(MetricKey("segm", "mRecall", IOU_50)) == (
+        "Mean recall at precision 0.10 to 0.50, IoU 0.50"
+    )
+    found = MetricKey("segm3d", "volumeSEN", IOU_25, 5.0)
+    assert words(found) == "Volumes with a lesion found at 5 FP, IoU 0.25"
+    assert words(MetricKey("bbox", "AP", IOU_25, category="cyst")) == "AP at IoU 0.25, cyst"
+    assert [kind_title(kind) for kind in ("bbox", "segm3d")] == ["Boxes", "3D masks"]
+
+
+def test_names_of_curves():
+    def curve(*of, **more):
+        return ReportedCurve(*of, fp=(), sensitivity=(), score=(), **more)
+
+    assert curve_name(curve("bbox3d", IOBB_30)) == "3D boxes, IoBB 0.30"
+    assert curve_name(curve("segm", IOU_50, category="cyst")) == "Masks, IoU 0.50, cyst"
+    assert (
+        curve_name(curve("bbox", Criterion("radius"))) == "Boxes, centre within the lesion's radius"
+    )
 
 
 def test_order():
-    keys = ["segm_AP25", "bbox_FROC25_fp8", "bbox_FROC25_fp0.125", "bbox_FROC25_fp1", "bbox_AP50"]
-    keys += ["bbox_AP10", "lr", "bbox_SEN25"]
-    assert sorted(keys, key=order) == [
-        "bbox_AP10",
-        "bbox_AP50",
-        "bbox_SEN25",
-        "bbox_FROC25_fp0.125",
-        "bbox_FROC25_fp1",
-        "bbox_FROC25_fp8",
-        "segm_AP25",
-        "lr",
+    keys = [
+        MetricKey("bbox", "AP", Criterion("iou", 0.1)),
+        MetricKey("bbox", "AP", IOU_50),
+        MetricKey("bbox", "mAP"),
+        MetricKey("bbox", "SEN", IOU_25, 5.0),
+        MetricKey("bbox", "FROC", IOU_25, 0.125),
+        MetricKey("bbox", "FROC", IOU_25, 1.0),
+        MetricKey("bbox", "FROC", IOU_25, 8.0),
+        MetricKey("bbox", "FROC", IOU_50, 0.125),
+        MetricKey("bbox", "FROC_mean", IOU_25),
+        MetricKey("segm", "AP", IOU_25),
+        MetricKey("bbox3d", "SEN", IOBB_30, 5.0),
     ]
+    assert sorted(reversed(keys), key=order) == keys
 
 
-def test_numbers_that_are_none():
-    assert [number(v) for v in (None, math.nan, math.inf, -1.0, True)] == [None] * 5
-    assert percent(0.12345) == "12.35" and percent(None) == "–" and percent(0) == "0.00"
-    assert interval({"low": 0.5, "high": 0.625}) == "50.0 – 62.5"
-    assert interval({"low": None, "high": 0.5}) == interval(None) == ""
+def test_numbers_as_text():
+    assert percent(0.12345) == "12.35" and percent(0) == "0.00"
+    assert percent(None) == percent(math.nan) == "–"
+    assert interval(Interval(0.5, 0.625, 0.95, "bca", 10)) == "50.0 – 62.5"
+    assert interval(None) == ""

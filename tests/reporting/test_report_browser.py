@@ -1,4 +1,4 @@
-"""The report in a real browser: it opens, shows cases, filters, obeys keys and fits a phone."""
+"""The report in a real browser: it opens, shows slices, filters, obeys keys and fits a phone."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def _threshold(browser, value):
 
 
 def _tags(browser):
-    return [tag.text for tag in browser.find_elements(By.CSS_SELECTOR, "#findings .tag")]
+    return [tag.text for tag in browser.find_elements(By.CSS_SELECTOR, "#on-slice .tag")]
 
 
-def test_it_opens_on_the_first_case_with_picture_and_colours(opened):
-    assert _caption(opened).startswith("Case 1 (1 of 12) · patient 1, slice 11")
+def test_it_opens_on_the_first_slice_with_image_and_colours(opened):
+    assert _caption(opened).startswith("No. 1 (1 of 12) · patient 1, slice 11")
     _threshold(opened, 0.5)
     size = opened.execute_async_script(
         "const done = arguments[0], i = new Image(); i.onload = () => done([i.width, i.height]);"
@@ -73,24 +73,24 @@ def test_it_opens_on_the_first_case_with_picture_and_colours(opened):
     assert size == [220, 180]
     colours = opened.execute_script(
         "const c = (s, p) => getComputedStyle(document.querySelector(s))[p];"
-        "return [c('.shape.truth', 'stroke'), c('.shape.pred', 'stroke'), c('text.score', 'fill')]"
+        "return [c('.shape.gt', 'stroke'), c('.shape.pred', 'stroke'), c('text.score', 'fill')]"
     )
     assert colours == ["rgb(255, 255, 0)", "rgb(0, 255, 0)", "rgb(255, 0, 0)"]
     scores = [e.text for e in opened.find_elements(By.CSS_SELECTOR, "text.score")]
     assert scores == ["0.95", "0.60"]
-    assert _tags(opened) == ["TP", "repeat"]
+    assert _tags(opened) == ["TP", "dup."]
     label = _one(opened, "#svg").get_attribute("aria-label")
-    assert label == "Case 1, patient 1, slice 11: 1 lesions found, 0 missed, 0 false alarms."
+    assert label == "No. 1, patient 1, slice 11: 1 lesions found, 0 missed, 0 false positives."
 
 
 def test_filters(opened):
     _threshold(opened, 0.5)
-    for name, case, tag in (("tp", "Case 1", "TP"), ("fn", "Case 2", "FN"), ("fp", "Case 3", "FP")):
+    for name, case, tag in (("tp", "No. 1", "TP"), ("fn", "No. 2", "FN"), ("fp", "No. 3", "FP")):
         button = _one(opened, f'[data-filter="{name}"]')
         button.click()
         assert button.get_attribute("aria-pressed") == "true"
         shown = _shown(opened)
-        assert case in shown and "Case 4" not in shown
+        assert case in shown and "No. 4" not in shown
         assert _one(opened, f'[data-filter="{name}"] b').text == str(len(shown))
         opened.find_element(By.XPATH, f"//ol//button[contains(., '{case}')]").click()
         assert _caption(opened).startswith(f"{case} (") and tag in _tags(opened)
@@ -100,10 +100,10 @@ def test_filters(opened):
 
 def test_threshold_changes_what_is_found(opened):
     _threshold(opened, 0.5)
-    assert "Case 1" not in _shown_with(opened, "fn")
+    assert "No. 1" not in _shown_with(opened, "fn")
     _threshold(opened, 0.96)
-    assert "Case 1" in _shown_with(opened, "fn")
-    opened.find_element(By.XPATH, "//ol//button[contains(., 'Case 1')]").click()
+    assert "No. 1" in _shown_with(opened, "fn")
+    opened.find_element(By.XPATH, "//ol//button[contains(., 'No. 1')]").click()
     assert opened.find_elements(By.CSS_SELECTOR, ".shape.pred") == []
     assert _one(opened, "text.missed").text == "missed" and _tags(opened) == ["FN"]
     assert "score ≥ 0.960" in _one(opened, "#live").text
@@ -124,7 +124,7 @@ def test_operating_points_and_iou(opened):
     point.select_by_visible_text("0.25 FP per slice")
     assert " (0.25 per slice)" in _one(opened, "#live").text
     at_25 = _one(opened, "#live").text
-    Select(_one(opened, "#iou")).select_by_visible_text("IoU ≥ 0.5")
+    Select(_one(opened, "#rule")).select_by_visible_text("Boxes, IoU 0.50")
     assert _one(opened, "#live").text != at_25
     mark = opened.execute_script(
         "const d = document.getElementById('froc-plot').data; return d[d.length - 1].y[0]"
@@ -134,11 +134,11 @@ def test_operating_points_and_iou(opened):
 
 def test_keyboard(opened):
     _press(opened, Keys.ARROW_RIGHT)
-    assert _caption(opened).startswith("Case 2 (2 of 12)")
+    assert _caption(opened).startswith("No. 2 (2 of 12)")
     _press(opened, Keys.END)
-    assert _caption(opened).startswith("Case 12 (12 of 12)")
+    assert _caption(opened).startswith("No. 12 (12 of 12)")
     _press(opened, Keys.ARROW_RIGHT, Keys.ARROW_LEFT)
-    assert _caption(opened).startswith("Case 11 (11 of 12)")
+    assert _caption(opened).startswith("No. 11 (11 of 12)")
     _press(opened, Keys.HOME, "2")
     assert _one(opened, '[data-filter="fp"]').get_attribute("aria-pressed") == "true"
     _press(opened, "0", Keys.HOME)
@@ -147,14 +147,14 @@ def test_keyboard(opened):
     assert _one(opened, "#svg").get_dom_attribute("viewBox") != whole
     _press(opened, "f")
     assert _one(opened, "#svg").get_dom_attribute("viewBox") == whole
-    _press(opened, "t", "p")
+    _press(opened, "g", "p")
     assert opened.find_elements(By.CSS_SELECTOR, ".shape") == []
     before = float(_one(opened, "#thr-value").text)
     _press(opened, "]")
     assert float(_one(opened, "#thr-value").text) == pytest.approx(before + 0.05, abs=0.0011)
     # Keys belong to the slider while it has the focus.
     _one(opened, "#thr").send_keys(Keys.ARROW_RIGHT)
-    assert _caption(opened).startswith("Case 1 (")
+    assert _caption(opened).startswith("No. 1 (")
 
 
 def test_zoom_pan_and_brightness(opened):
@@ -167,7 +167,7 @@ def test_zoom_pan_and_brightness(opened):
     ActionChains(opened).drag_and_drop_by_offset(stage, 40, 0).perform()
     moved, same, *_ = map(float, svg.get_dom_attribute("viewBox").split())
     assert moved < left and same == pytest.approx(top, abs=1e-6)
-    assert _caption(opened).startswith("Case 1 (")
+    assert _caption(opened).startswith("No. 1 (")
     _one(opened, "#fit").click()
     assert svg.get_dom_attribute("viewBox") == "0 0 220 180"
     opened.execute_script(
@@ -180,9 +180,9 @@ def test_zoom_pan_and_brightness(opened):
     assert float(transfer.get_dom_attribute("intercept")) == 0
 
 
-def test_a_finding_is_marked_from_the_table(opened):
+def test_a_detection_is_marked_from_the_table(opened):
     _threshold(opened, 0.5)
-    row = _one(opened, "#findings tr")
+    row = _one(opened, "#on-slice tr")
     row.click()
     assert len(opened.find_elements(By.CSS_SELECTOR, "rect.shape.pred.on")) == 1
     row.send_keys(Keys.ENTER)
@@ -221,7 +221,7 @@ def test_phone(browser, made_report):
     )
     assert inner == 390 and scroll <= 390
     heights = browser.execute_script(
-        "return [...document.querySelectorAll('#cases button')].filter(b => b.offsetParent)"
+        "return [...document.querySelectorAll('#slices button')].filter(b => b.offsetParent)"
         ".map(b => b.offsetHeight)"
     )
     assert min(heights) >= 44
@@ -229,11 +229,11 @@ def test_phone(browser, made_report):
         "document.getElementById('stage').scrollIntoView({block: 'center', behavior: 'instant'})"
     )
     _swipe(browser, 300, 80)
-    assert _caption(browser).startswith("Case 2 (")
+    assert _caption(browser).startswith("No. 2 (")
     _swipe(browser, 80, 300)
-    assert _caption(browser).startswith("Case 1 (")
+    assert _caption(browser).startswith("No. 1 (")
     _one(browser, "#next").click()
-    assert _caption(browser).startswith("Case 2 (")
+    assert _caption(browser).startswith("No. 2 (")
     # The legend lies below the plot and not on it.
     plot, legend = browser.execute_script(
         "return ['.bglayer', '.legend'].map(c => document.querySelector('#froc-plot ' + c)"

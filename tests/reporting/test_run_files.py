@@ -2,23 +2,36 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 
+from mmglan.evaluation.evaluation_record import (
+    Evaluation,
+    OperatingPoint,
+    ReportedCurve,
+    write_evaluation,
+)
+from mmglan.evaluation.metric_values import MetricValue
+from mmglan.evaluation.protocols import PROTOCOLS, Criterion
 from mmglan.reporting.run_files import (
     config_test_set,
     find_runs,
     read_dumped_config,
     read_run,
+    score_at,
 )
 from mmglan.reporting.scalars import find_logs, group, read_scalars
 
-METRICS = {"schema": 1, "metrics": {"bbox_AP25": 0.5}}
+IOU_25 = Criterion("iou", 0.25)
+EVALUATION = Evaluation(
+    PROTOCOLS["deeplesion"], values=(MetricValue("bbox", "AP", IOU_25, value=0.5),)
+)
 
 
-def _run(folder, stem="glan_r50_fpn_160e_lesions", config="", metrics=METRICS):
+def _run(folder, stem="glan_r50_fpn_160e_lesions", config=""):
     folder.mkdir(parents=True)
-    (folder / "results.metrics.json").write_text(json.dumps(metrics))
+    write_evaluation(EVALUATION, folder / "results.metrics.json")
     if stem:
         (folder / f"{stem}.py").write_text(config)
     return folder
@@ -59,26 +72,42 @@ def test_runs_are_found_below_folders_and_once(tmp_path):
     assert [run.folder.resolve() for run in found] == [second.resolve(), first.resolve()]
 
 
-def test_figures_of_volumes_join_the_run(tmp_path):
+def test_metrics_of_volumes_join_the_run(tmp_path):
     folder = _run(tmp_path / "run")
-    volumes = {"schema": 1, "metrics": {"bbox_AP25": 0.1, "bbox3d_SEN25": 0.75}}
-    volumes["froc"] = {"bbox3d_IoBB": {"0.30": {}}}
-    (folder / "results_volumes.metrics.json").write_text(json.dumps(volumes))
+    values = (
+        MetricValue("bbox", "AP", IOU_25, value=0.1),
+        MetricValue("bbox3d", "SEN", IOU_25, 5.0, value=0.75),
+    )
+    volumes = Evaluation(PROTOCOLS["deeplesion"], values=values)
+    write_evaluation(volumes, folder / "results_volumes.metrics.json")
     run = read_run(folder)
-    assert run.metrics["metrics"] == {"bbox_AP25": 0.5, "bbox3d_SEN25": 0.75}
-    assert run.metrics["froc"] == {"bbox3d_IoBB": {"0.30": {}}}
-    assert [r.metrics for r in find_runs([tmp_path])] == [run.metrics]
+    assert run.evaluation.by_name() == {"bbox_AP25": 0.5, "bbox3d_SEN25": 0.75}
+    assert [r.evaluation for r in find_runs([tmp_path])] == [run.evaluation]
+
+
+def test_score_at_an_operating_point():
+    points = OperatingPoint(0.5, 0.0, None), OperatingPoint(1.0, 0.5, 0.7)
+    curves = (
+        ReportedCurve("segm", IOU_25, (), (), ()),
+        ReportedCurve("bbox", Criterion("centre"), (), (), (), operating_points=points),
+    )
+    evaluation = replace(EVALUATION, curves=curves)
+    assert score_at(evaluation, 1.0) == 0.7 and score_at(evaluation, 0.5) == float("inf")
+    with pytest.raises(ValueError, match=r"at 3.0 false positives but got those at \[0.5, 1.0\]"):
+        score_at(evaluation, 3.0)
+    with pytest.raises(ValueError, match=r"got those at \[\]"):
+        score_at(EVALUATION, 1.0)
 
 
 def test_errors_say_what_to_do(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"mmglan test"):
+    with pytest.raises(FileNotFoundError, match="Run mmglan test"):
         read_run(tmp_path)
     with pytest.raises(FileNotFoundError, match="Expected a work directory"):
         find_runs([tmp_path / "none"])
-    with pytest.raises(ValueError, match="Expected schema 1 but got 7"):
-        read_run(_run(tmp_path / "x", metrics={"schema": 7, "metrics": {}}))
-    with pytest.raises(ValueError, match="with 'metrics'"):
-        read_run(_run(tmp_path / "y", metrics=[1]))
+    path = _run(tmp_path / "x") / "results.metrics.json"
+    path.write_text('{"schema": 7}')
+    with pytest.raises(ValueError, match="Expected metrics of schema 2 but got 7"):
+        read_run(path.parent)
 
 
 def test_test_set_of_the_config(tmp_path):

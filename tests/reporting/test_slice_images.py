@@ -7,7 +7,14 @@ import cv2
 import numpy as np
 import pytest
 
-from mmglan.reporting.slice_images import decode_mask, encode, outline, read_slice, thumbnail
+from mmglan.reporting.slice_images import (
+    decode_mask,
+    encode,
+    outline,
+    read_slice,
+    slice_of,
+    thumbnail,
+)
 
 
 def _decoded(text):
@@ -21,14 +28,23 @@ def test_sixteen_bits_become_eight(tmp_path):
     assert read_slice(path).tolist() == [[0, 0, 1, 255]]
     cv2.imwrite(str(path), np.full((2, 2, 3), (10, 20, 60), np.uint8))
     assert read_slice(path).tolist() == [[30, 30], [30, 30]]
-    with pytest.raises(FileNotFoundError, match=r"picture b.png"):
+    with pytest.raises(FileNotFoundError, match=r"image b\.png"):
         read_slice(tmp_path / "b.png")
     path.write_text("no picture")
     with pytest.raises(FileNotFoundError, match="unreadable"):
         read_slice(path)
 
 
-def test_small_pictures_are_exact_and_large_ones_bounded():
+def test_a_slice_is_looked_for_below_its_folder_only(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((2, 3), np.uint8))
+    (tmp_path / "images").mkdir()
+    assert slice_of({"id": 1, "file_name": "a.png"}, tmp_path).shape == (2, 3)
+    for name, words in ((None, "image 1: Expected the file_name"), ("../a.png", "leaves it")):
+        with pytest.raises(ValueError, match=words):
+            slice_of({"id": 1, "file_name": name}, tmp_path / "images")
+
+
+def test_small_images_are_exact_and_large_ones_bounded():
     small = np.arange(200, dtype=np.uint8).reshape(10, 20)
     kind, text = encode(small)
     assert kind == "image/png" and np.array_equal(_decoded(text), small)

@@ -1,11 +1,18 @@
-"""The paper's tables with our figures beside them."""
+"""The paper's tables with our metrics beside them."""
 
 import csv
 import io
-import json
 
+import numpy as np
 import pytest
 
+from mmglan.detections.box_overlaps import Pairs
+from mmglan.evaluation.bootstrap import Interval
+from mmglan.evaluation.detection_set import DetectionSet
+from mmglan.evaluation.evaluation_record import Evaluation, read_evaluation
+from mmglan.evaluation.metric_values import MetricKey, MetricValue
+from mmglan.evaluation.metrics import Metrics
+from mmglan.evaluation.protocols import PROTOCOLS, Criterion
 from mmglan.reporting.paper_tables import TABLES, paper_metrics
 from mmglan.reporting.run_files import Run
 from mmglan.reporting.tables import MARK, cell, csv_text, fill, latex, markdown, unplaced
@@ -13,14 +20,14 @@ from mmglan.reporting.tables import MARK, cell, csv_text, fill, latex, markdown,
 OURS = "glan_r50_fpn_160e_lesions"
 
 
+AP25 = MetricKey("bbox", "AP", Criterion("iou", 0.25))
+SEN50 = MetricKey("segm", "SEN", Criterion("iou", 0.5), 5.0)
+
+
 def _run(tmp_path, stem, value, interval=None):
-    metrics = {"lesion/bbox_AP25": value, "lesion/segm_SEN50": -1.0}
-    record = {"schema": 1, "metrics": metrics}
-    if interval:
-        record["intervals"] = {
-            "lesion/bbox_AP25": dict(zip(("low", "high"), interval, strict=True))
-        }
-    return Run(tmp_path, stem, record)
+    ends = None if interval is None else Interval(*interval, 0.95, "bca", 100)
+    values = MetricValue(**vars(AP25), value=value, interval=ends), MetricValue(**vars(SEN50))
+    return Run(tmp_path, stem, Evaluation(PROTOCOLS["deeplesion"], values=values))
 
 
 def test_every_config_of_the_tables_that_is_shipped_exists(repository):
@@ -33,18 +40,21 @@ def test_every_config_of_the_tables_that_is_shipped_exists(repository):
             assert row.stem in configs, (table.label, row.name)
 
 
+def _by_name(stem):
+    return {key.name: value for key, value in paper_metrics(stem).items()}
+
+
 def test_the_paper_numbers_stand_in_their_columns():
-    assert paper_metrics(OURS)["segm_AP25"] == 54.57
-    assert paper_metrics(OURS)["bbox_SEN50"] == 60.12
-    assert paper_metrics(OURS)["bbox_mRecall25"] == 90.3
-    faster = paper_metrics("faster-rcnn_r50_fpn_160e_lesions")
+    ours = _by_name(OURS)
+    assert (ours["segm_AP25"], ours["bbox_SEN50"], ours["bbox_mRecall25"]) == (54.57, 60.12, 90.3)
+    faster = _by_name("faster-rcnn_r50_fpn_160e_lesions")
     assert faster == {
         "bbox_AP25": 49.55,
         "bbox_AP50": 42.02,
         "bbox_SEN25": 53.18,
         "bbox_SEN50": 46.24,
     }
-    deep = paper_metrics("glan_r50_fpn_160e_deeplesion")
+    deep = _by_name("glan_r50_fpn_160e_deeplesion")
     assert deep["bbox3d_FROC_IoBB30_fp0.125"] == 0.8 and deep["bbox3d_FROC_IoBB30_mean"] == 24.0
     assert paper_metrics("unknown") == {}
     for table in TABLES:
@@ -52,34 +62,26 @@ def test_the_paper_numbers_stand_in_their_columns():
         assert len({row.name for row in table.rows}) == len(table.rows)
 
 
-def test_keys_of_the_tables_are_keys_of_the_metric():
-    """Names in the tables and names that the evaluation writes are the same."""
-    import numpy as np
-
-    from mmglan.detections.box_overlaps import Pairs
-    from mmglan.evaluation.detection_set import DetectionSet
-    from mmglan.evaluation.metrics import Metrics
-    from mmglan.evaluation.protocols import get_protocol
-
-    names = set()
+def test_metrics_of_the_tables_are_computed():
+    keys = set()
     for kind, dims in (("bbox", 2), ("segm", 2), ("bbox3d", 3)):
         pairs = Pairs(np.array([0]), np.array([0]), np.array([0.9]))
         overlaps = {"iou": pairs, "iobb": pairs}
         one = np.zeros(1, int)
-        cases = DetectionSet(kind, dims, one, np.ones(1), one, one, overlaps, np.full(1, np.nan))
-        names |= {f"{kind}_{name}" for name in Metrics(cases, get_protocol("deeplesion")).names}
+        found = DetectionSet(kind, dims, one, np.ones(1), one, one, overlaps, np.full(1, np.nan))
+        keys |= set(Metrics(found, PROTOCOLS["deeplesion"]).keys)
     for table in TABLES:
-        assert set(table.columns) <= names
+        assert set(table.columns) <= keys, table.label
 
 
 def test_one_run_several_runs_and_none(tmp_path):
-    one = cell([_run(tmp_path, OURS, 0.5, (0.4, 0.625))], "bbox_AP25")
+    one = cell([_run(tmp_path, OURS, 0.5, (0.4, 0.625))], AP25)
     assert one.text() == "50.00 (40.0 – 62.5)"
-    several = cell([_run(tmp_path, OURS, v) for v in (0.4, 0.5, 0.6)], "bbox_AP25")
+    several = cell([_run(tmp_path, OURS, v) for v in (0.4, 0.5, 0.6)], AP25)
     assert several.text() == "50.00 ± 10.00 (3 runs)"
-    assert cell([], "bbox_AP25").text() == "–"
-    assert cell([_run(tmp_path, OURS, 0.5)], "segm_SEN50").text() == "–"
-    assert cell([_run(tmp_path, OURS, 0.5)], "bbox_AP25").text() == "50.00"
+    assert cell([], AP25).text() == "–"
+    assert cell([_run(tmp_path, OURS, 0.5)], SEN50).text() == "–"
+    assert cell([_run(tmp_path, OURS, 0.5)], AP25).text() == "50.00"
 
 
 def test_formats(tmp_path):
@@ -115,8 +117,8 @@ def test_command(made_run, tool, tmp_path, capsys):
     files = {path.name for path in tmp_path.iterdir()}
     assert files == {"tables.md"} | {f"table{n}.{e}" for n in range(1, 7) for e in ("csv", "tex")}
     page = (tmp_path / "tables.md").read_text()
-    metrics = json.loads((made_run / "run" / "results.metrics.json").read_text())["metrics"]
-    assert f"{100 * metrics['bbox_mRecall25']:.2f}" in page.split("## Table 5")[1]
+    evaluation = read_evaluation(made_run / "run" / "results.metrics.json")
+    assert f"{100 * evaluation['bbox_mRecall25'].value:.2f}" in page.split("## Table 5")[1]
     assert "| glan_r50_fpn_160e_lesions | 12 | 6 |" in page
     assert "In brackets: the interval of the bootstrap over patients" in page
     before = page
@@ -130,7 +132,7 @@ def test_command(made_run, tool, tmp_path, capsys):
         for line in (tmp_path / "table1.csv").read_text().splitlines()
         if ",Mask R-CNN," in line and "bbox_AP25" in line
     )
-    assert float(row.split(",")[4]) == pytest.approx(100 * metrics["bbox_AP25"])
+    assert float(row.split(",")[4]) == pytest.approx(100 * evaluation["bbox_AP25"].value)
     capsys.readouterr()
     assert collect.main([str(made_run), "--out-dir", str(tmp_path), "--as", "what=x"]) == 2
     assert "Expected CONFIG=DIR" in capsys.readouterr().err

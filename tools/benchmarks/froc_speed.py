@@ -12,8 +12,9 @@ import time
 
 import numpy as np
 
+from data_prep.atomic_files import write_json
 from mmglan.evaluation.detection_set_3d import detection_set_of_boxes
-from mmglan.evaluation.evaluate import evaluate_detections, write_json
+from mmglan.evaluation.evaluate import evaluate_detections
 from mmglan.evaluation.froc import FROC_FPS, froc
 
 
@@ -95,7 +96,7 @@ def measure(volumes: int, predictions: int, bootstrap: int, repeats: int, seed: 
         "whole_metric_s": whole["wall"],
         "whole_metric_cpu_s": whole["cpu"],
         "bootstrap": bootstrap,
-        "metrics": len(record["metrics"]),
+        "metrics": len(record.by_name()),
     }
 
 
@@ -119,7 +120,7 @@ def main(argv: list[str] | None = None) -> int:
     for name, value in numbers.items():
         print(f"{name:24s} {value:.4g}" if isinstance(value, float) else f"{name:24s} {value}")
     if args.out:
-        write_json(numbers, args.out)
+        write_json(args.out, numbers)
     return 0 if numbers["identical"] else 1
 
 

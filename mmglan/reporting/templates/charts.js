@@ -1,20 +1,20 @@
 "use strict";
-/* The plots. Figures come ready-made from Python in DATA.figures (Plotly's JSON form). */
+/* The charts come ready-made from Python in DATA.charts (Plotly's JSON form). */
 const look = { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: "#e8edf3", size: 13 }, margin: { l: 58, r: 16, t: 40, b: 48 }, hovermode: "closest" };
 const axis = { gridcolor: "#2b3541", zerolinecolor: "#2b3541", automargin: true };
-function plot(id, figure) {
+function plot(id, chart) {
   const place = $(id);
-  if (!place || !figure) return null;
-  const narrow = window.innerWidth < 760, f = figure.layout;
+  if (!place || !chart) return null;
+  const narrow = window.innerWidth < 760, f = chart.layout;
   const layout = { ...look, ...f, xaxis: { ...axis, ...f.xaxis }, yaxis: { ...axis, ...f.yaxis }, legend: { orientation: "h", y: narrow ? -0.25 : -0.2, yanchor: "top", font: { size: narrow ? 11 : 12 } } };
   if (narrow) { layout.margin = { ...look.margin, l: 44, t: f.title ? 40 : 12 }; layout.xaxis.title = undefined; layout.yaxis.title = undefined; }
-  Plotly.newPlot(place, figure.data, layout, { responsive: true, displaylogo: false, displayModeBar: narrow ? false : "hover", scrollZoom: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] });
+  Plotly.newPlot(place, chart.data, layout, { responsive: true, displaylogo: false, displayModeBar: narrow ? false : "hover", scrollZoom: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] });
   return place;
 }
-for (const name of Object.keys(DATA.figures)) if (name !== "froc") plot(name + "-plot", DATA.figures[name]);
+for (const name of Object.keys(DATA.charts)) if (name !== "froc") plot(name + "-plot", DATA.charts[name]);
 /* A logarithmic axis has no place for 0 false positives: they stand at its left end there. To the
-   right of its last point a curve keeps its last sensitivity, as the figures do. */
-const curves = DATA.figures.froc ? DATA.figures.froc.data : [], RIGHT = 8;
+   right of its last point a curve keeps its last sensitivity, as the metrics do. */
+const curves = DATA.charts.froc ? DATA.charts.froc.data : [], RIGHT = 8;
 const LEFT = curves.flatMap((t) => t.x).reduce((low, x) => (x > 0 && x < low ? x : low), 1 / 16) / 2;
 for (const t of curves) if (t.name) {
   const end = t.x.length - 1;
@@ -25,21 +25,21 @@ for (const t of curves) if (t.name) {
 const exact = curves.map((t) => t.x);
 const across = (x) => ($("froc-axis").value === "log" ? Math.max(x, LEFT) : x);
 for (const t of curves) t.x = t.x.map(across);
-const froc = plot("froc-plot", DATA.figures.froc);
+const froc = plot("froc-plot", DATA.charts.froc);
 if (froc) {
   let mark;
   $("froc-axis").addEventListener("change", (e) => {
     Plotly.restyle(froc, { x: exact.map((x) => x.map(across)) }, exact.map((_, index) => index));
     Plotly.relayout(froc, { "xaxis.type": e.target.value, "xaxis.tickmode": e.target.value === "log" ? "array" : "auto", "xaxis.autorange": true });
-    if (DATA.cases.length) mark(state.thr, state.iou);
+    if (DATA.slices.length) mark(state.thr, state.rule);
   });
-  if (DATA.cases.length) {
-    Plotly.addTraces(froc, { x: [null], y: [null], mode: "markers", name: "threshold of the case browser", cliponaxis: false, marker: { size: 12, color: "#ffffff", line: { color: "#ff0000", width: 3 } } });
+  if (DATA.slices.length) {
+    Plotly.addTraces(froc, { x: [null], y: [null], mode: "markers", name: "threshold of the slice browser", cliponaxis: false, marker: { size: 12, color: "#ffffff", line: { color: "#ff0000", width: 3 } } });
     const last = froc.data.length - 1;
-    mark = (threshold, iou) => {
-      const all = DATA.totals[iou];
+    mark = (threshold, rule) => {
+      const all = DATA.totals[rule];
       Plotly.restyle(froc, { x: [[across(countFrom(all.fp, threshold) / Math.max(1, DATA.n_images))]], y: [[100 * countFrom(all.found, threshold) / Math.max(1, DATA.n_lesions)]] }, [last]);
     };
-    listeners.push(mark); mark(state.thr, state.iou);
+    listeners.push(mark); mark(state.thr, state.rule);
   }
 }

@@ -1,5 +1,5 @@
 "use strict";
-/* What the user does to the case browser: buttons, sliders, keys, wheel, drag, pinch and swipe. */
+/* What the user does to the slice browser: buttons, sliders, keys, wheel, drag, pinch and swipe. */
 function step(by) {
   if (!state.shown.length) return;
   const at = Math.min(Math.max(state.at + by, 0), state.shown.length - 1);
@@ -13,10 +13,10 @@ function setThreshold(value, keepPoint = false) {
 }
 function setFilter(name) { state.filter = name; refresh(); }
 function zoomBy(factor) { state.zoom = Math.min(Math.max(state.zoom * factor, 1), 12); draw(); }
-function focusFindings() {
+function focusLesions() {
   if (state.at < 0) return;
   if (state.zoom > 1) { state.zoom = 1; draw(); return; }
-  const item = DATA.cases[state.shown[state.at]], boxes = [...item.truths, ...visible(item)].map((f) => f.b);
+  const item = DATA.slices[state.shown[state.at]], boxes = [...item.lesions, ...visible(item)].map((f) => f.b);
   if (!boxes.length) return;
   const left = Math.min(...boxes.map((b) => b[0])), right = Math.max(...boxes.map((b) => b[0] + b[2]));
   const top = Math.min(...boxes.map((b) => b[1])), bottom = Math.max(...boxes.map((b) => b[1] + b[3]));
@@ -31,7 +31,7 @@ function toggle(id, key) {
   draw();
 }
 function fillPoints() {
-  const points = DATA.points[state.iou] || [];
+  const points = DATA.points[state.rule] || [];
   $("point").replaceChildren(new Option("set by hand", ""), ...points.filter((p) => p.score !== null).map((p) => new Option(`${p.fp} FP per slice`, p.score)));
 }
 
@@ -40,8 +40,8 @@ const keys = {
   Home: () => show(state.shown.length ? 0 : -1), End: () => show(state.shown.length - 1),
   0: () => setFilter("all"), 1: () => setFilter("tp"), 2: () => setFilter("fp"), 3: () => setFilter("fn"),
   "[": () => setThreshold(state.thr - 0.05), "]": () => setThreshold(state.thr + 0.05),
-  "+": () => zoomBy(1.4), "=": () => zoomBy(1.4), "-": () => zoomBy(1 / 1.4), f: focusFindings,
-  t: () => toggle("show-truth", "truth"), p: () => toggle("show-pred", "pred"),
+  "+": () => zoomBy(1.4), "=": () => zoomBy(1.4), "-": () => zoomBy(1 / 1.4), f: focusLesions,
+  g: () => toggle("show-gt", "gt"), p: () => toggle("show-pred", "pred"),
 };
 
 function stagePointers() {
@@ -73,18 +73,18 @@ function stagePointers() {
 }
 
 function start() {
-  if (!DATA.cases.length) return;
-  $("iou").replaceChildren(...DATA.ious.map((v) => new Option("IoU ≥ " + v, v)));
-  state.iou = DATA.ious[0];
+  if (!DATA.slices.length) return;
+  $("rule").replaceChildren(...DATA.rules.map((rule) => new Option(rule.words, rule.id)));
+  state.rule = DATA.rules[0].id;
   fillPoints();
-  $("iou").addEventListener("change", (e) => { state.iou = e.target.value; fillPoints(); refresh(); });
+  $("rule").addEventListener("change", (e) => { state.rule = e.target.value; fillPoints(); refresh(); });
   $("point").addEventListener("change", (e) => { if (e.target.value !== "") setThreshold(Number(e.target.value), true); });
   $("thr").addEventListener("input", (e) => setThreshold(Number(e.target.value)));
   document.querySelectorAll("[data-filter]").forEach((b) => b.addEventListener("click", () => setFilter(b.dataset.filter)));
   $("prev").addEventListener("click", () => step(-1)); $("next").addEventListener("click", () => step(1));
   $("zoom-in").addEventListener("click", () => zoomBy(1.4)); $("zoom-out").addEventListener("click", () => zoomBy(1 / 1.4));
-  $("fit").addEventListener("click", () => { state.zoom = 1; draw(); }); $("focus").addEventListener("click", focusFindings);
-  $("show-truth").addEventListener("click", () => toggle("show-truth", "truth"));
+  $("fit").addEventListener("click", () => { state.zoom = 1; draw(); }); $("focus").addEventListener("click", focusLesions);
+  $("show-gt").addEventListener("click", () => toggle("show-gt", "gt"));
   $("show-pred").addEventListener("click", () => toggle("show-pred", "pred"));
   for (const id of ["bright", "contrast"]) $(id).addEventListener("input", draw);
   document.addEventListener("keydown", (e) => {

@@ -41,10 +41,10 @@ def evaluate(rank, world_size, ann, results, out):
     padded = ids + ids[: -len(ids) % world_size]
     for image_id in padded[rank::world_size]:
         metric.process(None, [sample(image_id, [r for r in rows if r["image_id"] == image_id])])
-    figures = metric.evaluate(len(ids))
+    metrics = metric.evaluate(len(ids))
     if rank == 0:
         with open(f"{out}.json", "w") as file:
-            json.dump(figures, file)
+            json.dump(metrics, file)
 
 
 def main(rank, world_size, store, ann, out, *results):

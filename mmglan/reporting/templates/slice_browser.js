@@ -1,10 +1,10 @@
 "use strict";
-/* Case browser. Data: the JSON in #data; images: base64 text in #img-<case>, read when shown. */
+/* Slice browser. Data: the JSON in #data; images: base64 text in #img-<number>, read when shown. */
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
-const state = { iou: null, thr: 0.5, filter: "all", shown: [], at: -1, zoom: 1, cx: 0, cy: 0, truth: true, pred: true, on: null };
-const listeners = [];  // called with (threshold, iou) on each change; the FROC plot listens
+const state = { rule: null, thr: 0.5, filter: "all", shown: [], at: -1, zoom: 1, cx: 0, cy: 0, gt: true, pred: true, on: null };
+const listeners = [];  // called with (threshold, rule) on each change; the FROC plot listens
 
 /* Number of values >= threshold in an array sorted falling. */
 function countFrom(values, threshold) {
@@ -12,12 +12,12 @@ function countFrom(values, threshold) {
   while (low < high) { const mid = (low + high) >> 1; if (values[mid] >= threshold) low = mid + 1; else high = mid; }
   return low;
 }
-function statusOf(pred) { return pred.t[state.iou]; }
-function found(truth) { const s = truth.f[state.iou]; return s !== null && s >= state.thr; }
-function visible(item) { return item.preds.filter((p) => p.s >= state.thr); }
+function statusOf(pred) { return pred.t[state.rule]; }
+function found(lesion) { const s = lesion.f[state.rule]; return s !== null && s >= state.thr; }
+function visible(item) { return item.detections.filter((p) => p.s >= state.thr); }
 function tally(item) {
-  const tp = item.truths.filter(found).length;
-  return { tp, fn: item.truths.length - tp, fp: visible(item).filter((p) => statusOf(p) === "fp").length };
+  const tp = item.lesions.filter(found).length;
+  return { tp, fn: item.lesions.length - tp, fp: visible(item).filter((p) => statusOf(p) === "fp").length };
 }
 function image(item) { return `data:${item.type};base64,${$("img-" + item.n).textContent}`; }
 function percent(part, whole) { return whole ? (100 * part / whole).toFixed(1) + " %" : "–"; }
@@ -33,13 +33,13 @@ const lazy = "IntersectionObserver" in window ? new IntersectionObserver((entrie
   for (const entry of entries) if (entry.isIntersecting) { entry.target.src = entry.target.dataset.src; lazy.unobserve(entry.target); }
 }, { rootMargin: "200px" }) : null;
 
-const rows = DATA.cases.map((item, index) => {
+const rows = DATA.slices.map((item, index) => {
   const li = document.createElement("li"), button = document.createElement("button");
   const thumb = document.createElement("img"), words = document.createElement("span"), marks = document.createElement("span");
   button.type = "button"; thumb.alt = ""; thumb.dataset.src = item.thumb; marks.className = "marks";
   if (lazy) lazy.observe(thumb); else thumb.src = item.thumb;
   const small = document.createElement("small"); small.textContent = item.label;
-  words.append("Case " + item.n, small, marks);
+  words.append("No. " + item.n, small, marks);
   button.append(thumb, words); li.append(button);
   button.addEventListener("click", () => { show(state.shown.indexOf(index)); });
   $("list").append(li);
@@ -50,7 +50,7 @@ function refresh() {
   const current = state.at >= 0 ? state.shown[state.at] : 0;
   const counts = { all: 0, tp: 0, fp: 0, fn: 0 };
   state.shown = [];
-  DATA.cases.forEach((item, index) => {
+  DATA.slices.forEach((item, index) => {
     const t = tally(item);
     counts.all += 1; for (const key of ["tp", "fp", "fn"]) if (t[key]) counts[key] += 1;
     const inside = state.filter === "all" || t[state.filter] > 0;
@@ -62,31 +62,31 @@ function refresh() {
     b.querySelector("b").textContent = counts[b.dataset.filter];
     b.setAttribute("aria-pressed", String(b.dataset.filter === state.filter));
   });
-  const all = DATA.totals[state.iou], tp = countFrom(all.found, state.thr), fp = countFrom(all.fp, state.thr);
+  const all = DATA.totals[state.rule], tp = countFrom(all.found, state.thr), fp = countFrom(all.fp, state.thr);
   $("thr-value").textContent = state.thr.toFixed(3);
   $("live").textContent = `All ${DATA.n_images} slices at score ≥ ${state.thr.toFixed(3)}: ${tp} of ${DATA.n_lesions} lesions found (${percent(tp, DATA.n_lesions)}), ` +
-    `${DATA.n_lesions - tp} missed, ${fp} false alarms (${(fp / Math.max(1, DATA.n_images)).toFixed(2)} per slice).`;
-  for (const listener of listeners) listener(state.thr, state.iou);
+    `${DATA.n_lesions - tp} missed, ${fp} false positives (${(fp / Math.max(1, DATA.n_images)).toFixed(2)} per slice).`;
+  for (const listener of listeners) listener(state.thr, state.rule);
   const keep = state.shown.indexOf(current);
   show(keep >= 0 ? keep : (state.shown.length ? 0 : -1), keep >= 0 && state.at >= 0);
 }
 
-function show(at, sameCase = false) {
-  if (!sameCase) { state.zoom = 1; state.on = null; }
+function show(at, sameSlice = false) {
+  if (!sameSlice) { state.zoom = 1; state.on = null; }
   const before = state.at >= 0 ? state.shown[state.at] : undefined;
   state.at = at;
   rows.forEach((r) => r.button.removeAttribute("aria-current"));
   $("empty").hidden = at >= 0;
   $("prev").disabled = at <= 0;
   $("next").disabled = at < 0 || at >= state.shown.length - 1;
-  if (at < 0) { $("svg").replaceChildren(); $("caption").textContent = "–"; $("findings").replaceChildren(); return; }
+  if (at < 0) { $("svg").replaceChildren(); $("caption").textContent = "–"; $("on-slice").replaceChildren(); return; }
   const index = state.shown[at], row = rows[index].button, box = $("list");
   row.setAttribute("aria-current", "true");
-  if (before !== index || !sameCase) {
+  if (before !== index || !sameSlice) {
     const top = row.offsetTop - box.clientHeight / 2 + row.offsetHeight / 2;
     box.scrollTop = Math.max(0, top);
   }
-  draw(); tableOf(DATA.cases[index]);
+  draw(); tableOf(DATA.slices[index]);
 }
 
 function box4(b, r) { return { x: b[0], y: b[1] * r, width: b[2], height: b[3] * r }; }
@@ -104,7 +104,7 @@ function windowing(picture) {
 
 function draw() {
   if (state.at < 0) return;
-  const item = DATA.cases[state.shown[state.at]], r = item.ratio, w = item.w, h = item.h * r, svg = $("svg");
+  const item = DATA.slices[state.shown[state.at]], r = item.ratio, w = item.w, h = item.h * r, svg = $("svg");
   if (state.zoom <= 1) { state.zoom = 1; state.cx = w / 2; state.cy = h / 2; }
   const vw = w / state.zoom, vh = h / state.zoom;
   state.cx = Math.min(Math.max(state.cx, vw / 2), w - vw / 2);
@@ -127,9 +127,9 @@ function draw() {
     const rectangle = node("rect", { ...b, class: "shape " + kind }); rectangle.append(node("title", {}, title)); parts.push(rectangle);
     if (contour) parts.push(node("path", { d: contour, class: "shape mask " + kind, transform: `scale(1 ${r})` }));
   };
-  if (state.truth) item.truths.forEach((t, i) => {
+  if (state.gt) item.lesions.forEach((t, i) => {
     const missed = !found(t), b = box4(t.b, r);
-    add(b, t.c, "truth" + (missed ? " missed" : "") + (state.on === "t" + i ? " on" : ""), missed ? "Missed lesion" : "Ground truth, found");
+    add(b, t.c, "gt" + (missed ? " missed" : "") + (state.on === "t" + i ? " on" : ""), missed ? "Missed lesion" : "Ground truth, found");
     if (missed) label("missed", "missed", { x: b.x, y: 0, height: b.y + b.height });
   });
   if (state.pred) visible(item).forEach((p, i) => {
@@ -139,12 +139,12 @@ function draw() {
   });
   svg.replaceChildren(...parts, ...labels);
   const t = tally(item);
-  $("caption").textContent = `Case ${item.n} (${state.at + 1} of ${state.shown.length}) · ${item.label}`;
-  svg.setAttribute("aria-label", `Case ${item.n}, ${item.label}: ${t.tp} lesions found, ${t.fn} missed, ${t.fp} false alarms.`);
+  $("caption").textContent = `No. ${item.n} (${state.at + 1} of ${state.shown.length}) · ${item.label}`;
+  svg.setAttribute("aria-label", `No. ${item.n}, ${item.label}: ${t.tp} lesions found, ${t.fn} missed, ${t.fp} false positives.`);
 }
 
 function tableOf(item) {
-  const lines = [], names = { tp: "TP", fp: "FP", dup: "repeat" };
+  const lines = [], names = { tp: "TP", fp: "FP", duplicate: "dup." };
   const line = (key, kind, name, score, iou, size) => {
     const tr = document.createElement("tr"), first = document.createElement("td"), tag = document.createElement("span");
     tag.className = "tag " + kind; tag.textContent = name; first.append(tag);
@@ -154,8 +154,8 @@ function tableOf(item) {
     tr.addEventListener("keydown", (e) => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); toggle(); } });
     lines.push(tr);
   };
-  item.truths.forEach((t, i) => { if (!found(t)) line("t" + i, "fn", "FN", "–", "–", t.mm || "–"); });
+  item.lesions.forEach((t, i) => { if (!found(t)) line("t" + i, "fn", "FN", "–", "–", t.mm || "–"); });
   visible(item).forEach((p, i) => line("p" + i, statusOf(p), names[statusOf(p)], p.s.toFixed(3), p.o === null ? "–" : p.o.toFixed(2), p.mm || "–"));
-  if (!lines.length) { const tr = document.createElement("tr"), td = cell("Nothing: no lesion, no prediction above the threshold."); td.colSpan = 4; td.style.whiteSpace = "normal"; tr.append(td); lines.push(tr); }
-  $("findings").replaceChildren(...lines);
+  if (!lines.length) { const tr = document.createElement("tr"), td = cell("Nothing: no lesion, no detection above the threshold."); td.colSpan = 4; td.style.whiteSpace = "normal"; tr.append(td); lines.push(tr); }
+  $("on-slice").replaceChildren(...lines);
 }

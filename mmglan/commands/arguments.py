@@ -1,0 +1,95 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mmglan.evaluation.protocols import PROTOCOLS
+
+
+def at_least(lowest: int) -> Callable[[str], int]:
+    """Type of an argument that is a whole number of at least `lowest`."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = lowest - 1
+        if number < lowest:
+            raise argparse.ArgumentTypeError(
+                f"expected a whole number of at least {lowest} but got {text}"
+            )
+        return number
+
+    return read
+
+
+def resamples(text: str) -> int:
+    """Type of an argument that is a number of resamples or permutations."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"expected a whole number, 0 for none, but got {text}")
+    return int(text)
+
+
+def _between(text: str, low: float, high: float, words: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not low <= number < high:
+        raise argparse.ArgumentTypeError(f"expected {words} but got {text}")
+    return number
+
+
+def _level(text: str) -> float:
+    return _between(text, 1e-9, 1, "a fraction, 0.95 for 95 %,")
+
+
+def _iou(text: str) -> float:
+    return _between(text, 0, 1, "an IoU from 0 to below 1")
+
+
+def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name the ground truth, the protocol and the intervals."""
+    parser.add_argument("--gt", type=Path, help="COCO annotation file of the test set")
+    parser.add_argument("--volumes", type=Path, help="3D ground truth, volumes_<split>.json")
+    parser.add_argument(
+        "--gt-masks", type=Path, help="folder of true label maps, <volume_id>.nii.gz"
+    )
+    parser.add_argument(
+        "--ids",
+        type=Path,
+        help="table of prepare's --ids, if label maps are named as the source volumes",
+    )
+    parser.add_argument("--protocol", choices=sorted(PROTOCOLS), default="deeplesion")
+    parser.add_argument(
+        "--bootstrap",
+        type=resamples,
+        default=1000,
+        metavar="N",
+        help="resamples of patients for the intervals, 0 for none (default 1000)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the resampling (default 0)")
+    parser.add_argument("--level", type=_level, default=0.95, help="of the intervals (0.95)")
+    parser.add_argument("--interval", choices=["bca", "percentile"], default="bca")
+    parser.add_argument(
+        "--binary-masks",
+        action="store_true",
+        help="predicted label maps are masks, not instances: take their connected components",
+    )
+    parser.add_argument(
+        "--stack-iou",
+        type=_iou,
+        help="2D boxes on neighbouring slices are one lesion above this IoU (default 0.1)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def progress_bar(what: str, quiet: bool) -> Callable[[Iterable], Iterable]:
+    """Return a function that shows the progress of a loop on standard error, or does not."""
+    return lambda items: tqdm(items, desc=what, file=sys.stderr, disable=quiet)
