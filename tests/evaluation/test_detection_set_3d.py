@@ -204,8 +204,8 @@ def test_label_maps_of_any_volume_format(tmp_path):
     write(tmp_path / "found" / "a.nhdr", label_map(FOUND))
     write(tmp_path / "found" / "b.nii.gz", label_map([]))
     (tmp_path / "found" / "b.nii.gz").rename(tmp_path / "found" / "b.NII.GZ")
-    files = GroundTruthFiles(gt_masks=tmp_path / "gt")
-    (cases,) = load_detection_sets(files, files.read(), [tmp_path / "found"], DEEPLESION)
+    files = read_test_set(gt_masks=tmp_path / "gt")
+    (cases,) = load_detection_sets(files, [tmp_path / "found"], DEEPLESION)
     assert (cases.n_images, cases.n_lesions, len(cases.scores)) == (2, 2, 3)
 
 
