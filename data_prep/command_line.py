@@ -1,8 +1,10 @@
-"""What the commands say, on terminals of any encoding."""
+"""What all commands share: types of arguments, output on any terminal, and exit status."""
 
 from __future__ import annotations
 
+import argparse
 import functools
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +17,32 @@ def print_any_character() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+
+
+def at_least(lowest: float, kind: type = int) -> Callable[[str], float]:
+    """Make an argparse type: a number of at least `lowest`, whole unless `kind` is float."""
+    wanted = f"a {'whole ' if kind is int else ''}number of at least {lowest:g}"
+    return _number(kind, lambda value: value >= lowest, wanted)
+
+
+def between(low: float, high: float) -> Callable[[str], float]:
+    """Make an argparse type: a number above `low` and below `high`."""
+    return _number(
+        float, lambda value: low < value < high, f"a number above {low:g}, below {high:g}"
+    )
+
+
+def _number(kind: type, accepts: Callable[[float], bool], wanted: str) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not accepts(value):
+            raise argparse.ArgumentTypeError(f"expected {wanted} but got {text}")
+        return value
+
+    return read
 
 
 def reports_errors(main: Main) -> Main:
@@ -32,6 +60,7 @@ def reports_errors(main: Main) -> Main:
 
     @functools.wraps(main)
     def run(arguments: Sequence[str] | None = None) -> int:
+        print_any_character()
         try:
             status = main(arguments)
             sys.stdout.flush()

@@ -9,7 +9,7 @@ import numpy as np
 
 from data_prep.bookmarks.recist import Bookmark
 
-TRUTH = (255, 255, 0)
+GT = (255, 255, 0)
 PREDICTION = (0, 255, 0)
 SCORE = (255, 0, 0)
 BOOKMARK = (0, 255, 255)
@@ -21,23 +21,23 @@ _CAPTION_HEIGHT = 14
 def draw(
     image: np.ndarray,
     *,
-    truth_masks: Iterable[np.ndarray] = (),
-    truth_boxes: Iterable[Sequence[float]] = (),
+    gt_masks: Iterable[np.ndarray] = (),
+    gt_boxes: Iterable[Sequence[float]] = (),
     predicted_masks: Iterable[np.ndarray] = (),
     predicted_boxes: Iterable[Sequence[float]] = (),
     scores: Iterable[float] = (),
     bookmarks: Iterable[Bookmark] = (),
     scale: int = 1,
 ) -> np.ndarray:
-    """Draw outlines over a slice: truth yellow, prediction green, scores red, bookmarks cyan.
+    """Draw outlines over a slice: ground truth yellow, prediction green, scores red, bookmarks cyan.
 
     Args:
         image: `(H, W)` of any numeric type, shown from its minimum to its maximum (uint8 as it
             is), or `(H, W, 3)` uint8 RGB.
-        truth_masks: `(H, W)` each, what is not 0 is outlined.
-        truth_boxes: (x1, y1, x2, y2) each, pixels; pixel *i* covers [i, i + 1), as in COCO.
-        predicted_masks: as `truth_masks`.
-        predicted_boxes: as `truth_boxes`.
+        gt_masks: `(H, W)` each, what is not 0 is outlined.
+        gt_boxes: (x1, y1, x2, y2) each, pixels; pixel *i* covers [i, i + 1), as in COCO.
+        predicted_masks: as `gt_masks`.
+        predicted_boxes: as `gt_boxes`.
         scores: 0 to 1, one per predicted box, or none.
         bookmarks: their two axes are drawn.
         scale: whole factor by which the picture is enlarged.
@@ -54,10 +54,10 @@ def draw(
         raise ValueError(
             f"Expected one score per predicted box ({len(predicted_boxes)}) but got {len(scores)}."
         )
-    for masks, colour in ((truth_masks, TRUTH), (predicted_masks, PREDICTION)):
+    for masks, colour in ((gt_masks, GT), (predicted_masks, PREDICTION)):
         for mask in masks:
             _outline(canvas, mask, colour, scale)
-    for boxes, colour in ((truth_boxes, TRUTH), (predicted_boxes, PREDICTION)):
+    for boxes, colour in ((gt_boxes, GT), (predicted_boxes, PREDICTION)):
         for box in boxes:
             _rectangle(canvas, box, colour, scale)
     for bookmark in bookmarks:

@@ -1,7 +1,7 @@
 """From volumes and RECIST bookmarks to a COCO data set: `mmglan prepare`.
 
-Writes normalised 16-bit slices, annotation files with pseudo masks (and without), true lesions
-where there are voxel masks, pictures to look at, and a report. A run that was interrupted goes on
+Writes normalised 16-bit slices, annotation files with pseudo masks (and without), ground truth
+where there are voxel masks, overlays to look at, and a report. A run that was interrupted goes on
 where it stopped when the same command is given again.
 """
 
@@ -13,7 +13,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -22,14 +22,16 @@ from data_prep import parallel
 from data_prep.atomic_files import json_bytes
 from data_prep.bookmarks.one_based import one_based_notes
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
-from data_prep.bookmarks.record import ReadResult
-from data_prep.command_line import print_any_character
+from data_prep.bookmarks.record import BookmarkRecord, ReadResult
+from data_prep.command_line import reports_errors
 from data_prep.dataset import annotation_files, collect, process_volume, run_report, split_plan
+from data_prep.dataset.given_split import split_options
 from data_prep.dataset.output_folder import OutputFolder
 from data_prep.dataset.prepare_args import parse_args, volume_options
 from data_prep.dataset.slice_selection import VolumeOptions
 from data_prep.dataset.sources import Source, list_sources
 from data_prep.dataset.split import read_split_file
+from data_prep.dataset.split_plan import SplitOptions
 from data_prep.dataset.volume_result import VolumeResult
 from data_prep.dataset.volume_task import VolumeTask, plain
 from data_prep.errors import DataError
@@ -43,41 +45,73 @@ UNKNOWN_VOLUME = (
 )
 
 
+@reports_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 only if every bookmark and every volume was processed."""
-    print_any_character()
     args = parse_args(argv)
     try:
         return run(args)
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("Interrupted. The same command goes on from here.", file=sys.stderr)
         return 130
 
 
+@dataclass
+class Input:
+    """What a run reads.
+
+    Attributes:
+        root: Folder that the volumes' paths are relative to.
+        masks: Folder of voxel masks, or one mask, or None.
+        records: Bookmarks of the volumes asked for.
+        sources: Their volumes, and those kept without bookmarks.
+        errors: What is wrong with the bookmarks.
+        notes: Lines for the report.
+        file_notes: Lines that name files, for the user only.
+    """
+
+    root: Path
+    masks: Path | None
+    records: list[BookmarkRecord]
+    sources: list[Source]
+    errors: list[DataError]
+    notes: list[str]
+    file_notes: list[str]
+
+
 def run(args: argparse.Namespace) -> int:
     """Prepare a data set as the command line says."""
+    options = volume_options(args)
+    given = _read_input(args, options)
+    if args.ids:
+        run_report.write_ids(Path(args.ids), Path(args.out_dir), given.sources)
+    split = split_options(args, given.sources)
+    with OutputFolder(
+        args.out_dir, _identity(args, options, given), overwrite=args.overwrite
+    ) as out:
+        _process_volumes(args, options, given, out.path)
+        return _write_dataset(args, options, given, split, out)
+
+
+def _read_input(args: argparse.Namespace, options: VolumeOptions) -> Input:
+    """Read the bookmarks, and find the volumes and masks that belong to them."""
     images = Path(args.images)
     if not os.path.exists(images):
         raise DataError(
             "Expected the volumes but found nothing there. Correct --images.", path=images
         )
-    root = images.parent if images.is_file() else images
-    options = volume_options(args)
     masks = None if args.masks is None else Path(args.masks)
     if masks is not None and not masks.exists():
         raise DataError("Expected masks but found nothing there. Correct --masks.", path=masks)
+    root = images.parent if images.is_file() else images
     index = VolumeIndex(root, [Path(args.out_dir), *([masks] if masks is not None else [])])
     read = _read_bookmarks(args, index)
-    records, errors, file_notes = read.records, read.errors, sorted(set(read.notes))
-    notes = []
+    records, notes = read.records, []
     if images.is_file():
-        mine = [record for record in records if without_series(record.volume) == images.name]
-        if len(mine) < len(records):
-            notes.append(f"{len(records) - len(mine)} bookmarks of other volumes were left out.")
-        records = mine
+        records = [record for record in records if without_series(record.volume) == images.name]
+        if len(records) < len(read.records):
+            left_out = len(read.records) - len(records)
+            notes.append(f"{left_out} bookmarks of other volumes were left out.")
     volumes = {record.volume for record in records}
     check_names(root, volumes)
     extra, incomplete = [], set()
@@ -89,56 +123,10 @@ def run(args: argparse.Namespace) -> int:
             found = [images.name] if images.is_file() else index.volumes
             extra = unnamed(root, found, volumes | read.incomplete_volumes)
     sources, more = list_sources(
-        records,
-        extra,
-        masks=masks,
-        patient_pattern=args.patient_pattern,
-        incomplete=incomplete,
+        records, extra, masks=masks, patient_pattern=args.patient_pattern, incomplete=incomplete
     )
-    notes += more
-    if args.ids:
-        run_report.write_ids(Path(args.ids), Path(args.out_dir), sources)
-    split = _split_options(args, sources)
-    run = _run(args, options, sources, errors)
-    with OutputFolder(args.out_dir, run, overwrite=args.overwrite) as out:
-        tasks = (_task(source, root, masks, options, out.path) for source in sources)
-        for _ in parallel.run_tasks(
-            process_volume.run,
-            tasks,
-            total=len(sources),
-            jobs=args.jobs,
-            backend=args.backend,
-            scheduler=args.scheduler,
-            description="volumes",
-            progress=not args.quiet,
-        ):
-            pass
-        load = partial(process_volume.load_result, out.path)
-
-        def results() -> Iterator[VolumeResult]:
-            return (load(source.volume_id) for source in sources)
-
-        found = collect.collect(results())
-        known = zip(sources, found.stored_sizes, strict=True)
-        sizes = {source.volume: size for source, size in known if size is not None}
-        file_notes += found.notes + one_based_notes(records, sizes)
-        plans, more = split_plan.plan_splits(found, split)
-        notes += more
-        for plan in plans:
-            annotation_files.write(
-                out,
-                results,
-                found,
-                plan,
-                context=options.context,
-                whole_volumes=options.whole_volumes,
-            )
-        run_report.write_overlays(out, found, load, args.overlays)
-        lines = [str(error) for error in errors] + found.errors
-        report = run_report.build(found, plans, notes, lines, _stated(args, options))
-        run_report.write(out, report, file_notes, lines)
-    run_report.show(report, file_notes, lines, Path(args.out_dir))
-    return 1 if lines or not found.slices["listed"].any() else 0
+    file_notes = sorted(set(read.notes))
+    return Input(root, masks, records, sources, read.errors, notes + more, file_notes)
 
 
 def _read_bookmarks(args: argparse.Namespace, images: VolumeIndex) -> ReadResult:
@@ -149,52 +137,62 @@ def _read_bookmarks(args: argparse.Namespace, images: VolumeIndex) -> ReadResult
     return read_bookmarks(args.bookmarks, format=args.bookmark_format, image_root=images, **options)
 
 
-def _task(
-    source: Source, root: Path, masks: Path | None, options: VolumeOptions, out_dir: Path
-) -> VolumeTask:
+def _process_volumes(
+    args: argparse.Namespace, options: VolumeOptions, given: Input, out_dir: Path
+) -> None:
+    """Let the workers make what is missing in the output folder."""
+    masks = given.masks
     mask_root = masks.parent if masks is not None and masks.is_file() else masks
-    return VolumeTask(
-        source=source,
-        root=os.path.abspath(root),  # workers elsewhere have another current folder
-        mask_root=None if mask_root is None else os.path.abspath(mask_root),
-        options=options,
-        out_dir=os.path.abspath(out_dir),
+    # Workers elsewhere have another current folder.
+    root, out = os.path.abspath(given.root), os.path.abspath(out_dir)
+    mask_root = None if mask_root is None else os.path.abspath(mask_root)
+    work = parallel.run_tasks(
+        process_volume.run,
+        (VolumeTask(source, root, mask_root, options, out) for source in given.sources),
+        total=len(given.sources),
+        jobs=args.jobs,
+        backend=args.backend,
+        scheduler=args.scheduler,
+        description="volumes",
+        progress=not args.quiet,
     )
+    for _ in work:
+        pass
 
 
-def _split_options(args: argparse.Namespace, sources: Sequence[Source]) -> split_plan.SplitOptions:
-    given = None
-    if args.split_file is not None:
-        listed = read_split_file(args.split_file)
-        given = {}
-        for source in sources:
-            split = listed.get(source.patient, listed.get(source.volume))
-            if split is not None and given.setdefault(source.patient_id, split) != split:
-                raise DataError(
-                    f"Expected one split per patient but got {given[source.patient_id]} and {split}"
-                    f" for the patient of {source.volume}. List patients, not volumes.",
-                    path=Path(args.split_file).name,
-                )
-    elif args.split is None and args.folds is None:
-        given = _split_of_bookmarks(sources)
-    return split_plan.SplitOptions(args.split or (0.70, 0.15, 0.15), args.folds, args.seed, given)
+def _write_dataset(
+    args: argparse.Namespace,
+    options: VolumeOptions,
+    given: Input,
+    split: SplitOptions,
+    out: OutputFolder,
+) -> int:
+    """Write annotations, overlays and reports from the volumes' results; return the exit status."""
+    load = partial(process_volume.load_result, out.path)
 
+    def results() -> Iterator[VolumeResult]:
+        return (load(source.volume_id) for source in given.sources)
 
-def _split_of_bookmarks(sources: Sequence[Source]) -> dict[str, str] | None:
-    """The split that the bookmarks themselves state, if they do."""
-    given: dict[str, str] = {}
-    for source in sources:
-        for record in source.records:
-            if record.split is None:
-                continue
-            if given.setdefault(source.patient_id, record.split) != record.split:
-                raise DataError(
-                    f"Expected one split per patient but got {given[source.patient_id]} and"
-                    f" {record.split}. Correct the split column, or use --split.",
-                    path=record.file,
-                    row=record.row,
-                )
-    return given or None
+    found = collect.collect(results())
+    known = zip(given.sources, found.stored_sizes, strict=True)
+    sizes = {source.volume: size for source, size in known if size is not None}
+    file_notes = given.file_notes + found.notes + one_based_notes(given.records, sizes)
+    plans, more = split_plan.plan_splits(found, split)
+    for plan in plans:
+        annotation_files.write(
+            out,
+            results,
+            found,
+            plan,
+            context=options.context,
+            whole_volumes=options.whole_volumes,
+        )
+    run_report.write_overlays(out, found, load, args.overlays)
+    errors = [str(error) for error in given.errors] + found.errors
+    report = run_report.build(found, plans, given.notes + more, errors, _stated(args, options))
+    run_report.write(out, report, file_notes, errors)
+    run_report.show(report, file_notes, errors, out.path)
+    return 1 if errors or not found.slices["listed"].any() else 0
 
 
 def _stated(args: argparse.Namespace, options: VolumeOptions) -> dict:
@@ -205,15 +203,11 @@ def _stated(args: argparse.Namespace, options: VolumeOptions) -> dict:
     return asdict(options) | split | {"overlays": args.overlays}
 
 
-def _run(
-    args: argparse.Namespace,
-    options: VolumeOptions,
-    sources: Sequence[Source],
-    errors: Sequence[DataError],
-) -> dict:
-    listed = ([s.volume_id, s.patient_id, s.volume, s.patient, s.mask] for s in sources)
-    marks = (plain(record) for source in sources for record in source.records)
-    read = chain(marks, map(str, errors))
+def _identity(args: argparse.Namespace, options: VolumeOptions, given: Input) -> dict:
+    """Everything that tells this run from another, the input included."""
+    listed = ([s.volume_id, s.patient_id, s.volume, s.patient, s.mask] for s in given.sources)
+    marks = (plain(record) for source in given.sources for record in source.records)
+    read = chain(marks, map(str, given.errors))
     return _stated(args, options) | {"bookmarks": _digest(read), "volumes": _digest(listed)}
 
 

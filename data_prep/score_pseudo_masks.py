@@ -20,8 +20,7 @@ import numpy as np
 
 from data_prep import overlay, parallel
 from data_prep.atomic_files import write_bytes
-from data_prep.command_line import print_any_character
-from data_prep.dataset.prepare_args import at_least
+from data_prep.command_line import at_least, between, reports_errors
 from data_prep.errors import DataError
 from data_prep.paths import without_series
 from data_prep.pseudo_masks import cases as pseudo_mask_cases
@@ -45,12 +44,13 @@ class Task:
     mask: Path | None = None
     box: BoxRow | None = None
     margin: float = 0.0
-    origin: int = 0
+    one_based: bool = False
 
     def cases(self) -> Iterable[Case]:
+        """Yield the lesions to score."""
         if self.box is not None:
             yield pseudo_mask_cases.from_box(
-                self.box, self.root, self.margin, self.origin, self.select
+                self.box, self.root, self.margin, self.one_based, self.select
             )
         else:
             image = self.root / self.volume
@@ -70,13 +70,13 @@ def run(task: Task) -> tuple[list[dict[str, Any]], str]:
 
 
 def find_tasks(args: argparse.Namespace) -> tuple[list[Task], list[str]]:
-    """Volumes with masks (or rows with boxes), and the error lines of volumes without."""
+    """Find volumes with masks (or rows with boxes), and the error lines of volumes without."""
     images = Path(args.images)
     select = Selection(args.min_short_px, args.max_long_mm, args.noise, args.seed)
     if args.boxes:
         rows = pseudo_mask_cases.read_boxes(Path(args.boxes))
         return [
-            Task(images, select, row.cells["file"] or "", None, row, args.margin, args.origin)
+            Task(images, select, row.cells["file"] or "", None, row, args.margin, args.one_based)
             for row in rows
         ], []
     masks = Path(args.masks)
@@ -96,7 +96,7 @@ def find_tasks(args: argparse.Namespace) -> tuple[list[Task], list[str]]:
 
 
 def draw_worst(tasks: Sequence[Task], rows: Sequence[dict[str, Any]], number: int) -> np.ndarray:
-    """The cases where `bounded` fares worst: truth yellow, mask green, bookmark cyan."""
+    """Draw where `bounded` scores worst: ground truth yellow, mask green, bookmark cyan."""
     bounded = [row for row in rows if row["mask_method"] == "bounded"]
     metric = "iou" if bounded[0]["dsc"] is None else "dsc"
     worst = sorted(bounded, key=lambda r: (r[metric], r["volume"], r["slice"], r["label"]))[:number]
@@ -121,62 +121,73 @@ def _short_name(volume: str) -> str:
     return Path(strip_suffix(without_series(volume))).stem[-13:]
 
 
+def summarize(args: argparse.Namespace, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Compute means and intervals of every group of lesions, a row per method."""
+    # Lesions of one volume are alike; of one object on neighbouring slices, even more so.
+    few = args.boxes or len({row["volume"] for row in rows}) < MIN_VOLUMES
+    return [
+        {"group": group, **entry}
+        for group, members in pseudo_mask_scores.groups(rows, args.instances).items()
+        for entry in pseudo_mask_scores.summarize(
+            members,
+            clusters="cluster" if few else "volume",
+            level=args.level,
+            n_resamples=args.bootstrap,
+        )
+    ]
+
+
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog="mmglan score-masks",
         description=__doc__.split("\n\n", 1)[1],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
+    number = at_least(0, float)
     add("--images", required=True, help="volume, or folder of volumes (of pictures with --boxes)")
-    truth = parser.add_mutually_exclusive_group(required=True)
-    truth.add_argument("--masks", help="voxel mask, or folder of masks named like the volumes")
-    truth.add_argument("--boxes", help="CSV: file, x1, y1, x2, y2, patient; pixels")
-    add("--margin", type=float, default=0.0, help="px that --boxes are wider on each side (0)")
-    add("--origin", type=int, choices=(0, 1), default=0, help="first pixel of --boxes (0)")
+    gt = parser.add_mutually_exclusive_group(required=True)
+    gt.add_argument("--masks", help="voxel mask, or folder of masks named like the volumes")
+    gt.add_argument("--boxes", help="CSV: file, x1, y1, x2, y2, patient; pixels")
+    add("--margin", type=number, default=0.0, help="px that --boxes are wider on each side (0)")
+    add("--one-based", action="store_true", help="--boxes count pixels from 1")
     add("--out-dir", required=True, help="receives scores.csv, summary.csv, summary.md, worst.png")
     add("--instances", action="store_true", help="labels number lesions, not structures")
-    add("--min-short-px", type=float, default=3.0, help="shortest short axis, pixels (3)")
-    add("--max-long-mm", type=float, default=60.0, help="longest long axis, mm (60)")
-    add("--noise", type=float, default=0.0, help="noise of end points, share of short axis (0)")
-    add("--seed", type=int, default=0, help="of the noise (0)")
-    add("--level", type=float, default=0.95, help="confidence level (0.95)")
-    add("--resamples", type=int, default=1000, help="bootstrap samples (1000)")
-    add("--worst", type=int, default=24, help="pictures of the worst cases (24)")
+    add("--min-short-px", type=number, default=3.0, help="shortest short axis, pixels (3)")
+    add("--max-long-mm", type=number, default=60.0, help="longest long axis, mm (60)")
+    add("--noise", type=number, default=0.0, help="noise of end points, share of short axis (0)")
+    add("--seed", type=at_least(0), default=0, help="of the noise (0)")
+    add("--level", type=between(0, 1), default=0.95, help="confidence level (0.95)")
+    add("--bootstrap", type=at_least(1), default=1000, help="bootstrap samples (1000)")
+    add("--worst", type=at_least(0), default=24, help="lesions to draw, the worst first (24)")
     add("--jobs", type=at_least(1), default=1, help="worker processes (1)")
-    return parser.parse_args(argv)
+    add("--quiet", action="store_true", help="no progress bar")
+    args = parser.parse_args(argv)
+    if not args.boxes and (args.one_based or args.margin):
+        parser.error("--one-based and --margin go with --boxes only")
+    return args
 
 
+@reports_errors
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status."""
-    print_any_character()
+    """Run the command; 0 only if every volume was scored."""
     args = parse(argv)
-    errors: list[str] = []
+    tasks, errors = find_tasks(args)
     rows: list[dict[str, Any]] = []
-    try:
-        tasks, errors = find_tasks(args)
-        for found, error in parallel.run_tasks(run, tasks, jobs=args.jobs, description="scoring"):
-            rows += found
-            errors += [error] if error else []
-        if not rows:
-            raise DataError("Expected at least one lesion but got none. Widen the limits of size.")
-    except DataError as error:
-        print(*sorted(errors), error, sep="\n", file=sys.stderr)
-        return 1
-    rows.sort(key=lambda r: (*pseudo_mask_scores.row_key(r), list(METHODS).index(r["mask_method"])))
-    # Lesions of one volume are alike; of one object on neighbouring slices, even more so.
-    many = args.boxes or len({row["volume"] for row in rows}) < MIN_VOLUMES
-    summary = []
-    for group, members in pseudo_mask_scores.groups(rows, bool(args.instances)).items():
-        summary += [
-            {"group": group, **entry}
-            for entry in pseudo_mask_scores.summarize(
-                members,
-                clusters="cluster" if many else "volume",
-                level=args.level,
-                n_resamples=args.resamples,
-            )
-        ]
+    work = parallel.run_tasks(
+        run, tasks, jobs=args.jobs, description="scoring", progress=not args.quiet
+    )
+    for found, error in work:
+        rows += found
+        errors += [error] if error else []
+    for line in sorted(errors):
+        print(f"error: {line}", file=sys.stderr)
+    if not rows:
+        raise DataError("Expected at least one lesion but got none. Widen the limits of size.")
+    methods = list(METHODS)
+    rows.sort(key=lambda r: (*pseudo_mask_scores.row_key(r), methods.index(r["mask_method"])))
+    summary = summarize(args, rows)
     text = pseudo_mask_report.table_text(summary, args.level)
     files = {
         "scores.csv": pseudo_mask_report.csv_bytes(rows),
@@ -190,14 +201,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name, content in files.items():
             write_bytes(Path(args.out_dir) / name, content)
     except OSError as error:
-        print(
+        raise DataError(
             f"Expected an --out-dir that can be written but got: {error.strerror}. Choose another.",
-            file=sys.stderr,
-        )
-        return 1
+            path=args.out_dir,
+        ) from None
     print(text)
-    for line in sorted(errors):
-        print(line, file=sys.stderr)
     return 1 if errors else 0
 
 

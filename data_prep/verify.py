@@ -2,8 +2,8 @@
 
 Reads only what lies in the folder. Reports counts by split, sizes, spacings and lesion sizes, and
 fails on missing, broken or constant slices, numbers that are not finite, boxes outside the image,
-empty masks, lesions given twice, and anything that two splits share. Exit status 0 only if there
-is no problem.
+empty masks, lesions given twice, and anything that two splits share. Exit status 1 if there
+is a problem.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ import numpy as np
 
 from data_prep import overlay, parallel
 from data_prep.atomic_files import write_bytes, write_json, write_text
-from data_prep.command_line import print_any_character
+from data_prep.command_line import at_least, reports_errors
 from data_prep.dataset import checks, run_report
-from data_prep.dataset.prepare_args import at_least
 from data_prep.dataset.split import SPLITS
 from data_prep.errors import DataError
 
@@ -31,29 +30,24 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 
+@reports_errors
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command."""
-    print_any_character()
+    """Run the command; 1 if the data set has problems."""
     args = parse_args(argv)
     data_dir = Path(args.data_dir)
     out = Path(args.out_dir) if args.out_dir else data_dir / "overlays" / "verify"
+    report, sets = verify(data_dir, jobs=args.jobs, progress=not args.quiet)
     try:
-        report, sets = verify(data_dir, jobs=args.jobs, progress=not args.quiet)
         write_json(out / "dataset_report.json", report)
         write_text(out / "dataset_report.md", as_markdown(report))
         write_bytes(out / "histograms.png", plot_histograms(sets))
         if (sheet := draw_sheet(data_dir, sets)) is not None:
             write_bytes(out / "lesions.png", sheet)
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except OSError as error:
-        print(
-            f"error: {out.name}: Expected to write the report but got: {error.strerror}. Name"
-            " another --out-dir.",
-            file=sys.stderr,
-        )
-        return 2
+        raise DataError(
+            f"Expected to write the report but got: {error.strerror}. Name another --out-dir.",
+            path=out,
+        ) from None
     print(as_markdown(report))
     print(f"Written to {out}: dataset_report.json, dataset_report.md, histograms.png, lesions.png")
     return 1 if report["problems"] else 0
@@ -111,7 +105,7 @@ def verify(
             found.notes.append("one patient: the splits are blocks of slices of the same volume")
         checks.check_leakage(group, pixels, found, by_patient=len(every) > 1)
     report = {
-        "splits": {name: checks.figures(sets[name]) for name in plain},
+        "splits": {name: checks.describe(sets[name]) for name in plain},
         "problems": found.problems,
         "notes": found.notes,
     }
@@ -119,7 +113,7 @@ def verify(
 
 
 def as_markdown(report: Mapping[str, Any]) -> str:
-    """The report as Markdown."""
+    """Format the report as Markdown."""
     keys = ("patients", "volumes", "slices", "slices_without_lesion", "lesions")
     lines = [f"| split | {' | '.join(k.replace('_', ' ') for k in keys)} | short axis mm |"]
     lines[0] += " long axis mm |"
@@ -185,7 +179,7 @@ def plot_histograms(sets: Mapping[str, Mapping[str, Any]]) -> bytes:
 
 
 def draw_sheet(data_dir: Path, sets: Mapping[str, Mapping[str, Any]]) -> bytes | None:
-    """A PNG sheet of lesions, from the smallest short axis to the largest; None of no lesion."""
+    """Draw a PNG sheet of lesions, from the smallest short axis to the largest; None of no lesion."""
     entries = []
     for split, content in sets.items():
         images = {image["id"]: image for image in content["images"]}
@@ -218,7 +212,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="mmglan verify", description=__doc__)
     parser.add_argument("data_dir", help="folder that data_prep.prepare wrote")
-    parser.add_argument("--out-dir", help="for report and pictures (DATA_DIR/overlays/verify)")
+    parser.add_argument(
+        "--out-dir", help="for report, histograms and overlays (DATA_DIR/overlays/verify)"
+    )
     parser.add_argument("--jobs", type=at_least(1), default=1, help="worker processes (default 1)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser.parse_args(argv)

@@ -257,7 +257,7 @@ def _digest(pixels: Pixels) -> str:
     return "" if pixels.constant else pixels.digest
 
 
-def figures(content: Mapping[str, Any]) -> dict[str, Any]:
+def describe(content: Mapping[str, Any]) -> dict[str, Any]:
     """Counts and distributions of one split."""
     images, lesions = content["images"], content["annotations"]
     marked = {lesion["image_id"] for lesion in lesions}

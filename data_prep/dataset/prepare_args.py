@@ -7,19 +7,20 @@ import math
 import re
 from collections.abc import Sequence
 
+from data_prep.command_line import at_least
 from data_prep.dataset.slice_selection import KEEP_EMPTY, VolumeOptions
 from data_prep.dataset.split import SPLITS
 from data_prep.pseudo_masks import methods
 
 DESCRIPTION = """From volumes and RECIST bookmarks to a COCO data set: normalised 16-bit slices,
-annotations with pseudo masks and without, true lesions where there are voxel masks, pictures to
+annotations with pseudo masks and without, ground truth where there are voxel masks, overlays to
 look at, and a report. A run that was interrupted goes on where it stopped when the same command
 is given again. Exit status: 0 if everything was done, 1 if rows or volumes were left out (see
 errors.txt), 2 if nothing could be made."""
 
 
 def volume_options(args: argparse.Namespace) -> VolumeOptions:
-    """The options of the command line that concern single volumes."""
+    """Return the options of the command line that concern single volumes."""
     return VolumeOptions(
         mask_method=args.mask_method,
         normalize=args.normalize,
@@ -69,17 +70,6 @@ def _pattern(text: str) -> str:
     return text
 
 
-def at_least(lowest: int):
-    """A converter of text to a whole number of at least `lowest`, for argparse."""
-
-    def convert(text: str) -> int:
-        if not text.lstrip("-").isdigit() or int(text) < lowest:
-            raise argparse.ArgumentTypeError(f"expected a whole number ≥ {lowest} but got {text}")
-        return int(text)
-
-    return convert
-
-
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="mmglan prepare", description=DESCRIPTION)
@@ -97,7 +87,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--frame", choices=("LPS", "RAS"), help="frame of millimetre coordinates in a CSV")
     add("--bookmark-slices", choices=("largest", "all"), help="slices to measure label masks on")
     add("--bookmark-volume", help="volume of a bookmark file that names none")
-    add("--masks", help="folder of voxel masks: true lesions are written too")
+    add("--masks", help="folder of voxel masks: their lesions are written as ground truth")
     add("--binary-masks", action="store_true", help="masks hold 0 and 1: separate the components")
     add(
         "--patient-pattern",
@@ -133,7 +123,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--out-dir", required=True, help="folder for the data set; new or of the same run")
     add("--overwrite", action="store_true", help="replace an earlier run with other options")
     add("--ids", help="also write the table of pseudonyms and names to this CSV; keep it apart")
-    add("--overlays", type=at_least(0), default=24, help="pictures to draw (default 24)")
+    add(
+        "--overlays",
+        type=at_least(0),
+        default=24,
+        help="slices to draw with their masks (default 24)",
+    )
     add("--jobs", type=at_least(1), default=1, help="worker processes (default 1)")
     add("--backend", default="loky", help="joblib backend: loky, threading, dask, …")
     add("--scheduler", help="address of a Dask scheduler, tcp://host:8786")

@@ -129,9 +129,7 @@ def draw(image_file: Path, lesions: Sequence[Mapping[str, Any]]) -> np.ndarray:
     points = [np.reshape(lesion["recist"], (4, 2)) for lesion in lesions if "recist" in lesion]
     return overlay.draw(
         (pixels // 257).astype(np.uint8),
-        truth_masks=[
-            coco_entries.decode(a["segmentation"]) for a in lesions if "segmentation" in a
-        ],
+        gt_masks=[coco_entries.decode(a["segmentation"]) for a in lesions if "segmentation" in a],
         bookmarks=[Bookmark(p[:2], p[2:]) for p in points],
         scale=max(1, OVERLAY_WIDTH // pixels.shape[1]),
     )

@@ -167,7 +167,7 @@ def read_split_file(path: str | Path) -> dict[str, str]:
 
 
 def _numbered_rows(stream: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
-    """The rows that hold something, each with the 1-based line that it begins on."""
+    """Yield the rows that hold something, each with the 1-based line that it begins on."""
     reader = csv.reader(stream)
     line = 1
     for cells in reader:
@@ -181,7 +181,7 @@ def check_leakage(splits: Mapping[str, Iterable[Mapping]], *, by_patient: bool =
 
     Args:
         splits: Split name → COCO image entries, with `patient_id`, `volume_id` and optionally
-            `digest` (of the pixels; slices with equal digests are the same picture).
+            `digest` (of the pixels; equal digests mean copies of one slice).
         by_patient: False for the blocks of a single patient, which share that patient by design:
             there only a slice in two blocks is an error.
 
@@ -198,7 +198,7 @@ def check_leakage(splits: Mapping[str, Iterable[Mapping]], *, by_patient: bool =
 
 
 def leaks(splits: Mapping[str, Iterable[Mapping]], *, by_patient: bool = True) -> list[str]:
-    """What `check_leakage` complains about, one line each."""
+    """List what `check_leakage` complains about, one line each."""
     fields = {"file_name": "slice"}
     if by_patient:
         fields = {"patient_id": "patient", "volume_id": "volume"} | fields
@@ -220,7 +220,7 @@ def leaks(splits: Mapping[str, Iterable[Mapping]], *, by_patient: bool = True) -
 
 
 def _line_up(strata: Mapping[str, Hashable], seed: int) -> list[str]:
-    """Patients, those of one stratum side by side, in random order within."""
+    """Line up patients, those of one stratum side by side, in random order within."""
     members: dict[str, list[str]] = defaultdict(list)
     for patient in sorted(strata):
         members[repr(strata[patient])].append(patient)
@@ -232,7 +232,7 @@ def _line_up(strata: Mapping[str, Hashable], seed: int) -> list[str]:
 
 
 def _whole_shares(n: int, fractions: Sequence[float]) -> list[int]:
-    """Whole numbers nearest to `n × fractions` with sum n; each 1 at least if n allows."""
+    """Return whole numbers nearest to `n × fractions` with sum n; each 1 at least if n allows."""
     exact = np.asarray(fractions, dtype=float) * n
     counts = np.floor(exact + 1e-9).astype(int)
     for part in np.argsort(-(exact - counts), kind="stable")[: n - counts.sum()]:

@@ -1,4 +1,4 @@
-"""Seeded T2-like abdominal phantom with voxel truth, for demos, tests and benchmarks.
+"""Seeded T2-like abdominal phantom with known lesions, for demos, tests and benchmarks.
 
 Every volume is drawn from ellipsoids in millimetres: a body with fat and muscle, organs, a spine
 with its bright canal, two great vessels, lymph nodes, and look-alikes of the nodes (bowel loops,
@@ -45,7 +45,7 @@ _NODE_SIGNAL = (600.0, 690.0)
 
 @dataclass(frozen=True)
 class Phantom:
-    """One phantom volume with its truth.
+    """One phantom volume with its ground truth.
 
     Attributes:
         image: `(Z, Y, X)` int16, axial LPS.
@@ -179,7 +179,7 @@ def write_dataset(
 
 
 def _grid(shape, spacing_mm):
-    """Voxel centres in mm as open grids (z, y, x)."""
+    """Return voxel centres in mm as open grids (z, y, x)."""
     axes = [
         (np.arange(n) - (n - 1) / 2) * s for n, s in zip(shape, reversed(spacing_mm), strict=True)
     ]
@@ -187,7 +187,7 @@ def _grid(shape, spacing_mm):
 
 
 def _ellipsoid(grid, centre_mm, radii_mm, angle=0.0):
-    """Mask of an ellipsoid; `centre_mm`, `radii_mm` as (x, y, z), in-plane `angle` in rad."""
+    """Draw the mask of an ellipsoid; `centre_mm`, `radii_mm` as (x, y, z), in-plane `angle` in rad."""
     z, y, x = grid
     dx, dy = x - centre_mm[0], y - centre_mm[1]
     u = np.cos(angle) * dx + np.sin(angle) * dy
@@ -197,7 +197,7 @@ def _ellipsoid(grid, centre_mm, radii_mm, angle=0.0):
 
 
 def _organ(rng, grid, half, height, name, centre, radii):
-    """One organ: long structures run through the volume, the others end inside it."""
+    """Draw one organ: long structures run through the volume, the others end inside it."""
     jitter = rng.normal(0, 0.012, 2)
     scale = rng.uniform(0.93, 1.07)
     through = name in ("liver", "spleen") or "kidney" in name
@@ -208,7 +208,7 @@ def _organ(rng, grid, half, height, name, centre, radii):
 
 
 def _place(rng, grid, half, height, taken, short_mm):
-    """A free ellipsoid in the fat around the great vessels or in the mesentery, or None."""
+    """Find a free ellipsoid in the fat around the great vessels or in the mesentery, or None."""
     for _ in range(200):
         near_vessels = rng.random() < 0.6
         low, high = ((-0.32, 0.0), (0.32, 0.32)) if near_vessels else ((-0.25, -0.6), (0.6, 0.1))
@@ -222,7 +222,7 @@ def _place(rng, grid, half, height, taken, short_mm):
 
 
 def _paint_lookalike(rng, image, grid, half, height, taken):
-    """Bowel loop (bright, dark wall), vessel in cross-section (dark) or cyst (too bright)."""
+    """Paint a bowel loop (bright, dark wall), vessel in cross-section (dark) or cyst (too bright)."""
     kind = rng.choice(["bowel", "vessel", "cyst"])
     size = {"bowel": (9.0, 14.0), "vessel": (3.0, 6.0), "cyst": (4.0, 7.0)}[kind]
     mask = _place(rng, grid, half, height, taken, short_mm=size)
@@ -236,7 +236,7 @@ def _paint_lookalike(rng, image, grid, half, height, taken):
 
 
 def _acquire(rng, image, noise):
-    """Partial volume, coil sensitivity and Rician noise; int16."""
+    """Add partial volume, coil sensitivity and Rician noise; int16."""
     blurred = ndimage.gaussian_filter(image, (0.0, 0.6, 0.6))
     axes = np.meshgrid(*(np.linspace(-1, 1, n) for n in image.shape), indexing="ij", sparse=True)
     slopes = rng.normal(0, 0.08, 6)
@@ -248,5 +248,5 @@ def _acquire(rng, image, noise):
 
 
 def _relabel(labels):
-    """Consecutive labels 1…n, in the order of the old ones."""
+    """Return consecutive labels 1…n, in the order of the old ones."""
     return np.searchsorted(np.unique(labels), labels).astype(labels.dtype)

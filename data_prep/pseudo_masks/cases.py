@@ -22,7 +22,7 @@ from data_prep.volumes.volume import read_labels, read_volume
 
 @dataclass(frozen=True)
 class Case:
-    """One 2D lesion with its truth.
+    """One 2D lesion with its ground truth.
 
     Attributes:
         volume: path of the image, relative to its root.
@@ -31,8 +31,8 @@ class Case:
         part: number of the component among those of its label on its slice.
         cluster: names what the lesion shares with lesions like it (3D object, or patient).
         image: `(H, W)`, the slice.
-        truth: `(H, W)` bool, or None where only a box is known.
-        box: true box (x1, y1, x2, y2), pixel *i* covers [i, i + 1).
+        gt_mask: `(H, W)` bool, or None where only a box is known.
+        box: Its box (x1, y1, x2, y2), pixel *i* covers [i, i + 1).
         bookmark: what the pseudo mask is made from.
         spacing_mm: pixel size (x, y).
     """
@@ -43,7 +43,7 @@ class Case:
     part: int
     cluster: str
     image: np.ndarray
-    truth: np.ndarray | None
+    gt_mask: np.ndarray | None
     box: tuple[float, float, float, float]
     bookmark: Bookmark
     spacing_mm: tuple[float, float]
@@ -67,7 +67,7 @@ class Selection:
 
 
 def from_masks(image: Path, mask: Path, root: Path, select: Selection) -> Iterator[Case]:
-    """Every 2D component of every label that `Selection` takes, slice by slice.
+    """Yield every 2D component of every label that `Selection` takes, slice by slice.
 
     Raises:
         DataError: whatever is wrong with the files.
@@ -84,9 +84,9 @@ def from_masks(image: Path, mask: Path, root: Path, select: Selection) -> Iterat
         for z in range(box[0].start, box[0].stop):
             parts, count = ndimage.label(objects[z - box[0].start])
             for part in range(1, count + 1):
-                truth = np.zeros(labels.shape[1:], bool)
-                truth[box[1:]] = parts == part
-                bookmark = recist.measure(truth, spacing)
+                gt_mask = np.zeros(labels.shape[1:], bool)
+                gt_mask[box[1:]] = parts == part
+                bookmark = recist.measure(gt_mask, spacing)
                 if (
                     bookmark.short_length() < select.min_short_px
                     or bookmark.long_length(spacing) > select.max_long_mm
@@ -100,8 +100,8 @@ def from_masks(image: Path, mask: Path, root: Path, select: Selection) -> Iterat
                     part=part,
                     cluster=f"{volume.source_id}/{label}/{number}",
                     image=volume.array[z],
-                    truth=truth,
-                    box=mask_box(truth),
+                    gt_mask=gt_mask,
+                    box=mask_box(gt_mask),
                     bookmark=disturb(bookmark, select, (volume.source_id, z, label, part)),
                     spacing_mm=spacing,
                 )
@@ -140,8 +140,8 @@ def read_boxes(table: Path) -> list[BoxRow]:
     return [BoxRow(table.name, number, cells) for number, cells in enumerate(rows, start=2)]
 
 
-def from_box(row: BoxRow, root: Path, margin: float, origin: int, select: Selection) -> Case:
-    """A lesion of which only the bounds are known, on an 8-bit or 16-bit picture.
+def from_box(row: BoxRow, root: Path, margin: float, one_based: bool, select: Selection) -> Case:
+    """Make a lesion of which only the bounds are known, on an 8-bit or 16-bit picture.
 
     The bookmark is *assumed*: the two centre lines of the box, the longer one as long axis. Real
     axes are seldom parallel to the image's, so this says how well boxes are kept, not how well
@@ -151,7 +151,7 @@ def from_box(row: BoxRow, root: Path, margin: float, origin: int, select: Select
         row: its numbers are coordinates of pixel centres.
         root: folder of the pictures.
         margin: pixels that the box is wider than the bookmark on every side.
-        origin: number of the first pixel, 0 or 1.
+        one_based: Its numbers count pixels from 1.
         select: its noise is used.
 
     Raises:
@@ -159,7 +159,7 @@ def from_box(row: BoxRow, root: Path, margin: float, origin: int, select: Select
     """
     cells = row.cells
     try:
-        x1, y1, x2, y2 = (float(cells[key]) - origin for key in ("x1", "y1", "x2", "y2"))
+        x1, y1, x2, y2 = (float(cells[key]) - one_based for key in ("x1", "y1", "x2", "y2"))
     except (TypeError, ValueError):
         raise DataError(
             "Expected four numbers for the box but got something else. Correct the row.",
@@ -187,7 +187,7 @@ def from_box(row: BoxRow, root: Path, margin: float, origin: int, select: Select
         part=1,
         cluster=cells.get("patient") or cells["file"],
         image=image,
-        truth=None,
+        gt_mask=None,
         box=(x1, y1, x2 + 1, y2 + 1),
         bookmark=disturb(Bookmark(*lines), select, (cells["file"], row.number)),
         spacing_mm=(1.0, 1.0),
@@ -195,7 +195,7 @@ def from_box(row: BoxRow, root: Path, margin: float, origin: int, select: Select
 
 
 def disturb(bookmark: Bookmark, select: Selection, key: tuple) -> Bookmark:
-    """The bookmark as an unsteady hand would have drawn it; the same for the same key."""
+    """Move the end points as an unsteady hand would have; the same for the same key."""
     if not select.noise:
         return bookmark
     rng = np.random.default_rng((select.seed, zlib.crc32(repr(key).encode())))
@@ -205,7 +205,7 @@ def disturb(bookmark: Bookmark, select: Selection, key: tuple) -> Bookmark:
 
 
 def mask_box(mask: np.ndarray) -> tuple[float, float, float, float]:
-    """Box (x1, y1, x2, y2) of a mask, pixel *i* covers [i, i + 1); zeros for an empty one."""
+    """Return the box (x1, y1, x2, y2) of a mask, pixel *i* covers [i, i + 1); zeros for an empty one."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return (0.0, 0.0, 0.0, 0.0)

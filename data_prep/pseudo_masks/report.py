@@ -81,8 +81,8 @@ def tile(case: Case) -> np.ndarray:
     low, high = np.percentile(case.image[view], (1, 99))
     picture = overlay.draw(
         np.clip(case.image[view].astype(np.float32), low, high),
-        truth_masks=() if case.truth is None else [case.truth[view]],
-        truth_boxes=[np.array(case.box) - (left, top, left, top)] if case.truth is None else (),
+        gt_masks=() if case.gt_mask is None else [case.gt_mask[view]],
+        gt_boxes=[np.array(case.box) - (left, top, left, top)] if case.gt_mask is None else (),
         predicted_masks=[mask[view]],
         bookmarks=[Bookmark(points[:2], points[2:])],
         scale=max(1, -(-_TILE_PX // int(2 * half))),

@@ -52,10 +52,10 @@ def score(case: Case, method: str) -> dict[str, Any]:
         "asd_mm": None,
         "iou": box_iou(box, case.box),
     }
-    if case.truth is not None:
-        row["dsc"] = mask_metrics.dice(made.mask, case.truth)
+    if case.gt_mask is not None:
+        row["dsc"] = mask_metrics.dice(made.mask, case.gt_mask)
         row["asd_mm"] = mask_metrics.average_surface_distance(
-            made.mask, case.truth, case.spacing_mm
+            made.mask, case.gt_mask, case.spacing_mm
         )
     return row
 

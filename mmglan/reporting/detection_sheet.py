@@ -67,8 +67,8 @@ def draw_slice(
 
     return draw(
         image,
-        truth_masks=outlines(item.lesions),
-        truth_boxes=[_corners(one.box) for one in item.lesions],
+        gt_masks=outlines(item.lesions),
+        gt_boxes=[_corners(one.box) for one in item.lesions],
         predicted_masks=outlines(kept),
         predicted_boxes=[_corners(one.box) for one in kept],
         scores=[one.score for one in kept],

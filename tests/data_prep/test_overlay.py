@@ -27,14 +27,14 @@ def test_masks_are_outlined_on_their_own_pixels():
     mask = np.zeros((12, 14), bool)
     mask[2:7, 3:9] = True
     image = np.zeros((12, 14), np.uint8)
-    assert pixels(overlay.draw(image, truth_masks=[mask]), YELLOW) == frame(3, 2, 8, 6)
+    assert pixels(overlay.draw(image, gt_masks=[mask]), YELLOW) == frame(3, 2, 8, 6)
     assert pixels(overlay.draw(image, predicted_masks=[mask]), GREEN) == frame(3, 2, 8, 6)
     assert not image.any()
 
 
 def test_boxes_surround_the_pixels_that_they_cover():
     image = np.zeros((12, 14), np.uint8)
-    picture = overlay.draw(image, truth_boxes=[(3, 2, 9, 7)], predicted_boxes=[(10, 8, 13, 11)])
+    picture = overlay.draw(image, gt_boxes=[(3, 2, 9, 7)], predicted_boxes=[(10, 8, 13, 11)])
     assert pixels(picture, YELLOW) == frame(3, 2, 8, 6)
     assert pixels(picture, GREEN) == frame(10, 8, 12, 10)
 
@@ -42,7 +42,7 @@ def test_boxes_surround_the_pixels_that_they_cover():
 def test_predictions_lie_over_the_truth():
     image = np.zeros((12, 14), np.uint8)
     box = [(3, 2, 9, 7)]
-    picture = overlay.draw(image, truth_boxes=box, predicted_boxes=box)
+    picture = overlay.draw(image, gt_boxes=box, predicted_boxes=box)
     assert pixels(picture, GREEN) == frame(3, 2, 8, 6) and not pixels(picture, YELLOW)
 
 
@@ -89,7 +89,7 @@ def test_bookmarks_are_two_lines():
 
 def test_pictures_are_enlarged_with_what_is_drawn():
     image = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
-    picture = overlay.draw(image, truth_boxes=[(1, 0, 3, 2)], scale=5)
+    picture = overlay.draw(image, gt_boxes=[(1, 0, 3, 2)], scale=5)
     assert picture.shape == (15, 20, 3)
     assert pixels(picture, YELLOW) == frame(5, 0, 14, 9)
     assert (picture[12, 2] == image[2, 0]).all()
@@ -112,7 +112,7 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"Expected one score per predicted box \(1\) but got 2"):
         overlay.draw(image, predicted_boxes=[(0, 0, 2, 2)], scores=[0.1, 0.2])
     with pytest.raises(ValueError, match=r"Expected a mask of the image's shape \(6, 6\) but got"):
-        overlay.draw(image, truth_masks=[np.zeros((5, 6))])
+        overlay.draw(image, gt_masks=[np.zeros((5, 6))])
     with pytest.raises(ValueError, match=r"Expected an image of shape \(H, W\)"):
         overlay.draw(np.zeros((2, 2, 2)))
     with pytest.raises(ValueError, match="at least one image"):

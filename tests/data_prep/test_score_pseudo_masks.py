@@ -37,7 +37,7 @@ def phantoms(tmp_path_factory):
 def command(folder, out, *more):
     return score_pseudo_masks.main(
         ["--images", str(folder / "images"), "--masks", str(folder / "masks")]
-        + ["--out-dir", str(out), "--instances", "--resamples", "50", *more]
+        + ["--out-dir", str(out), "--instances", "--bootstrap", "50", *more]
     )
 
 
@@ -62,7 +62,7 @@ def test_the_report_on_phantoms(phantoms, tmp_path, capsys):
     assert f"n = {len(lesions)} lesions" in text
     picture = cv2.imread(str(tmp_path / "worst.png"))
     assert picture.ndim == 3 and picture.shape[0] > 176
-    assert ((picture == (0, 255, 255)).all(axis=2)).any()  # truth, yellow
+    assert ((picture == (0, 255, 255)).all(axis=2)).any()  # ground truth, yellow
 
 
 def test_the_report_is_the_same_for_any_number_of_workers(phantoms, tmp_path):
@@ -135,8 +135,8 @@ def test_every_component_of_every_label_is_a_case(tmp_path):
     ]
     assert len({c.cluster for c in cases[:3]}) == 1 != len({c.cluster for c in cases})
     assert cases[0].box == (5, 5, 14, 12) and cases[0].spacing_mm == (2.0, 2.0)
-    assert (cases[1].truth == (ndimage.label(labels[0])[0] == 2)).all()
-    assert cases[3].bookmark == recist.measure(cases[3].truth)
+    assert (cases[1].gt_mask == (ndimage.label(labels[0])[0] == 2)).all()
+    assert cases[3].bookmark == recist.measure(cases[3].gt_mask)
     small = Selection(max_long_mm=25.0)
     files = (tmp_path / "image.nii.gz", tmp_path / "labels.nii.gz", tmp_path)
     assert len(list(pseudo_mask_cases.from_masks(*files, small))) == 2
@@ -162,14 +162,13 @@ def test_boxes_only(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), image)
     (tmp_path / "boxes.csv").write_text("file,x1,y1,x2,y2\na.png,8,16,46,36\n")
     rows = pseudo_mask_cases.read_boxes(tmp_path / "boxes.csv")
-    found = [pseudo_mask_cases.from_box(row, tmp_path, 5.0, 1, Selection()) for row in rows]
-    assert len(found) == 1 and found[0].truth is None
+    found = [pseudo_mask_cases.from_box(row, tmp_path, 5.0, True, Selection()) for row in rows]
+    assert len(found) == 1 and found[0].gt_mask is None
     assert found[0].box == (12.0, 20.0, 41.0, 31.0)
     assert found[0].bookmark.points().tolist() == [[12, 25], [40, 25], [26, 20], [26, 30]]
     arguments = ["--images", str(tmp_path), "--boxes", str(tmp_path / "boxes.csv"), "--margin", "5"]
     assert (
-        score_pseudo_masks.main([*arguments, "--origin", "1", "--out-dir", str(tmp_path / "o")])
-        == 0
+        score_pseudo_masks.main([*arguments, "--one-based", "--out-dir", str(tmp_path / "o")]) == 0
     )
     rows = {row["mask_method"]: row for row in table(tmp_path / "o" / "scores.csv")}
     assert rows["bounded"]["dsc"] == "" and float(rows["bounded"]["iou"]) > 0.9
@@ -181,7 +180,7 @@ def test_masks_in_a_folder_of_the_images_are_no_volumes(phantoms, tmp_path):
     name = sorted(path.name for path in (phantoms / "masks").iterdir())[0]
     shutil.copy(phantoms / "images" / name, tmp_path)
     shutil.copy(phantoms / "masks" / name, tmp_path / "masks")
-    source = ["--images", str(tmp_path), "--masks", str(tmp_path / "masks"), "--resamples", "20"]
+    source = ["--images", str(tmp_path), "--masks", str(tmp_path / "masks"), "--bootstrap", "20"]
     assert score_pseudo_masks.main([*source, "--out-dir", str(tmp_path / "o")]) == 0
 
 
@@ -247,7 +246,7 @@ def test_box_iou_by_hand():
 def test_pseudo_masks_on_a_real_volume(shared_data, tmp_path):
     folder = shared_data / "mr_abdomen"
     arguments = ["--images", str(folder / "image.nii.gz"), "--masks", str(folder / "labels.nii.gz")]
-    arguments += ["--out-dir", str(tmp_path), "--resamples", "20", "--worst", "0"]
+    arguments += ["--out-dir", str(tmp_path), "--bootstrap", "20", "--worst", "0"]
     assert score_pseudo_masks.main(arguments) == 0
     summary = table(tmp_path / "summary.csv")
     dsc = {row["mask_method"]: float(row["dsc"]) for row in summary if row["group"] == "all"}

@@ -1,0 +1,68 @@
+"""Draw synthetic volumes with known lesions: `mmglan phantom abdomen | irregular-lesions`.
+
+`abdomen` writes T2-like volumes with lymph nodes, their masks and bookmarks, as `mmglan prepare`
+reads them. `irregular-lesions` writes one volume of lobed lesions in clutter with its mask, for
+`mmglan score-masks`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_prep.command_line import at_least, reports_errors
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        prog="mmglan phantom",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="abdomen | irregular-lesions")
+    abdomen = kinds.add_parser("abdomen", help="volumes with lymph nodes, masks and bookmarks")
+    add = abdomen.add_argument
+    add("--volumes", type=at_least(0), default=12, help="volumes with nodes (12)")
+    add("--empty", type=at_least(0), default=0, help="lesion-free volumes added (0)")
+    add("--nodes", type=at_least(1), default=4, help="nodes per volume (4)")
+    irregular = kinds.add_parser("irregular-lesions", help="one volume of lobed lesions in clutter")
+    add = irregular.add_argument
+    add("--slices", type=at_least(1), default=100, help="slices, each with a lesion (100)")
+    add(
+        "--contrast",
+        type=at_least(0, float),
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        default=(60.0, 250.0),
+        help="range of the lesions' difference from what lies behind them (60 250)",
+    )
+    for kind in (abdomen, irregular):
+        kind.add_argument("--out-dir", type=Path, required=True, help="receives images/ and masks/")
+        kind.add_argument("--seed", type=at_least(0), default=0, help="same seed, same bytes (0)")
+    args = parser.parse_args(argv)
+    if args.kind == "irregular-lesions" and args.contrast[0] > args.contrast[1]:
+        irregular.error(f"expected --contrast LOW HIGH with LOW <= HIGH but got {args.contrast}")
+    return args
+
+
+@reports_errors
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    args = parse_args(argv)
+    from data_prep.phantoms import abdomen, irregular_lesions  # keeps --help quick
+
+    if args.kind == "abdomen":
+        abdomen.write_dataset(
+            args.out_dir, args.volumes, args.seed, n_nodes=args.nodes, n_empty=args.empty
+        )
+    else:
+        irregular_lesions.write(args.out_dir, args.slices, args.seed, tuple(args.contrast))
+    print(f"Written to {args.out_dir}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
