@@ -4,6 +4,8 @@ The public calls are loaded when they are first used:
 
 * `read_volume`: a volume of any format on the axial grid.
 * `read_bookmarks`: the bookmarks of a file or folder of any format.
+* `pseudo_mask`: a mask from an image and a bookmark, by GrabCut or as a shape.
+* `measure`: the bookmark of a mask, its two axes.
 """
 
 from __future__ import annotations
@@ -11,11 +13,13 @@ from __future__ import annotations
 from importlib import import_module
 
 _MODULES = {
+    "measure": "data_prep.bookmarks.recist",
+    "pseudo_mask": "data_prep.pseudo_masks.methods",
     "read_bookmarks": "data_prep.bookmarks.read_bookmarks",
     "read_volume": "data_prep.volumes.volume",
 }
 
-__all__ = ["read_bookmarks", "read_volume"]
+__all__ = ["measure", "pseudo_mask", "read_bookmarks", "read_volume"]
 
 
 def __getattr__(name: str):

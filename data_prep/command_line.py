@@ -27,9 +27,8 @@ def at_least(lowest: float, kind: type = int) -> Callable[[str], float]:
 
 def between(low: float, high: float) -> Callable[[str], float]:
     """Make an argparse type: a number above `low` and below `high`."""
-    return _number(
-        float, lambda value: low < value < high, f"a number above {low:g}, below {high:g}"
-    )
+    wanted = f"a number above {low:g} and below {high:g}"
+    return _number(float, lambda value: low < value < high, wanted)
 
 
 def _number(kind: type, accepts: Callable[[float], bool], wanted: str) -> Callable[[str], float]:

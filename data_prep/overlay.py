@@ -29,7 +29,7 @@ def draw(
     bookmarks: Iterable[Bookmark] = (),
     scale: int = 1,
 ) -> np.ndarray:
-    """Draw outlines over a slice: ground truth yellow, prediction green, scores red, bookmarks cyan.
+    """Draw over a slice: ground truth yellow, predictions green, scores red, bookmarks cyan.
 
     Args:
         image: `(H, W)` of any numeric type, shown from its minimum to its maximum (uint8 as it

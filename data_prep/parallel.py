@@ -136,7 +136,7 @@ def _results(
 
 
 def _follow(master: int) -> None:
-    """In a worker: end it soon after the process `master` has gone."""
+    """End this worker soon after the process `master` has gone."""
     parent = os.getppid()
     if parent != master:  # gone before this worker was up
         os._exit(1)

@@ -13,7 +13,7 @@ _SERIES = re.compile(r"#\d+(\.\d+)+$")
 
 
 def without_series(volume: str) -> str:
-    """The path of a volume: `folder` of `folder#UID`. Other `#` belong to names."""
+    """Return the path of a volume: `folder` of `folder#UID`. Other `#` belong to names."""
     return _SERIES.sub("", volume)
 
 

@@ -196,7 +196,7 @@ def _write_dataset(
 
 
 def _stated(args: argparse.Namespace, options: VolumeOptions) -> dict:
-    """Everything that changes the output, for the report and to tell one run from another."""
+    """Collect what changes the output, for the report and to tell one run from another."""
     split = {"split": args.split, "folds": args.folds, "seed": args.seed}
     if args.split_file is not None:
         split = {"split_file": _digest(sorted(read_split_file(args.split_file).items()))}
@@ -204,7 +204,7 @@ def _stated(args: argparse.Namespace, options: VolumeOptions) -> dict:
 
 
 def _identity(args: argparse.Namespace, options: VolumeOptions, given: Input) -> dict:
-    """Everything that tells this run from another, the input included."""
+    """Collect what tells this run from another, the input included."""
     listed = ([s.volume_id, s.patient_id, s.volume, s.patient, s.mask] for s in given.sources)
     marks = (plain(record) for source in given.sources for record in source.records)
     read = chain(marks, map(str, given.errors))

@@ -148,7 +148,7 @@ def as_markdown(report: Mapping[str, Any]) -> str:
 
 
 def plot_histograms(sets: Mapping[str, Mapping[str, Any]]) -> bytes:
-    """Histograms of lesion sizes, image widths and spacings, by split, as PNG."""
+    """Draw histograms of lesion sizes, image widths and spacings, by split, as PNG."""
     figure, axes = plt.subplots(2, 2, figsize=(9, 6), layout="constrained")
     wanted = (
         ("short axis of lesions, mm", "annotations", lambda a: a.get("short_axis_mm")),
@@ -179,7 +179,7 @@ def plot_histograms(sets: Mapping[str, Mapping[str, Any]]) -> bytes:
 
 
 def draw_sheet(data_dir: Path, sets: Mapping[str, Mapping[str, Any]]) -> bytes | None:
-    """Draw a PNG sheet of lesions, from the smallest short axis to the largest; None of no lesion."""
+    """Draw a PNG sheet of lesions by rising short axis; None of no lesion."""
     entries = []
     for split, content in sets.items():
         images = {image["id"]: image for image in content["images"]}

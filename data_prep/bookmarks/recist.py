@@ -109,6 +109,15 @@ def measure(mask: np.ndarray, spacing_xy: Sequence[float] = (1.0, 1.0)) -> Bookm
 
     Raises:
         ValueError: if the mask is not 2D or is empty.
+
+    Example:
+        >>> mask = np.zeros((9, 12), bool)
+        >>> mask[4, 2:9] = mask[3:6, 5] = True
+        >>> measured = measure(mask, (0.5, 0.5))
+        >>> measured.points().tolist()
+        [[2.0, 4.0], [8.0, 4.0], [5.0, 3.0], [5.0, 5.0]]
+        >>> measured.long_length((0.5, 0.5)), measured.short_length((0.5, 0.5))
+        (3.0, 1.0)
     """
     hull = cv2.convexHull(_outline(mask))[:, 0, :].astype(np.float64)
     hull = hull[np.lexsort((hull[:, 0], hull[:, 1]))]  # row-major: ties resolve the same way always

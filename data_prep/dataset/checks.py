@@ -92,7 +92,7 @@ def load(
 
 
 def _entry_fault(entry: Any, needed: Sequence[str]) -> str | None:
-    """What an entry lacks."""
+    """Say what an entry lacks."""
     if not isinstance(entry, dict) or not set(needed) <= set(entry):
         return ", ".join(needed) or "fields"
     for field_name, count in _NUMBERS.items():
@@ -126,7 +126,7 @@ def read_pixels(task: tuple[str, str]) -> Pixels:
 def check_images(
     data: Mapping[str, Mapping[str, Any]], pixels: Mapping[str, Pixels], found: Findings
 ) -> None:
-    """Missing, unreadable, wrongly sized, constant and repeated slices; spacing."""
+    """Find missing, unreadable, wrongly sized, constant and repeated slices; check spacings."""
     same = defaultdict(set)
     for split, content in data.items():
         for image in content["images"]:
@@ -152,7 +152,7 @@ def check_images(
 
 
 def check_annotations(data: Mapping[str, Mapping[str, Any]], found: Findings) -> None:
-    """Ids, boxes outside, empty or odd-sized masks, boxes that are not their mask's, repeats."""
+    """Check ids, boxes and masks: outside, empty, of another size, duplicates."""
     for split, content in data.items():
         images = {image["id"]: image for image in content["images"]}
         problems = [
@@ -176,7 +176,7 @@ def check_annotations(data: Mapping[str, Mapping[str, Any]], found: Findings) ->
 
 
 def _outline_key(lesion: Mapping[str, Any]) -> Iterable:
-    """The end points in any order, or the box."""
+    """Return the end points in any order, or the box."""
     if "recist" not in lesion:
         return lesion["bbox"]
     return sorted(map(tuple, np.reshape(lesion["recist"], (-1, 2)).tolist()))
@@ -220,7 +220,7 @@ def can_decode(segmentation: Any) -> bool:
 
 
 def check_volumes(path: Path, found: Findings) -> None:
-    """Boxes of lesions in 3D: inside their volume, corners in order."""
+    """Check boxes of lesions in 3D: inside their volume, corners in order."""
     content = load(path, ("volumes", "lesions"))
     volumes = {volume["volume_id"]: volume for volume in content["volumes"]}
     for lesion in content["lesions"]:
@@ -241,7 +241,7 @@ def check_leakage(
     *,
     by_patient: bool,
 ) -> None:
-    """Patients, volumes or identical slices in two splits."""
+    """Find patients, volumes or identical slices in two splits."""
     splits = {}
     for split in SPLITS:
         if split in data:
@@ -258,7 +258,7 @@ def _digest(pixels: Pixels) -> str:
 
 
 def describe(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Counts and distributions of one split."""
+    """Count and summarise one split."""
     images, lesions = content["images"], content["annotations"]
     marked = {lesion["image_id"] for lesion in lesions}
     return {
@@ -279,12 +279,12 @@ def describe(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def counted(values: Iterable[str]) -> dict[str, int]:
-    """Value → how often, the most frequent first."""
+    """Count values, the most frequent first."""
     return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))
 
 
 def spread(values: Sequence[float]) -> dict[str, float] | None:
-    """Minimum, quartiles and maximum; None of nothing."""
+    """Return minimum, quartiles and maximum; None of nothing."""
     if not values:
         return None
     names = ("min", "q25", "median", "q75", "max")

@@ -27,7 +27,7 @@ def normalize(image: np.ndarray) -> np.ndarray:
 
 
 def normalize_to_uint16(image: np.ndarray) -> np.ndarray:
-    """`to_uint16` of `normalize`, in less time for whole numbers."""
+    """Return `to_uint16` of `normalize`, in less time for whole numbers."""
     return _normalized(image, to_uint16)
 
 

@@ -34,7 +34,7 @@ def write_output(out_dir: Path, relative: str, content: bytes) -> None:
 
 @contextmanager
 def open_output(out_dir: Path, relative: str, what: str = "the file") -> Iterator[BinaryIO]:
-    """As `write_output`, for content (`what`) that is written inside `with`."""
+    """Open a file as `write_output` does, for content (`what`) written inside `with`."""
     try:
         spare = Path(out_dir, STATE, "tmp")
         with open_atomically(Path(out_dir, relative), spare_folder=spare) as stream:

@@ -118,7 +118,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     kinds.add_argument("--folds", type=at_least(3), help="k folds for cross-validation instead")
     kinds.add_argument("--split-file", help="CSV with the columns patient (or volume) and split")
-    add("--seed", type=int, default=0, help="of the random split (default 0)")
+    add("--seed", type=at_least(0), default=0, help="of the random split (default 0)")
     add = parser.add_argument_group("output and work").add_argument
     add("--out-dir", required=True, help="folder for the data set; new or of the same run")
     add("--overwrite", action="store_true", help="replace an earlier run with other options")

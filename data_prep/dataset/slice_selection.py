@@ -49,13 +49,13 @@ class Slices:
             self._window = [float(v) for v in normalize.removeprefix("window:").split(",")]
 
     def for_masks(self, z: int) -> np.ndarray:
-        """Slice `z` as GrabCut is to see it: cut to the window, if there is one."""
+        """Return slice `z` as GrabCut is to see it: cut to the window, if there is one."""
         # The percentile cut would flatten bright lesions; GrabCut maps its own crop to 8 bits.
         image = self._array[z]
         return image if self._window is None else intensity.window(image, *self._window)
 
     def normalized(self, z: int) -> np.ndarray:
-        """Slice `z` normalised, uint16 `(H, W)`."""
+        """Return slice `z` normalised, uint16 `(H, W)`."""
         if self._window is not None:
             return intensity.to_uint16(self.for_masks(z))
         if self._volume is not None:
@@ -72,7 +72,7 @@ def used_slices(
     *,
     all_known: bool,
 ) -> dict[int, str]:
-    """Slice index → `lesion` (bookmarked), `empty` (kept without a lesion) or `extra`.
+    """Choose slices: index → `lesion` (bookmarked), `empty` (kept without one) or `extra`.
 
     Args:
         lesions: Slice index and long axis in mm of each bookmark.
@@ -102,7 +102,7 @@ def _empty_slices(
     depth: int,
     spacing_z: float,
 ) -> list[int]:
-    """Slices that hold no lesion, as far as anyone knows.
+    """Find slices that hold no lesion, as far as is known.
 
     A lesion reaches beyond the slice it was measured on, so slices nearer to a bookmark than its
     long axis do not count as empty, nor do slices with true voxels.

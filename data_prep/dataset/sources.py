@@ -121,7 +121,7 @@ def _mask_finder(masks: Path | None, n_volumes: int) -> Callable[[str], str | No
 def _patient(
     volume: str, records: Sequence[BookmarkRecord], pattern: str | None
 ) -> tuple[str, bool]:
-    """The patient of a volume, and whether anyone said so."""
+    """Return the patient of a volume, and whether it is stated anywhere."""
     if pattern is not None:
         match = re.search(pattern, volume)
         if match is None or not match.groups() or not match.group(1):

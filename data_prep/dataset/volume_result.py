@@ -109,7 +109,7 @@ class VolumeResult:
 
     @property
     def has_gt(self) -> bool:
-        """Whether a voxel mask says where all lesions are."""
+        """Say whether a voxel mask shows where all lesions are."""
         return self.gt_lesions is not None
 
     def leave_out(self, error: str) -> None:

@@ -37,7 +37,7 @@ class VolumeTask:
     out_dir: str
 
     def key(self) -> str:
-        """Digest of the volume's files, bookmarks and options: equal keys, equal results."""
+        """Digest the volume's files, bookmarks and options: equal keys, equal results."""
         source = self.source
         stated = [
             RESULT_VERSION,
@@ -59,7 +59,7 @@ def plain(record: BookmarkRecord) -> dict[str, Any]:
 
 
 def _fingerprint(root: str | None, relative: str | None) -> list:
-    """Names, sizes and times of the files of a volume: enough to see that they were replaced."""
+    """List names, sizes and times of the files of a volume, which tell a replaced one."""
     if root is None or relative is None:
         return []
     path = Path(root) / without_series(relative)
@@ -74,7 +74,7 @@ def _fingerprint(root: str | None, relative: str | None) -> list:
 
 
 def _files(path: Path) -> list[Path]:
-    """The files of a volume, sorted."""
+    """List the files of a volume, sorted."""
     files = [path] if path.is_file() else []
     if path.is_dir():
         files = [p for p in path.rglob("*") if p.is_file()]

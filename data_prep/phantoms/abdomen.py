@@ -187,7 +187,7 @@ def _grid(shape, spacing_mm):
 
 
 def _ellipsoid(grid, centre_mm, radii_mm, angle=0.0):
-    """Draw the mask of an ellipsoid; `centre_mm`, `radii_mm` as (x, y, z), in-plane `angle` in rad."""
+    """Draw an ellipsoid; `centre_mm`, `radii_mm` as (x, y, z), in-plane `angle` in rad."""
     z, y, x = grid
     dx, dy = x - centre_mm[0], y - centre_mm[1]
     u = np.cos(angle) * dx + np.sin(angle) * dy
@@ -222,7 +222,7 @@ def _place(rng, grid, half, height, taken, short_mm):
 
 
 def _paint_lookalike(rng, image, grid, half, height, taken):
-    """Paint a bowel loop (bright, dark wall), vessel in cross-section (dark) or cyst (too bright)."""
+    """Paint a bowel loop (bright, dark wall), a vessel across (dark) or a cyst (too bright)."""
     kind = rng.choice(["bowel", "vessel", "cyst"])
     size = {"bowel": (9.0, 14.0), "vessel": (3.0, 6.0), "cyst": (4.0, 7.0)}[kind]
     mask = _place(rng, grid, half, height, taken, short_mm=size)

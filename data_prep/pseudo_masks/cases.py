@@ -205,7 +205,7 @@ def disturb(bookmark: Bookmark, select: Selection, key: tuple) -> Bookmark:
 
 
 def mask_box(mask: np.ndarray) -> tuple[float, float, float, float]:
-    """Return the box (x1, y1, x2, y2) of a mask, pixel *i* covers [i, i + 1); zeros for an empty one."""
+    """Return the box (x1, y1, x2, y2) of a mask, pixel *i* covers [i, i + 1); zeros if empty."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return (0.0, 0.0, 0.0, 0.0)

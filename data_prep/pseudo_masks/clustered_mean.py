@@ -17,7 +17,7 @@ def clustered_mean(
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float, float]:
-    """Mean of all values, with a bootstrap interval that resamples whole clusters.
+    """Compute the mean, with a bootstrap interval that resamples whole clusters.
 
     Values of one cluster (the slices of one structure, the lesions of one patient) resemble each
     other; drawing them one by one would give intervals that are too narrow.

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
-    """Dice similarity coefficient, 2 |A ∩ B| / (|A| + |B|); two empty masks give 1.
+    """Compute Dice's coefficient, 2 |A ∩ B| / (|A| + |B|); two empty masks give 1.
 
     Args:
         a: mask of any shape; what is not 0 is foreground.
@@ -24,7 +24,7 @@ def dice(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def average_surface_distance(a: np.ndarray, b: np.ndarray, spacing_mm: Sequence[float]) -> float:
-    """Average symmetric surface distance in mm.
+    """Compute the average symmetric surface distance in mm.
 
     A mask's surface is made of its pixels with at least one background neighbour across an edge (in
     3D: a face); beyond the image is background. Every surface pixel of either mask contributes its

@@ -170,7 +170,7 @@ class Frame:
 
 
 def _directions(bookmark: Bookmark) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors of both axes; perpendicular where the short axis has no usable direction."""
+    """Return unit vectors of both axes; perpendicular where the short axis has no direction."""
     length, width = bookmark.long_length(), bookmark.short_length()
     along = np.diff(bookmark.long_axis, axis=0)[0] / length if length else np.array((1.0, 0.0))
     normal = np.array((-along[1], along[0]))

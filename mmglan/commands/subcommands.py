@@ -38,7 +38,7 @@ GROUPS: dict[str, tuple[Subcommand, ...]] = {
             "score pseudo masks against voxel masks",
         ),
         Subcommand(
-            "phantom", "data_prep.phantoms.irregular_lesions", "draw lesions with known masks"
+            "phantom", "data_prep.phantoms.__main__", "draw synthetic volumes with known lesions"
         ),
     ),
     "Training (needs PyTorch and MMDetection)": (

@@ -1,17 +1,18 @@
-"""The commands on terminals that know few characters."""
+"""What the commands share: types of arguments, and terminals that know few characters."""
 
+import argparse
 import os
 import subprocess
 import sys
 
 import pytest
 
+from data_prep.command_line import at_least, between
+
 ASCII = os.environ | {"PYTHONIOENCODING": "ascii"}
 
 
-@pytest.mark.parametrize(
-    "command", ["prepare", "verify", "score_pseudo_masks", "phantoms.irregular_lesions"]
-)
+@pytest.mark.parametrize("command", ["prepare", "verify", "score_pseudo_masks", "phantoms"])
 def test_help_on_any_terminal(command):
     line = [sys.executable, "-m", f"data_prep.{command}", "--help"]
     done = subprocess.run(line, env=ASCII, capture_output=True, text=True)
@@ -31,3 +32,33 @@ def test_a_name_in_other_letters_changes_no_exit_status(tmp_path):
     assert done.returncode == 1
     assert "row 2: Expected the volume '??.nii' in the image folder" in done.stderr
     assert "日本.nii" in (tmp_path / "out" / "errors.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (at_least(1), "1", 1),
+        (at_least(-2), "-2", -2),
+        (at_least(0, float), "0.5", 0.5),
+        (between(0, 1), "0.95", 0.95),
+    ],
+)
+def test_numbers_in_range(kind, text, value):
+    assert kind(text) == value and type(kind(text)) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "wanted"),
+    [
+        (at_least(1), "0", "a whole number of at least 1"),
+        (at_least(1), "2.5", "a whole number of at least 1"),
+        (at_least(1), "two", "a whole number of at least 1"),
+        (at_least(0, float), "-0.1", "a number of at least 0"),
+        (at_least(0, float), "nan", "a number of at least 0"),
+        (between(0, 1), "1", "a number above 0 and below 1"),
+        (between(0, 1), "nan", "a number above 0 and below 1"),
+    ],
+)
+def test_numbers_out_of_range(kind, text, wanted):
+    with pytest.raises(argparse.ArgumentTypeError, match=f"expected {wanted} but got {text}"):
+        kind(text)

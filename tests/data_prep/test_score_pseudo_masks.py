@@ -37,7 +37,7 @@ def phantoms(tmp_path_factory):
 def command(folder, out, *more):
     return score_pseudo_masks.main(
         ["--images", str(folder / "images"), "--masks", str(folder / "masks")]
-        + ["--out-dir", str(out), "--instances", "--bootstrap", "50", *more]
+        + ["--out-dir", str(out), "--instances", "--bootstrap", "50", "--quiet", *more]
     )
 
 
@@ -87,8 +87,9 @@ def test_volumes_that_fail_are_named_and_the_rest_is_scored(phantoms, tmp_path, 
         "phantom_000.nii.gz"
     }
     errors = capsys.readouterr().err
-    assert "phantom_001.nii.gz: Expected a mask of the same name but got none. Add it." in errors
-    assert "broken.nii.gz: Expected" in errors
+    lines = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert "phantom_001.nii.gz: Expected a mask of the same name but got none. Add it." in lines[1]
+    assert len(lines) == 2 and "broken.nii.gz: Expected" in lines[0]
 
 
 @pytest.mark.parametrize(
@@ -99,15 +100,33 @@ def test_volumes_that_fail_are_named_and_the_rest_is_scored(phantoms, tmp_path, 
     ],
 )
 def test_a_run_without_lesions_fails_in_one_line(phantoms, tmp_path, capsys, more, message):
-    assert command(phantoms, tmp_path, *more) == 1
-    assert message in capsys.readouterr().err
+    assert command(phantoms, tmp_path, *more) == 2
+    errors = capsys.readouterr().err
+    assert message in errors and errors.splitlines()[-1].startswith("error: ")
     assert not (tmp_path / "summary.csv").exists()
 
 
 def test_an_output_folder_that_cannot_be_written(phantoms, tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    assert command(phantoms, tmp_path / "file" / "out") == 1
+    assert command(phantoms, tmp_path / "file" / "out") == 2
     assert "Expected an --out-dir that can be written but got: Not a dir" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--noise", "nan"],
+        ["--level", "1"],
+        ["--bootstrap", "0"],
+        ["--worst", "-1"],
+        ["--one-based"],
+        ["--margin", "5"],
+    ],
+)
+def test_options_that_make_no_sense_are_refused(phantoms, tmp_path, more):
+    with pytest.raises(SystemExit) as ended:
+        command(phantoms, tmp_path / "out", *more)
+    assert ended.value.code == 2 and not (tmp_path / "out").exists()
 
 
 def test_every_component_of_every_label_is_a_case(tmp_path):
@@ -202,7 +221,8 @@ def test_bad_box_tables(tmp_path, capsys, text, message):
     good = "file,x1,y1,x2,y2\na.png,2,2,9,7\n"
     (tmp_path / "boxes.csv").write_bytes(text.format(good).encode("latin-1"))
     arguments = ["--images", str(tmp_path), "--boxes", str(tmp_path / "boxes.csv")]
-    assert score_pseudo_masks.main([*arguments, "--out-dir", str(tmp_path / "o")]) == 1
+    status = 1 if "{}" in text else 2
+    assert score_pseudo_masks.main([*arguments, "--out-dir", str(tmp_path / "o")]) == status
     errors = [line for line in capsys.readouterr().err.splitlines() if "Expected" in line]
     assert len(errors) == 1 and message in errors[0]
     # The good row is scored all the same.
