@@ -2,7 +2,7 @@
 
 A shrunk config keeps what its name says (heads, losses, attention, sampler, precision) and loses
 size: backbone depth, channels, input pixels, numbers of proposals, epochs. Tests run every config
-in `TINY` form; `tools/run_table.py --small` trains whole tables in `SMALL` form on a CPU.
+in `TINY` form; `mmglan run-table --small` trains whole tables in `SMALL` form on a CPU.
 """
 
 from __future__ import annotations
