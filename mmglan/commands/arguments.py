@@ -12,23 +12,6 @@ from tqdm import tqdm
 from mmglan.evaluation.protocols import PROTOCOLS
 
 
-def at_least(lowest: int) -> Callable[[str], int]:
-    """Type of an argument that is a whole number of at least `lowest`."""
-
-    def read(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            number = lowest - 1
-        if number < lowest:
-            raise argparse.ArgumentTypeError(
-                f"expected a whole number of at least {lowest} but got {text}"
-            )
-        return number
-
-    return read
-
-
 def resamples(text: str) -> int:
     """Type of an argument that is a number of resamples or permutations."""
     if not (text.isascii() and text.isdigit()):
