@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from data_prep.command_line import print_any_character
+from data_prep.command_line import print_any_character, reports_errors
 from mmglan.commands.subcommands import SUBCOMMANDS, help_page
 from mmglan.version import __version__
 
@@ -23,11 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     name = words[0]
     if name in ("-h", "--help"):
-        print(help_page())
-        return 0
+        return _show(help_page())
     if name == "--version":
-        print(f"mmglan {__version__}")
-        return 0
+        return _show(f"mmglan {__version__}")
     if name not in SUBCOMMANDS:
         similar = difflib.get_close_matches(name, SUBCOMMANDS, n=1)
         hint = f"Did you mean {similar[0]}? " if similar else ""
@@ -37,6 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 2
     return run(name, words[1:])
+
+
+@reports_errors
+def _show(text: str) -> int:
+    print(text)
+    return 0
 
 
 def run(name: str, arguments: Sequence[str] | None = None) -> int:
