@@ -17,7 +17,7 @@ help: ## List the targets
 setup: ## Create .venv: torch, mmcv with operators, mmglan (a second call takes seconds)
 	@VENV=$(VENV) bash tools/setup.sh
 
-demo: setup ## Bookmarks to masks to detector to findings; IMAGES=… BOOKMARKS=… [MASKS=…] for your own data
+demo: setup ## Bookmarks to pseudo masks, trained detector and report; IMAGES=… BOOKMARKS=… [MASKS=…] for your own data
 	@$(PY) -m mmglan demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(BOOKMARKS),--bookmarks "$(BOOKMARKS)") \
 		$(if $(MASKS),--masks "$(MASKS)") $(if $(WORK_DIR),--work-dir "$(WORK_DIR)") $(ARGS)
 

@@ -2,8 +2,8 @@
 
 MMEngine, MMCV and MMDetection exist in two families with the same import names: the maintained
 `onedl-*` packages and OpenMMLab's own. Neither checks the other's versions, and mmcv installs
-silently without its compiled operators when torch is missing at build time. The checks read package
-metadata only, so they cost milliseconds and import neither torch nor mmcv.
+without its compiled operators, and without a message, if torch is missing at build time. The checks
+read package metadata only, so they cost milliseconds and import neither torch nor mmcv.
 """
 
 from __future__ import annotations
@@ -140,14 +140,14 @@ def rebuild_mmcv(spec: str) -> str:
 
 
 def describe(problems: list[Problem]) -> str:
-    """The problems as one readable message."""
+    """Format the problems as one readable message."""
     lines = [f"  - {problem.text}\n    Fix: {problem.fix}" for problem in problems]
     head = "mmglan cannot train or predict with the packages that are installed:"
     return "\n".join([head, *lines, "Details: mmglan doctor"])
 
 
 def _version_problem(package: str, name: str, version: str) -> list[Problem]:
-    """Problem of one installed distribution whose version is out of range, if any."""
+    """Return the problem of an installed distribution with a version out of range, if any."""
     family = next(key for key, value in FAMILIES.items() if value[package][0] == name)
     _, wanted = FAMILIES[family][package]
     if SpecifierSet(wanted).contains(version, prereleases=True):

@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _verdict(problems: Sequence[Problem], libraries_work: bool) -> str:
-    """What mmglan can do here, in one line."""
+    """Say in one line what mmglan can do here."""
     if not problems:
         return "All well: mmglan can train and predict."
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"

@@ -1,7 +1,7 @@
 """Ours with the sampling of the implementation that the paper builds on.
 
-200 RoIs per image, a third of them positive; 2000 proposals in training, thinned at IoU 0.7;
-results thinned at 0.3; smooth L1 box losses with beta 1.
+200 RoIs per image, a third of them positive; 2000 proposals in training, NMS at IoU 0.7;
+NMS of the results at 0.3; smooth L1 box losses with beta 1.
 """
 
 _base_ = "./glan_r50_fpn_160e_lesions.py"

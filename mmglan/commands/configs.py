@@ -1,7 +1,7 @@
 """List the configs that come with the package, or find one by its name.
 
 mmglan configs                        # all, one line each
-mmglan configs cascade swin           # those whose name or description holds one of the words
+mmglan configs cascade swin           # those with one of the words in name or description
 mmglan configs --path glan_r50_fpn_160e_lesions    # where its file is
 """
 

@@ -43,7 +43,7 @@ class Step:
 
 
 def prepare(images: str, bookmarks: str, masks: str | None, work: Path) -> Step:
-    """The first step: everything up to the COCO data set."""
+    """Build the first step: everything up to the COCO data set."""
     command = ["prepare", "--images", images, "--bookmarks", bookmarks]
     command += ["--masks", masks] if masks else []
     command += ["--out-dir", str(work / "data"), "--jobs", "2", "--overlays", "12"]
@@ -51,7 +51,7 @@ def prepare(images: str, bookmarks: str, masks: str | None, work: Path) -> Step:
 
 
 def plan(work: Path, epochs: int) -> list[Step]:
-    """The steps after `prepare`, in order."""
+    """Build the steps after `prepare`, in order."""
     data, run = work / "data", work / "run"
     annotations = data / "annotations"
     checkpoint = run / "last.pth"
@@ -67,11 +67,11 @@ def plan(work: Path, epochs: int) -> list[Step]:
             f"test_evaluator.outfile_prefix={out}",
         ]
 
-    truth, results = str(annotations / "test.json"), str(run / "results")
-    findings = ["--gt", truth, "--pred", f"{results}.bbox.json", "--segm", f"{results}.segm.json"]
-    findings += ["--images", str(data / "images"), "--out", str(work / "findings.png")]
-    findings += ["--metrics", f"{results}.metrics.json", "--fp", "1"]
-    report = [str(run), "--gt", truth, "--images", str(data / "images")]
+    gt, results = str(annotations / "test.json"), str(run / "results")
+    sheet = ["--gt", gt, "--pred", f"{results}.bbox.json", "--segm", f"{results}.segm.json"]
+    sheet += ["--images", str(data / "images"), "--out", str(work / "detections.png")]
+    sheet += ["--metrics", f"{results}.metrics.json", "--fp", "1"]
+    report = [str(run), "--gt", gt, "--images", str(data / "images")]
     train = ["train", CONFIG, "--work-dir", str(run), "--resume"]
     if epochs != EPOCHS:
         train += ["--cfg-options", f"train_cfg.max_epochs={epochs}"]
@@ -84,9 +84,9 @@ def plan(work: Path, epochs: int) -> list[Step]:
         Step("test-train", "test on the training slices", tested_on("train")),
         Step("test", "test on unseen slices", tested_on("test")),
         Step(
-            "picture",
-            "picture: ground truth yellow, detections green, scores red",
-            ["plot-detections", *findings],
+            "plot-detections",
+            "slices with ground truth (yellow), detections (green) and scores (red)",
+            ["plot-detections", *sheet],
         ),
         Step("report", "HTML report", ["report", *report]),
     ]
@@ -140,7 +140,7 @@ def link_last_checkpoint(run_dir: Path) -> None:
 
 
 def summary(work: Path) -> list[str]:
-    """The metrics the demo stands for, as lines of text."""
+    """Format the main metrics of the demo as lines of text."""
     run_dir = work / "run"
     train, test = (
         json.loads((run_dir / f"{name}.metrics.json").read_text())
@@ -227,7 +227,7 @@ def main(argv: list[str] | None = None) -> int:
     print(f"\n[demo] finished in {time.monotonic() - began:.0f} s. Written to {work}:")
     for path in ("data/annotations", "data/overlays", "run/last.pth", "run/results.metrics.json"):
         print(f"  {work / path}")
-    for path in (work / "findings.png", work / "run" / "report.html"):
+    for path in (work / "detections.png", work / "run" / "report.html"):
         print(f"  {path}")
     print("[demo] metrics:")
     for line in summary(work):

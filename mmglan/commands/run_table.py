@@ -45,7 +45,7 @@ def stems_of(table: int) -> list[str]:
 
 
 def data_of(stem: str) -> str:
-    """The data that a config trains on, by the last part of its name."""
+    """Name the data that a config trains on: the last part of its name."""
     return stem.rsplit("_", 1)[-1].replace("volumes", "lesions")
 
 
@@ -55,7 +55,7 @@ def is_finished(run_dir: Path) -> bool:
 
 
 def checkpoint_of(run_dir: Path) -> Path:
-    """The checkpoint to test: best on the validation split, else the last.
+    """Find the checkpoint to test: best on the validation split, else the last.
 
     Raises:
         FileNotFoundError: the run has no whole checkpoint.
@@ -70,7 +70,7 @@ def checkpoint_of(run_dir: Path) -> Path:
 
 
 def free_port() -> int:
-    """A port that no other process listens on: rows may share a machine."""
+    """Find a port that no other process listens on: rows may share a machine."""
     with socket.socket() as probe:
         probe.bind(("", 0))
         return probe.getsockname()[1]
@@ -96,7 +96,7 @@ def run_test_command(config: Path, checkpoint: Path, run_dir: Path, gpus: int) -
 
 
 def config_of(stem: str, args: argparse.Namespace) -> Path:
-    """The config that a row is run with: of the zoo, or its small form in the work directory.
+    """Find the config of a row: the package's, or its small form in the work directory.
 
     Raises:
         FileNotFoundError: no config has this stem.
@@ -167,7 +167,7 @@ def positive(text: str) -> int:
 
 
 def quoted(words: Sequence[str]) -> str:
-    """A command line for a shell, in which `*` stays a pattern."""
+    """Quote a command line for a shell, in which `*` stays a pattern."""
 
     def parts(word: str) -> str:
         return "*".join(part and shlex.quote(part) for part in word.split("*"))

@@ -51,7 +51,7 @@ GROUPS: dict[str, tuple[Subcommand, ...]] = {
         Subcommand(
             "convert-checkpoint",
             "mmglan.engine.checkpoint_guard",
-            "plain weights of a checkpoint whose maker you trust",
+            "plain weights of a checkpoint from a source that you trust",
         ),
     ),
     "Evaluation and reports (of any detector's result files)": (
@@ -83,7 +83,7 @@ From bookmarks to a report:
 
 
 def help_page() -> str:
-    """The text of `mmglan --help`."""
+    """Format the text of `mmglan --help`."""
     width = max(map(len, SUBCOMMANDS)) + 2
     lines = [
         "Detect abnormal lymph nodes in MR volumes; train detectors from RECIST bookmarks.",

@@ -51,7 +51,7 @@ class LesionBalancedSampler(Sampler):
     Set `filter_cfg=dict(filter_empty_gt=False)` on the dataset, or there are none to sample.
 
     Args:
-        dataset: dataset whose `get_data_info(i)` holds `instances`.
+        dataset: dataset with `instances` in its `get_data_info(i)`.
         lesion_free_fraction: share of lesion-free images in each epoch, 0 ≤ share < 1.
         seed: seed shared by all processes; drawn and shared if None.
 
@@ -82,7 +82,7 @@ class LesionBalancedSampler(Sampler):
         yield from indices[self.rank :: self.world_size].tolist()
 
     def __len__(self) -> int:
-        """Number of images per process and epoch."""
+        """Return the number of images per process and epoch."""
         return self.num_samples
 
     def set_epoch(self, epoch: int) -> None:

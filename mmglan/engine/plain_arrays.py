@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 _CODES = ("b1", "i4", "i8", "u4", "f4", "f8")
-# Whose state a file may set; it cannot name them.
+# Types with a state that a file may set, although it can not name them.
 STATEFUL = (np.ndarray, *{type(np.dtype(code)) for code in _CODES})
 
 
 class ArrayType:
-    """What `numpy.ndarray` is for a file."""
+    """Stand-in for `numpy.ndarray` in a file."""
 
 
 def plain_dtype(code: Any, *flags: Any) -> np.dtype:

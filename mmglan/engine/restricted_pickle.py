@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-# What tensors and containers of them are pickled with; storages are PyTorch's own affair.
+# Names with which tensors and containers of them are pickled; PyTorch reads storages itself.
 TORCH_GLOBALS: dict[str, Any] = {
     "collections.OrderedDict": collections.OrderedDict,
     "collections.Counter": collections.Counter,
@@ -38,7 +38,7 @@ TORCH_GLOBALS: dict[str, Any] = {
 
 
 def restricted_pickle(names: Mapping[str, Any]) -> types.ModuleType:
-    """A stand-in for `pickle` whose reader resolves the names given and refuses all others.
+    """Make a stand-in for `pickle` that resolves the names given and refuses all others.
 
     Args:
         names: `module.name` -> what it stands for.

@@ -64,9 +64,9 @@ def run_command(
 
 
 def last_error(log: str) -> str:
-    """The last line that names an error in what a command printed, else the last line.
+    """Find the last line that names an error in what a command printed, else the last line.
 
-    Under torchrun a table of the workers that failed follows it, whose own error says nothing.
+    Under torchrun it is followed by a table of the failed workers and an error without a cause.
     """
     errors = [line for line in _ERROR.findall(log) if "ChildFailedError" not in line]
     return (errors or log.strip().splitlines() or [""])[-1]

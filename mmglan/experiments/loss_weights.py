@@ -21,7 +21,7 @@ def loss_weights(tree: Any, path: str = "model") -> Iterator[tuple[str, float]]:
 
 
 def matching_settings(model: Any, name: str) -> list[str]:
-    """Settings that a name stands for: itself, or with `*` all loss weights that fit it.
+    """List the settings that a name stands for: itself, or with `*` all matching loss weights.
 
     A cascade has a loss of each kind per stage:
     `model.roi_head.bbox_head.*.loss_cls.loss_weight` is that of all stages together.

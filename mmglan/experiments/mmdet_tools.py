@@ -42,7 +42,7 @@ def tool_path(name: str) -> Path:
 
 
 def config_of(arguments: Sequence[str]) -> Path | None:
-    """The config that mmdet's train.py or test.py was given.
+    """Find the config in the arguments of mmdet's train.py or test.py.
 
     Args:
         arguments: their command line; a launcher may have put its own options first.
@@ -62,7 +62,7 @@ def config_of(arguments: Sequence[str]) -> Path | None:
 
 
 def work_dir_of(arguments: Sequence[str]) -> Path | None:
-    """The run directory that mmdet's train.py or test.py will use.
+    """Find the run directory that mmdet's train.py or test.py will use.
 
     Args:
         arguments: their command line; a launcher may have put its own options first.

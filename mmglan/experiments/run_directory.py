@@ -32,7 +32,7 @@ def is_whole(checkpoint: Path) -> bool:
 
 
 def latest_checkpoint(run_dir: Path) -> Path | None:
-    """The checkpoint that a run goes on from.
+    """Find the checkpoint from which a run continues.
 
     MMEngine notes its path in `last_checkpoint`, from the root or from the folder the run was
     started in: a directory that was moved or copied since has it under the same name.

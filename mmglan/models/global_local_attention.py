@@ -128,7 +128,7 @@ class GlobalLocalAttention(BaseModule):
 
 
 def check_global_sizes(global_sizes: Sequence[float]) -> tuple[float, ...]:
-    """The sizes as floats.
+    """Check the sizes and return them as floats.
 
     Raises:
         ValueError: None given, or one outside (0, 1].
@@ -144,7 +144,7 @@ def check_global_sizes(global_sizes: Sequence[float]) -> tuple[float, ...]:
 
 @contextmanager
 def running_stats_kept(norm: nn.Module):
-    """A recomputation must not count a batch twice in the running statistics."""
+    """Keep the running statistics: a recomputation must not count a batch twice."""
     if getattr(norm, "num_batches_tracked", None) is None:
         yield
         return

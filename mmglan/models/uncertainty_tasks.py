@@ -52,7 +52,7 @@ _REGRESSION_WORDS = ("box", "xy", "wh")
 
 
 def resolve_tasks(tasks: str | Mapping[str, str | Sequence[str]]) -> Tasks:
-    """The tasks of a preset, or those given, as names and tuples of patterns.
+    """Return the tasks of a preset, or those given, as names and tuples of patterns.
 
     Args:
         tasks: Name of a preset, or task name to pattern or patterns.
@@ -74,8 +74,8 @@ def resolve_tasks(tasks: str | Mapping[str, str | Sequence[str]]) -> Tasks:
         raise ValueError(f"Expected at least one pattern for every task but got {dict(tasks)}.")
     if bad := [name for name in resolved if "loss" in name]:
         raise ValueError(
-            f"Expected task names without 'loss' but got {bad}: MMEngine sums every log "
-            "whose name holds it."
+            f"Expected task names without 'loss' but got {bad}: MMEngine sums every "
+            "logged value with this word in its name."
         )
     return resolved
 
@@ -88,7 +88,7 @@ def regression_tasks(tasks: Tasks) -> tuple[str, ...]:
 
 
 def claim_keys(loss_keys: Sequence[str], tasks: Tasks) -> dict[str, str]:
-    """The task of each loss key that a task claims.
+    """Find the task of each loss key.
 
     Args:
         loss_keys: Keys of a detector's losses.

@@ -135,14 +135,14 @@ class UncertaintyLossWrapper(BaseDetector):
         return {**weighted, **self._logs(stacked.detach(), weights.detach())}
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: list, **kwargs) -> list:
-        """The detector's prediction."""
+        """Predict with the detector."""
         return self.detector.predict(batch_inputs, batch_data_samples, **kwargs)
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: list | None = None):
         return self.detector._forward(batch_inputs, batch_data_samples)
 
     def extract_feat(self, batch_inputs: Tensor):
-        """The detector's features."""
+        """Extract features with the detector."""
         return self.detector.extract_feat(batch_inputs)
 
     def _claim(self, losses: dict) -> dict[str, str]:
@@ -174,7 +174,7 @@ class UncertaintyLossWrapper(BaseDetector):
         }
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
-        """Accepts keys with and without `detector.`; a plain detector's lack `uncertainty.`."""
+        """Accept keys with and without `detector.`; a plain detector has no `uncertainty.`."""
         for key in [key for key in state_dict if key.startswith(prefix)]:
             rest = key[len(prefix) :]
             if not rest.startswith(_OWN_PARTS):
@@ -195,7 +195,7 @@ def _strip_detector_prefix(module, state_dict: dict, prefix: str, local_metadata
 
 
 def _total(value: Tensor | Sequence[Tensor]) -> Tensor:
-    """What MMEngine's `parse_losses` makes of a loss, in float32."""
+    """Reduce a loss as MMEngine's `parse_losses` does, in float32."""
     if isinstance(value, Tensor):
         return value.float().mean()
     return sum(part.float().mean() for part in value)

@@ -1,7 +1,7 @@
 """mmdet's Mask R-CNN for one class on grey slices.
 
-Silent choice, for all models here: what is not set below is mmdet's own (anchors, 512 RoIs per
-image, L1 box losses, results thinned at IoU 0.5, first stage and batch statistics frozen).
+Unspecified in the paper, for all models here: what is not set below is mmdet's default (anchors,
+512 RoIs per image, L1 box losses, NMS at IoU 0.5, first stage and batch statistics frozen).
 """
 
 _base_ = "mmdet::_base_/models/mask-rcnn_r50_fpn.py"

@@ -22,7 +22,7 @@ class AdaptStemHook(Hook):
     priority = "VERY_HIGH"
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Called by the runner between reading a checkpoint and loading it."""
+        """Adapt the stem's weights; the runner calls this before it loads a checkpoint."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         adapted = adapt_stem(checkpoint.get("state_dict", checkpoint), model)
         if adapted:

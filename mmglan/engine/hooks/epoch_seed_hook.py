@@ -1,8 +1,8 @@
 """Random numbers that depend on the seed and the epoch only.
 
 MMEngine seeds the generators once per process. A run resumed at epoch k would therefore draw the
-numbers of epoch 0 again: other augmentations, other sampled RoIs, other weights. Seeding anew at
-each epoch makes a killed and resumed run end with the weights of an undisturbed one.
+numbers of epoch 0 again: other augmentations, other sampled RoIs, other weights. Seeding at
+each epoch makes a killed and resumed run end with the weights of an uninterrupted one.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def dataset_hash(annotation_file: Path, image_root: Path) -> str:
 
 
 def sources(dataset: Any) -> list[Any]:
-    """The data sets with an annotation file that a data set is made of.
+    """Find the data sets with an annotation file that a data set is made of.
 
     Args:
         dataset: a data set, or one that repeats or joins others.
