@@ -106,14 +106,15 @@ class _Finder:
             if field in ("annotation", "returns", "decorator_list"):
                 continue
             for child in value if isinstance(value, list) else [value]:
-                if isinstance(child, ast.AST) and not self.kept(child):
+                if isinstance(child, ast.AST) and not self.stays(child):
                     yield from self.visit(child)
 
     @staticmethod
-    def kept(node: ast.AST) -> bool:
+    def stays(node: ast.AST) -> bool:
         """Whether everything below a node stays."""
-        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        return is_text or (isinstance(node, ast.AnnAssign) and node.value is None)
+        if isinstance(node, ast.Expr):
+            return isinstance(node.value, ast.Constant)
+        return isinstance(node, ast.keyword) and node.arg in _HARMLESS_KEYWORDS
 
     def of(self, node: ast.AST) -> Iterator[Mutant]:
         """The faults of one node alone."""

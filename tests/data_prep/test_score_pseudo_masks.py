@@ -272,3 +272,27 @@ def test_pseudo_masks_on_a_real_volume(shared_data, tmp_path):
     dsc = {row["mask_method"]: float(row["dsc"]) for row in summary if row["group"] == "all"}
     assert dsc["bounded"] >= 0.85
     assert dsc["bounded"] >= max(dsc[s] for s in ("paper", "quadrilateral", "ellipse")) - 0.01
+
+
+def test_surface_distance_in_mm_of_pixels_that_are_no_squares(tmp_path):
+    """A line of pixels and one two rows below it: 2 · 0.5 mm apart; columns are 4 mm apart."""
+    truth = np.zeros((20, 24), bool)
+    truth[10, 5:16] = True
+    bookmark = Bookmark([[5, 12], [15, 12]], [[10, 12], [10, 12]])
+    case = Case("v", 0, 1, 1, "c", truth * 100, truth, (5, 10, 16, 11), bookmark, (4.0, 0.5))
+    row = pseudo_mask_scores.score(case, "box")
+    assert row["asd_mm"] == 1.0 and row["long_mm"] == 40.0
+
+
+def test_cases_hold_the_spacing_in_the_order_x_y(tmp_path):
+    labels = np.zeros((2, 40, 30), np.uint8)
+    labels[:, 10:20, 8:14] = 1  # 10 rows of 1 mm, 6 columns of 3 mm
+    for name, array in (("image", labels * 90), ("labels", labels)):
+        file = sitk.GetImageFromArray(array)
+        file.SetSpacing((3.0, 1.0, 5.0))
+        sitk.WriteImage(file, str(tmp_path / f"{name}.nii.gz"))
+    files = (tmp_path / "image.nii.gz", tmp_path / "labels.nii.gz", tmp_path)
+    case, _ = pseudo_mask_cases.from_masks(*files, Selection())
+    assert case.spacing_mm == (3.0, 1.0)
+    # From the corner (8, 10) to (13, 19): 15 mm and 9 mm.
+    assert case.bookmark.long_length(case.spacing_mm) == pytest.approx(np.hypot(15, 9))

@@ -73,3 +73,44 @@ def test_every_box_is_in_one_stack():
     assert (np.diff(stacks.boxes[:, 6]) <= 0).all()
     for chain, found in zip(stacks.members, stacks.boxes, strict=True):
         assert [z for z, _ in chain] == list(range(int(found[2]), int(found[5])))
+
+
+def test_default_threshold_is_a_tenth():
+    # Shifted by 8 of 11: common 3, together 19, IoU 0.158; by 9: 2 of 20, not above 0.1.
+    assert len(stack([[box(0, 0.5, 11)], [box(8, 0.6, 11)]]).members) == 1
+    assert len(stack([[box(0, 0.5, 11)], [box(9, 0.6, 11)]]).members) == 2
+
+
+def test_boxes_apart_along_both_axes_do_not_touch():
+    # Apart by 1 along x and y: two negative sides must not make an intersection.
+    apart = [[[0, 0, 10, 10, 0.5]], [[11, 11, 21, 21, 0.6]]]
+    assert len(stack(apart, iou_threshold=0).members) == 2
+    # Beside each other, one pixel high, common side 0.
+    beside = [[[0, 0, 2, 1, 0.5]], [[2, 0, 4, 1, 0.6]]]
+    assert len(stack(beside, iou_threshold=0).members) == 2
+
+
+def test_boxes_below_one_pixel_are_linked_and_empty_ones_are_not():
+    small = [[[0, 0, 0.5, 0.5, 0.5]], [[0, 0, 0.5, 0.4, 0.6]]]
+    assert len(stack(small).members) == 1
+    with np.errstate(all="raise"):
+        assert len(stack([[[3, 3, 3, 3, 0.5]], [[3, 3, 3, 3, 0.6]]]).members) == 2
+
+
+def test_whole_numbers_are_taken_as_numbers():
+    unsigned = [np.array([[20, 0, 30, 10, 1]], np.uint8), np.array([[0, 0, 10, 10, 1]], np.uint8)]
+    stacks = stack(unsigned)
+    assert stacks.boxes.dtype == np.float64 and len(stacks.members) == 2
+
+
+def test_equal_scores_stand_in_the_order_of_the_slices():
+    stacks = stack([[box(0, 0.5)] if z % 2 == 0 else [] for z in range(80)])
+    assert stacks.boxes[:, 2].tolist() == list(range(0, 80, 2))
+
+
+def test_equal_overlaps_are_linked_in_the_order_of_the_rows():
+    # Twenty boxes apart, each with two equal partners above it: the first takes it.
+    lower = [box(50 * i, 0.5) for i in range(20)]
+    upper = [box(50 * i, 0.5) for i in range(20)] * 2
+    links = [chain for chain in stack([lower, upper]).members if len(chain) == 2]
+    assert links == [[(0, i), (1, i)] for i in range(20)]

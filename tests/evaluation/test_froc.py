@@ -10,10 +10,12 @@ import pytest
 
 from mmglan.evaluation import froc as froc_module
 from mmglan.evaluation import matching, protocols
-from mmglan.evaluation.froc import FROC_FPS, froc
+from mmglan.evaluation.froc import FROC_FPS, flatten_predictions, froc, froc_by_protocol
+from mmglan.evaluation.protocols import Criterion, Protocol
 
 LESION = [[0, 0, 10, 10]]
 NONE: list = []
+FINE = [0, 0, 1, 1, 0.5]
 
 
 def loop_froc(predictions, gt, threshold, duplicates="ignore", inclusive=0.0, over="iou"):
@@ -194,10 +196,13 @@ def test_vertices_keep_the_shape():
         ([[[0, 0, 1, 1]]], [NONE], r"predictions\[0\].*\(n, 5\)"),
         ([NONE, [[0, 0, 1, float("nan"), 0.5]]], [NONE, NONE], r"predictions\[1\].*finite"),
         ([NONE], [[[5, 0, 1, 1]]], r"ground_truth\[0\].*corners"),
+        ([[FINE], [FINE, [0, 0, 1, 1, np.inf]], [FINE]], [NONE] * 3, r"predictions\[1\].*inf"),
+        ([[FINE], NONE, [FINE, [0, 5, 1, 1, 0.5]]], [NONE] * 3, r"predictions\[2\].*0.0, 5.0"),
+        ([NONE, NONE], [[FINE[:4]], [FINE]], r"ground_truth\[1\].*\(n, 4\)"),
     ],
 )
 def test_bad_input_is_named(predictions, gt, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"^{message}|^Expected .*{message}"):
         froc(predictions, gt, threshold=0.5)
 
 
@@ -220,3 +225,60 @@ def test_bad_options_are_named(options):
 def test_worked_examples(module):
     result = doctest.testmod(module)
     assert result.attempted > 0 and result.failed == 0
+
+
+def test_between_and_before_the_points_of_a_curve():
+    """Both images have a find and a false positive of one score: the curve starts at (1, 0.5)."""
+    rows = [[0, 0, 10, 10, 0.9], [50, 50, 60, 60, 0.9]]
+    later = [[50, 50, 60, 60, 0.5], [0, 0, 10, 10, 0.4]]
+    curve = froc([rows, later], [LESION, LESION], threshold=0.5)
+    assert curve.fp.tolist() == [0.5, 1, 1] and curve.sensitivity.tolist() == [0.5, 0.5, 1]
+    assert curve.at([0, 0.49, 0.5, 0.75, 1, 9]).tolist() == [0, 0, 0.5, 0.5, 1, 1]
+    step = curve.at([0, 0.49, 0.5, 0.75, 1, 9], "step").tolist()
+    assert step == [0, 0, 0.5, 0.5, 1, 1]
+    with pytest.raises(ValueError, match="linear, step but got 'cubic'"):
+        curve.at(1, "cubic")
+
+
+@pytest.mark.parametrize(
+    ("hits", "kept"),
+    [("", []), ("1", [0]), ("10", [0, 1]), ("100", [0, 2]), ("110001", [0, 1, 4, 5])],
+)
+def test_vertices_by_hand(hits, kept):
+    """One prediction per letter, by falling score: 1 finds a lesion, 0 is a false positive."""
+    boxes = [[100 * i, 0, 100 * i + 10, 10] for i in range(len(hits))]
+    lesions = [box for box, hit in zip(boxes, hits, strict=True) if hit == "1"] or LESION
+    given = [[*box, 1 - i / 10] for i, box in enumerate(boxes)]
+    assert froc([given], [lesions], threshold=0.5).vertices().tolist() == kept
+
+
+def test_whole_numbers_are_taken_as_numbers():
+    """Unsigned arrays would wrap around where a score is negated or a box subtracted."""
+    given = [np.array([[0, 0, 10, 10, 0], [50, 50, 60, 60, 200]], np.uint8)]
+    curve = froc(given, [np.array(LESION, np.uint8)], threshold=0.5)
+    assert curve.score.tolist() == [200, 0]
+    assert curve.fp.tolist() == [1, 1] and curve.sensitivity.tolist() == [0, 1]
+
+
+def test_predictions_are_parted_into_boxes_and_scores():
+    boxes, scores, image = flatten_predictions([[FINE], NONE, [FINE, FINE]], 2)
+    assert boxes.tolist() == [FINE[:4]] * 3
+    assert scores.tolist() == [0.5] * 3 and image.tolist() == [0, 2, 2]
+
+
+def test_a_preset_hands_on_all_its_rules():
+    cube = [0, 0, 0, 10, 10, 10]
+    again = [[*cube, 0.9], [*cube, 0.8], [50, 0, 0, 60, 10, 10, 0.7]]
+    strict = Protocol(
+        "strict", (), (Criterion("iou", 0.5), Criterion("iobb", 0.9)), duplicates="fp"
+    )
+    curves = froc_by_protocol([again], [[cube]], strict, dims=3)
+    assert [c.overlap for c in curves] == ["iou", "iobb"]
+    assert all(curve.fp.tolist() == [0, 1, 2] for curve in curves.values())
+    # 5 of 10 columns: IoU 1/2; with the last voxels inside 6 of 11, IoU 6/11.
+    half = [[0, 0, 0, 5, 10, 10, 0.9]]
+    close = Protocol("close", (), (Criterion("iou", 0.52),))
+    (curve,) = froc_by_protocol([half], [[cube]], close, dims=3).values()
+    assert curve.sensitivity.tolist() == [0]
+    (curve,) = froc_by_protocol([half], [[cube]], close, dims=3, inclusive=True).values()
+    assert curve.sensitivity.tolist() == [1]

@@ -1,13 +1,18 @@
 """The RoI heads: what they share with the stock ones, and where they look."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from mmdet.registry import MODELS
 from mmdet.structures.bbox import bbox2roi
+from mmengine.config import Config
 from mmengine.structures import InstanceData
 
 from mmglan.models import GlobalLocalAttention
 from mmglan.models.global_rois import fractional_rois
 
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 STEM = "glan_r50_fpn_wo-uncertainty_160e_lesions"
 CASCADE = "glan_cascade-mask-rcnn_r50_fpn_160e_lesions"
 STRIDES = (4, 8, 16, 32)
@@ -198,3 +203,33 @@ def test_cascade_has_one_attention_per_stage(zoo_config, build):
     model = build(model_config(zoo_config, CASCADE))
     attentions = [n for n, m in model.named_modules() if isinstance(m, GlobalLocalAttention)]
     assert attentions == [f"detector.roi_head.attention.{stage}" for stage in range(3)]
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2])
+def test_each_stage_of_a_cascade_sees_its_own_fused_features(stage, zoo_config, build):
+    head = build(model_config(zoo_config, CASCADE)).roi_head.eval()
+    for attention in head.attention:
+        torch.nn.init.normal_(attention.conv2.weight)
+    seen = {}
+    head.bbox_head[stage].register_forward_pre_hook(lambda m, args: seen.update(box=args[0]))
+    head._image_sizes = [(64, 64), (48, 60)]
+    x, rois = pyramid(), bbox2roi([p.bboxes for p in proposals(BOXES)])
+    results = head._bbox_forward(stage, x, rois)
+    extractor = head.bbox_roi_extractor[stage]
+    local = extractor(x, rois)
+    fused = [head.fuse_global(x, rois, local, extractor, module) for module in head.attention]
+    assert torch.equal(results["bbox_feats"], local)
+    assert [torch.equal(seen["box"], feats) for feats in fused] == [i == stage for i in range(3)]
+    assert not torch.allclose(seen["box"], local)
+
+
+@pytest.mark.parametrize("stem", ["glan_r50_fpn_160e_lesions", CASCADE])
+def test_attention_of_the_full_model_has_256_hidden_channels(stem):
+    """Inputs are 256 local and 256 global channels, outputs a weight for either."""
+    config = Config.fromfile(next(CONFIGS.glob(f"*/{stem}.py"))).model
+    head = MODELS.build(config.roi_head)
+    modules = [module for module in head.modules() if isinstance(module, GlobalLocalAttention)]
+    assert len(modules) == (3 if stem == CASCADE else 1)
+    for attention in modules:
+        assert attention.conv1.weight.shape == (256, 512, 3, 3)
+        assert attention.conv2.weight.shape == (2, 256, 3, 3)

@@ -84,3 +84,27 @@ def test_a_shared_head_serves_the_global_features_too():
     forced = ours._bbox_forward(x, rois)["cls_score"]
     assert torch.equal(forced, stock._bbox_forward(x, rois)["cls_score"])
     assert not torch.equal(forced, fused["cls_score"])
+
+
+@pytest.mark.parametrize("stage", [0, 2])
+def test_htc_classifies_the_fused_features_and_adds_the_semantic_ones_first(stage, build):
+    head = build(htc(semantic=True)).roi_head.eval()
+    for attention in head.attention:
+        torch.nn.init.normal_(attention.conv2.weight)
+    seen = {}
+    head.attention[stage].register_forward_pre_hook(lambda _, args: seen.update(local=args[0]))
+    head.attention[stage].register_forward_hook(lambda _, args, fused: seen.update(fused=fused))
+    head.bbox_head[stage].register_forward_pre_hook(lambda _, args: seen.update(box=args[0]))
+    channels = head.bbox_roi_extractor[stage].out_channels
+    x = tuple(torch.randn(1, channels, 64 // s, 64 // s) for s in (4, 8, 16, 32, 64))
+    rois = torch.tensor([[0.0, 10, 10, 40, 50], [0, 5, 30, 60, 60]])
+    semantic = torch.randn(1, channels, 8, 8)
+    head._image_sizes = [(64, 64)]
+    head._bbox_forward(stage, x, rois, semantic)
+    extractor = head.bbox_roi_extractor[stage]
+    pooled = torch.nn.functional.adaptive_avg_pool2d(
+        head.semantic_roi_extractor([semantic], rois), 7
+    )
+    torch.testing.assert_close(seen["local"], extractor(x[: extractor.num_inputs], rois) + pooled)
+    assert torch.equal(seen["box"], seen["fused"])
+    assert not torch.allclose(seen["box"], seen["local"])

@@ -241,3 +241,92 @@ def test_bounded_is_no_worse_than_any_other_rule_on_cluttered_phantoms():
     assert len(scores["bounded"]) >= 12
     assert means["bounded"] > 0.95
     assert means["bounded"] >= max(means.values()) - 0.01
+
+
+def test_seeds_of_the_paper_by_hand():
+    """Segments certain (1), quadrilateral probable (3), all else probably background (2).
+
+    The half axes are 3.5 and 2.5 pixels with the half pixel of the end points: a row one pixel off
+    the long axis is 2 · 3.5 · (1 - 1/2.5) = 4.2 wide, one two pixels off 1.4. An ellipse would be
+    6.4 and 4.2 wide.
+    """
+    bookmark = Bookmark([[1, 3], [7, 3]], [[4, 1], [4, 5]])
+    labels = grabcut._seed(bookmark, shapes.Frame.of(bookmark, (7, 9)), "paper")
+    assert labels.tolist() == [
+        [2, 2, 2, 2, 2, 2, 2, 2, 2],
+        [2, 2, 2, 2, 1, 2, 2, 2, 2],
+        [2, 2, 3, 3, 1, 3, 3, 2, 2],
+        [2, 1, 1, 1, 1, 1, 1, 1, 2],
+        [2, 2, 3, 3, 1, 3, 3, 2, 2],
+        [2, 2, 2, 2, 1, 2, 2, 2, 2],
+        [2, 2, 2, 2, 2, 2, 2, 2, 2],
+    ]
+
+
+def test_seeds_with_bounds_by_hand():
+    """Certain background (0) beyond the ends and outside 1.3 of the ellipse, core certain (1).
+
+    Half axes 6.5 and 4.5. Row 1, four pixels off the long axis: the ellipse reaches 2.97 pixels to
+    either side, 1.3 of it 7.1, but beyond the ends (0.4 pixels and more) all is background. 0.8 of
+    the quadrilateral ends three pixels off. The segments are cut by half a pixel: from 2.5 to 13.5
+    they are drawn from pixel 3 to 14.
+    """
+    bookmark = Bookmark([[2, 5], [14, 5]], [[8, 1], [8, 9]])
+    labels = grabcut._seed(bookmark, shapes.Frame.of(bookmark, (11, 17)), "bounded")
+    assert labels.tolist() == [
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        [0, 0, 2, 2, 2, 2, 3, 3, 3, 3, 3, 2, 2, 2, 2, 0, 0],
+        [0, 0, 2, 2, 3, 3, 3, 3, 1, 3, 3, 3, 3, 2, 2, 0, 0],
+        [0, 0, 2, 3, 3, 3, 1, 1, 1, 1, 1, 3, 3, 3, 2, 0, 0],
+        [0, 0, 3, 3, 3, 1, 1, 1, 1, 1, 1, 1, 3, 3, 3, 0, 0],
+        [0, 0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0],
+        [0, 0, 3, 3, 3, 1, 1, 1, 1, 1, 1, 1, 3, 3, 3, 0, 0],
+        [0, 0, 2, 3, 3, 3, 1, 1, 1, 1, 1, 3, 3, 3, 2, 0, 0],
+        [0, 0, 2, 2, 3, 3, 3, 3, 1, 3, 3, 3, 3, 2, 2, 0, 0],
+        [0, 0, 2, 2, 2, 2, 3, 3, 1, 3, 3, 2, 2, 2, 2, 0, 0],
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    ]
+
+
+def plain_paper(image, bookmark, iterations=5, fill=True):
+    """The paper's GrabCut on a whole image, as plainly as it can be written."""
+    labels = np.full(image.shape, cv2.GC_PR_BGD, np.uint8)
+    labels[shapes.quadrilateral_mask(bookmark, image.shape)] = cv2.GC_PR_FGD
+    for start, end in (bookmark.long_axis, bookmark.short_axis):
+        cv2.line(labels, tuple(map(round, start)), tuple(map(round, end)), cv2.GC_FGD)
+    low, high = np.sort(image, axis=None)[[image.size // 100, image.size * 99 // 100]]
+    grey = np.clip(np.floor((image - low) * 255.0 / (high - low) + 0.5), 0, 255).astype(np.uint8)
+    cv2.setRNGSeed(0)
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    colour = np.dstack((grey, grey, grey))
+    cv2.grabCut(colour, labels, None, *models, iterations, cv2.GC_INIT_WITH_MASK)
+    parts, _ = ndimage.label((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
+    found = parts == parts[tuple(bookmark.long_axis[0].astype(int)[::-1])]
+    return ndimage.binary_fill_holes(found) if fill else found
+
+
+def test_paper_equals_a_plain_grabcut_of_five_iterations_with_holes_filled():
+    """Faint lesions in noise; the bookmark ends on whole pixels, the image is the crop."""
+    bookmark = Bookmark([[16, 32], [48, 32]], [[32, 22], [32, 42]])
+    truth = lobed((65, 65), (32, 32), 13, depth=0.3)
+    once = unfilled = 0
+    for seed in range(12):
+        image = 100 + 40 * truth + np.random.default_rng(seed).normal(0, 25, truth.shape)
+        image = ndimage.gaussian_filter(image, 0.8).round()
+        made = grabcut.pseudo_mask(image, bookmark, "paper", checked=False).mask
+        assert (made == plain_paper(image, bookmark)).all()
+        once += (made != plain_paper(image, bookmark, iterations=1)).any()
+        unfilled += (made != plain_paper(image, bookmark, fill=False)).any()
+    assert once >= 3 and unfilled >= 3
+
+
+def test_quadrilateral_is_only_probable():
+    """A dark bay inside the quadrilateral does not belong to the paper's mask."""
+    bookmark = Bookmark([[20, 47], [80, 47]], [[50, 27], [50, 67]])
+    y, x = np.indices((96, 100))
+    image = np.where(np.hypot((x - 50) / 30, (y - 47) / 20) <= 1, 260.0, 120.0)
+    image[49:90, 52:90] = 120
+    image += np.random.default_rng(0).normal(0, 8, image.shape)
+    mask = grabcut.pseudo_mask(image, bookmark, "paper", checked=False).mask
+    assert shapes.quadrilateral_mask(bookmark, image.shape)[52:56, 54:59].all()
+    assert not mask[52:56, 54:59].any() and mask[40:46, 40:60].all()
