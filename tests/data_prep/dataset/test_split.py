@@ -5,7 +5,9 @@ from collections import Counter
 import pytest
 
 from data_prep.dataset.split import (
+    _whole_shares,
     check_leakage,
+    leaks,
     read_split_file,
     slice_blocks,
     split_folds,
@@ -154,6 +156,15 @@ def test_split_file_in_words_and_numbers(tmp_path):
             " Remove one of the rows.",
         ),
         (
+            "patient,split\na,train\nb\n",
+            "s.csv, row 3: Expected train, val or test but got ''. Correct the split.",
+        ),
+        (
+            "patient,part\na,train\n",
+            "s.csv: Expected the columns patient (or volume) and split but got patient, part. Add a"
+            " header row.",
+        ),
+        (
             'patient,split\n\n"a\nb",train\n\nc,dev\n',
             "s.csv, row 6: Expected train, val or test but got 'dev'. Correct the split.",
         ),
@@ -188,3 +199,88 @@ def test_a_split_file_that_is_not_there_is_named_without_its_folders(tmp_path):
     assert str(caught.value) == (
         "s.csv: Expected a readable CSV file but got: No such file or directory. Name another file."
     )
+
+
+STRATA = {f"p{i}": "large" if i % 3 == 0 else "small" for i in range(10)}
+
+
+def parts(text):
+    """Patient p0, p1, … → split, from one letter each: t train, v val, s test."""
+    names = {"t": "train", "v": "val", "s": "test"}
+    return {f"p{i}": names[letter] for i, letter in enumerate(text)}
+
+
+def test_a_split_stays_the_same_from_version_to_version():
+    assert split_patients(STRATA) == split_patients(STRATA, seed=0) == parts("vttttstvtt")
+    folds = [*map(parts, ["vtttvssttt", "sttvsttvtt", "ttvstttstv", "tvstttttvs", "tstttvvtst"])]
+    assert split_folds(STRATA, 5) == split_folds(STRATA, 5, seed=0) == folds
+
+
+def test_the_validation_set_of_a_fold_is_the_next_one_s_test_set():
+    folds = split_folds(STRATA, 4)
+    assert {part for fold in folds for part in fold.values()} == {"train", "val", "test"}
+    for fold, following in zip(folds, folds[1:] + folds[:1], strict=True):
+        validated = {p for p in STRATA if fold[p] == "val"}
+        assert validated == {p for p in STRATA if following[p] == "test"} != set()
+
+
+def test_as_many_folds_as_patients_and_three_at_least():
+    three = {"a": 0, "b": 0, "c": 0}
+    assert (
+        sorted(sorted(fold.values()) for fold in split_folds(three, 3))
+        == [["test", "train", "val"]] * 3
+    )
+    for folds in (2, 4):
+        with pytest.raises(ValueError, match=f"Expected 3 to 3 folds .* but got {folds}"):
+            split_folds(three, folds)
+
+
+@pytest.mark.parametrize(
+    ("n", "shares", "wanted"),
+    [
+        (7, (0.6, 0.25, 0.15), [4, 2, 1]),  # 4.2, 1.75, 1.05: the largest remainder, not share
+        (9, (0.7, 0.15, 0.15), [6, 2, 1]),  # 6.3, 1.35, 1.35: of equal remainders the first
+        (4, (0.98, 0.01, 0.01), [2, 1, 1]),  # one each, from the largest
+        (2, (0.98, 0.01, 0.01), [2, 0, 0]),  # not enough for all
+        (30, [1 / 20] * 20, [2] * 10 + [1] * 10),
+        (100, (0.29, 0.29, 0.42), [29, 29, 42]),  # 0.29 · 100 = 28.999…
+    ],
+)
+def test_whole_shares_by_hand(n, shares, wanted):
+    assert _whole_shares(n, shares) == wanted
+
+
+def test_blocks_have_the_usual_shares_by_default():
+    blocks = slice_blocks([(z, True) for z in range(9)])
+    assert [blocks[z] for z in range(9)] == ["train"] * 6 + ["val"] * 2 + ["test"]
+
+
+def test_all_words_of_a_split_file(tmp_path):
+    words = {
+        "train": ("train", "training", "1"),
+        "val": ("val", "valid", "validation", "2"),
+        "test": ("test", "testing", "3", " TEST "),
+    }
+    named = {f"{split} {word}": (split, word) for split in words for word in words[split]}
+    lines = [f"{name},{word}" for name, (_, word) in named.items()]
+    (tmp_path / "s.csv").write_text("\n".join(["volume,split", *lines]))
+    given = read_split_file(str(tmp_path / "s.csv"))
+    assert given == {name.strip(): split for name, (split, _) in named.items()}
+    (tmp_path / "s.csv").write_text("volume,patient,split\nv.nii,p,test\n")
+    assert read_split_file(tmp_path / "s.csv") == {"p": "test"}
+
+
+def test_all_that_leaks_is_listed_in_the_order_of_what_is_worst():
+    images = _images(train="ab", val="b")
+    images["val"][0]["digest"] = "other"
+    assert leaks(images) == [
+        "patient b in train (vb/0000.png) and val (vb/0000.png)",
+        "volume vb in train (vb/0000.png) and val (vb/0000.png)",
+        "slice vb/0000.png in train (vb/0000.png) and val (vb/0000.png)",
+    ]
+    images["val"][0] |= {"file_name": "vb/0001.png", "digest": "b"}
+    assert leaks(images)[2:] == ["identical slices in train (vb/0000.png) and val (vb/0001.png)"]
+    assert leaks(images, by_patient=False) == []
+    images["val"][0] |= {"digest": None}
+    with pytest.raises(DataError, match=r"patient b in .* \(and 1 more\)\. "):
+        check_leakage(images)
