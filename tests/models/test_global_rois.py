@@ -50,3 +50,8 @@ def test_each_halving_goes_one_level_finer():
     levels = {fraction: level_of_scale(fraction, 4) for fraction in (1, 0.5, 0.25, 0.125, 0.1)}
     assert levels == {1: 3, 0.5: 2, 0.25: 1, 0.125: 0, 0.1: 0}
     assert level_of_scale(0.1, 1) == 0
+
+
+def test_boxes_stay_on_the_device_of_their_images():
+    assert whole_image_rois(SIZES.to("meta")).device.type == "meta"
+    assert whole_image_rois(SIZES.double()).dtype == torch.float64

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mmglan.models.uncertainty_loss import TaskUncertainty, weights_and_terms
+from mmglan.models.uncertainty_loss import VARIANTS, TaskUncertainty, weights_and_terms
 
 LOSSES = torch.tensor([0.5, 2.0, 0.1])
 S = torch.tensor([0.3, -0.4, 1.2])
@@ -144,3 +144,48 @@ def test_initial_values_and_storage():
 def test_bad_settings(kwargs):
     with pytest.raises(ValueError, match=r"Expected .* but got"):
         TaskUncertainty(["a", "b"], **kwargs)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_module_weighs_as_the_function_does(variant):
+    """In the order of its names, with its own s, regression tasks and temperature."""
+    settings = dict(regression=["b"], init_log_variance=S.tolist(), temperature=4.0)
+    uncertainty = TaskUncertainty("abc", variant, **settings)
+    regression = torch.tensor([False, True, False])
+    wanted = weights_and_terms(LOSSES, S, variant, regression, 4.0)
+    for found, expected in zip(uncertainty(LOSSES), wanted, strict=True):
+        assert torch.equal(found, expected)
+    assert uncertainty.names == ("a", "b", "c")
+    assert (uncertainty.sigmas() is None) == (variant == "uw_so")
+
+
+def test_defaults_are_the_papers_loss_from_the_plain_sum():
+    for found, expected in zip(
+        weights_and_terms(LOSSES, S), weights_and_terms(LOSSES, S, "paper"), strict=True
+    ):
+        assert torch.equal(found, expected)
+    uncertainty = TaskUncertainty("abc")
+    assert uncertainty.variant == "paper" and uncertainty.log_variance.tolist() == [0, 0, 0]
+    weights, terms = uncertainty(LOSSES)
+    assert weights.tolist() == [1, 1, 1] and terms.tolist() == [0, 0, 0]
+    plain = weights_and_terms(LOSSES, S, "uw_so")[0]
+    assert torch.equal(TaskUncertainty("abc", "uw_so")(LOSSES)[0], plain)
+    assert torch.equal(plain, (1 / LOSSES).softmax(0))
+
+
+@pytest.mark.parametrize("bound", [-7, 7])
+def test_s_may_start_at_its_bounds_but_not_beyond(bound):
+    assert TaskUncertainty("ab", init_log_variance=bound).log_variance.tolist() == [bound] * 2
+    for beyond in (1.001 * bound, [0.0, 1.001 * bound]):
+        with pytest.raises(ValueError, match=r"init_log_variance in \[-7.0, 7.0\] but got"):
+            TaskUncertainty("ab", init_log_variance=beyond)
+
+
+def test_s_is_kept_in_its_range_in_training_only():
+    uncertainty = TaskUncertainty("a")
+    for beyond, kept in ((-20.0, -7.0), (20.0, 7.0)):
+        uncertainty.log_variance.data.fill_(beyond)
+        uncertainty.eval()(LOSSES[:1])
+        assert uncertainty.log_variance.item() == beyond
+        uncertainty.train()(LOSSES[:1])
+        assert uncertainty.log_variance.item() == kept

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
@@ -171,3 +173,27 @@ def test_a_measured_bookmark_spans_the_mask_it_was_measured_on():
     mask = np.zeros((20, 30), bool)
     mask[4:11, 5:22] = digital_ellipse((7, 17), (8, 3), 8, 3, 0.0)
     assert recist.measure(mask).coco_box() == (5.0, 4.0, 17.0, 7.0)
+
+
+def test_whole_numbers_become_floats_and_other_types_may_compare_themselves():
+    bookmark = Bookmark([[2, 5], [12, 5]], [[6, 2], [6, 8]])
+    assert bookmark.long_axis.dtype == bookmark.short_axis.dtype == np.float64
+    assert bookmark == PLUS and bookmark == mock.ANY
+
+
+def test_a_mask_may_be_a_list_of_any_numbers():
+    found = recist.measure([[0, 0, 0, 0], [0, -3, 0.5, 9]])
+    assert found.long_axis.tolist() == [[1, 1], [3, 1]]
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("height", [1.0, 0.5])
+def test_flat_masks_have_their_whole_short_axis(flip, height):
+    """A row of eleven pixels with one of three above or below it, `height` mm away."""
+    mask = np.zeros((2, 11), bool)
+    mask[0] = True
+    mask[1, 3:6] = True
+    found = recist.measure(mask[::-1] if flip else mask, (1.0, height))
+    assert found.long_length((1.0, height)) == 10.0
+    assert found.short_length((1.0, height)) == pytest.approx(height)
+    assert found.short_axis[:, 0].tolist() == [3, 3]  # of equal chords the first
