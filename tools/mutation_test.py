@@ -29,7 +29,6 @@ from mutants import Mutant, mutants
 
 ROOT = Path(__file__).resolve().parents[1]
 KNOWN = ROOT / "docs" / "mutation_testing.md"
-_SPLIT = ["tests/data_prep/dataset/test_split.py", "tests/data_prep/dataset/test_collect.py"]
 TESTS = {
     "mmglan/evaluation/matching.py": [
         "tests/evaluation/test_matching.py",
@@ -37,9 +36,13 @@ TESTS = {
     ],
     "mmglan/evaluation/froc.py": ["tests/evaluation/test_froc.py"],
     "mmglan/detections/stacking.py": ["tests/detections/test_stacking.py"],
-    "data_prep/pseudo_masks/grabcut.py": ["tests/data_prep/pseudo_masks/test_grabcut.py"],
+    "data_prep/pseudo_masks/grabcut.py": [
+        "tests/data_prep/pseudo_masks/test_grabcut_steps.py",
+        "tests/data_prep/pseudo_masks/test_grabcut.py",
+    ],
     "data_prep/bookmarks/recist.py": ["tests/data_prep/bookmarks/test_recist.py"],
-    "data_prep/dataset/split.py": _SPLIT,
+    "data_prep/dataset/split.py": ["tests/data_prep/dataset/test_split.py"],
+    "data_prep/dataset/split_plan.py": ["tests/data_prep/dataset/test_split_plan.py"],
     "mmglan/models/global_rois.py": ["tests/models/test_global_rois.py"],
     "mmglan/models/uncertainty_loss.py": ["tests/models/test_uncertainty_loss.py"],
 }

@@ -243,51 +243,6 @@ def test_bounded_is_no_worse_than_any_other_rule_on_cluttered_phantoms():
     assert means["bounded"] >= max(means.values()) - 0.01
 
 
-def test_seeds_of_the_paper_by_hand():
-    """Segments certain (1), quadrilateral probable (3), all else probably background (2).
-
-    The half axes are 3.5 and 2.5 pixels with the half pixel of the end points: a row one pixel off
-    the long axis is 2 · 3.5 · (1 - 1/2.5) = 4.2 wide, one two pixels off 1.4. An ellipse would be
-    6.4 and 4.2 wide.
-    """
-    bookmark = Bookmark([[1, 3], [7, 3]], [[4, 1], [4, 5]])
-    labels = grabcut._seed(bookmark, shapes.Frame.of(bookmark, (7, 9)), "paper")
-    assert labels.tolist() == [
-        [2, 2, 2, 2, 2, 2, 2, 2, 2],
-        [2, 2, 2, 2, 1, 2, 2, 2, 2],
-        [2, 2, 3, 3, 1, 3, 3, 2, 2],
-        [2, 1, 1, 1, 1, 1, 1, 1, 2],
-        [2, 2, 3, 3, 1, 3, 3, 2, 2],
-        [2, 2, 2, 2, 1, 2, 2, 2, 2],
-        [2, 2, 2, 2, 2, 2, 2, 2, 2],
-    ]
-
-
-def test_seeds_with_bounds_by_hand():
-    """Certain background (0) beyond the ends and outside 1.3 of the ellipse, core certain (1).
-
-    Half axes 6.5 and 4.5. Row 1, four pixels off the long axis: the ellipse reaches 2.97 pixels to
-    either side, 1.3 of it 7.1, but beyond the ends (0.4 pixels and more) all is background. 0.8 of
-    the quadrilateral ends three pixels off. The segments are cut by half a pixel: from 2.5 to 13.5
-    they are drawn from pixel 3 to 14.
-    """
-    bookmark = Bookmark([[2, 5], [14, 5]], [[8, 1], [8, 9]])
-    labels = grabcut._seed(bookmark, shapes.Frame.of(bookmark, (11, 17)), "bounded")
-    assert labels.tolist() == [
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-        [0, 0, 2, 2, 2, 2, 3, 3, 3, 3, 3, 2, 2, 2, 2, 0, 0],
-        [0, 0, 2, 2, 3, 3, 3, 3, 1, 3, 3, 3, 3, 2, 2, 0, 0],
-        [0, 0, 2, 3, 3, 3, 1, 1, 1, 1, 1, 3, 3, 3, 2, 0, 0],
-        [0, 0, 3, 3, 3, 1, 1, 1, 1, 1, 1, 1, 3, 3, 3, 0, 0],
-        [0, 0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0],
-        [0, 0, 3, 3, 3, 1, 1, 1, 1, 1, 1, 1, 3, 3, 3, 0, 0],
-        [0, 0, 2, 3, 3, 3, 1, 1, 1, 1, 1, 3, 3, 3, 2, 0, 0],
-        [0, 0, 2, 2, 3, 3, 3, 3, 1, 3, 3, 3, 3, 2, 2, 0, 0],
-        [0, 0, 2, 2, 2, 2, 3, 3, 1, 3, 3, 2, 2, 2, 2, 0, 0],
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-    ]
-
-
 def plain_paper(image, bookmark, iterations=5, fill=True):
     """The paper's GrabCut on a whole image, as plainly as it can be written."""
     labels = np.full(image.shape, cv2.GC_PR_BGD, np.uint8)
