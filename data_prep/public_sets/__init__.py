@@ -1,0 +1,1 @@
+"""Public data sets as volumes, voxel masks and RECIST bookmarks that `prepare` reads."""
