@@ -6,6 +6,7 @@ C: feature channels, H: hidden channels, P: side of the RoI features (7).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import contextmanager, nullcontext
 
@@ -33,10 +34,14 @@ class GlobalLocalAttention(BaseModule):
         channels: H.
         norm_cfg: Norm after the first convolution; None for a bias instead.
         with_cp: Recompute the attention in the backward pass to save memory.
+        initial_local_weight: Weight of the local scale before any training, above 0 and below 1;
+            the other scales share the rest. None: all scales weigh the same. A box head that was
+            trained without attention starts from what it knows with a weight near 1.
         init_cfg: As in MMEngine.
 
     Raises:
-        ValueError: `global_sizes` is empty or holds a value outside (0, 1].
+        ValueError: `global_sizes` is empty or holds a value outside (0, 1], or the initial weight
+            is not between 0 and 1.
     """
 
     def __init__(
@@ -46,21 +51,31 @@ class GlobalLocalAttention(BaseModule):
         channels: int = 256,
         norm_cfg: dict | None = None,
         with_cp: bool = False,
+        initial_local_weight: float | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         self.global_sizes = check_global_sizes(global_sizes)
         self.in_channels = in_channels
         self.with_cp = with_cp
+        if initial_local_weight is not None and not 0 < initial_local_weight < 1:
+            raise ValueError(
+                "Expected initial_local_weight above 0 and below 1 but got "
+                f"{initial_local_weight}. Leave it out for equal weights."
+            )
+        self.initial_local_weight = initial_local_weight
         scales = 1 + len(self.global_sizes)
         self.conv1 = nn.Conv2d(scales * in_channels, channels, 3, padding=1, bias=norm_cfg is None)
         self.norm = build_norm_layer(norm_cfg, channels)[1] if norm_cfg else nn.Identity()
         self.conv2 = nn.Conv2d(channels, scales, 3, padding=1)
 
     def init_weights(self) -> None:
-        """He initialisation, and nearly equal weights of the scales to begin with."""
+        """He initialisation; the weights of the scales hardly depend on the features at first."""
         kaiming_init(self.conv1)
         normal_init(self.conv2, std=0.001)
+        if self.initial_local_weight is not None:
+            odds = self.initial_local_weight / (1 - self.initial_local_weight)
+            self.conv2.bias.data[0] = math.log(odds * len(self.global_sizes))
         super().init_weights()
 
     def forward(self, local: Tensor, global_feats: Sequence[Tensor], image_index: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ class GlobalLocalMixin:
               'auto': MMDetection's rule by box size, which moves with the image size.
             - `global_box` ('image'): the image itself, or 'padded' for the padded batch.
             - `channels` (256), `norm_cfg` (dict(type='BN')), `in_channels` (of the extractor),
-              `with_cp` (False): see `GlobalLocalAttention`.
+              `with_cp` (False), `initial_local_weight` (None): see `GlobalLocalAttention`.
 
     Raises:
         ValueError: An option is unknown or has a value out of its range.

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 VARIANTS = ("paper", "kendall", "liebel", "uw_so")
+SOLVERS = ("gradient", "running-mean")
 
 
 def weights_and_terms(
@@ -59,6 +60,45 @@ def weights_and_terms(
     return weights, terms * active
 
 
+def best_log_variance(
+    losses: Tensor, variant: str = "paper", regression: Tensor | None = None
+) -> Tensor:
+    """s that minimises weight * loss + term of each task: where gradient descent on s ends.
+
+    `paper`: log(2 L). `kendall`: log(2 L), log L for regression. `liebel`: the positive root v of
+    2 v^2 = L (1 + v), v = exp(s).
+
+    Args:
+        losses: `(T,)` losses above 0.
+        variant: One of `VARIANTS` but `uw_so`, which has no s.
+        regression: `(T,)` bool, for `kendall`.
+    """
+    if variant == "liebel":
+        return ((losses + (losses * (losses + 8)).sqrt()) / 4).log()
+    if variant == "kendall":
+        return torch.where(regression, losses, 2 * losses).log()
+    return (2 * losses).log()
+
+
+def with_mean_one(weights: Tensor, terms: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale weights to the mean 1, without changing what sigma learns.
+
+    All weights of Eq. 6 grow as the losses fall. The factor they share balances nothing, but it
+    undoes the decrease of the gradients and fills a limit on their norm. Here the model sees the
+    ratios alone, as constants; sigma has the gradient of the unscaled loss.
+
+    Args:
+        weights, terms: `(T,)`, of `weights_and_terms`.
+        losses: `(T,)` raw losses.
+
+    Returns:
+        Weights `(T,)` without gradient and terms `(T,)`, whose values stay as they were.
+    """
+    fixed = weights.detach()
+    slope = (weights - fixed) * losses.detach()
+    return fixed / fixed.mean().clamp(min=torch.finfo(fixed.dtype).tiny), terms + slope
+
+
 class TaskUncertainty(nn.Module):
     """The learned uncertainties of T tasks.
 
@@ -70,9 +110,13 @@ class TaskUncertainty(nn.Module):
             (`paper`).
         log_variance_range: s is kept in this range. The default allows weights from 1/1097 to 1097.
         temperature: Of `uw_so`.
+        mean_one: Scale the weights to the mean 1 (`with_mean_one`).
+        solver: `gradient` (the paper's: s is learned by the optimiser) or `running-mean`: s is
+            `best_log_variance` of a running mean of each loss, the start included.
+        momentum: Share of a batch in the running mean.
 
     Raises:
-        ValueError: Unknown variant, unknown regression task, or values out of range.
+        ValueError: Unknown variant, solver or regression task, or values out of range.
     """
 
     def __init__(
@@ -83,8 +127,18 @@ class TaskUncertainty(nn.Module):
         init_log_variance: float | Sequence[float] = 0.0,
         log_variance_range: tuple[float, float] = (-7.0, 7.0),
         temperature: float = 1.0,
+        mean_one: bool = False,
+        solver: str = "gradient",
+        momentum: float = 0.05,
     ) -> None:
         super().__init__()
+        if solver not in SOLVERS or (solver == "running-mean" and variant == "uw_so"):
+            raise ValueError(
+                f"Expected solver to be one of {SOLVERS} ('gradient' for 'uw_so', which learns "
+                f"nothing) but got {solver!r}."
+            )
+        if not 0 < momentum <= 1:
+            raise ValueError(f"Expected momentum above 0 and at most 1 but got {momentum}.")
         if variant not in VARIANTS:
             raise ValueError(f"Expected variant to be one of {VARIANTS} but got {variant!r}.")
         if unknown := sorted(set(regression) - set(names)):
@@ -94,6 +148,8 @@ class TaskUncertainty(nn.Module):
         self.names = tuple(names)
         self.variant = variant
         self.temperature = temperature
+        self.mean_one = mean_one
+        self.momentum = momentum
         self.low, self.high = log_variance_range
         initial = torch.as_tensor(init_log_variance, dtype=torch.float32)
         if initial.ndim and initial.shape != (len(names),):
@@ -109,10 +165,14 @@ class TaskUncertainty(nn.Module):
         self.register_buffer(
             "regression", torch.tensor([name in regression for name in names]), persistent=False
         )
-        if variant == "uw_so":
-            self.log_variance = None
+        start = initial.expand(len(names)).clone()
+        self.learned = solver == "gradient"
+        if self.learned:
+            self.log_variance = None if variant == "uw_so" else nn.Parameter(start)
         else:
-            self.log_variance = nn.Parameter(initial.expand(len(names)).clone())
+            self.register_buffer("log_variance", start)
+            # Running mean of the losses and of 1: their ratio has no bias to the start.
+            self.register_buffer("running", torch.zeros(2, len(names)))
 
     def forward(self, losses: Tensor) -> tuple[Tensor, Tensor]:
         """Weights and terms of the tasks, see `weights_and_terms`.
@@ -121,12 +181,29 @@ class TaskUncertainty(nn.Module):
             losses: `(T,)` raw losses in the order of `names`; gradients do not pass through here.
         """
         if self.log_variance is None:
-            return weights_and_terms(losses, losses, self.variant, temperature=self.temperature)
-        if self.training:
-            # Projecting the parameter keeps its gradient alive at the bounds, clamping the value
-            # would not. `.data`, since a graph of an earlier forward may still be waiting.
-            self.log_variance.data.clamp_(self.low, self.high)
-        return weights_and_terms(losses, self.log_variance.float(), self.variant, self.regression)
+            weights, terms = weights_and_terms(
+                losses, losses, self.variant, temperature=self.temperature
+            )
+        else:
+            if self.training:
+                self._update(losses)
+            s = self.log_variance.float()
+            weights, terms = weights_and_terms(losses, s, self.variant, self.regression)
+        return with_mean_one(weights, terms, losses) if self.mean_one else (weights, terms)
+
+    @torch.no_grad()
+    def _update(self, losses: Tensor) -> None:
+        """Follow the running mean, and keep s in its range."""
+        if not self.learned:
+            active = losses.detach() != 0
+            batch = torch.stack([losses.detach(), torch.ones_like(losses)])
+            self.running[:, active] = self.running.lerp(batch, self.momentum)[:, active]
+            total, share = self.running
+            best = best_log_variance(total / share, self.variant, self.regression)
+            self.log_variance.copy_(torch.where(share > 0, best, self.log_variance))
+        # Projecting the parameter keeps its gradient alive at the bounds, clamping the value
+        # would not. `.data`, since a graph of an earlier forward may still be waiting.
+        self.log_variance.data.clamp_(self.low, self.high)
 
     def sigmas(self) -> Tensor | None:
         """`(T,)` sigma without gradient; None where the variant has none."""

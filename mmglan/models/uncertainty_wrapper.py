@@ -43,6 +43,10 @@ class UncertaintyLossWrapper(BaseDetector):
         init_log_variance: Initial log sigma^2, one value or one per task.
         log_variance_range: Bounds of log sigma^2.
         temperature: Of 'uw_so'.
+        mean_one: Scale the weights to the mean 1: the losses are balanced, and neither the size of
+            the gradients nor the share of them that a norm limit cuts depends on sigma.
+        solver: 'gradient', or 'running-mean' for the closed form; see `TaskUncertainty`.
+        momentum: Of 'running-mean'.
         data_preprocessor: Used where the detector's config has none.
         init_cfg: As in MMEngine.
         **settings: Settings of the detector, merged into its config.
@@ -60,6 +64,9 @@ class UncertaintyLossWrapper(BaseDetector):
         init_log_variance: float | Sequence[float] = 0.0,
         log_variance_range: tuple[float, float] = (-7.0, 7.0),
         temperature: float = 1.0,
+        mean_one: bool = False,
+        solver: str = "gradient",
+        momentum: float = 0.05,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
         **settings,
@@ -81,6 +88,9 @@ class UncertaintyLossWrapper(BaseDetector):
             init_log_variance,
             log_variance_range,
             temperature,
+            mean_one,
+            solver,
+            momentum,
         )
         self._seen_tasks: set[str] = set()
         self._warned_keys: set[str] = set()

@@ -168,3 +168,19 @@ def test_compiles_without_graph_breaks():
 def test_bad_sizes(sizes):
     with pytest.raises(ValueError, match=r"Expected global_sizes .* but got"):
         GlobalLocalAttention(sizes)
+
+
+@pytest.mark.parametrize("sizes", [[1.0], [1.0, 0.1]], ids=str)
+def test_initial_local_weight(sizes):
+    attention = GlobalLocalAttention(sizes, 8, 16, norm_cfg=None, initial_local_weight=0.9)
+    attention.init_weights()
+    local, global_feats, index = features(sizes, 5)
+    weights = attention.scale_weights(local, global_feats, index)
+    assert_close(weights[:, 0], torch.full((5, 7, 7), 0.9), 0.01)
+    assert_close(weights[:, 1:], torch.full((5, len(sizes), 7, 7), 0.1 / len(sizes)), 0.01)
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_initial_local_weight_out_of_range(weight):
+    with pytest.raises(ValueError, match="initial_local_weight above 0 and below 1 but got"):
+        GlobalLocalAttention([1.0], initial_local_weight=weight)

@@ -5,7 +5,12 @@ import math
 import pytest
 import torch
 
-from mmglan.models.uncertainty_loss import VARIANTS, TaskUncertainty, weights_and_terms
+from mmglan.models.uncertainty_loss import (
+    VARIANTS,
+    TaskUncertainty,
+    best_log_variance,
+    weights_and_terms,
+)
 
 LOSSES = torch.tensor([0.5, 2.0, 0.1])
 S = torch.tensor([0.3, -0.4, 1.2])
@@ -138,6 +143,9 @@ def test_initial_values_and_storage():
         dict(init_log_variance=[0.0]),
         dict(init_log_variance=9.0),
         dict(temperature=0),
+        dict(solver="adam"),
+        dict(solver="running-mean", variant="uw_so"),
+        dict(momentum=0),
     ],
     ids=lambda kwargs: next(iter(kwargs)),
 )
@@ -189,3 +197,54 @@ def test_s_is_kept_in_its_range_in_training_only():
         assert uncertainty.log_variance.item() == beyond
         uncertainty.train()(LOSSES[:1])
         assert uncertainty.log_variance.item() == kept
+
+
+@pytest.mark.parametrize("variant", ["paper", "kendall", "liebel"])
+def test_best_log_variance_has_no_slope(variant):
+    s = best_log_variance(LOSSES, variant, regression).requires_grad_()
+    total(LOSSES, s, variant, regression=regression).backward()
+    torch.testing.assert_close(s.grad, torch.zeros(3), atol=1e-6, rtol=0)
+
+
+def test_running_mean_by_hand():
+    uncertainty = TaskUncertainty(["a", "b"], solver="running-mean", momentum=0.5)
+    weights, terms = uncertainty(torch.tensor([0.4, 0.1]))
+    # The first batch counts whole: sigma^2 = 2 L.
+    torch.testing.assert_close(weights, torch.tensor([1 / 0.8, 1 / 0.2]))
+    torch.testing.assert_close(terms, torch.tensor([0.8, 0.2]).log() / 2)
+    # Shares 1/4 and 1/2 of 3/4; a loss of 0 is left out of its mean.
+    weights, _ = uncertainty(torch.tensor([0.1, 0.0]))
+    mean = (0.4 * 0.25 + 0.1 * 0.5) / 0.75
+    torch.testing.assert_close(weights, torch.tensor([1 / (2 * mean), 1 / 0.2]))
+    assert not list(uncertainty.parameters()) and not weights.requires_grad
+    uncertainty.eval()
+    assert torch.equal(uncertainty(torch.tensor([9.0, 9.0]))[0], weights)
+
+
+def test_running_mean_before_any_loss_keeps_the_start_and_its_range():
+    uncertainty = TaskUncertainty(
+        ["a", "b"], solver="running-mean", init_log_variance=0.5, log_variance_range=(-1.0, 1.0)
+    )
+    weights, _ = uncertainty(torch.tensor([0.0, 1e-9]))
+    assert weights.tolist() == pytest.approx([math.exp(-0.5), math.exp(1)])
+
+
+@pytest.mark.parametrize("variant", ["paper", "kendall", "liebel", "uw_so"])
+def test_mean_one_keeps_ratios_and_the_slope_of_sigma(variant):
+    plain = TaskUncertainty(["a", "b_box", "c"], variant, ["b_box"], S.tolist())
+    scaled = TaskUncertainty(["a", "b_box", "c"], variant, ["b_box"], S.tolist(), mean_one=True)
+    losses = LOSSES.clone().requires_grad_()
+    expected, terms = plain(LOSSES)
+    weights, scaled_terms = scaled(LOSSES)
+    torch.testing.assert_close(weights, expected.detach() / expected.detach().mean())
+    torch.testing.assert_close(scaled_terms.detach(), terms.detach())
+    (weights * losses + scaled_terms).sum().backward()
+    torch.testing.assert_close(losses.grad, weights)
+    if variant != "uw_so":
+        (expected * LOSSES + terms).sum().backward()
+        torch.testing.assert_close(scaled.log_variance.grad, plain.log_variance.grad)
+
+
+def test_mean_one_without_any_loss_is_finite():
+    weights, _ = TaskUncertainty(["a", "b"], "uw_so", mean_one=True)(torch.zeros(2))
+    assert weights.tolist() == [0, 0]
