@@ -201,6 +201,7 @@ def test_s_is_kept_in_its_range_in_training_only():
 
 @pytest.mark.parametrize("variant", ["paper", "kendall", "liebel"])
 def test_best_log_variance_has_no_slope(variant):
+    regression = torch.tensor([False, True, False])
     s = best_log_variance(LOSSES, variant, regression).requires_grad_()
     total(LOSSES, s, variant, regression=regression).backward()
     torch.testing.assert_close(s.grad, torch.zeros(3), atol=1e-6, rtol=0)
