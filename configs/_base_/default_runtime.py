@@ -3,7 +3,7 @@
 _base_ = "mmdet::_base_/default_runtime.py"
 
 # ---- what users change ----
-seed = 0
+seed = int("{{$MMGLAN_SEED:0}}")
 vis_backends = [
     dict(type="LocalVisBackend"),
     dict(type="TensorboardVisBackend"),

@@ -1,0 +1,16 @@
+"""Ours as recommended for few key slices: attention that starts local, losses of mean weight 1."""
+
+_base_ = "./mask-rcnn_mnv2_fpn_aug-20e_lgg-key.py"
+
+model = dict(
+    type="UncertaintyLossWrapper",
+    detector="MaskRCNN",
+    tasks="mask_rcnn",
+    mean_one=True,
+    roi_head=dict(
+        type="GlobalLocalRoIHead",
+        attention=dict(
+            global_sizes=[1.0], channels=_base_.parts.channels, initial_local_weight=0.9
+        ),
+    ),
+)
