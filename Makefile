@@ -6,10 +6,12 @@ IMAGES ?=
 BOOKMARKS ?=
 MASKS ?=
 WORK_DIR ?=
+SCALE ?= cpu
+SOURCE ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench doctor clean
+.PHONY: help setup demo evidence test lint format bench doctor clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -20,6 +22,9 @@ setup: ## Create .venv: torch, mmcv with operators, mmglan (a second call takes 
 demo: setup ## Bookmarks to pseudo masks, trained detector and report; IMAGES=… BOOKMARKS=… [MASKS=…] for your own data
 	@$(PY) -m mmglan demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(BOOKMARKS),--bookmarks "$(BOOKMARKS)") \
 		$(if $(MASKS),--masks "$(MASKS)") $(if $(WORK_DIR),--work-dir "$(WORK_DIR)") $(ARGS)
+
+evidence: setup ## Train and compare the rows of the benchmark; SCALE=tiny|cpu|gpu, SOURCE=folder of the LGG set (docs/evidence.md)
+	@$(PY) -m mmglan evidence --scale $(SCALE) $(if $(SOURCE),--source "$(SOURCE)") $(if $(WORK_DIR),--work-dir "$(WORK_DIR)") $(ARGS)
 
 test: setup ## Run the test suite
 	@$(PY) -m pytest $(ARGS)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from data_prep.command_line import print_any_character
+from data_prep.command_line import print_any_character, reports_errors
 from data_prep.errors import DataError
 from data_prep.public_sets.key_slices import key_slice_bookmarks, write_bookmarks
 from data_prep.volumes.volume import read_label_volume
@@ -174,9 +173,9 @@ def _write(path: Path, array: np.ndarray) -> None:
     unfinished.replace(path)
 
 
+@reports_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; exit status 0, or 2 where nothing could be made."""
-    print_any_character()
     parser = argparse.ArgumentParser(
         prog="python -m data_prep.public_sets.lgg",
         description=__doc__,
@@ -189,14 +188,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the noise (0)")
     args = parser.parse_args(argv)
-    try:
-        patients, bookmarks = convert(args.source, args.out_dir, args.noise, args.seed)
-    except (DataError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    print_any_character()
+    patients, bookmarks = convert(args.source, args.out_dir, args.noise, args.seed)
     print(f"{patients} patients, {bookmarks} bookmarks in {args.out_dir / 'bookmarks.csv'}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

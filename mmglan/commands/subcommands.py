@@ -47,6 +47,7 @@ GROUPS: dict[str, tuple[Subcommand, ...]] = {
         _ours("test", "test a checkpoint; write its detections and metrics"),
         _ours("sweep", "train a config with every setting of a grid"),
         _ours("run-table", "train and test all rows of a table of the paper"),
+        _ours("evidence", "train and compare detectors on a public MR set, fold by fold"),
         _ours("diff-configs", "show how one config differs from another"),
         Subcommand(
             "convert-checkpoint",

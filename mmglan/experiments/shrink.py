@@ -92,7 +92,9 @@ def set_data_root(cfg: Config, data_root: str) -> None:
             name = evaluator.ann_file.rsplit("annotations/", 1)[-1]
             evaluator.ann_file = f"{root}annotations/{name}"
             if evaluator.get("volumes_file"):
-                evaluator.volumes_file = f"{root}annotations/volumes_{split}.json"
+                # Its own name stays: the file may be that of a fold.
+                name = evaluator.volumes_file.rsplit("annotations/", 1)[-1]
+                evaluator.volumes_file = f"{root}annotations/{name}"
     cfg.data_root = root
 
 
@@ -142,6 +144,9 @@ def _shrink_backbone(backbone: Any, size: Size) -> list[int] | None:
     if backbone.type == "SwinTransformer":
         backbone.update(embed_dims=width, depths=[1, 1, 1, 1], num_heads=[1, 2, 4, 8])
         return [width, 2 * width, 4 * width, 8 * width]
+    if backbone.type == "MobileNetV2":
+        backbone.update(frozen_stages=-1, norm_eval=False, init_cfg=None)
+        return None
     if backbone.type == "Darknet":
         return None
     raise ValueError(f"Expected a backbone of the zoo but got {backbone.type}.")

@@ -17,7 +17,8 @@ from mmglan.experiments.shrink import shrink
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 FILES = CONFIGS.glob("[!_]*/*.py")
-STEMS = sorted(path.stem for path in FILES if path.parent.name != "demo")  # demo: from scratch
+# demo: from scratch; cpu: from a backbone alone.
+STEMS = sorted(path.stem for path in FILES if path.parent.name not in ("demo", "cpu"))
 # Folder of the checkpoint on the model zoo -> mmdet's config.
 SOURCES = {
     "mask_rcnn_r50_fpn_1x_coco": "mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py",

@@ -75,10 +75,31 @@ def reverse(changes: dict) -> dict:
     return {path: (new, old) for path, (old, new) in changes.items()}
 
 
+CPU, CPU_MASK = "glan_mnv2_fpn_20e_lgg-key", "mask-rcnn_mnv2_fpn_20e_lgg-key"
+CPU_AUG = "mask-rcnn_mnv2_fpn_aug-20e_lgg-key"
+CPU_ATTENTION = {**ATTENTION, f"{HEAD}.attention.channels": (ABSENT, 128)}
+
+
+def of_fold(value):
+    """A path of the paper's data as lgg-key has it."""
+    if not isinstance(value, str):
+        return value
+    return value.replace("data/lesions/", "data/lgg-key/").replace(
+        "annotations/", "annotations/fold0/"
+    )
+
+
+CPU_RECIST = {key: tuple(map(of_fold, change)) for key, change in RECIST.items()}
+AUGMENTED = ("train_dataloader.dataset.pipeline", "param_scheduler", "custom_hooks")
 # Parts whose settings are all gone or new; the paths below them are not listed one by one.
 MASK_BRANCH = (f"{HEAD}.mask_roi_extractor", f"{HEAD}.mask_head")
 RPN, BOX = "rpn_head", "roi_head.bbox_head"
 SMOOTH_L1 = {".type": ("L1Loss", "SmoothL1Loss"), ".beta": (ABSENT, 1.0)}
+# What concerns the data and the schedule.
+SETTINGS = (
+    *(f"{split}_dataloader" for split in ("train", "val", "test")),
+    *("val_evaluator", "test_evaluator", "train_cfg", "optim_wrapper", "param_scheduler"),
+)
 CASES = {
     OURS: (MASK, {**UNCERTAINTY, **ATTENTION}, ()),
     "glan_r50_fpn_wo-attention_160e_lesions": (OURS, reverse(ATTENTION), ()),
@@ -224,6 +245,37 @@ CASES = {
             "param_scheduler.1.gamma": (ABSENT, 0.1),
             "train_cfg.max_epochs": (12, 24),
             "train_cfg.val_interval": (12, 24),
+        },
+        (),
+    ),
+    CPU_MASK: (
+        MASK,
+        {},
+        ("model", "load_from", *SETTINGS),
+    ),
+    "faster-rcnn_mnv2_fpn_20e_lgg-key": (CPU_MASK, BOXES_ONLY, ("model",)),
+    "cascade-mask-rcnn_mnv2_fpn_20e_lgg-key": (CPU_MASK, {}, ("model",)),
+    "mask-rcnn_mnv2_fpn_wo-pseudo-mask_20e_lgg-key": (CPU_MASK, CPU_RECIST, MASK_BRANCH),
+    CPU: (CPU_MASK, {**UNCERTAINTY, **CPU_ATTENTION}, ()),
+    "glan_mnv2_fpn_wo-attention_20e_lgg-key": (CPU, reverse(CPU_ATTENTION), ()),
+    "glan_mnv2_fpn_wo-uncertainty_20e_lgg-key": (CPU, reverse(UNCERTAINTY), ()),
+    "glan_mnv2_fpn_wo-pseudo-mask_20e_lgg-key": (
+        CPU,
+        {**CPU_RECIST, "model.tasks": ("mask_rcnn", "faster_rcnn")},
+        MASK_BRANCH,
+    ),
+    CPU_AUG: (
+        CPU_MASK,
+        {},
+        ("train_dataloader.dataset.pipeline", "param_scheduler", "custom_hooks"),
+    ),
+    "glan_recommended_mnv2_fpn_aug-20e_lgg-key": (
+        CPU_AUG,
+        {
+            **UNCERTAINTY,
+            **CPU_ATTENTION,
+            "model.mean_one": (ABSENT, True),
+            f"{HEAD}.attention.initial_local_weight": (ABSENT, 0.9),
         },
         (),
     ),
