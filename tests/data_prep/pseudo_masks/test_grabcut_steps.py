@@ -70,6 +70,15 @@ def test_initial_labels_with_bounds_by_hand():
     ]
 
 
+def test_corners_outside_the_bound_are_certain_background():
+    """Half axes 20.5 and 15.5: (5, 5) lies at 1.374 of the ellipse, (5, 6) at 1.329, (6, 6) at
+    1.294 and (7, 7) at 1.214.
+    """
+    bookmark = Bookmark([[5, 20], [45, 20]], [[25, 5], [25, 35]])
+    labels = grabcut._initial_labels(bookmark, shapes.Frame.of(bookmark, (41, 51)), "bounded")
+    assert [int(labels[y, x]) for x, y in ((5, 5), (5, 6), (6, 6), (7, 7))] == [0, 0, 2, 2]
+
+
 @pytest.mark.parametrize(
     ("shape", "spacing", "expected"),
     [
