@@ -9,32 +9,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from data_prep.command_line import at_least, between
 from mmglan.evaluation.protocols import PROTOCOLS
 
 
-def resamples(text: str) -> int:
-    """Type of an argument that is a number of resamples or permutations."""
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"expected a whole number, 0 for none, but got {text}")
-    return int(text)
-
-
-def _between(text: str, low: float, high: float, words: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if not low <= number < high:
-        raise argparse.ArgumentTypeError(f"expected {words} but got {text}")
-    return number
-
-
-def _level(text: str) -> float:
-    return _between(text, 1e-9, 1, "a fraction, 0.95 for 95 %,")
-
-
 def _iou(text: str) -> float:
-    return _between(text, 0, 1, "an IoU from 0 to below 1")
+    value = at_least(0, float)(text)
+    if value >= 1:
+        raise argparse.ArgumentTypeError(f"expected an IoU below 1 but got {text}")
+    return value
 
 
 def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,13 +35,15 @@ def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--protocol", choices=sorted(PROTOCOLS), default="deeplesion")
     parser.add_argument(
         "--bootstrap",
-        type=resamples,
+        type=at_least(0),
         default=1000,
         metavar="N",
         help="resamples of patients for the intervals, 0 for none (default 1000)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the resampling (default 0)")
-    parser.add_argument("--level", type=_level, default=0.95, help="of the intervals (0.95)")
+    parser.add_argument(
+        "--level", type=between(0, 1), default=0.95, help="of the intervals, as a fraction (0.95)"
+    )
     parser.add_argument("--interval", choices=["bca", "percentile"], default="bca")
     parser.add_argument(
         "--binary-masks",

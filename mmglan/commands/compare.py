@@ -13,8 +13,8 @@ import argparse
 from pathlib import Path
 
 from data_prep.atomic_files import write_json
-from data_prep.command_line import reports_errors
-from mmglan.commands.arguments import add_evaluation_arguments, resamples
+from data_prep.command_line import at_least, reports_errors
+from mmglan.commands.arguments import add_evaluation_arguments
 from mmglan.commands.evaluate import warn_of_unknown_patients
 from mmglan.evaluation.comparison import compare_kinds
 from mmglan.evaluation.load_results import load_detection_sets, read_test_set
@@ -33,7 +33,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser.add_argument(f"--scores-{side}", type=Path, help="CSV of label maps' scores")
     parser.add_argument(
         "--permutations",
-        type=resamples,
+        type=at_least(0),
         default=1000,
         metavar="N",
         help="for the p-values, 0 for none (default 1000)",

@@ -22,6 +22,7 @@ from pathlib import Path
 from data_prep.atomic_files import write_json, write_link
 from data_prep.command_line import reports_errors
 from data_prep.phantoms import abdomen
+from mmglan.evaluation.evaluation_record import Evaluation, read_evaluation
 
 CONFIG = "glan_r18_demo"
 BATCH_SIZE, EPOCHS = 4, 12  # as in CONFIG
@@ -143,23 +144,27 @@ def summary(work: Path) -> list[str]:
     """Format the main metrics of the demo as lines of text."""
     run_dir = work / "run"
     train, test = (
-        json.loads((run_dir / f"{name}.metrics.json").read_text())
-        for name in ("results_train", "results")
+        read_evaluation(run_dir / f"{name}.metrics.json") for name in ("results_train", "results")
     )
     first, last = loss_of_first_and_last_epoch(run_dir)
     lines = [
         f"training loss (sum of the five tasks, unweighted): {first:.2f} in the first epoch, "
         f"{last:.2f} in the last",
         f"training lesions found at 1 FP per image, box IoU 0.25: "
-        f"{train['metrics']['bbox_FROC25_fp1']:.1%} of {train['n_lesions']}",
+        f"{_percent(train, 'bbox_FROC25_fp1')} of {train.size.n_lesions}",
         f"unseen test lesions found at 1 FP per image, box IoU 0.25: "
-        f"{test['metrics']['bbox_FROC25_fp1']:.1%} of {test['n_lesions']}",
+        f"{_percent(test, 'bbox_FROC25_fp1')} of {test.size.n_lesions}",
     ]
     for kind in ("bbox", "segm"):
         names = ("AP25", "AP50", "SEN25", "SEN50")
-        values = "  ".join(f"{n} {test['metrics'][f'{kind}_{n}']:.1%}" for n in names)
+        values = "  ".join(f"{name} {_percent(test, f'{kind}_{name}')}" for name in names)
         lines.append(f"test, {'boxes' if kind == 'bbox' else 'masks'}: {values}")
     return lines
+
+
+def _percent(evaluation: Evaluation, name: str) -> str:
+    value = evaluation[name].value
+    return "-" if value is None else f"{value:.1%}"
 
 
 def loss_of_first_and_last_epoch(run_dir: Path) -> tuple[float, float]:

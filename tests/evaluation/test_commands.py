@@ -202,10 +202,11 @@ def test_nothing_at_all(tmp_path):
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        (["--level", "95"], "0.95 for 95 %, but got 95"),
-        (["--bootstrap", "-5"], "0 for none"),
-        (["--stack-iou", "nan"], "an IoU from 0 to below 1 but got nan"),
-        (["--stack-iou", "-1"], "an IoU from 0 to below 1 but got -1"),
+        (["--level", "95"], "a number above 0 and below 1 but got 95"),
+        (["--bootstrap", "-5"], "a whole number of at least 0 but got -5"),
+        (["--stack-iou", "nan"], "a number of at least 0 but got nan"),
+        (["--stack-iou", "-1"], "a number of at least 0 but got -1"),
+        (["--stack-iou", "1"], "an IoU below 1 but got 1"),
     ],
 )
 def test_numbers_out_of_range_are_named(coco_set, capsys, option, words):

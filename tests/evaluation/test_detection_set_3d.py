@@ -204,9 +204,9 @@ def test_label_maps_of_any_volume_format(tmp_path):
     write(tmp_path / "found" / "a.nhdr", label_map(FOUND))
     write(tmp_path / "found" / "b.nii.gz", label_map([]))
     (tmp_path / "found" / "b.nii.gz").rename(tmp_path / "found" / "b.NII.GZ")
-    files = read_test_set(gt_masks=tmp_path / "gt")
-    (cases,) = load_detection_sets(files, [tmp_path / "found"], DEEPLESION)
-    assert (cases.n_images, cases.n_lesions, len(cases.scores)) == (2, 2, 3)
+    test_set = read_test_set(gt_masks=tmp_path / "gt")
+    (found,) = load_detection_sets(test_set, [tmp_path / "found"], DEEPLESION)
+    assert (found.n_images, found.n_lesions, len(found.scores)) == (2, 2, 3)
 
 
 def test_masks_that_are_not_instances():

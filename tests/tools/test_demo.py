@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from mmglan.evaluation.evaluation_record import read_evaluation
+
 SMALL = ["--volumes", "6", "--iterations", "1"]
 
 
@@ -57,8 +59,8 @@ def test_it_ends_with_its_files_and_metrics(runs):
         assert (work / name).stat().st_size > 0
         assert str(work / name) in output
     metrics = output[output.index("[demo] metrics:") :]
-    found = json.loads((work / "run" / "results_train.metrics.json").read_text())
-    share = f"{found['metrics']['bbox_FROC25_fp1']:.1%} of {found['n_lesions']}"
+    found = read_evaluation(work / "run" / "results_train.metrics.json")
+    share = f"{found['bbox_FROC25_fp1'].value:.1%} of {found.size.n_lesions}"
     assert f"training lesions found at 1 FP per image, box IoU 0.25: {share}" in metrics
     assert "test, masks: AP25" in metrics
 

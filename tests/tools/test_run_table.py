@@ -1,4 +1,3 @@
-import json
 import socket
 import subprocess
 import sys
@@ -8,6 +7,7 @@ import pytest
 import torch
 
 from mmglan.commands import run_table
+from mmglan.evaluation.evaluation_record import read_evaluation
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = "glan_r50_fpn_160e_lesions"
@@ -90,8 +90,8 @@ def test_row_is_trained_tested_tabled_and_then_skipped(tiny_set, tmp_path, capfd
     command = ["--rows", OURS, "--small", "--epochs", "1", "--data-root", str(tiny_set)]
     command += ["--work-dir", str(tmp_path)]
     assert run_table.main(command) == 0
-    figures = json.loads((tmp_path / OURS / "results.metrics.json").read_text())
-    assert figures["n_lesions"] > 0 and 0 <= figures["metrics"]["bbox_AP25"] <= 1
+    found = read_evaluation(tmp_path / OURS / "results.metrics.json")
+    assert found.size.n_lesions > 0 and 0 <= found["bbox_AP25"].value <= 1
     table = (tmp_path / "tables/tables.md").read_text()
     assert "54.57" in table  # the paper's figure beside ours
     log = tmp_path / OURS / "train.log"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmglan.evaluation.evaluation_record import read_evaluation
 from mmglan.experiments.child_run import validation_scores
 from mmglan.experiments.mmdet_tools import tool_path
 
@@ -116,12 +117,12 @@ def test_run_killed_while_validating_and_moved_ends_with_the_same_best_checkpoin
 
 @pytest.fixture(scope="module")
 def tested(trained, tiny_config, command_environment) -> dict[str, float]:
-    """Figures of one process."""
+    """Metrics of one process."""
     command = [sys.executable, str(TEST), str(tiny_config), str(trained / "epoch_3.pth")]
     command += ["--work-dir", str(trained)]
     done = subprocess.run(command, env=command_environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads((trained / "results.metrics.json").read_text())["metrics"]
+    return read_evaluation(trained / "results.metrics.json").by_name()
 
 
 def test_test_leaves_results_where_reports_look(trained, tested):
@@ -158,7 +159,7 @@ def test_two_processes_train_and_test(
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads((tmp_path / "test/test_info.json").read_text())["processes"] == 2
-    found = json.loads((tmp_path / "test/results.metrics.json").read_text())["metrics"]
+    found = read_evaluation(tmp_path / "test/results.metrics.json").by_name()
     assert found == tested
 
 
