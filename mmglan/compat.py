@@ -53,7 +53,7 @@ class Problem:
 
 
 def installed_versions() -> dict[str, str]:
-    """Version of every known distribution of both families that is installed."""
+    """Return the version of every installed distribution of both families."""
     names = [spec[0] for family in FAMILIES.values() for spec in family.values()]
     found = {}
     for name in [*names, *_LITE.values()]:

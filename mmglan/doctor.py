@@ -27,7 +27,7 @@ _PINNED = (Path(__file__).resolve().parents[1] / "constraints.txt").is_file()  #
 
 
 def describe_torch() -> tuple[list[tuple[str, str]], list[Problem]]:
-    """Versions of torch, CUDA and the GPUs."""
+    """Describe the versions of torch, CUDA and the GPUs."""
     try:
         torch = importlib.import_module("torch")
     except Exception as error:
@@ -48,7 +48,7 @@ def describe_torch() -> tuple[list[tuple[str, str]], list[Problem]]:
 
 
 def describe_mm() -> tuple[list[tuple[str, str]], list[Problem]]:
-    """Versions of the OpenMMLab packages of both families, and whether `mmcv.ops` works."""
+    """Describe the OpenMMLab packages of both families, and whether `mmcv.ops` works."""
     installed = compat.installed_versions()
     rows = [(name, version) for name, version in installed.items()]
     has_ops = compat.mmcv_has_ops()
@@ -67,7 +67,7 @@ def describe_mm() -> tuple[list[tuple[str, str]], list[Problem]]:
 
 
 def describe_libraries() -> tuple[list[tuple[str, str]], list[Problem]]:
-    """Versions of the other libraries, OpenCV included."""
+    """Describe the versions of the other libraries, OpenCV included."""
     rows, problems = [], []
     for name in _LIBRARIES:
         try:
@@ -143,7 +143,7 @@ def _install(name: str) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    """First line of an exception with its class."""
+    """Return the first line of an exception with its class."""
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".rstrip(
         ": "
     )

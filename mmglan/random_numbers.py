@@ -22,7 +22,7 @@ def seed_everything(*entropy: int) -> None:
 
 @contextmanager
 def numbers_of(*entropy: int) -> Iterator[None]:
-    """Inside, Python, NumPy and torch (CPU) draw from streams of their own.
+    """Let Python, NumPy and torch (CPU) draw from separate streams inside the context.
 
     The streams outside go on afterwards as if nothing had been drawn.
 

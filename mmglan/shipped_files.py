@@ -30,7 +30,7 @@ def shipped_folder(name: str) -> Path:
 
 
 def shipped_configs() -> dict[str, Path]:
-    """Configs that can be trained, by their names without `.py`, in the order of their folders."""
+    """Return the configs that can be trained, by name without `.py`, in the order of folders."""
     files = sorted(shipped_folder("configs").glob("[!_]*/*.py"))
     return {path.stem: path for path in files}
 
@@ -65,6 +65,6 @@ def find_config(name: str) -> Path:
 
 
 def describe_config(path: Path) -> str:
-    """First line of a config's docstring; empty if there is none."""
+    """Return the first line of a config's docstring; empty if there is none."""
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     return docstring.splitlines()[0] if docstring else ""

@@ -147,7 +147,7 @@ def region(
 
 
 def _initial_labels(bookmark: Bookmark, frame: Frame, variant: str) -> np.ndarray:
-    """OpenCV's labels of certain and probable fore- and background, uint8 `(H, W)`."""
+    """Return OpenCV's labels of certain and probable fore- and background, uint8 `(H, W)`."""
     labels = np.full(frame.u.shape, cv2.GC_PR_BGD, np.uint8)
     if variant == "paper":
         labels[frame.diamond() <= 1] = cv2.GC_PR_FGD

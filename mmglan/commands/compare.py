@@ -46,7 +46,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def _side(args, side, test_set, protocol):
-    """Predictions of one detector; both detectors' files often have the same name."""
+    """Load the predictions of one detector; both detectors' files often have the same name."""
     try:
         return load_detection_sets(
             test_set,

@@ -94,7 +94,7 @@ def plan(work: Path, epochs: int) -> list[Step]:
 
 
 def epochs_for(annotations: Path, iterations: int) -> int:
-    """Epochs over the slices with lesions of a COCO file that make about so many iterations."""
+    """Return the epochs over the slices with lesions that make about so many iterations."""
     slices = len({a["image_id"] for a in json.loads(annotations.read_text())["annotations"]})
     return math.ceil(iterations / max(1, math.ceil(slices / BATCH_SIZE)))
 

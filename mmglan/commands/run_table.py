@@ -39,7 +39,7 @@ MMGLAN = [sys.executable, "-m", "mmglan"]
 
 
 def stems_of(table: int) -> list[str]:
-    """Stems of the configs of a table, each once, in the order of its rows."""
+    """Return the stems of a table's configs, each once, in the order of its rows."""
     (found,) = (t for t in TABLES if t.label == f"table{table}")
     return list(dict.fromkeys(row.stem for row in found.rows if row.stem))
 

@@ -83,7 +83,7 @@ def seconds(text: str) -> int:
 
 
 def run_directory(work_dir: Path, point: dict[str, Any]) -> Path:
-    """Directory of a point: its settings and their values.
+    """Return the directory of a point: its settings and their values.
 
     Whole names, or the runs of two grids (RPN and RoI both have a `loss_cls`) would share one and
     go on from each other's checkpoints. A name too long for a file system ends in a hash instead.
@@ -96,7 +96,7 @@ def run_directory(work_dir: Path, point: dict[str, Any]) -> Path:
 
 
 def without_password(storage: str) -> str:
-    """Address of a database as it may be shown."""
+    """Return the address of a database as it may be shown."""
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", storage)
 
 

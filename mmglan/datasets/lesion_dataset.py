@@ -45,14 +45,14 @@ class LesionDataset(CocoDataset):
         self._entropy.copy_(torch.tensor(entropy))
 
     def __getitem__(self, idx: int) -> dict:
-        """As in the parent, with the random numbers of `seed_images`."""
+        """Return an item as the parent does, with the random numbers of `seed_images`."""
         if self._entropy is None:
             return super().__getitem__(idx)
         with numbers_of(*self._entropy.tolist(), idx % len(self)):
             return super().__getitem__(idx)
 
     def load_data_list(self) -> list[dict]:
-        """As in the parent, with errors that name the file."""
+        """Load the annotations as the parent does, with errors that name the file."""
         if not osp.exists(self.ann_file) and "://" not in self.ann_file:
             raise FileNotFoundError(
                 f"Expected the annotations {self.ann_file} but got no such file. Write it with "
@@ -67,7 +67,7 @@ class LesionDataset(CocoDataset):
         return data_list
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
-        """As in the parent, with the patient, the volume and the neighbouring slices."""
+        """Parse an image as the parent does, with patient, volume and neighbouring slices."""
         data_info = super().parse_data_info(raw_data_info)
         image = raw_data_info["raw_img_info"]
         data_info.update({key: image[key] for key in PASSED_ON if key in image})

@@ -75,7 +75,7 @@ class LoadSlice(BaseTransform):
         return np.stack(slices, axis=2)
 
     def _neighbour_paths(self, results: dict, path: str | None) -> list[str | None]:
-        """2k paths, from k below to k above without the slice itself; None repeats the slice."""
+        """Return 2k paths, from k below to k above without the slice itself; None repeats it."""
         listed = results.get("neighbours")
         if listed is None:
             return numbered_neighbours(path, self.context)
@@ -92,7 +92,7 @@ class LoadSlice(BaseTransform):
 
 
 def to_float(image: np.ndarray, path: str | None = None) -> np.ndarray:
-    """Grey values as float32 in [0, 255].
+    """Return grey values as float32 in [0, 255].
 
     Args:
         image: uint8, uint16 (full range), or float, which is taken as it is.
@@ -109,7 +109,7 @@ def to_float(image: np.ndarray, path: str | None = None) -> np.ndarray:
 
 
 def numbered_neighbours(path: str | None, context: int) -> list[str | None]:
-    """Paths of the files numbered around `path`, as in `v0001/0040.png`.
+    """Return the paths of the files numbered around `path`, as in `v0001/0040.png`.
 
     Args:
         path: Of the slice; None, or a name that is no number, has no neighbours.
@@ -147,7 +147,7 @@ def _read(path: str) -> np.ndarray:
 
 
 def _single_channel(image: np.ndarray, path: str | None) -> np.ndarray:
-    """`(H, W)` of a grey image, also of one that comes as equal channels."""
+    """Return `(H, W)` of a grey image, also of one with equal channels."""
     if image.ndim == 2:
         return image
     if image.ndim != 3 or image.shape[2] not in (1, 3, 4):

@@ -40,7 +40,7 @@ def box_pairs(
     kind: str = "iou",
     inclusive: bool = False,
 ) -> Pairs:
-    """Finds all overlapping pairs of boxes that lie in the same image.
+    """Find all overlapping pairs of boxes that lie in the same image.
 
     Args:
         pred_boxes: `(N, 2 D)` corners, all lower ones first: x1, y1, (z1,) x2, y2, (z2).
@@ -83,7 +83,7 @@ def box_pairs(
 
 
 def _overlapping(pred_columns, gt_columns, pred, gt, kind, inclusive):
-    """Keeps the candidate pairs that overlap; one axis at a time, so that most go early."""
+    """Keep the candidate pairs that overlap; one axis at a time, so that most go early."""
     dims = len(gt_columns) // 2
     one = 1.0 if inclusive else 0.0
     if kind == "radius":
@@ -118,7 +118,7 @@ def _overlapping(pred_columns, gt_columns, pred, gt, kind, inclusive):
 
 
 def _within_radius(pred_columns, gt_columns, pred, gt, one):
-    """Pairs whose centres are at most half the lesion's longest side apart."""
+    """Find pairs with centres at most half the lesion's longest side apart."""
     dims = len(gt_columns) // 2
     sides = gt_columns[dims:] - gt_columns[:dims] + one
     reach = (sides.max(axis=0) / 2) ** 2
@@ -140,7 +140,7 @@ def _sizes(columns, one):
 
 
 def matrix_pairs(matrices: list[np.ndarray]) -> Pairs:
-    """Turns one overlap matrix per image into pairs.
+    """Turn one overlap matrix per image into pairs.
 
     Args:
         matrices: For each image `(n, m)` overlaps, predictions by lesions.

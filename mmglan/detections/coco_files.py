@@ -39,7 +39,7 @@ class GroundTruth:
 
     @staticmethod
     def patient_of(image: dict) -> str:
-        """Patient of an image record."""
+        """Return the patient of an image record."""
         patient = image.get("patient_id")
         return f"image {image['id']}" if patient in (None, "") else str(patient)
 
@@ -206,7 +206,7 @@ def write_results(path: str | Path, rows: list[dict[str, Any]]) -> None:
 
 
 def position_of(record: dict, gt: GroundTruth) -> int | None:
-    """Position of a record's image, None if there is none; `True` is no id 1."""
+    """Return the position of a record's image, None if there is none; `True` is no id 1."""
     image_id = record.get("image_id") if isinstance(record, dict) else None
     return gt.position.get(image_id) if _is_id(image_id) else None
 
@@ -228,7 +228,7 @@ def _check_image(image, where: str):
 
 
 def _check_record(record: dict, where: str):
-    """A result or annotation needs a box of four numbers x, y, width, height."""
+    """Check that a result or annotation has a box of four numbers x, y, width, height."""
     box = record.get("bbox")
     if not finite_numbers(box, 4) or min(box[2:]) < 0:
         raise ValueError(f"{where}: Expected bbox as x, y, width, height >= 0 but got {box!r}")

@@ -14,7 +14,7 @@ from pycocotools import mask as mask_utils
 
 
 def rle_of(image: dict, record: dict) -> dict:
-    """Run-length code of a result's or annotation's segmentation (polygons, counts or RLE).
+    """Encode the segmentation of a result or annotation (polygons, counts or RLE) as RLE.
 
     Args:
         image: COCO image record.
@@ -43,7 +43,7 @@ def rle_of(image: dict, record: dict) -> dict:
 
 
 def encode_segmentation(segmentation: Any, height: int, width: int) -> dict:
-    """Run-length code of a COCO segmentation.
+    """Encode a COCO segmentation as RLE.
 
     Args:
         segmentation: Polygons, or a run-length code with `size` and `counts` (list or text).
@@ -97,7 +97,7 @@ def _checked_code(code, height, width):
 
 
 def _runs(counts) -> np.ndarray:
-    """Lengths of the runs; none where the counts cannot be read."""
+    """Return the lengths of the runs; none where the counts can not be read."""
     if not isinstance(counts, (str, bytes)):
         if isinstance(counts, list) and all(isinstance(run, Integral) for run in counts):
             return np.array(counts, dtype=np.int64)

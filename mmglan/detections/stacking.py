@@ -25,7 +25,7 @@ class Stacks:
 def stack(
     slices: Mapping[int, np.ndarray] | Sequence[np.ndarray], *, iou_threshold: float = 0.1
 ) -> Stacks:
-    """Joins boxes that overlap on consecutive slices.
+    """Link boxes that overlap on consecutive slices.
 
     Between two neighbouring slices the pairs with an IoU above the threshold are linked by falling
     IoU, each box at most once upwards and once downwards; equal IoU in the order of the rows. A
@@ -85,7 +85,7 @@ def stack(
 
 
 def _links(lower, upper, iou_threshold):
-    """For each row of `upper` that is linked, its row of `lower`."""
+    """Return for each linked row of `upper` its row of `lower`."""
     low = np.maximum(lower[:, None, :2], upper[None, :, :2])
     high = np.minimum(lower[:, None, 2:4], upper[None, :, 2:4])
     intersection = np.clip(high - low, 0, None).prod(axis=2)

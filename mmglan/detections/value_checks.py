@@ -17,7 +17,7 @@ def finite_numbers(values, count: int) -> bool:
 
 
 def check_size(annotation: dict, where: str) -> None:
-    """Raises ValueError unless size is known as an axis in mm, the ends of two axes, or not."""
+    """Raise ValueError unless size is known as an axis in mm, the ends of two axes, or not."""
     axis = annotation.get("short_axis_mm")
     if axis and not finite_numbers([axis], 1):
         raise ValueError(f"{where}: Expected short_axis_mm as a number but got {axis!r}")
@@ -33,7 +33,7 @@ def check_size(annotation: dict, where: str) -> None:
 
 
 def check_spacing(spacing, where: str, names: str, counts: tuple[int, ...]) -> None:
-    """Raises ValueError unless `spacing` is None or so many numbers above 0."""
+    """Raise ValueError unless `spacing` is None or so many numbers above 0."""
     known = any(finite_numbers(spacing, count) for count in counts)
     if spacing is not None and not (known and min(spacing) > 0):
         raise ValueError(

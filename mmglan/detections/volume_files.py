@@ -39,7 +39,7 @@ class VolumeGroundTruth:
 
 
 def read_volumes(path: str | Path) -> VolumeGroundTruth:
-    """Reads `volumes_<split>.json` as `data_prep.prepare` writes it."""
+    """Read `volumes_<split>.json` as `data_prep.prepare` writes it."""
     name, data = Path(path).name, read_json(path)
     if not isinstance(data, dict) or not all(
         isinstance(data.get(part), list) for part in ("volumes", "lesions")
@@ -84,13 +84,13 @@ def read_volumes(path: str | Path) -> VolumeGroundTruth:
 
 
 def _patient_of(volume: dict) -> str:
-    """Patient of a volume; one without `patient_id` is a patient of its own."""
+    """Return the patient of a volume; without `patient_id` it counts as a patient."""
     patient = volume.get("patient_id")
     return f"volume {volume['volume_id']}" if patient in (None, "") else str(patient)
 
 
 def read_boxes_3d(rows: list[dict], gt: VolumeGroundTruth, name: str) -> list[np.ndarray]:
-    """3D predictions `volume_id`, `box3d` (inclusive voxels), `score`, for each volume `(n, 7)`."""
+    """Read 3D predictions `volume_id`, `box3d` (inclusive voxels), `score`, `(n, 7)` each."""
     found: dict[str, list] = {volume_id: [] for volume_id in gt.ids}
     for number, row in enumerate(rows):
         where = f"{name}: result {number}"
@@ -115,7 +115,7 @@ def _check_box_3d(box, where: str):
 def stack_results(
     images: GroundTruth, grouped: list[list[dict]], ids: list[str], iou_threshold: float = 0.1
 ) -> tuple[list[Stacks], list[dict]]:
-    """Stacks the 2D results of each volume.
+    """Stack the 2D results of each volume.
 
     Args:
         images: Annotation file whose images name `volume_id` and `slice_index`.
@@ -155,7 +155,7 @@ def stack_results(
 
 
 def warn_of_parts(images: GroundTruth, volumes: VolumeGroundTruth) -> None:
-    """Warns where the images are not all slices of the volumes: figures in 3D are too good then."""
+    """Warn if the images are not all slices of the volumes: 3D metrics are too good then."""
     tested = Counter(str(image.get("volume_id")) for image in images.images)
     sizes = dict(zip(volumes.ids, volumes.n_slices, strict=False))
     parts = [name for name, size in sizes.items() if size and tested[name] < size]
@@ -170,7 +170,7 @@ def warn_of_parts(images: GroundTruth, volumes: VolumeGroundTruth) -> None:
 
 
 def ended(boxes, width: int = 6) -> np.ndarray:
-    """Inclusive boxes to boxes that end after their last voxel."""
+    """Turn inclusive boxes into boxes that end after their last voxel."""
     boxes = np.array(boxes, dtype=np.float64).reshape(-1, width)
     boxes[:, 3:6] += 1
     return boxes

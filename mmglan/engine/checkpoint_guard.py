@@ -88,7 +88,7 @@ def safe_load(path: str | Path, map_location: Any = None) -> Any:
 
 
 def _refusal(path: str, error: Exception) -> str:
-    """One line: what was expected, what was found, what to do."""
+    """Say in one line what was expected, what was found, what to do."""
     text = str(error).rpartition("WeightsUnpickler error:")[2]  # PyTorch's advice stands before
     found = re.search(r"GLOBAL ([\w.]+)|a reference to .*", text)
     reason = found.group() if found else " ".join(text.split())[:100]
@@ -101,12 +101,12 @@ def _refusal(path: str, error: Exception) -> str:
 
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """Loader of paths for MMEngine: see `safe_load`."""
+    """Load a path for MMEngine: see `safe_load`."""
     return safe_load(filename, map_location)
 
 
 def load_from_http(filename: str, map_location: Any = None) -> Any:
-    """Loader of http(s) addresses for MMEngine; rank 0 downloads, the others read its copy.
+    """Load an http(s) address for MMEngine; rank 0 downloads, the others read its copy.
 
     Nodes that do not share the cache of rank 0 download a copy of their own.
 
@@ -151,7 +151,7 @@ def download_once(address: str, path: Path) -> None:
 
 
 def load_from_model_zoo(filename: str, map_location: Any = None) -> Any:
-    """Loader of `torchvision://`, `open-mmlab://` and `mmcls://` names for MMEngine."""
+    """Load `torchvision://`, `open-mmlab://` and `mmcls://` names for MMEngine."""
     scheme, _, name = filename.partition("://")
     if scheme in ("torchvision", "modelzoo"):
         address = loaders.get_torchvision_models()[name]
@@ -165,7 +165,7 @@ def load_from_model_zoo(filename: str, map_location: Any = None) -> Any:
 
 
 def refuse_remote_storage(filename: str, map_location: Any = None) -> Any:
-    """Loader of `s3://`, `petrel://` and `pavi://` paths for MMEngine: always refuses."""
+    """Refuse `s3://`, `petrel://` and `pavi://` paths of MMEngine."""
     raise ValueError(
         f"{filename}: Expected a file or an http(s) address but got remote storage. "
         "Copy the checkpoint to this machine and name its path."

@@ -142,7 +142,7 @@ def precision_recall(
 
 
 def _most_certain(detections: DetectionSet, count: int) -> DetectionSet:
-    """The `count` predictions of highest score in each image; of equal scores the first ones."""
+    """Keep the `count` predictions of highest score per image; of equal scores the first."""
     order = np.lexsort((-detections.scores, detections.pred_image))
     per_image = np.bincount(detections.pred_image, minlength=detections.n_images)
     first = np.cumsum(per_image) - per_image
@@ -183,7 +183,7 @@ def _index(annotations, n_images):
 
 
 def _verdict(parts, index, ap):
-    """Collects COCO's matches of one threshold and puts them in COCO's order."""
+    """Collect COCO's matches of one threshold and put them in COCO's order."""
     parts = [part for part in parts if part is not None]
     if not parts:
         none = np.zeros(0, dtype=int)

@@ -36,7 +36,7 @@ class Interval:
 
 
 def patient_weights(n_patients: int, n: int, seed: int = 0) -> np.ndarray:
-    """Draws patients with replacement.
+    """Draw patients with replacement.
 
     Args:
         n_patients: P.
@@ -54,7 +54,7 @@ def patient_weights(n_patients: int, n: int, seed: int = 0) -> np.ndarray:
 
 
 def resampled(statistic: Callable[[np.ndarray], np.ndarray], weights: np.ndarray) -> np.ndarray:
-    """Metrics of resamples, `(F, B)`: NaN for one patient, whose resamples are all the same.
+    """Compute metrics of resamples, `(F, B)`: NaN for one patient, as all are the same then.
 
     Args:
         statistic: Takes `(P, B)` patient weights, gives `(F, B)` metrics.
@@ -67,7 +67,7 @@ def resampled(statistic: Callable[[np.ndarray], np.ndarray], weights: np.ndarray
 def leave_one_out(
     statistic: Callable[[np.ndarray], np.ndarray], n_patients: int, block: int = 512
 ) -> np.ndarray:
-    """Metrics without each patient in turn (the jackknife).
+    """Compute metrics without each patient in turn (the jackknife).
 
     Args:
         statistic: Takes `(P, B)` patient weights, gives `(F, B)` metrics.
@@ -87,7 +87,7 @@ def leave_one_out(
 
 
 def percentile_interval(samples: np.ndarray, level: float = 0.95) -> Interval:
-    """Interval between the quantiles of the resamples.
+    """Return the interval between two quantiles of the resamples.
 
     Args:
         samples: `(B,)` metric in each resample; NaN where it is not defined.
@@ -102,7 +102,7 @@ def percentile_interval(samples: np.ndarray, level: float = 0.95) -> Interval:
 def bca_interval(
     estimate: float, samples: np.ndarray, jackknife: np.ndarray, level: float = 0.95
 ) -> Interval:
-    """Bias-corrected and accelerated interval.
+    """Compute the bias-corrected and accelerated interval.
 
     Args:
         estimate: Metric of the whole test set.

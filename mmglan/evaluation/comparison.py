@@ -180,7 +180,7 @@ def compare_kinds(
 
 
 def permutation_p(found: float, exchanged: np.ndarray) -> float:
-    """Two-sided p-value of a difference among `(B,)` differences under exchange.
+    """Compute the two-sided p-value of a difference among `(B,)` differences under exchange.
 
     Differences that are equal up to rounding count as equal. Without a difference under exchange
     there is no p-value (NaN).
@@ -193,7 +193,7 @@ def permutation_p(found: float, exchanged: np.ndarray) -> float:
 
 
 def _difference(first, second) -> str:
-    """How the test sets of two detectors differ."""
+    """Say how the test sets of two detectors differ."""
     if first.kind != second.kind:
         return f"{first.kind} and {second.kind}"
     if (first.n_images, first.n_lesions) == (second.n_images, second.n_lesions):

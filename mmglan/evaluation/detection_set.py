@@ -65,7 +65,7 @@ class DetectionSet:
         )
 
     def iou_matrices(self) -> list[np.ndarray]:
-        """For each image `(n, m)` IoU."""
+        """Compute `(n, m)` IoU for each image."""
         pairs = self.overlaps["iou"]
         n_pred = np.bincount(self.pred_image, minlength=self.n_images)
         n_gt = np.bincount(self.gt_image, minlength=self.n_images)

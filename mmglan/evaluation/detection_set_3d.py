@@ -38,7 +38,7 @@ class VolumeInstances:
     gt_size: np.ndarray
 
     def overlap(self, kind: str) -> np.ndarray:
-        """`(n, m)` IoU, IoBB or IoGT of the voxels."""
+        """Compute `(n, m)` IoU, IoBB or IoGT of the voxels."""
         if kind == "iobb":
             whole = np.broadcast_to(self.pred_size[:, None], self.intersection.shape)
         elif kind == "iogt":
@@ -120,7 +120,7 @@ def detection_set_of_instances(
 def instances_of_labels(
     predicted: np.ndarray, gt: np.ndarray, scores: Mapping[int, float] | None = None
 ) -> VolumeInstances:
-    """Instances of two label maps on one grid.
+    """Compare the instances of two label maps on one grid.
 
     Args:
         predicted: `(Z, Y, X)` whole numbers, 0 background, one label per detection.
@@ -158,7 +158,7 @@ def instances_of_labels(
 def instances_of_stacks(
     stacks: Stacks, masks: Mapping[tuple[int, int], dict], gt: np.ndarray
 ) -> VolumeInstances:
-    """Instances of stacked 2D masks against a label map.
+    """Compare the instances of stacked 2D masks with a label map.
 
     Args:
         stacks: Result of stacking the boxes.
@@ -186,12 +186,12 @@ def instances_of_stacks(
 
 
 def connected_instances(labels: np.ndarray) -> np.ndarray:
-    """Numbers the connected components (26 neighbours) of everything above 0."""
+    """Number the connected components (26 neighbours) of everything above 0."""
     return ndimage.label(labels > 0, structure=np.ones((3, 3, 3)))[0]
 
 
 def _label_boxes(labels):
-    """Labels, the map renumbered 0 to n, and `(n, 6)` boxes."""
+    """Return the labels, the map renumbered 0 to n, and `(n, 6)` boxes."""
     values, codes = np.unique(labels, return_inverse=True)
     codes = codes.reshape(labels.shape)
     if not len(values) or values[0] != 0:

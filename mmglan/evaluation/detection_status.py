@@ -178,7 +178,7 @@ def check_counts(evaluation: Evaluation, status: TestSetStatus) -> None:
 
 
 def _by_image(gt, boxes, masks, detections: DetectionSet, matches: dict[Rule, Matches]):
-    """Image by image; index of detections and lesions as in the detection sets."""
+    """Return the statuses image by image; indices as in the detection sets."""
     pairs = detections.overlaps["iou"]
     overlap = np.zeros(len(detections.scores))
     np.maximum.at(overlap, pairs.pred, pairs.overlap)

@@ -125,7 +125,7 @@ def _curve(metrics: Metrics, criterion: Criterion, curve: FROCCurve, *, n, seed,
 
 
 def _band(metrics: Metrics, criterion: Criterion, fp: np.ndarray, *, n, seed, level):
-    """Percentile band of a curve whose points stand at `fp`; None if no resample has a curve."""
+    """Compute the percentile band of a curve at `fp`; None if no resample has a curve."""
     # Resampled curves rise elsewhere than this one: its points alone would draw the band
     # straight across their steps.
     grid = np.concatenate([fp, OPERATING_FPS, BAND_FPS])

@@ -39,7 +39,7 @@ class FROCCurve:
     n_lesions: int
 
     def at(self, fp: float | Sequence[float], interpolation: str = "linear"):
-        """Sensitivity at given false positives per image.
+        """Return the sensitivity at given false positives per image.
 
         Args:
             fp: One value or several, at least 0.
@@ -68,7 +68,7 @@ class FROCCurve:
         return float(value) if wanted.ndim == 0 else value
 
     def threshold_at(self, fp: float) -> float:
-        """Lowest score threshold that gives at most `fp` false positives per image.
+        """Return the lowest score threshold with at most `fp` false positives per image.
 
         Keep predictions with a score of at least this. `inf` (keep nothing) when already the
         highest score gives more; the lowest score when all predictions give no more.
@@ -81,7 +81,7 @@ class FROCCurve:
         return float(np.mean(self.at(fps, interpolation)))
 
     def vertices(self) -> np.ndarray:
-        """Indices of the points that draw the curve: flat runs lose their inside."""
+        """Return indices of the points that draw the curve: flat runs lose their inside."""
         if len(self.fp) < 3 or not self.n_lesions:
             return np.arange(len(self.fp))
         change = np.diff(self.sensitivity) != 0
@@ -101,7 +101,7 @@ def froc(
     inclusive: bool = False,
     assignment: str = "every",
 ) -> FROCCurve:
-    """FROC curve of a test set, by the rules of the public DeepLesion evaluator.
+    """Compute the FROC curve of a test set, by default as the public DeepLesion evaluator.
 
     Predictions of all images are taken by falling score. One that overlaps a lesion enough finds
     it; one that overlaps none enough is a false positive; one that overlaps only lesions already
@@ -166,7 +166,7 @@ def froc_by_protocol(
     dims: int = 2,
     inclusive: bool = False,
 ) -> dict[Criterion, FROCCurve]:
-    """FROC curves of a preset, one for each of its criteria; otherwise as `froc`.
+    """Compute the FROC curves of a preset, one for each criterion; otherwise as `froc`.
 
     Boxes are taken as they are: for `luna` give them in mm.
     """
@@ -187,7 +187,7 @@ def froc_by_protocol(
 
 
 def curve_of(matches: Matches, scores: np.ndarray, n_images: int, n_lesions: int) -> FROCCurve:
-    """FROC curve of matched predictions; `scores` `(N,)` in the order that was matched."""
+    """Compute the FROC curve of matches; `scores` `(N,)` in the order that was matched."""
     by_score = scores[matches.order]
     ends = np.flatnonzero(np.append(by_score[1:] != by_score[:-1], True)) if len(scores) else []
     fp = np.cumsum(matches.false_positive[matches.order])[ends] / max(n_images, 1)
@@ -199,7 +199,7 @@ def curve_of(matches: Matches, scores: np.ndarray, n_images: int, n_lesions: int
 def flatten_predictions(
     predictions: Sequence[np.ndarray], dims: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Concatenates and checks predictions: `(N, 2 D)` boxes, `(N,)` scores, `(N,)` image."""
+    """Concatenate and check predictions: `(N, 2 D)` boxes, `(N,)` scores, `(N,)` image."""
     rows, counts = _concatenate(predictions, 2 * dims + 1, "predictions")
     image = np.repeat(np.arange(len(counts)), counts)
     _check_boxes(rows[:, : 2 * dims], image, "predictions")
@@ -207,7 +207,7 @@ def flatten_predictions(
 
 
 def flatten_gt(ground_truth: Sequence[np.ndarray], dims: int) -> tuple[np.ndarray, np.ndarray]:
-    """Concatenates and checks true boxes: `(M, 2 D)` boxes, `(I,)` number per image."""
+    """Concatenate and check ground-truth boxes: `(M, 2 D)` boxes, `(I,)` number per image."""
     rows, counts = _concatenate(ground_truth, 2 * dims, "ground_truth")
     _check_boxes(rows, np.repeat(np.arange(len(counts)), counts), "ground_truth")
     return rows, counts

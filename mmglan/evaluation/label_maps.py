@@ -26,7 +26,7 @@ from mmglan.evaluation.detection_set_3d import (
 
 
 def read_ids(path: str | Path) -> dict[str, str]:
-    """Names of the source volumes by volume id, from the table of `data_prep.prepare --ids`."""
+    """Read the source volumes' names by volume id from the table of `data_prep.prepare --ids`."""
     name = Path(path).name
     reader = _table(path)
     missing = sorted({"volume_id", "volume"} - set(reader.fieldnames or []))
@@ -36,7 +36,7 @@ def read_ids(path: str | Path) -> dict[str, str]:
 
 
 def _table(path: str | Path) -> csv.DictReader:
-    """A CSV file as UTF-8, with or without the byte order mark of a spreadsheet."""
+    """Read a CSV file as UTF-8, with or without the byte order mark of a spreadsheet."""
     try:
         text = Path(path).read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -53,7 +53,7 @@ def label_map(
     binary_masks: bool = False,
     ids: Mapping[str, str] | None = None,
 ) -> Volume:
-    """Reads the label map of a volume from a folder, on the axial grid.
+    """Read the label map of a volume from a folder, on the axial grid.
 
     Args:
         folder: With files `<volume_id>.nii.gz`, or of another volume format; the index of it
@@ -105,7 +105,7 @@ def _warn_of_others(
 
 
 def gt_of_label_maps(folder: str | Path, *, quiet: bool = True) -> VolumeGroundTruth:
-    """3D ground truth from a folder of label maps alone; every volume is a patient of its own."""
+    """Read 3D ground truth from a folder of label maps; every volume counts as a patient."""
     folder = Path(folder)
     index = VolumeIndex(folder)
     ids = sorted(set(map(strip_suffix, index.label_maps)))
@@ -124,7 +124,7 @@ def gt_of_label_maps(folder: str | Path, *, quiet: bool = True) -> VolumeGroundT
 
 
 def read_scores(path: str | Path) -> dict[str, dict[int, float]]:
-    """Confidence of label maps' labels: a CSV with columns volume_id, label, score."""
+    """Read the scores of label maps' labels: a CSV with columns volume_id, label, score."""
     name = Path(path).name
     scores: dict[str, dict[int, float]] = {}
     reader = _table(path)
@@ -163,7 +163,7 @@ def compare_label_maps(
     ids: Mapping[str, str] | None = None,
     quiet: bool = True,
 ) -> list[VolumeInstances]:
-    """Voxel instances of every volume, read one after the other.
+    """Compare the voxel instances of every volume, read one after the other.
 
     Args:
         gt: Volumes wanted.

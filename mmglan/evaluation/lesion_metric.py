@@ -182,7 +182,7 @@ def _has_masks(results):
 
 
 def _plain_id(image_id):
-    """Ids are numbers or text, as in the annotation file."""
+    """Return an id as a number or text, as in the annotation file."""
     return image_id if isinstance(image_id, str) else int(image_id)
 
 

@@ -222,7 +222,7 @@ def _label_maps(test_set, folder, scores, binary_masks, quiet):
 
 
 def _of_stacks(test_set, rows, with_masks, protocol, stack_iou, quiet):
-    """3D boxes of stacked 2D results and, where there are true label maps, their voxels."""
+    """Build sets of stacked 2D results: 3D boxes and, where there are label maps, voxels."""
     images, volumes = test_set.images, test_set.volumes
     warn_of_parts(images, volumes)
     iou = STACK_IOU if stack_iou is None else stack_iou
@@ -263,7 +263,7 @@ def _of_instances(volumes, found, protocol):
 def detection_set_of_volumes(
     volumes: VolumeGroundTruth, boxes: list[np.ndarray], protocol: Protocol
 ) -> DetectionSet:
-    """Detection set of 3D boxes, for each volume `(n, 7)`, under a protocol."""
+    """Build the set of 3D boxes, for each volume `(n, 7)`, under a protocol."""
     return detection_set_of_boxes(
         boxes,
         volumes.boxes,

@@ -46,7 +46,7 @@ def match(
     assignment: str = "every",
     duplicates: str = "ignore",
 ) -> Matches:
-    """Matches predictions to lesions.
+    """Match predictions to lesions.
 
     Args:
         pairs: Overlapping pairs of the whole test set.

@@ -152,7 +152,7 @@ class Metrics:
 
 
 def _members_of_strata(short_axis_mm: np.ndarray) -> dict[str, np.ndarray]:
-    """Lesions of each size stratum that has any, `(M,)` bool."""
+    """Find the lesions of each size stratum that has any, `(M,)` bool."""
     members = {
         name: (short_axis_mm >= low) & (short_axis_mm < high)
         for name, (low, high) in STRATA_MM.items()
@@ -161,7 +161,7 @@ def _members_of_strata(short_axis_mm: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _volumes_found(detections: DetectionSet, matches: Matches) -> tuple[np.ndarray, np.ndarray]:
-    """Volumes with lesions as lesions: each with the first prediction that finds any of its own."""
+    """Take volumes with lesions as lesions, each with the first prediction that finds one in it."""
     rank = np.full(len(matches.order) + 1, len(matches.order))
     rank[matches.order] = np.arange(len(matches.order))
     volumes, place = np.unique(detections.gt_image, return_inverse=True)

@@ -134,7 +134,7 @@ class Protocol:
     in_mm: bool = False
 
     def criteria(self, dims: int) -> tuple[Criterion, ...]:
-        """Criteria for 2 or 3 dimensions."""
+        """Return the criteria for 2 or 3 dimensions."""
         return self.criteria_3d if dims == 3 else self.criteria_2d
 
 

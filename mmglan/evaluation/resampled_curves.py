@@ -26,7 +26,7 @@ _RECALL_STEPS = np.linspace(0.0, 1.0, 101)
 
 
 def _number_type(n_predictions: int):
-    """Single precision where it counts exactly: up to 2^24, with patients drawn up to 64 times."""
+    """Choose single precision where it is exact: up to 2^24, patients drawn up to 64 times."""
     return np.float32 if 64 * n_predictions < 1 << 24 else np.float64
 
 
@@ -35,7 +35,7 @@ def _sparse(rows, patients, values, n_rows, n_patients, dtype):
 
 
 def _running_sums(columns: np.ndarray) -> np.ndarray:
-    """`(B, S)` sums down the columns of `(S, B)`; much faster along memory than across it."""
+    """Sum down the columns of `(S, B)` to `(B, S)`; much faster along memory than across it."""
     return np.cumsum(np.ascontiguousarray(columns.T), axis=1)
 
 
@@ -82,7 +82,7 @@ class WeightedFROC:
         self._total_false = np.asarray(self._false.sum(axis=1)).ravel().cumsum()
 
     def at(self, weights: np.ndarray, fps, interpolation: str = "linear") -> np.ndarray:
-        """Sensitivity, as `FROCCurve.at`.
+        """Return the sensitivity, as `FROCCurve.at`.
 
         Args:
             weights: `(P, B)` how often each patient counts, whole numbers.
@@ -115,7 +115,7 @@ class WeightedFROC:
                 values[number][:, (lesions == 0) | (images == 0)] = np.nan
 
     def _false_positives(self, weights, images, highest):
-        """`(B, S')` FP per image, cut where all resamples have more than the highest asked for."""
+        """Return `(B, S')` FP per image, cut where all resamples exceed the highest asked for."""
         enough = 1.25 * highest * self._images.sum() + 100
         while True:
             rows = int(np.searchsorted(self._total_false, enough, side="right")) + 1
@@ -126,7 +126,7 @@ class WeightedFROC:
 
 
 def _read(fp, sensitivity, fps, interpolation):
-    """One curve at `fps`, as `FROCCurve.at` reads it."""
+    """Read one curve at `fps`, as `FROCCurve.at`."""
     if interpolation == "linear":
         return np.interp(fps, fp, sensitivity, left=0.0)
     return np.append(0.0, sensitivity)[np.searchsorted(fp, fps, side="right")]
@@ -150,7 +150,7 @@ class WeightedPrecision:
         self._lesions = lesions.astype(np.float64)
 
     def values(self, weights: np.ndarray) -> np.ndarray:
-        """101-point AP and mean recall over precisions 0.10, 0.15, …, 0.50.
+        """Compute 101-point AP and mean recall over precisions 0.10, 0.15, …, 0.50.
 
         Args:
             weights: `(P, B)` how often each patient counts, whole numbers.

@@ -11,7 +11,7 @@ from mmglan.evaluation.metric_values import KIND_WORDS
 
 
 def percent(value: float | None) -> str:
-    """Fraction as percent with two decimals, `-` where it is not defined."""
+    """Format a fraction as percent with two decimals, `-` where it is not defined."""
     return "-" if value is None else f"{100 * value:.2f}"
 
 
@@ -60,12 +60,12 @@ def format_comparison(comparison: Comparison) -> str:
 
 
 def interval_text(interval: Interval | None) -> str:
-    """`61.20 to 78.90`, or nothing."""
+    """Format an interval as `61.20 to 78.90`, or nothing."""
     return "" if interval is None else f"{percent(interval.low)} to {percent(interval.high)}"
 
 
 def columns(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    """Lines of an aligned table, the first column to the left, the others to the right."""
+    """Align the lines of a table, the first column to the left, the others to the right."""
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
     return [
         "  "

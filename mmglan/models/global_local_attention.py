@@ -70,7 +70,7 @@ class GlobalLocalAttention(BaseModule):
         self.conv2 = nn.Conv2d(channels, scales, 3, padding=1)
 
     def init_weights(self) -> None:
-        """He initialisation; the weights of the scales hardly depend on the features at first."""
+        """Initialise as He et al.; the weights hardly depend on the features at first."""
         kaiming_init(self.conv1)
         normal_init(self.conv2, std=0.001)
         if self.initial_local_weight is not None:
@@ -112,7 +112,7 @@ class GlobalLocalAttention(BaseModule):
     def scale_weights(
         self, local: Tensor, global_feats: Sequence[Tensor], image_index: Tensor
     ) -> Tensor:
-        """Weights of the scales (Eq. 1), arguments as in `forward`.
+        """Compute the weights of the scales (Eq. 1), arguments as in `forward`.
 
         Returns:
             `(R, S, P, P)`, float32 or wider, summing to 1 over S.

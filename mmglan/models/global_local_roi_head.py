@@ -64,17 +64,17 @@ class GlobalLocalMixin:
         self._image_sizes: list[tuple[int, int]] | None = None
 
     def loss(self, x, rpn_results_list, batch_data_samples, *args, **kwargs) -> dict:
-        """As in the parent, with the image sizes of the batch at hand."""
+        """Compute the losses as the parent does, with the image sizes of the batch at hand."""
         with _ImageSizes(self, batch_data_samples):
             return super().loss(x, rpn_results_list, batch_data_samples, *args, **kwargs)
 
     def predict(self, x, rpn_results_list, batch_data_samples, *args, **kwargs) -> list:
-        """As in the parent, with the image sizes of the batch at hand."""
+        """Predict as the parent does, with the image sizes of the batch at hand."""
         with _ImageSizes(self, batch_data_samples):
             return super().predict(x, rpn_results_list, batch_data_samples, *args, **kwargs)
 
     def forward(self, x, rpn_results_list, batch_data_samples=None, *args, **kwargs) -> tuple:
-        """As in the parent, with the image sizes of the batch at hand."""
+        """Run as the parent does, with the image sizes of the batch at hand."""
         with _ImageSizes(self, batch_data_samples):
             return super().forward(x, rpn_results_list, batch_data_samples, *args, **kwargs)
 
@@ -125,7 +125,7 @@ class GlobalLocalMixin:
     def _batch_sizes(
         self, x: Sequence[Tensor], extractor: BaseRoIExtractor, rois: Tensor
     ) -> Tensor:
-        """`(B, 2)`, height and width in pixels of what counts as the image."""
+        """Return `(B, 2)`, height and width in pixels of what counts as the image."""
         if self._global_box == "padded":
             stride = extractor.featmap_strides[0]
             sizes = [tuple(side * stride for side in x[0].shape[-2:])] * len(x[0])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def whole_image_rois(image_sizes: Tensor) -> Tensor:
-    """One RoI per image that covers it.
+    """Make one RoI per image that covers it.
 
     Args:
         image_sizes: `(B, 2)`, height and width in pixels.
@@ -27,7 +27,7 @@ def whole_image_rois(image_sizes: Tensor) -> Tensor:
 
 
 def fractional_rois(rois: Tensor, image_sizes: Tensor, fraction: float) -> Tensor:
-    """Boxes of a fraction of the image, centred on each RoI and shifted to stay inside the image.
+    """Make boxes of a fraction of the image, centred on each RoI and shifted into the image.
 
     Args:
         rois: `(R, 5)`.
@@ -45,7 +45,7 @@ def fractional_rois(rois: Tensor, image_sizes: Tensor, fraction: float) -> Tenso
 
 
 def level_of_scale(fraction: float, num_levels: int) -> int:
-    """Pyramid level for a global scale, the same for every image size.
+    """Return the pyramid level of a global scale, the same for every image size.
 
     The whole image is pooled from the coarsest level, and each halving of the size goes one level
     finer, so that a pooled cell covers a similar number of feature pixels at every scale.

@@ -175,7 +175,7 @@ class TaskUncertainty(nn.Module):
             self.register_buffer("running", torch.zeros(2, len(names)))
 
     def forward(self, losses: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights and terms of the tasks, see `weights_and_terms`.
+        """Compute weights and terms of the tasks, see `weights_and_terms`.
 
         Args:
             losses: `(T,)` raw losses in the order of `names`; gradients do not pass through here.
@@ -206,5 +206,5 @@ class TaskUncertainty(nn.Module):
         self.log_variance.data.clamp_(self.low, self.high)
 
     def sigmas(self) -> Tensor | None:
-        """`(T,)` sigma without gradient; None where the variant has none."""
+        """Return `(T,)` sigma without gradient; None where the variant has none."""
         return None if self.log_variance is None else (self.log_variance.detach().float() / 2).exp()

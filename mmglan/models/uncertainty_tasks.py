@@ -81,7 +81,7 @@ def resolve_tasks(tasks: str | Mapping[str, str | Sequence[str]]) -> Tasks:
 
 
 def regression_tasks(tasks: Tasks) -> tuple[str, ...]:
-    """Names of the tasks that regress boxes, told by the last part of their name."""
+    """Return the names of the tasks that regress boxes, told by the last part of the name."""
     return tuple(
         name for name in tasks if any(word in name.split("_") for word in _REGRESSION_WORDS)
     )

@@ -105,7 +105,7 @@ class UncertaintyLossWrapper(BaseDetector):
             return getattr(super().__getattr__("detector"), name)
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list) -> dict:
-        """Weighted losses under their own keys, `loss_uncertainty`, and the logs.
+        """Compute weighted losses under their own keys, `loss_uncertainty`, and the logs.
 
         Args:
             batch_inputs: `(B, C, H, W)`.

@@ -129,7 +129,7 @@ def build_report(
 
 
 def _script_json(value: Any) -> str:
-    """JSON that can stand in a `<script>` element whatever text is in it."""
+    """Encode JSON that can stand in a `<script>` element whatever text is in it."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.replace("<", "\\u003c")
 

@@ -55,7 +55,7 @@ def plot_froc(
     threshold: float | None = None,
     max_fp: float = 8.0,
 ) -> Any:
-    """FROC curves of one or more runs with their confidence bands.
+    """Plot the FROC curves of one or more runs with their confidence bands.
 
     Args:
         evaluations: By label.
@@ -109,7 +109,7 @@ def plot_froc(
 
 
 def plot_sigmas(scalars: dict[str, Series]) -> Any:
-    """Learned σ and weight of each task over training, side by side.
+    """Plot learned σ and weight of each task over training, side by side.
 
     Args:
         scalars: from `mmglan.reporting.scalars.read_scalars`.

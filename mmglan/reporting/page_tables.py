@@ -35,7 +35,7 @@ def cards(evaluation: Evaluation) -> list[dict[str, str]]:
 
 
 def _first_values(evaluation: Evaluation) -> list[MetricValue]:
-    """AP and sensitivity, of boxes by two criteria and of masks by one."""
+    """Choose AP and sensitivity, of boxes by two criteria and of masks by one."""
     keys = []
     for kind, count in (("bbox", 2), ("segm", 1)):
         precision = [MetricKey(kind, "AP", Criterion("iou", one)) for one in (0.25, 0.5)]

@@ -16,7 +16,7 @@ TICKS = (0.01, 0.03125, 0.0625, 0.125, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128)
 
 
 def _spread(length: int, limit: int = MAX_POINTS) -> list[int]:
-    """Indices of at most `limit` points, first and last among them."""
+    """Return indices of at most `limit` points, first and last among them."""
     if length <= limit:
         return list(range(length))
     return sorted({round(i * (length - 1) / (limit - 1)) for i in range(limit)})
@@ -33,7 +33,7 @@ def _pick(values: Any, indices: list[int], scale: float = 1.0) -> list[float | N
 
 
 def froc_chart(evaluation: Evaluation) -> dict[str, Any] | None:
-    """FROC curves with their bands, sensitivity in percent; None where there is no curve."""
+    """Draw FROC curves with their bands, sensitivity in percent; None if there is no curve."""
     traces: list[dict[str, Any]] = []
     curves = sorted_curves(evaluation)
     for index, curve in enumerate(curves):
@@ -85,7 +85,7 @@ def froc_chart(evaluation: Evaluation) -> dict[str, Any] | None:
 
 
 def curves_chart(series: dict[str, Series], title: str, y: str) -> dict[str, Any] | None:
-    """Values over iterations, one line per name; None where there are none."""
+    """Draw values over iterations, one line per name; None where there are none."""
     traces = []
     for index, (name, (steps, values)) in enumerate(sorted(series.items())):
         keep = _spread(len(steps))
@@ -110,7 +110,7 @@ def curves_chart(series: dict[str, Series], title: str, y: str) -> dict[str, Any
 
 
 def training_charts(scalars: dict[str, Series]) -> dict[str, dict[str, Any]]:
-    """Metrics of learned σ, of the weights 1/σ² and of the unweighted losses, those there are.
+    """Draw learned σ, the weights 1/σ² and the unweighted losses, those that there are.
 
     Without the uncertainty wrapper the losses are the detector's own.
     """
@@ -126,7 +126,7 @@ def training_charts(scalars: dict[str, Series]) -> dict[str, dict[str, Any]]:
 
 
 def strata_chart(table: dict[str, Any]) -> dict[str, Any]:
-    """Bars of some metrics by size stratum, from `mmglan.reporting.size_strata.strata_table`."""
+    """Draw bars of some metrics by size stratum, from `size_strata.strata_table`."""
     labels = [f"{name}<br>n = {count}" for name, count in table["strata"]]
     traces = [
         {

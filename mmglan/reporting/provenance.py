@@ -9,7 +9,7 @@ from mmglan.detections.coco_files import read_json
 
 
 def read_run_info(folder: Path) -> dict[str, Any]:
-    """Content of a work directory's `run_info.json`; `{}` where there is none."""
+    """Read a work directory's `run_info.json`; `{}` where there is none."""
     path = Path(folder) / "run_info.json"
     info = read_json(path) if path.is_file() else {}
     return info if isinstance(info, dict) else {}

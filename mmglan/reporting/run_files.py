@@ -16,7 +16,7 @@ VOLUMES_SUFFIX = "_volumes.metrics.json"
 
 
 def _literal(node: ast.expr) -> Any:
-    """Value of a literal, of `dict(...)` calls and of lists of both; else ValueError."""
+    """Evaluate a literal, `dict(...)` calls and lists of both; else ValueError."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
         if node.args:
             raise ValueError("dict() with positional arguments")
@@ -33,7 +33,7 @@ def _literal(node: ast.expr) -> Any:
 
 
 def read_dumped_config(path: Path) -> dict[str, Any]:
-    """Top-level variables of a config as MMEngine dumps it, without executing the file.
+    """Read the variables of a config as MMEngine dumps it, without executing the file.
 
     Assignments that are not literals (none in a dumped file) are left out.
 
@@ -97,7 +97,7 @@ def score_at(evaluation: Evaluation, fp: float) -> float:
 
 
 def config_file(folder: Path) -> Path | None:
-    """The config that MMEngine dumped into a work directory, the newest of several."""
+    """Find the config that MMEngine dumped into a work directory, the newest of several."""
     found = sorted(Path(folder).glob("*.py"), key=lambda p: (p.stat().st_mtime_ns, p.name))
     return found[-1] if found else None
 
@@ -130,7 +130,7 @@ def read_run(folder: Path, *, metrics_name: str = METRICS_NAME) -> Run:
 
 
 def find_runs(folders: list[Path], *, metrics_name: str = METRICS_NAME) -> list[Run]:
-    """All runs in the given folders and below them, sorted by path."""
+    """Find all runs in the given folders and below them, sorted by path."""
     found: dict[Path, Run] = {}
     for folder in map(Path, folders):
         if not folder.is_dir():
@@ -141,7 +141,7 @@ def find_runs(folders: list[Path], *, metrics_name: str = METRICS_NAME) -> list[
 
 
 def config_test_set(run: Run, annotations: Path | None, images: Path | None) -> tuple[Path, Path]:
-    """Annotation file and image folder of a run's test set.
+    """Return the annotation file and image folder of a run's test set.
 
     Args:
         run: the run.

@@ -17,7 +17,7 @@ def find_logs(work_dir: Path) -> list[Path]:
 
 
 def read_scalars(paths: list[Path]) -> dict[str, Series]:
-    """Scalars by name from one or more JSON-lines logs of the same run.
+    """Read scalars by name from one or more JSON-lines logs of the same run.
 
     A resumed run writes a new file that overlaps the old one: of two values at one step, the later
     file's counts. Only training lines (those with `iter`) are read; a last line cut off by an
@@ -61,7 +61,7 @@ def read_scalars(paths: list[Path]) -> dict[str, Series]:
 
 
 def group(scalars: dict[str, Series], prefix: str) -> dict[str, Series]:
-    """The series under `prefix/`, named by what follows it (`sigma/mask` -> `mask`)."""
+    """Return the series under `prefix/` by what follows it (`sigma/mask` -> `mask`)."""
     start = f"{prefix}/"
     return {
         name[len(start) :]: series for name, series in scalars.items() if name.startswith(start)

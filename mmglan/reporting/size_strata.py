@@ -55,7 +55,7 @@ def strata_table(evaluation: Evaluation) -> dict[str, Any] | None:
 
 
 def _plotted(keys: list[MetricKey]) -> list[MetricKey]:
-    """AP at IoU 0.25 and the sensitivities of the first kind, else what comes first."""
+    """Choose AP at IoU 0.25 and the sensitivities of the first kind, else what comes first."""
     first = [key for key in keys if key.kind == keys[0].kind]
     chosen = [
         key

@@ -19,7 +19,7 @@ JPEG_LIMIT = 120_000
 
 
 def read_slice(path: Path) -> np.ndarray:
-    """A prepared slice as 8-bit grey.
+    """Read a prepared slice as 8-bit grey.
 
     Args:
         path: 8- or 16-bit PNG, one channel (of several, the mean is taken).
@@ -88,7 +88,7 @@ def encode(image: np.ndarray, *, max_side: int = 640) -> tuple[str, str]:
 
 
 def thumbnail(image: np.ndarray, side: int = 72) -> str:
-    """A small square data URI of the image's middle."""
+    """Encode the image's middle as a small square data URI."""
     height, width = image.shape[:2]
     edge = min(height, width)
     top, left = (height - edge) // 2, (width - edge) // 2
@@ -99,7 +99,7 @@ def thumbnail(image: np.ndarray, side: int = 72) -> str:
 
 
 def decode_mask(segmentation: Any, height: int, width: int) -> np.ndarray | None:
-    """COCO segmentation (RLE or polygons) as a bool mask `(height, width)`, None for none.
+    """Decode a COCO segmentation to a bool mask `(height, width)`, None for none.
 
     Raises:
         ValueError: one that cannot be read, or of another size.
@@ -110,7 +110,7 @@ def decode_mask(segmentation: Any, height: int, width: int) -> np.ndarray | None
 
 
 def outline(mask: np.ndarray | None) -> str:
-    """SVG path of a mask's outer borders, '' for none.
+    """Return the SVG path of a mask's outer borders, '' for none.
 
     It runs along the edges of the pixels, 1/8 of a pixel inside, so that a lesion of few pixels
     keeps its shape.

@@ -40,7 +40,7 @@ class Cell:
     runs: int = 0
 
     def text(self) -> str:
-        """`54.57`, `54.57 (50.1 – 58.9)`, `54.57 ± 1.20 (3 runs)` or an en dash."""
+        """Format as `54.57`, `54.57 (50.1 – 58.9)`, `54.57 ± 1.20 (3 runs)` or an en dash."""
         if self.value is None:
             return "–"
         if self.deviation is not None:
@@ -70,7 +70,7 @@ def cell(runs: Iterable[Run], key: MetricKey) -> Cell:
 
 
 def fill(table: PaperTable, runs: list[Run]) -> dict[str, list[Cell]]:
-    """Our cells of a table: row name -> cells in the order of `table.columns`."""
+    """Fill a table with our cells: row name -> cells in the order of `table.columns`."""
     return {
         row.name: [cell((r for r in runs if r.stem == row.stem), key) for key in table.columns]
         for row in table.rows
@@ -78,7 +78,7 @@ def fill(table: PaperTable, runs: list[Run]) -> dict[str, list[Cell]]:
 
 
 def unplaced(tables: Iterable[PaperTable], runs: list[Run]) -> list[Run]:
-    """Runs whose config stands in no row."""
+    """Find runs with a config that has no row."""
     stems = {row.stem for table in tables for row in table.rows}
     return [run for run in runs if run.stem not in stems]
 
@@ -90,7 +90,7 @@ def _printed(value: float | None) -> str:
 def _part_rows(
     table: PaperTable, part: Part, cells: dict[str, list[Cell]]
 ) -> Iterable[tuple[Row, list[tuple[str, str]]]]:
-    """Rows that hold anything in this part, with (ours, paper) per column."""
+    """Return the rows that hold anything in this part, with (ours, paper) per column."""
     for row in table.rows:
         pairs = [
             (
@@ -104,7 +104,7 @@ def _part_rows(
 
 
 def markdown(table: PaperTable, cells: dict[str, list[Cell]]) -> str:
-    """One Markdown table per block of columns."""
+    """Format one Markdown table per block of columns."""
     lines = [f"## {table.title}", ""]
     if table.note:
         lines += [table.note, ""]
@@ -122,7 +122,7 @@ def markdown(table: PaperTable, cells: dict[str, list[Cell]]) -> str:
 
 
 def csv_text(table: PaperTable, cells: dict[str, list[Cell]]) -> str:
-    """One line per row and metric, numbers in full precision, for further work."""
+    """Format one line per row and metric, numbers in full precision, for further work."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(
@@ -154,7 +154,7 @@ def _tex(text: str) -> str:
 
 
 def latex(table: PaperTable, cells: dict[str, list[Cell]]) -> str:
-    """One `table` environment per block of columns; needs the package `booktabs`."""
+    """Format one `table` environment per block of columns; needs the package `booktabs`."""
     blocks = []
     title = table.title.split(". ", 1)[-1]  # LaTeX numbers the tables itself
     for part in table.parts:
@@ -179,7 +179,7 @@ def latex(table: PaperTable, cells: dict[str, list[Cell]]) -> str:
 
 
 def provenance(runs: list[Run]) -> str:
-    """A Markdown list of what each run was tested on."""
+    """Format a Markdown list of what each run was tested on."""
     lines = ["## Runs", "", "| Config | Images | Patients | Lesions | Epochs |"]
     lines.append("|---|---:|---:|---:|---:|")
     for run in runs:

@@ -161,7 +161,7 @@ def _largest(pid: int) -> int:
 
 
 def tree_digest(folder: Path) -> str:
-    """One hash over names and contents of a finished data set."""
+    """Hash the names and contents of a finished data set."""
     total = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         total.update(path.relative_to(folder).as_posix().encode())

@@ -137,7 +137,7 @@ def build(name: str, args: argparse.Namespace) -> nn.Module:
 
 
 def make_batch(args: argparse.Namespace, seed: int = 0) -> dict:
-    """Random images with two square lesions each."""
+    """Make random images with two square lesions each."""
     generator = torch.Generator().manual_seed(seed)
     side = args.size // 8
     shape = (args.size, args.size)
@@ -161,14 +161,14 @@ def make_batch(args: argparse.Namespace, seed: int = 0) -> dict:
 
 
 def train_step(model: nn.Module, args: argparse.Namespace) -> None:
-    """Forward, backward and update, as a runner does."""
+    """Run forward, backward and update, as a runner does."""
     torch.manual_seed(0)
     model.train()
     model.train_step(make_batch(args), model.bench_optimizer)
 
 
 def predict(model: nn.Module, proposals: int, args: argparse.Namespace) -> None:
-    """Prediction with a set number of proposals per image, masks included."""
+    """Predict with a set number of proposals per image, masks included."""
     model.eval()
     model.rpn_head.test_cfg.update(nms_pre=4 * proposals, max_per_img=proposals)
     with torch.no_grad():
@@ -176,7 +176,7 @@ def predict(model: nn.Module, proposals: int, args: argparse.Namespace) -> None:
 
 
 def timed(action: Callable[[], None], device: torch.device) -> tuple[float, float]:
-    """Seconds on the clock, the device's work included, and seconds of CPU time of all threads."""
+    """Measure seconds on the clock, the device included, and CPU seconds of all threads."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     start, cpu_start = time.perf_counter(), time.process_time()
@@ -208,7 +208,7 @@ def measure_once(model: nn.Module, action: Callable[[nn.Module], None], device) 
 
 
 def wrapper_seconds(model: nn.Module, args: argparse.Namespace, device: torch.device) -> float:
-    """Median time of the wrapper's own part of a step, forward and backward."""
+    """Measure the median time of the wrapper's part of a step, forward and backward."""
     model.train()
     data = model.data_preprocessor(make_batch(args), True)
     with torch.no_grad():
@@ -225,7 +225,7 @@ def wrapper_seconds(model: nn.Module, args: argparse.Namespace, device: torch.de
 
 
 def add_ratios(report: dict) -> None:
-    """Each variant over its stock one, in time and in FLOPs, round by round where it can be."""
+    """Relate each variant to its plain one, in time and FLOPs, round by round if possible."""
     variants = report["variants"]
     for name, (_, _, base) in VARIANTS.items():
         for mode, result in variants.get(name, {}).items():

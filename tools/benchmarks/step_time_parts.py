@@ -86,7 +86,7 @@ def give_back_free_memory() -> None:
 
 
 def resident_pages() -> int:
-    """Pages of this process in memory."""
+    """Count the pages of this process in memory."""
     return int(STATM.read_text().split()[1])
 
 

@@ -23,7 +23,7 @@ class ResumedRunHook(Hook):
     priority = "LOWEST"  # CheckpointHook has looked up the best checkpoint before
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Have the best checkpoint where the run directory is now."""
+        """Point to the best checkpoint where the run directory is now."""
         known = checkpoint.get("message_hub")
         info = known.get("runtime_info", {}) if isinstance(known, dict) else {}
         if info.get("best_ckpt"):

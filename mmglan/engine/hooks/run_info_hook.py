@@ -99,7 +99,7 @@ def sources(dataset: Any) -> list[Any]:
 
 
 def describe_data(dataset: Any) -> dict[str, Any]:
-    """`annotation_file`, `n_images` and `dataset_sha256` of a data set.
+    """Return `annotation_file`, `n_images` and `dataset_sha256` of a data set.
 
     Of one joined from several: a list of files, and a hash of their hashes. The hash is None where
     a file is not on this machine or lists no images.
@@ -126,7 +126,7 @@ def describe_data(dataset: Any) -> dict[str, Any]:
 
 
 def environment() -> dict[str, Any]:
-    """Versions of Python, the system and the installed packages that matter, and the GPU."""
+    """Return the versions of Python, the system and the packages that matter, and the GPU."""
     versions = {}
     for name in DISTRIBUTIONS:
         try:
