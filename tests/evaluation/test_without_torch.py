@@ -31,8 +31,8 @@ def test_pure_modules_without_frameworks(repository):
     assert (done.returncode, done.stdout, done.stderr) == (0, "1.0\n", "")
 
 
-def import_times(repository, module):
-    """Microseconds that each module takes to import, those that it imports included."""
+def imported(repository, module):
+    """Names of all modules that an import brings in; a word on the terminal is an error."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", f"import {module}"],
         cwd=repository,
@@ -42,16 +42,14 @@ def import_times(repository, module):
     )
     rows = [line.removeprefix("import time:").split("|") for line in done.stderr.splitlines()]
     assert all(len(row) == 3 for row in rows), done.stderr  # a warning is no row of the table
-    return {name.strip(): int(total) for _, total, name in rows[1:]}
+    return {name.strip() for _, _, name in rows[1:]}
 
 
 @pytest.mark.parametrize("module", ["mmglan", "mmglan.evaluation.froc"])
 def test_light_import(repository, module):
-    """Silent, fast and without the frameworks, also where they are installed."""
-    runs = [import_times(repository, module) for _ in range(3)]
+    """Silent and without what is slow to import, also where it is installed."""
     heavy = {*FRAMEWORK, "scipy", "cv2", "matplotlib", "SimpleITK", "pydicom"}
-    assert not heavy & {name.split(".")[0] for name in runs[0]}
-    assert min(run["mmglan"] + run[module] for run in runs) < 500_000
+    assert not heavy & {name.split(".")[0] for name in imported(repository, module)}
 
 
 def test_only_the_metric_class_imports_frameworks(repository):
