@@ -106,13 +106,16 @@ def _read_input(args: argparse.Namespace, options: VolumeOptions) -> Input:
     root = images.parent if images.is_file() else images
     index = VolumeIndex(root, [Path(args.out_dir), *([masks] if masks is not None else [])])
     read = _read_bookmarks(args, index)
-    records, notes = read.records, []
+    records, ignored, notes = read.records, read.ignored, []
     if images.is_file():
-        records = [record for record in records if without_series(record.volume) == images.name]
-        if len(records) < len(read.records):
-            left_out = len(read.records) - len(records)
+        records, ignored = (
+            [record for record in group if without_series(record.volume) == images.name]
+            for group in (records, ignored)
+        )
+        left_out = len(read.records) + len(read.ignored) - len(records) - len(ignored)
+        if left_out:
             notes.append(f"{left_out} bookmarks of other volumes were left out.")
-    volumes = {record.volume for record in records}
+    volumes = {record.volume for record in (*records, *ignored)}
     check_names(root, volumes)
     extra, incomplete = [], set()
     if options.keep_empty is not None:
@@ -123,7 +126,12 @@ def _read_input(args: argparse.Namespace, options: VolumeOptions) -> Input:
             found = [images.name] if images.is_file() else index.volumes
             extra = unnamed(root, found, volumes | read.incomplete_volumes)
     sources, more = list_sources(
-        records, extra, masks=masks, patient_pattern=args.patient_pattern, incomplete=incomplete
+        records,
+        extra,
+        masks=masks,
+        patient_pattern=args.patient_pattern,
+        incomplete=incomplete,
+        ignored=ignored,
     )
     file_notes = sorted(set(read.notes))
     return Input(root, masks, records, sources, read.errors, notes + more, file_notes)
@@ -134,7 +142,13 @@ def _read_bookmarks(args: argparse.Namespace, images: VolumeIndex) -> ReadResult
     given = {"one_based": args.one_based or None, "frame": args.frame}
     given |= {"slices": args.bookmark_slices, "volume": args.bookmark_volume}
     options = {name: value for name, value in given.items() if value is not None}
-    return read_bookmarks(args.bookmarks, format=args.bookmark_format, image_root=images, **options)
+    return read_bookmarks(
+        args.bookmarks,
+        format=args.bookmark_format,
+        image_root=images,
+        one_axis=args.one_axis,
+        **options,
+    )
 
 
 def _process_volumes(
@@ -200,13 +214,14 @@ def _stated(args: argparse.Namespace, options: VolumeOptions) -> dict:
     split = {"split": args.split, "folds": args.folds, "seed": args.seed}
     if args.split_file is not None:
         split = {"split_file": _digest(sorted(read_split_file(args.split_file).items()))}
+    split |= {"one_axis": args.one_axis}
     return asdict(options) | split | {"overlays": args.overlays}
 
 
 def _identity(args: argparse.Namespace, options: VolumeOptions, given: Input) -> dict:
     """Collect what tells this run from another, the input included."""
     listed = ([s.volume_id, s.patient_id, s.volume, s.patient, s.mask] for s in given.sources)
-    marks = (plain(record) for source in given.sources for record in source.records)
+    marks = (plain(record) for s in given.sources for record in (*s.records, *s.ignored))
     read = chain(marks, map(str, given.errors))
     return _stated(args, options) | {"bookmarks": _digest(read), "volumes": _digest(listed)}
 

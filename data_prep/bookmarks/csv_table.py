@@ -7,6 +7,7 @@ Columns (any order; UTF-8, commas between cells, points in numbers):
   short_y1, short_x2, short_y2`. The option `one_based` reads 1-based pixels and slices.
 * Millimetres: `long_x1_mm, long_y1_mm, long_z1_mm, … short_z2_mm` and the column or option
   `frame`: LPS or RAS.
+* The short axis may be empty: such a row is a length, see `one_axis`.
 * Optional: `site` (or `structure`), `patient`, `split`, `series_uid`.
 """
 
@@ -142,12 +143,16 @@ def _record(cells: dict[str, str], name: str, row: int, options: Options) -> Boo
     in_mm = "long_x1_mm" in cells
     columns = MM_COLUMNS if in_mm else PIXEL_COLUMNS
     filled = [c for c in columns if cells[c]]
+    # A row with the long axis only is a length, of which the caller decides.
+    one_axis = filled == columns[: len(columns) // 2]
+    if one_axis:
+        columns = filled
     if len(filled) != len(columns):
         raise DataError(
             f"Expected 4 points ({len(columns)} coordinates) but got {len(filled)} coordinates. "
             "Fill in the rest."
         )
-    points = np.array([number(cells[c], c) for c in columns]).reshape(4, -1)
+    points = np.array([number(cells[c], c) for c in columns]).reshape(2 if one_axis else 4, -1)
     slice_index = None
     if in_mm:
         frame = (cells.get("frame") or options.frame or "").upper()
@@ -169,4 +174,6 @@ def _record(cells: dict[str, str], name: str, row: int, options: Options) -> Boo
         split,
         name,
         row,
+        shape="line" if one_axis else "cross",
+        drawn="long axis" if one_axis else "",
     )

@@ -90,11 +90,11 @@ def _record(row: dict[str, str], name: str, row_number: int) -> BookmarkRecord:
             "Correct the cell."
         )
     cells = [c.strip() for c in row["Measurement_coordinates"].split(",")]
-    if len(cells) != 8:
+    if len(cells) not in (4, 8):
         raise DataError(
             f"Expected 8 coordinates (4 points) but got {len(cells)}. Correct the cell."
         )
-    points = np.array([number(c, "Measurement_coordinates") for c in cells]).reshape(4, 2)
+    points = np.array([number(c, "Measurement_coordinates") for c in cells]).reshape(-1, 2)
     spacing = None
     if row.get("Spacing_mm_px_"):
         values = [number(c, "Spacing_mm_px_") for c in row["Spacing_mm_px_"].split(",")]
@@ -115,4 +115,6 @@ def _record(row: dict[str, str], name: str, row_number: int) -> BookmarkRecord:
         row=row_number,
         slice_number=int(stem),
         spacing_mm=spacing,
+        shape="cross" if len(cells) == 8 else "line",
+        drawn="" if len(cells) == 8 else "long axis",
     )

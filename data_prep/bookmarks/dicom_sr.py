@@ -1,24 +1,23 @@
-"""DICOM structured reports (TID 1500): measurement groups with a long and a short axis.
+"""DICOM structured reports (TID 1500), one or a folder of them, also nested and without endings.
 
-Each axis is a NUM item, long axis or short axis, inferred from a polyline of two points: SCOORD in
-the pixels of one image, or SCOORD3D in mm. In SCOORD the corner of the first pixel is (0, 0) and
-its centre (0.5, 0.5) (DICOM PS3.3 C.18.6); records count from pixel centres.
+`sr_groups` reads a measurement group. One with a long and a short axis is a bookmark; anything else
+that is drawn or measured is named, since it may be a lesion (`one_axis`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import os
 from pathlib import Path
 
-import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import Code, codes
+from pydicom.sr.codedict import codes
 
 from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
+from data_prep.bookmarks.sr_groups import Drawing, drawings, is_item, items_below
 from data_prep.errors import DataError
 from data_prep.paths import check_relative
-from data_prep.volumes.dicom_files import is_dicom, read_header
+from data_prep.volumes.dicom_files import is_dicom, lies_beside, read_header
 from data_prep.volumes.stored import only_data_errors
 
 OPTIONS = frozenset({"volume", "patient"})
@@ -26,26 +25,39 @@ _SR_CLASSES = "1.2.840.10008.5.1.4.1.1.88."
 
 
 def matches(path: Path, start: bytes) -> bool:
-    """Say whether a file is DICOM, or a folder holds DICOM files."""
-    return start[128:132] == b"DICM" or (path.is_dir() and any(path.glob("*.dcm")))
+    """Say whether a file is DICOM, or a folder holds reports."""
+    if not path.is_dir():
+        return start[128:132] == b"DICM"
+    return any(_is_report(file) for file in _files(path))
+
+
+def _files(folder: Path) -> list[Path]:
+    """List the files below a folder, sorted; links to folders are not followed."""
+    found = []
+    for root, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(root, name) for name in sorted(files) if not name.startswith(".")]
+    return found
+
+
+def _is_report(path: Path) -> bool:
+    try:
+        return is_dicom(path) and _kind(read_header(path, path.name)).startswith(_SR_CLASSES)
+    except (DataError, OSError):
+        return False
+
+
+def _kind(data: Dataset) -> str:
+    return str(data.get("SOPClassUID", ""))
 
 
 def read(path: Path, name: str, options: Options) -> ReadResult:
     """Read one report or a folder of them; `row` is the 1-based measurement group."""
-    folder = path.is_dir()
-    files = [path]
-    if folder:
-        files = [f for f in sorted(path.iterdir()) if f.is_file() and is_dicom(f)]
-    result = ReadResult()
-    for file in files:
-        label = f"{name}/{file.name}" if folder else name
-        try:
-            with only_data_errors(label):
-                result.add(_report(file, label, options))
-        except DataError as error:
-            if not folder:
-                raise
-            result.refuse(error)
+    if not path.is_dir():
+        with only_data_errors(name):
+            result = _report(path, name, options)
+    else:
+        result = _folder(path, name, options)
     if not result.records and not result.errors:
         raise DataError(
             "Expected measurements of a long and a short axis but got none. Export them as TID "
@@ -55,110 +67,84 @@ def read(path: Path, name: str, options: Options) -> ReadResult:
     return result
 
 
+def _folder(path: Path, name: str, options: Options) -> ReadResult:
+    result, images = ReadResult(), 0
+    for file in _files(path):
+        label = f"{name}/{file.relative_to(path).as_posix()}"
+        try:
+            with only_data_errors(label):
+                if is_dicom(file) and "Rows" in read_header(file, label):
+                    images += 1
+                elif not lies_beside(file.name) or is_dicom(file):
+                    result.add(_report(file, label, options))
+        except DataError as error:
+            result.refuse(error)
+    if images:
+        result.notes.append(f"{name}: {images} images beside the reports are not read.")
+    return result
+
+
 def _report(path: Path, name: str, options: Options) -> ReadResult:
     if not is_dicom(path):
         raise DataError("Expected a DICOM file but got another. Export the report.", path=name)
     report = read_header(path, name)
-    if not str(report.get("SOPClassUID", "")).startswith(_SR_CLASSES):
+    if not _kind(report).startswith(_SR_CLASSES):
         raise DataError(
             "Expected a structured report but got another DICOM object. Name the report.",
             path=name,
         )
     series = _series_of(report)
     patient = options.patient or _pseudonym(report)
-    groups = [i for i in _items(report) if _is(i, "CONTAINER", codes.DCM.MeasurementGroup)]
+    groups = [i for i in items_below(report) if is_item(i, "CONTAINER", codes.DCM.MeasurementGroup)]
     result = ReadResult()
     for row, group in enumerate(groups, start=1):
-        axes = [
-            [i for i in group.get("ContentSequence", ()) if _is(i, "NUM", code)]
-            for code in (codes.SCT.LongAxis, codes.SCT.ShortAxis)
-        ]
-        if not any(axes):
-            continue  # another kind of measurement
         try:
-            if [len(items) for items in axes] != [1, 1]:
-                raise DataError(
-                    f"Expected one long and one short axis but got {len(axes[0])} and "
-                    f"{len(axes[1])}. Measure both."
-                )
-            record = _record([items[0] for items in axes], name, row, patient, options, series)
-            result.records.append(record)
+            with only_data_errors(name):
+                for drawing in drawings(group):
+                    volume = _volume_of(drawing, options, series)
+                    result.records.append(_record(drawing, volume, patient, name, row))
         except DataError as error:
             volume = _any_volume(options, set(series.values()))
             result.refuse(DataError(error.message, path=name, row=row), volume)
+    outside = _outside(report, groups)
+    if outside or not groups:
+        what = f"{outside} of them outside" if outside else "a report without any"
+        error = DataError(
+            "Expected measurements of a long and a short axis in measurement groups but got"
+            f" {what}. Export them as TID 1500.",
+            path=name,
+        )
+        result.refuse(error, _any_volume(options, set(series.values())))
     return result
 
 
 def _record(
-    axes: list[Dataset],
-    name: str,
-    row: int,
-    patient: str | None,
-    options: Options,
-    series: dict[str, str],
+    drawing: Drawing, volume: str, patient: str | None, name: str, row: int
 ) -> BookmarkRecord:
-    points, images = [], set()
-    for axis in axes:
-        ends, image = _polyline(axis)
-        points.append(ends)
-        images.add(image)
-    if len(images) != 1:
-        raise DataError("Expected both axes on one image but got two. Measure them on one slice.")
-    uid, frame_number = images.pop()
-    in_mm = points[0].shape[1] == 3
-    referenced = {series[uid]} if uid in series else set(series.values())
+    uid, frame_number = drawing.image
     return BookmarkRecord(
-        _volume(options, referenced),
-        np.concatenate(points) - (0.0 if in_mm else 0.5),
-        "LPS" if in_mm else "pixel",
+        volume,
+        drawing.points,
+        "pixel" if drawing.points.shape[1] == 2 else "LPS",
         patient=patient,
         file=name,
         row=row,
         instance_uid=uid,
         frame_number=frame_number,
+        shape=drawing.shape,
+        drawn=drawing.drawn,
     )
 
 
-def _polyline(axis: Dataset) -> tuple[np.ndarray, tuple[str | None, int | None]]:
-    """Return the end points of an axis, `(2, 2)` pixels or `(2, 3)` mm, and its image."""
-    # Imported here: it takes a second, and only reports need it.
-    from highdicom.sr import Scoord3DContentItem, ScoordContentItem
-
-    items = [i for i in axis.get("ContentSequence", ()) if "GraphicData" in i]
-    if len(items) != 1:
-        raise DataError(
-            f"Expected each axis with its line (SCOORD or SCOORD3D) but got {len(items)} lines. "
-            "Export the report with coordinates."
-        )
-    item = items[0]
-    kind = Scoord3DContentItem if item.ValueType == "SCOORD3D" else ScoordContentItem
-    line = kind.from_dataset(item)
-    ends = np.array(line.value, dtype=float)
-    if line.graphic_type.value != "POLYLINE" or len(ends) != 2 or not np.isfinite(ends).all():
-        raise DataError("Expected a line of 2 points but got another shape. Measure it again.")
-    if kind is Scoord3DContentItem:
-        return ends, (None, None)
-    for image in item.get("ContentSequence", ()):
-        for reference in image.get("ReferencedSOPSequence", ()):
-            frame = reference.get("ReferencedFrameNumber", None)
-            first = frame if frame is None or isinstance(frame, int) else int(frame[0])
-            return ends, (str(reference.ReferencedSOPInstanceUID), first)
-    raise DataError("Expected the image of each line but got none. Export the report again.")
-
-
-def _items(node: Dataset) -> Iterator[Dataset]:
-    """Walk all content items below a node."""
-    for item in node.get("ContentSequence", ()):
-        yield item
-        yield from _items(item)
-
-
-def _is(item: Dataset, kind: str, code: Code) -> bool:
-    """Say whether an item is of a value type and name; SRT codes count as their SCT ones."""
-    names = item.get("ConceptNameCodeSequence", None) or ()
-    return str(item.get("ValueType", "")) == kind and any(
-        Code(str(n.get("CodeValue", "")), str(n.get("CodingSchemeDesignator", "")), "") == code
-        for n in names
+def _outside(report: Dataset, groups: list[Dataset]) -> int:
+    """Count the measurements and drawings outside of groups; those of the image library aside."""
+    inside = {id(item) for group in groups for item in items_below(group)}
+    for item in items_below(report):
+        if is_item(item, "CONTAINER", codes.DCM.ImageLibrary):
+            inside |= {id(entry) for entry in items_below(item)}
+    return sum(
+        id(item) not in inside and ("GraphicData" in item or str(item.get("ValueType")) == "NUM")
+        for item in items_below(report)
     )
 
 
@@ -182,6 +168,11 @@ def _pseudonym(report: Dataset) -> str | None:
     if not stated[0]:
         return None
     return "sr-" + hashlib.sha256("\n".join(stated).encode()).hexdigest()[:12]
+
+
+def _volume_of(drawing: Drawing, options: Options, series: dict[str, str]) -> str:
+    uid = drawing.image[0]
+    return _volume(options, {series[uid]} if uid in series else set(series.values()))
 
 
 def _volume(options: Options, referenced: set[str]) -> str:

@@ -70,7 +70,7 @@ def measure_labels(mask: Volume, volume: str, name: str, options: Options) -> Re
         options: `slices`: `largest` or `all`.
 
     Returns:
-        Records in mm (LPS), and an error for each label too small to measure anywhere.
+        Records in mm (LPS); of a label too small to measure anywhere, its corners.
     """
     result = ReadResult()
     numbers, labels = _numbered(mask.array)
@@ -90,13 +90,20 @@ def measure_labels(mask: Volume, volume: str, name: str, options: Options) -> Re
             if min(axes) >= MIN_AXIS_PX:
                 measured.append((bookmark.long_length(mask.spacing_mm[:2]), -z, points))
         if not measured:
-            error = DataError(
-                f"Expected lesions of at least 2 x 2 pixels but got label {label}, which is "
-                "smaller. Remove it.",
-                path=name,
-                row=label,
+            inside = np.argwhere(numbers[box] == number)[:, ::-1]
+            corners = inside + [side.start for side in box[::-1]]
+            result.records.append(
+                BookmarkRecord(
+                    volume,
+                    mask.to_patient_mm(corners),
+                    "LPS",
+                    patient=options.patient,
+                    file=name,
+                    row=label,
+                    shape="solid",
+                    drawn="label below 2 x 2 pixels",
+                )
             )
-            result.refuse(error, volume)
         elif options.slices == "largest":
             measured = [max(measured, key=lambda m: m[:2])]
         for _, minus_z, points in sorted(measured, key=lambda m: -m[1]):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_prep.bookmarks.crossing_lines import segment_distance
+from data_prep.bookmarks.one_axis import as_bookmark
 from data_prep.bookmarks.recist import Bookmark
 from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.errors import DataError, told_apart
@@ -42,31 +43,73 @@ def place(record: BookmarkRecord, volume: Volume) -> PlacedBookmark:
             length zero, short axis longer than the long one, axes more than 15° from
             perpendicular, or axes that do not cross.
     """
+    points = axial_points(record, volume)
+    slice_index = slice_of(record, points)
+    spacing_xy = volume.spacing_mm[:2]
+    if record.shape == "cross":
+        bookmark = Bookmark(long_axis=points[:2, :2], short_axis=points[2:, :2])
+    else:
+        bookmark = _of_outline(record, points[:, :2], volume)
+    _check_shape(record, bookmark, spacing_xy)
+    return PlacedBookmark(slice_index, bookmark, record)
+
+
+def axial_points(record: BookmarkRecord, volume: Volume) -> np.ndarray:
+    """Return the points of a record as axial indices `(N, 3)` (x, y, z).
+
+    Raises:
+        DataError: No such slice, or points outside the volume.
+    """
     if not np.isfinite(record.points).all():
         raise _error(record, "Expected finite coordinates but got NaN or infinity. Correct them.")
     if record.frame == "pixel":
         stored_slice = _stored_slice(record, volume)
         _check_inside(record, volume, stored_slice)
-        points = volume.from_stored(record.points, stored_slice)
-    else:
-        flip = np.array([-1.0, -1.0, 1.0]) if record.frame == "RAS" else np.ones(3)
-        points = volume.from_patient_mm(record.points * flip)
-        _check_inside_axial(record, volume, points)
+        return volume.from_stored(record.points, stored_slice)
+    flip = np.array([-1.0, -1.0, 1.0]) if record.frame == "RAS" else np.ones(3)
+    points = volume.from_patient_mm(record.points * flip)
+    _check_inside_axial(record, volume, points)
+    return points
+
+
+def slice_of(record: BookmarkRecord, points: np.ndarray) -> int:
+    """Return the axial slice that points `(N, 3)` lie on.
+
+    Raises:
+        DataError: They lie on several.
+    """
     heights = points[:, 2].tolist()
     mean = sum(heights) / len(heights)
-    slice_index = math.floor(mean + 0.5)
     if max(abs(height - mean) for height in heights) > 0.5:
         low, high = math.floor(min(heights) + 0.5), math.floor(max(heights) + 0.5)
         if low == high:
             low, high = (f"{height:.2f}" for height in (min(heights), max(heights)))
+        count = "four" if record.shape == "cross" else str(len(points))
         raise _error(
             record,
-            f"Expected four points on one axial slice but got points on axial slices {low} to "
+            f"Expected {count} points on one axial slice but got points on axial slices {low} to "
             f"{high}. Draw the bookmark on an axial slice.",
         )
-    bookmark = Bookmark(long_axis=points[:2, :2], short_axis=points[2:, :2])
-    _check_shape(record, bookmark, volume.spacing_mm[:2])
-    return PlacedBookmark(slice_index, bookmark, record)
+    return math.floor(mean + 0.5)
+
+
+def _of_outline(record: BookmarkRecord, points: np.ndarray, volume: Volume) -> Bookmark:
+    """Return the axes of a measurement without two axes, which must lie inside the image."""
+    _, rows, columns = volume.array.shape
+    try:
+        bookmark = as_bookmark(record.shape, points, volume.spacing_mm[:2], (columns, rows))
+    except ValueError:
+        raise _error(
+            record, "Expected an outline of a pixel at least but got none. Draw it again."
+        ) from None
+    ends = bookmark.points()
+    if (ends < -0.5).any() or (ends > [columns - 0.5, rows - 0.5]).any():
+        raise _error(
+            record,
+            f"Expected {record.drawn} that makes a circle inside the image but got one that leaves"
+            " it. Measure both axes, or use --one-axis ignore.",
+        )
+    return bookmark
 
 
 def _error(record: BookmarkRecord, message: str) -> DataError:

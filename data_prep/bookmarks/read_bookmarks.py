@@ -15,7 +15,8 @@ import os
 from pathlib import Path
 
 from data_prep.bookmarks import csv_table, deeplesion_info, dicom_sr, label_masks, slicer_markups
-from data_prep.bookmarks.record import Options, ReadResult
+from data_prep.bookmarks.one_axis import apply as apply_one_axis
+from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.errors import DataError, quoted
 from data_prep.paths import relative_name, resolve_under
 from data_prep.volumes.find import VolumeIndex
@@ -36,6 +37,7 @@ def read_bookmarks(
     *,
     format: str = "auto",
     image_root: str | os.PathLike | None = None,
+    one_axis: str = "refuse",
     **options,
 ) -> ReadResult:
     """Read a bookmark file, or a folder of them.
@@ -46,6 +48,9 @@ def read_bookmarks(
         format: `auto` or one of `FORMATS`.
         image_root: Folder of the volumes, or its `VolumeIndex`. With it, records whose volume is
             not there become errors, and formats that name no volume find theirs.
+        one_axis: What to do with measurements without two axes (length, ellipse, point …):
+            `refuse` them, `ignore` their regions, or take their outline, of a length the `circle`
+            around it. See `data_prep.bookmarks.one_axis`.
         **options: See `Options`; one that the format does not understand is refused.
 
     Returns:
@@ -85,8 +90,10 @@ def read_bookmarks(
                 path=name,
             )
         result = reader.read(path, name, Options(images=images, **options))
+    apply_one_axis(result, one_axis, name)
     if images is not None:
-        _refuse_absent(result, images.root)
+        result.records = _refuse_absent(result, result.records, images.root)
+        result.ignored = _refuse_absent(result, result.ignored, images.root)
     return result
 
 
@@ -115,11 +122,13 @@ def _reader(path: Path, name: str, format: str):
     )
 
 
-def _refuse_absent(result: ReadResult, root: Path) -> None:
-    """Take out the records whose volume is not in the image folder."""
+def _refuse_absent(
+    result: ReadResult, records: list[BookmarkRecord], root: Path
+) -> list[BookmarkRecord]:
+    """Return the records whose volume is in the image folder; the others become errors."""
     problems: dict[str, str | None] = {}
     kept = []
-    for record in result.records:
+    for record in records:
         if record.volume not in problems:
             problems[record.volume] = _problem(record.volume, root)
         problem = problems[record.volume]
@@ -127,7 +136,7 @@ def _refuse_absent(result: ReadResult, root: Path) -> None:
             kept.append(record)
         else:
             result.refuse(DataError(problem, path=record.file, row=record.row))
-    result.records = kept
+    return kept
 
 
 def _is_there(path: Path) -> bool:

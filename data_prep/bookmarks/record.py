@@ -22,6 +22,7 @@ class BookmarkRecord:
         volume: Path of the volume relative to the image folder (`folder#UID` for one series).
         points: End points, order long 1, long 2, short 1, short 2. `(4, 2)` 0-based pixels
             (column, row; whole numbers are pixel centres) of a stored slice, or `(4, 3)` mm.
+            Of another shape as `data_prep.bookmarks.one_axis` says.
         frame: `pixel`, or the patient frame of the mm: `LPS` or `RAS`.
         slice_index: 0-based stored slice (frame `pixel`), else None.
         patient: Patient as the file names it; never written to any output.
@@ -33,6 +34,8 @@ class BookmarkRecord:
         frame_number: 1-based frame in a multi-frame instance.
         slice_number: The files' own slice number, where the file counts so (DeepLesion).
         spacing_mm: Spacing (x, y, z) that the file states for the volume (DeepLesion).
+        shape: `cross`: two axes; or a key of `data_prep.bookmarks.one_axis.SHAPES`.
+        drawn: How messages call a measurement of another shape (`length`).
     """
 
     volume: str
@@ -48,9 +51,11 @@ class BookmarkRecord:
     frame_number: int | None = None
     slice_number: int | None = None
     spacing_mm: tuple[float, float, float] | None = None
+    shape: str = "cross"
+    drawn: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("volume", "patient", "site", "file"):
+        for name in ("volume", "patient", "site", "file", "drawn"):
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, sys.intern(value))
 
@@ -67,6 +72,7 @@ class ReadResult:
             refused or left out on purpose. Not all lesions of these volumes are known.
         all_volumes_known: Whether `incomplete_volumes` holds them all; False if a bookmark was
             refused of which the volume cannot be told.
+        ignored: Measurements without two axes that are to become regions to ignore.
     """
 
     records: list[BookmarkRecord] = field(default_factory=list)
@@ -74,6 +80,7 @@ class ReadResult:
     notes: list[str] = field(default_factory=list)
     incomplete_volumes: set[str] = field(default_factory=set)
     all_volumes_known: bool = True
+    ignored: list[BookmarkRecord] = field(default_factory=list)
 
     def refuse(self, error: DataError, volume: str | None = None) -> None:
         """Add an error, and the volume of the refused bookmark where that can be told."""
@@ -86,6 +93,7 @@ class ReadResult:
     def add(self, other: ReadResult) -> None:
         """Add what was read from another file."""
         self.records += other.records
+        self.ignored += other.ignored
         self.errors += other.errors
         self.notes += other.notes
         self.incomplete_volumes |= other.incomplete_volumes

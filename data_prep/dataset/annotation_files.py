@@ -16,7 +16,7 @@ from data_prep.dataset.collect import Dataset
 from data_prep.dataset.output_folder import OutputFolder
 from data_prep.dataset.split import SPLITS
 from data_prep.dataset.split_plan import Plan
-from data_prep.dataset.volume_result import SliceLesion, VolumeResult
+from data_prep.dataset.volume_result import IgnoreRegion, SliceLesion, VolumeResult
 
 Entry = dict[str, Any]
 # Names of the files of a split, and when they are written.
@@ -30,7 +30,7 @@ class VolumeEntries:
 
     Attributes:
         images: COCO image entries of its slices.
-        lesions: Annotations with pseudo masks.
+        lesions: Annotations with pseudo masks, then regions to ignore (`iscrowd` 1).
         gt_lesions: Annotations from its voxel mask, which `volume` and `lesions_3d` are of, too.
         volume: None without a voxel mask.
         lesions_3d: Lesions of the mask in 3D.
@@ -54,7 +54,8 @@ def number(results: Iterable[VolumeResult], context: int) -> Iterator[VolumeEntr
     for result in results:
         images = _images(result, context, n_images)
         ids = {image["slice_index"]: image["id"] for image in images}
-        lesions, gt_lesions = _annotations(result.lesions, ids, n_lesions), []
+        marked = [*result.lesions, *result.ignored]
+        lesions, gt_lesions = _annotations(marked, ids, n_lesions), []
         volume, lesions_3d = None, []
         if images and result.has_gt:
             n_volumes += 1
@@ -94,7 +95,7 @@ def _images(result: VolumeResult, context: int, before: int) -> list[Entry]:
 
 
 def _annotations(
-    lesions: Sequence[SliceLesion], ids: Mapping[int, int], before: int
+    lesions: Sequence[SliceLesion | IgnoreRegion], ids: Mapping[int, int], before: int
 ) -> list[Entry]:
     return [
         {"id": number, "image_id": ids[lesion.slice_index], "category_id": 1, "iscrowd": 0}

@@ -259,7 +259,8 @@ def _digest(pixels: Pixels) -> str:
 
 def describe(content: Mapping[str, Any]) -> dict[str, Any]:
     """Count and summarise one split."""
-    images, lesions = content["images"], content["annotations"]
+    images = content["images"]
+    lesions = [a for a in content["annotations"] if not a.get("iscrowd")]
     marked = {lesion["image_id"] for lesion in lesions}
     return {
         "patients": len({image["patient_id"] for image in images}),
@@ -267,6 +268,7 @@ def describe(content: Mapping[str, Any]) -> dict[str, Any]:
         "slices": len(images),
         "slices_without_lesion": sum(image["id"] not in marked for image in images),
         "lesions": len(lesions),
+        "ignore_regions": len(content["annotations"]) - len(lesions),
         "short_axis_mm": spread([a["short_axis_mm"] for a in lesions if "short_axis_mm" in a]),
         "long_axis_mm": spread([a["long_axis_mm"] for a in lesions if "long_axis_mm" in a]),
         "mask_source": dict(sorted(Counter(a.get("mask_source", "-") for a in lesions).items())),

@@ -75,8 +75,11 @@ def measured_fields(mask: np.ndarray, spacing_xy: Sequence[float]) -> dict[str, 
 def without_mask(annotation: Mapping[str, Any]) -> dict[str, Any]:
     """Return the "w/o pseudo mask" form of an annotation: the RECIST box and no segmentation.
 
-    A box whose end points lie beyond the centres of the outermost pixels is cut to the image.
+    Of a region to ignore, its box. A RECIST box whose end points lie beyond the centres of the
+    outermost pixels is cut to the image.
     """
+    if "recist" not in annotation:
+        return {k: v for k, v in annotation.items() if k != "segmentation"}
     points = np.reshape(annotation["recist"], (4, 2))
     x, y, width, height = recist.Bookmark(points[:2], points[2:]).coco_box()
     rows, columns = annotation["segmentation"]["size"]

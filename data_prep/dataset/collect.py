@@ -39,6 +39,7 @@ class Dataset:
         strata: Patient → (most frequent site, size class of the largest short axis).
         sources: How many pseudo masks come from where.
         has_gt: Whether any volume has a voxel mask.
+        ignored: Number of regions to ignore.
         stored_sizes: Columns, rows and slices of every volume asked for; None if it is unreadable.
         bookmarks: Number of those that could be read.
         errors, notes: Lines for the user.
@@ -49,6 +50,7 @@ class Dataset:
     strata: dict[str, tuple[str, str]] = field(default_factory=dict)
     sources: Counter = field(default_factory=Counter)
     has_gt: bool = False
+    ignored: int = 0
     stored_sizes: list[tuple[int, ...] | None] = field(default_factory=list)
     bookmarks: int = 0
     errors: list[str] = field(default_factory=list)
@@ -71,6 +73,7 @@ def collect(results: Iterable[VolumeResult]) -> Dataset:
             continue
         patient = result.patient_id
         found.has_gt |= result.has_gt
+        found.ignored += len(result.ignored)
         tables.append(_table(result, len(found.volumes)))
         found.volumes.append((result.volume_id, patient))
         if tables[-1]["listed"].any():

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 
+from data_prep.bookmarks import one_axis
 from data_prep.command_line import at_least
 from data_prep.dataset.slice_selection import KEEP_EMPTY, VolumeOptions
 from data_prep.dataset.split import SPLITS
@@ -85,6 +86,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--bookmark-format", default="auto", help="format of the bookmarks (default: by content)")
     add("--one-based", action="store_true", help="a CSV that counts pixels and slices from 1")
     add("--frame", choices=("LPS", "RAS"), help="frame of millimetre coordinates in a CSV")
+    add(
+        "--one-axis",
+        choices=one_axis.RULES,
+        default="refuse",
+        help="measurements without two axes (length, ellipse, point …): refuse them (default), "
+        "ignore their regions in training and metrics, or take their outline, of a length the "
+        "circle around it",
+    )
     add("--bookmark-slices", choices=("largest", "all"), help="slices to measure label masks on")
     add("--bookmark-volume", help="volume of a bookmark file that names none")
     add("--masks", help="folder of voxel masks: their lesions are written as ground truth")

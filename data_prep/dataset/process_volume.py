@@ -79,7 +79,8 @@ def _is_done(out_dir: Path, volume_id: str, key: str) -> bool:
 def _process(task: VolumeTask) -> VolumeResult:
     """Make the result; whatever is wrong with the volume is in it."""
     source = task.source
-    result = VolumeResult(source.volume_id, source.patient_id, len(source.records))
+    n_bookmarks = len(source.records) + len(source.ignored)
+    result = VolumeResult(source.volume_id, source.patient_id, n_bookmarks)
     try:
         _fill(task, result)
     except OutputError:
@@ -98,7 +99,7 @@ def _process(task: VolumeTask) -> VolumeResult:
 
 def _with_rows(error: DataError, task: VolumeTask) -> DataError:
     """Say which bookmarks are lost with a volume."""
-    records = task.source.records
+    records = task.source.records + task.source.ignored
     if not records:
         return error
     rows: dict[str, list[str]] = {}
@@ -127,13 +128,18 @@ def _fill(task: VolumeTask, result: VolumeResult) -> None:
 
     labels = _labels(task, volume, result)
     placed, refused = volume_lesions.place_all(source.records, volume)
+    result.ignored, unplaced = volume_lesions.regions_to_ignore(source.ignored, volume)
+    refused += unplaced
     result.errors += map(str, refused)
     marks = defaultdict(list)
     for mark in placed:
         marks[int(mark.slice_index)].append(mark)
+    ignored = [(r.slice_index, max(r.bbox[2:]) * max(spacing[:2])) for r in result.ignored]
     reach = [(int(m.slice_index), m.bookmark.long_length(spacing[:2])) for m in placed]
     known = source.all_known and not refused
-    used = used_slices(reach, labels, options, len(volume.array), spacing[2], all_known=known)
+    used = used_slices(
+        reach, ignored, labels, options, len(volume.array), spacing[2], all_known=known
+    )
     slices = Slices(volume.array, options.normalize)
     for z, kind in sorted(used.items()):
         if marks[z]:

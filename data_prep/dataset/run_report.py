@@ -39,6 +39,7 @@ def build(
         "errors": len(errors),
         "volumes": {"asked": len(found.stored_sizes), "used": len(found.volumes)},
         "bookmarks": {"readable": found.bookmarks, "used": found.sources.total()},
+        "ignore_regions": found.ignored,
         "mask_source": dict(sorted(found.sources.items())),
         "splits": {},
     }

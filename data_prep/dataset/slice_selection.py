@@ -65,6 +65,7 @@ class Slices:
 
 def used_slices(
     lesions: Sequence[tuple[int, float]],
+    ignored: Sequence[tuple[int, float]],
     labels: np.ndarray | None,
     options: VolumeOptions,
     depth: int,
@@ -72,20 +73,21 @@ def used_slices(
     *,
     all_known: bool,
 ) -> dict[int, str]:
-    """Choose slices: index → `lesion` (bookmarked), `empty` (kept without one) or `extra`.
+    """Choose slices: index → `lesion`, `ignore`, `empty` or `extra`, see `SliceResult`.
 
     Args:
         lesions: Slice index and long axis in mm of each bookmark.
+        ignored: Slice index and extent in mm of each region to ignore.
         labels: True lesions `(Z, Y, X)`, where known.
         options: What to keep.
         depth: Number of slices.
         spacing_z: Their distance in mm.
         all_known: False if bookmarks were refused: then no slice is known to be empty.
     """
-    kinds = {z: "lesion" for z, _ in lesions}
-    wanted = ("slices", "all") if lesions else ("volumes", "all")
+    kinds = {z: "ignore" for z, _ in ignored} | {z: "lesion" for z, _ in lesions}
+    wanted = ("slices", "all") if kinds else ("volumes", "all")
     if options.keep_empty in wanted and all_known:
-        for z in _empty_slices(lesions, labels, options.max_empty, depth, spacing_z):
+        for z in _empty_slices([*lesions, *ignored], labels, options.max_empty, depth, spacing_z):
             kinds[z] = "empty"
     if options.whole_volumes:
         return {z: kinds.get(z, "extra") for z in range(depth)}

@@ -27,6 +27,7 @@ class Source:
         mask: Path of the voxel mask relative to the mask root, or None.
         records: Its bookmarks.
         all_known: False if a bookmark of it could not be read: then no slice is known to be empty.
+        ignored: Measurements of it that become regions to ignore.
     """
 
     volume_id: str
@@ -36,6 +37,7 @@ class Source:
     mask: str | None
     records: tuple[BookmarkRecord, ...]
     all_known: bool = True
+    ignored: tuple[BookmarkRecord, ...] = ()
 
 
 def list_sources(
@@ -45,6 +47,7 @@ def list_sources(
     masks: Path | None = None,
     patient_pattern: str | None = None,
     incomplete: Collection[str] = (),
+    ignored: Sequence[BookmarkRecord] = (),
 ) -> tuple[list[Source], list[str]]:
     """Sort bookmarks by volume and give pseudonyms.
 
@@ -55,6 +58,7 @@ def list_sources(
         patient_pattern: Regular expression; its first group, found in a volume's path, is the
             patient. It overrides the bookmarks' own column.
         incomplete: Volumes with bookmarks that could not be read.
+        ignored: Measurements that become regions to ignore, in any order.
 
     Returns:
         The volumes in the order of their names, and notes for the report.
@@ -65,12 +69,17 @@ def list_sources(
     by_volume: dict[str, list[BookmarkRecord]] = defaultdict(list)
     for record in records:
         by_volume[record.volume].append(record)
-    for volume in extra_volumes:
+    regions: dict[str, list[BookmarkRecord]] = defaultdict(list)
+    for record in ignored:
+        regions[record.volume].append(record)
+    for volume in (*regions, *extra_volumes):
         by_volume.setdefault(volume, [])
     names = sorted(by_volume)
     patients, guessed = {}, 0
     for volume in names:
-        patients[volume], known = _patient(volume, by_volume[volume], patient_pattern)
+        patients[volume], known = _patient(
+            volume, by_volume[volume] + regions[volume], patient_pattern
+        )
         guessed += not known
     notes = []
     if guessed and len(names) > 1:
@@ -90,8 +99,9 @@ def list_sources(
                 volume=volume,
                 patient=patients[volume],
                 mask=mask_of(volume),
-                records=tuple(sorted(by_volume[volume], key=lambda r: (r.file, r.row or 0))),
+                records=tuple(sorted(by_volume[volume], key=_place)),
                 all_known=volume not in incomplete,
+                ignored=tuple(sorted(regions[volume], key=_place)),
             )
         )
     bare = sum(source.mask is None for source in sources)
@@ -101,6 +111,10 @@ def list_sources(
             " for them. Masks are called as their volumes are."
         )
     return sources, notes
+
+
+def _place(record: BookmarkRecord) -> tuple[str, int]:
+    return record.file, record.row or 0
 
 
 def _mask_finder(masks: Path | None, n_volumes: int) -> Callable[[str], str | None]:

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from data_prep.bookmarks.ignore_regions import ignore_regions
 from data_prep.bookmarks.locate import PlacedBookmark, place
 from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.dataset import coco_entries
-from data_prep.dataset.volume_result import SliceLesion
+from data_prep.dataset.volume_result import IgnoreRegion, SliceLesion
 from data_prep.errors import DataError
 from data_prep.pseudo_masks.methods import pseudo_mask
 from data_prep.volumes.volume import Volume
@@ -44,6 +45,23 @@ def place_all(
             refused.append(error)
     placed.sort(key=lambda mark: (mark.slice_index, mark.bookmark.points().ravel().tolist()))
     return placed, refused
+
+
+def regions_to_ignore(
+    records: Iterable[BookmarkRecord], volume: Volume
+) -> tuple[list[IgnoreRegion], list[DataError]]:
+    """Return the regions of measurements without two axes, and an error for each refused one."""
+    found, refused = [], []
+    for record in records:
+        try:
+            found += [
+                IgnoreRegion(slice_index=z, drawn=record.drawn, **coco_entries.mask_fields(pixels))
+                for z, pixels in ignore_regions(record, volume).items()
+            ]
+        except DataError as error:
+            refused.append(error)
+    found.sort(key=lambda region: (region.slice_index, region.bbox))
+    return found, refused
 
 
 def with_pseudo_mask(

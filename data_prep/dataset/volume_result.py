@@ -15,7 +15,8 @@ class SliceResult:
 
     Attributes:
         slice_index: Its place in the volume, from 0.
-        kind: `lesion` (bookmarked), `empty` (kept without a lesion) or `extra` (a neighbour).
+        kind: `lesion` (bookmarked), `ignore` (with regions to ignore only), `empty` (kept without
+            a lesion) or `extra` (a neighbour).
         digest: Of its pixels; None for a slice of one value.
     """
 
@@ -58,6 +59,33 @@ class SliceLesion:
 
 
 @dataclass(frozen=True)
+class IgnoreRegion:
+    """A part of a slice that counts neither as lesion nor as background: a crowd region in COCO.
+
+    Attributes:
+        slice_index: The slice.
+        bbox: x, y, width, height in pixels.
+        area: Pixels of the region.
+        segmentation: Compressed run-length code of the region.
+        drawn: What was measured there, such as `length`.
+    """
+
+    slice_index: int
+    bbox: list[float]
+    area: int
+    segmentation: dict[str, Any]
+    drawn: str
+
+    def annotation(self) -> dict[str, Any]:
+        """Return the fields of the annotation.
+
+        Not `ignore`, by which MMDetection would drop the region and train on it as background.
+        """
+        known = {name: value for name, value in vars(self).items() if name != "slice_index"}
+        return known | {"iscrowd": 1}
+
+
+@dataclass(frozen=True)
 class Lesion3D:
     """A lesion of a voxel mask in 3D.
 
@@ -89,6 +117,7 @@ class VolumeResult:
         stored_size: Columns, rows and slices of the file.
         slices: Slices that were written, in their order; none if the volume is left out.
         lesions: Bookmarked lesions with their pseudo masks.
+        ignored: Regions to ignore.
         gt_lesions: Lesions of the voxel mask on those slices; None without a usable mask.
         gt_lesions_3d: The same in 3D, of the whole volume.
     """
@@ -104,6 +133,7 @@ class VolumeResult:
     stored_size: list[int] | None = None
     slices: list[SliceResult] = field(default_factory=list)
     lesions: list[SliceLesion] = field(default_factory=list)
+    ignored: list[IgnoreRegion] = field(default_factory=list)
     gt_lesions: list[SliceLesion] | None = None
     gt_lesions_3d: list[Lesion3D] = field(default_factory=list)
 
@@ -115,7 +145,7 @@ class VolumeResult:
     def leave_out(self, error: str) -> None:
         """Drop what was made of the volume, and say why."""
         self.errors.append(error)
-        self.slices, self.lesions = [], []
+        self.slices, self.lesions, self.ignored = [], [], []
         self.gt_lesions, self.gt_lesions_3d = None, []
 
     def to_json(self) -> bytes:
@@ -142,6 +172,7 @@ class VolumeResult:
 _LISTS = {
     "slices": SliceResult,
     "lesions": SliceLesion,
+    "ignored": IgnoreRegion,
     "gt_lesions": SliceLesion,
     "gt_lesions_3d": Lesion3D,
 }

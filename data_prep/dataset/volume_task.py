@@ -15,7 +15,7 @@ from data_prep.dataset.sources import Source
 from data_prep.paths import without_series
 
 # Raise it when the same input gives other results than before: earlier ones are then replaced.
-RESULT_VERSION = 4
+RESULT_VERSION = 5
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class VolumeTask:
             source.patient_id,
             asdict(self.options),
             [plain(record) for record in source.records],
+            [plain(record) for record in source.ignored],
             source.all_known,
             _fingerprint(self.root, source.volume),
             _fingerprint(self.mask_root, source.mask),

@@ -1,0 +1,147 @@
+"""Measurements without two axes: a length, an outline, a point. Each of them may be a lesion.
+
+None of them is dropped in silence. By the rule `refuse` each is an error; by `ignore` it becomes a
+region that counts neither as lesion nor as background; by `circle` it is measured as if its outline
+were the lesion's, a length as the diameter of a circle.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from data_prep.bookmarks.recist import Bookmark, measure
+from data_prep.bookmarks.record import ReadResult
+from data_prep.errors import DataError
+
+RULES = ("refuse", "ignore", "circle")
+# What the points of each shape are.
+SHAPES = {
+    "line": "2 end points",
+    "circle": "the centre, and a point of the rim",
+    "ellipse": "the ends of one axis, then of the other",
+    "outline": "3 or more corners",
+    "points": "1 or more places without an extent",
+    "solid": "4 or more corners of a body on several slices",
+}
+# No circle can be made of these.
+NO_CIRCLE = ("points", "solid")
+# A place without an extent stands for a circle of this radius: nodes are rarely larger.
+POINT_RADIUS_MM = 10.0
+_CORNERS = 64
+_SHIFT = 8
+
+
+def apply(result: ReadResult, rule: str, name: str) -> None:
+    """Sort the measurements without two axes among the records by a rule, and count them.
+
+    Args:
+        result: As read; changed in place.
+        rule: One of `RULES`.
+        name: How messages call the file or folder.
+    """
+    if rule not in RULES:
+        raise DataError(f"Expected --one-axis {', '.join(RULES)} but got another. Correct it.")
+    others = [record for record in result.records if record.shape != "cross"]
+    if not others:
+        return
+    kept = [record for record in result.records if record.shape == "cross"]
+    refused = others if rule == "refuse" else []
+    if rule == "ignore":
+        result.ignored += others
+        # How far a place without an extent reaches is not known.
+        result.incomplete_volumes |= {r.volume for r in others if r.shape == "points"}
+    elif rule == "circle":
+        refused = [record for record in others if record.shape in NO_CIRCLE]
+        kept = [record for record in result.records if record.shape not in NO_CIRCLE]
+    result.records = kept
+    for record in refused:
+        advice = "ignore or circle" if record.shape not in NO_CIRCLE else "ignore"
+        message = (
+            f"Expected a long and a short axis but got {record.drawn} only. Measure both axes,"
+            f" or read it with --one-axis {advice}."
+        )
+        where = {"path": record.file, "row": record.row, "slice_index": record.slice_index}
+        result.refuse(DataError(message, **where), record.volume)
+    done = {"refuse": "refused", "ignore": "to be ignored", "circle": "taken as outlines"}
+    counts = Counter(record.drawn for record in others)
+    shown = ", ".join(f"{drawn} {n}" for drawn, n in sorted(counts.items()))
+    left = f" ({len(refused)} refused)" if rule == "circle" and refused else ""
+    result.notes.append(
+        f"{name}: measurements without two axes are {done[rule]}{left}: {shown}"
+        f" (--one-axis {rule})."
+    )
+
+
+def as_bookmark(
+    shape: str, points: np.ndarray, spacing_xy: Sequence[float], size_xy: tuple[int, int]
+) -> Bookmark:
+    """Return the axes of a shape on its slice; a line is the diameter of a circle.
+
+    Args:
+        shape: Of `SHAPES`, none of `NO_CIRCLE`.
+        points: `(N, 2)` axial pixels (x, y).
+        spacing_xy: Pixel size in mm.
+        size_xy: Columns and rows of the slice.
+
+    >>> import numpy as np
+    >>> axes = as_bookmark("line", np.array([[2.0, 5.0], [8.0, 5.0]]), (1.0, 0.5), (20, 20))
+    >>> axes.short_axis.tolist()
+    [[5.0, -1.0], [5.0, 11.0]]
+    """
+    if shape == "outline":
+        return measure(fill(points, size_xy), spacing_xy)
+    scale = np.asarray(spacing_xy, dtype=float)
+    mm = np.asarray(points, dtype=float) * scale
+    if shape == "ellipse":
+        axes = sorted((mm[:2], mm[2:]), key=lambda axis: -np.linalg.norm(axis[1] - axis[0]))
+        return Bookmark(axes[0] / scale, axes[1] / scale)
+    centre, arm = (mm[0] + mm[1]) / 2, (mm[1] - mm[0]) / 2
+    if shape == "circle":
+        centre, arm = mm[0], mm[1] - mm[0]
+    across = np.array([arm[1], -arm[0]])
+    ends = (np.stack([centre - v, centre + v]) / scale for v in (arm, across))
+    return Bookmark(*ends)
+
+
+def region(
+    shape: str, points: np.ndarray, spacing_xy: Sequence[float], size_xy: tuple[int, int]
+) -> np.ndarray:
+    """Return the pixels `(H, W)` that a shape covers on its slice, one at least.
+
+    Args:
+        shape: Of `SHAPES`.
+        points: `(N, 2)` axial pixels (x, y).
+        spacing_xy: Pixel size in mm.
+        size_xy: Columns and rows of the slice.
+    """
+    points = np.asarray(points, dtype=float)
+    if shape == "points":
+        arms = np.eye(2) * POINT_RADIUS_MM / np.asarray(spacing_xy, dtype=float)
+        discs = [fill(_ring(point, *arms), size_xy) for point in points]
+        return np.logical_or.reduce(discs)
+    if shape in ("outline", "solid"):
+        corners = points
+        if shape == "solid":
+            corners = cv2.convexHull(points.astype(np.float32))[:, 0]
+        return fill(corners, size_xy)
+    axes = as_bookmark(shape, points, spacing_xy, size_xy)
+    long, short = ((axis[1] - axis[0]) / 2 for axis in (axes.long_axis, axes.short_axis))
+    return fill(_ring(axes.long_axis.mean(axis=0), long, short), size_xy)
+
+
+def _ring(centre: np.ndarray, one_arm: np.ndarray, other_arm: np.ndarray) -> np.ndarray:
+    angle = np.linspace(0, 2 * np.pi, _CORNERS, endpoint=False)[:, None]
+    return centre + np.cos(angle) * one_arm + np.sin(angle) * other_arm
+
+
+def fill(corners: np.ndarray, size_xy: tuple[int, int]) -> np.ndarray:
+    """Return the pixels `(H, W)` inside a polygon, those on its border included."""
+    mask = np.zeros(size_xy[::-1], np.uint8)
+    # Corners far outside would overflow OpenCV's fixed-point numbers.
+    near = np.clip(corners, -1e6, 1e6)
+    cv2.fillPoly(mask, [np.round(near * 2**_SHIFT).astype(np.int32)], 1, shift=_SHIFT)
+    return mask.astype(bool)

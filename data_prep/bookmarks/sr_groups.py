@@ -1,0 +1,187 @@
+"""One measurement group of a DICOM structured report: two axes, or what else was drawn.
+
+Each axis is a NUM item, long axis or short axis, inferred from a polyline of two points: SCOORD in
+the pixels of one image, or SCOORD3D in mm. In SCOORD the corner of the first pixel is (0, 0) and
+its centre (0.5, 0.5) (DICOM PS3.3 C.18.6); drawings count from pixel centres.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import Code, codes
+
+from data_prep.errors import DataError
+
+# The tools of viewers, by the last word of the tracking identifier, and what their reports call.
+_TOOLS = {
+    "Length": "length",
+    "ArrowAnnotate": "arrow",
+    "EllipticalROI": "ellipse",
+    "CircleROI": "circle",
+    "RectangleROI": "rectangle",
+    "PlanarFreehandROI": "freehand outline",
+    "SplineROI": "freehand outline",
+    "LivewireContour": "freehand outline",
+    "UltrasoundDirectionalTool": "line",
+    "Angle": "angle",
+    "CobbAngle": "angle",
+    "Probe": "point",
+    "KeyImage": "key image",
+}
+_TOOL = re.compile(r":(\w{1,40})(?::|$)")
+# Graphic types: the shape, its fewest and most points, and how messages call it.
+_GRAPHICS = {
+    "POINT": ("points", 1, 1, "point"),
+    "MULTIPOINT": ("points", 1, 10_000, "point"),
+    "POLYLINE": ("outline", 3, 100_000, "outline"),
+    "POLYGON": ("outline", 3, 100_000, "outline"),
+    "CIRCLE": ("circle", 2, 2, "circle"),
+    "ELLIPSE": ("ellipse", 4, 4, "ellipse"),
+    "ELLIPSOID": ("solid", 6, 6, "ellipsoid"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """Something drawn on an image or in space.
+
+    Attributes:
+        shape: `cross`, or of `data_prep.bookmarks.one_axis.SHAPES`.
+        drawn: How messages call it.
+        points: `(N, 2)` pixels counted from pixel centres, or `(N, 3)` mm (LPS).
+        image: SOP instance UID and 1-based frame of the image; None each in mm.
+    """
+
+    shape: str
+    drawn: str
+    points: np.ndarray
+    image: tuple[str | None, int | None]
+
+
+def drawings(group: Dataset) -> list[Drawing]:
+    """Return what a measurement group draws: one cross, or everything else that it holds.
+
+    Raises:
+        DataError: Axes that make no cross, or no coordinates that can be used.
+    """
+    axes = [
+        [i for i in group.get("ContentSequence", ()) if is_item(i, "NUM", code)]
+        for code in (codes.SCT.LongAxis, codes.SCT.ShortAxis)
+    ]
+    counts = [len(items) for items in axes]
+    if counts == [1, 1]:
+        long, short = (_axis(items[0]) for items in axes)
+        if long.image != short.image:
+            raise DataError(
+                "Expected both axes on one image but got two. Measure them on one slice."
+            )
+        return [Drawing("cross", "", np.concatenate([long.points, short.points]), long.image)]
+    if max(counts) > 1:
+        raise DataError(
+            f"Expected one long and one short axis but got {counts[0]} and {counts[1]}. Measure "
+            "both, each lesion in a group of its own."
+        )
+    found, seen = [], set()
+    tool = "long axis" if counts == [1, 0] else "short axis" if counts == [0, 1] else _tool(group)
+    for item in coordinates(group):
+        drawing = _drawing(item, tool)
+        key = (drawing.image, drawing.points.tobytes())
+        if key not in seen:
+            found.append(drawing)
+        seen.add(key)
+    if not found:
+        raise DataError(
+            "Expected the coordinates of a long and a short axis but got a measurement without"
+            " coordinates. Measure both axes; of a segmentation, name its file as bookmarks."
+        )
+    return found
+
+
+def items_below(node: Dataset, depth: int = 64) -> Iterator[Dataset]:
+    """Walk all content items below a node."""
+    for item in node.get("ContentSequence", None) or ():
+        yield item
+        if depth:
+            yield from items_below(item, depth - 1)
+
+
+def coordinates(node: Dataset) -> list[Dataset]:
+    """Return the items with coordinates below a node."""
+    return [item for item in items_below(node) if "GraphicData" in item]
+
+
+def is_item(item: Dataset, kind: str, code: Code) -> bool:
+    """Say whether an item is of a value type and name; SRT codes count as their SCT ones."""
+    names = item.get("ConceptNameCodeSequence", None) or ()
+    return str(item.get("ValueType", "")) == kind and any(
+        Code(str(n.get("CodeValue", "")), str(n.get("CodingSchemeDesignator", "")), "") == code
+        for n in names
+    )
+
+
+def _tool(group: Dataset) -> str | None:
+    """Return how messages call the viewer's tool that drew a group, if that is known."""
+    for item in group.get("ContentSequence", None) or ():
+        if is_item(item, "TEXT", codes.DCM.TrackingIdentifier):
+            found = _TOOL.search(str(item.get("TextValue", "")))
+            if found and found[1] in _TOOLS:
+                return _TOOLS[found[1]]
+    return None
+
+
+def _axis(axis: Dataset) -> Drawing:
+    items = [i for i in axis.get("ContentSequence", ()) if "GraphicData" in i]
+    if len(items) != 1:
+        raise DataError(
+            f"Expected each axis with its line (SCOORD or SCOORD3D) but got {len(items)} lines. "
+            "Export the report with coordinates."
+        )
+    line = _drawing(items[0], "axis")
+    if line.shape != "line":
+        raise DataError("Expected a line of 2 points but got another shape. Measure it again.")
+    return line
+
+
+def _drawing(item: Dataset, tool: str | None) -> Drawing:
+    points, in_mm = _points(item)
+    kind = str(item.get("GraphicType", ""))
+    if kind not in _GRAPHICS:
+        raise DataError("Expected a known graphic type but got another. Measure both axes.")
+    shape, fewest, most, drawn = _GRAPHICS[kind]
+    if kind == "POLYLINE" and len(points) == 2:
+        shape, fewest, drawn = "line", 2, "length"
+    if tool == "arrow":
+        shape = "points"  # either end may be the tip
+    if not fewest <= len(points) <= most:
+        raise DataError(
+            f"Expected {drawn} of {fewest} points but got {len(points)}. Measure it again."
+        )
+    image = (None, None) if in_mm else _image(item)
+    return Drawing(shape, tool or drawn, points - (0.0 if in_mm else 0.5), image)
+
+
+def _points(item: Dataset) -> tuple[np.ndarray, bool]:
+    """Return the points of an item, and whether they are mm in space."""
+    in_mm = str(item.get("ValueType", "")) == "SCOORD3D"
+    data = item.GraphicData
+    numbers = np.array([data] if isinstance(data, float) else data, dtype=float)
+    size = 3 if in_mm else 2
+    if not numbers.size or numbers.size % size or not np.isfinite(numbers).all():
+        raise DataError(
+            f"Expected points of {size} finite numbers but got others. Measure it again."
+        )
+    return numbers.reshape(-1, size), in_mm
+
+
+def _image(item: Dataset) -> tuple[str, int | None]:
+    for image in item.get("ContentSequence", None) or ():
+        for reference in image.get("ReferencedSOPSequence", None) or ():
+            frame = reference.get("ReferencedFrameNumber", None)
+            first = frame if frame is None or isinstance(frame, int) else int(frame[0])
+            return str(reference.ReferencedSOPInstanceUID), first
+    raise DataError("Expected the image of each line but got none. Export the report again.")
