@@ -1,8 +1,7 @@
-"""The functions of the package: examples that run, and imports that wait."""
+"""The public calls of the package, on files and on lists, and imports that wait."""
 
 from __future__ import annotations
 
-import doctest
 import json
 import subprocess
 import sys
@@ -10,12 +9,6 @@ import sys
 import pytest
 
 import mmglan
-from mmglan import api
-
-
-def test_examples():
-    result = doctest.testmod(api)
-    assert result.attempted >= 12 and result.failed == 0
 
 
 def test_functions_are_listed_and_come_when_used():

@@ -16,6 +16,7 @@ MODULES = [
     "data_prep.volumes.file_names",
     "data_prep.volumes.find",
     "data_prep.volumes.volume",
+    "mmglan.api",
 ]
 
 

@@ -164,7 +164,7 @@ def warn_of_parts(images: GroundTruth, volumes: VolumeGroundTruth) -> None:
         warnings.warn(
             f"{images.name}: {len(parts)} of {len(sizes)} volumes are there in part only ({here} "
             f"of their {whole} slices): false positives on the other slices are not counted, so "
-            "3D figures are too good. Test on <split>_whole.json of prepare --whole-volumes",
+            "3D metrics are too good. Test on <split>_whole.json of prepare --whole-volumes",
             stacklevel=3,
         )
 

@@ -39,7 +39,7 @@ class PrecisionRecall:
     ap: float
 
     def mean_recall(self, precisions=MRECALL_PRECISIONS) -> float:
-        """Mean over precisions of the highest recall that still has this precision (0 if none)."""
+        """Return the mean over precisions of the highest recall with this precision (0 if none)."""
         if not len(self.gt_image):
             return float("nan")
         hits = np.cumsum(self.hit)

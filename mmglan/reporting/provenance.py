@@ -16,7 +16,7 @@ def read_run_info(folder: Path) -> dict[str, Any]:
 
 
 def provenance_rows(info: dict[str, Any]) -> list[tuple[str, str]]:
-    """Name and text of what the report states about a run's origin; only what is known."""
+    """Return name and text of what the report states about a run's origin; only what is known."""
     git, environment = info.get("git") or {}, info.get("environment") or {}
     rows = []
     if git.get("commit"):

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_prep.overlay import PREDICTION, SCORE, TRUTH
+from data_prep.overlay import GT, PREDICTION, SCORE
 from mmglan.detections.coco_files import read_ground_truth, read_results
 from mmglan.evaluation.detection_status import ImageStatus, status_of_images
 from mmglan.evaluation.evaluation_record import (
@@ -149,10 +149,10 @@ def test_colours_of_a_slice(made_run):
     root = made_run / "data" / "images"
     picture = draw_slice(found, root, score=0.5, side=360)
     assert picture.shape == (360, 440, 3)
-    assert _has(picture, TRUTH) and _has(picture, PREDICTION)
+    assert _has(picture, GT) and _has(picture, PREDICTION)
     red = (picture[..., 0] > 150) & (picture[..., 1] < 80) & (picture[..., 2] < 80)
     assert red.any() and SCORE == (255, 0, 0)
-    assert _has(draw_slice(missed, root, score=0.5), TRUTH)
+    assert _has(draw_slice(missed, root, score=0.5), GT)
     assert not _has(draw_slice(missed, root, score=0.5), PREDICTION)
     assert not _has(draw_slice(alarm, root, score=0.95), PREDICTION)
     grey = draw_slice(empty, root, score=0.0)

@@ -92,13 +92,13 @@ function show(at, sameSlice = false) {
 function box4(b, r) { return { x: b[0], y: b[1] * r, width: b[2], height: b[3] * r }; }
 
 /* Brightness and contrast as an SVG filter (CSS filters do not act inside SVG in every browser). */
-function windowing(picture) {
+function windowing(slice) {
   const bright = Number($("bright").value), contrast = Number($("contrast").value);
   if (bright === 1 && contrast === 1) return [];
   const filter = node("filter", { id: "window", "color-interpolation-filters": "sRGB", x: 0, y: 0, width: 1, height: 1 }), transfer = node("feComponentTransfer", {});
   for (const channel of "RGB") transfer.append(node("feFunc" + channel, { type: "linear", slope: bright * contrast, intercept: 0.5 - 0.5 * contrast }));
   filter.append(transfer);
-  picture.setAttribute("filter", "url(#window)");
+  slice.setAttribute("filter", "url(#window)");
   return [filter];
 }
 
@@ -112,8 +112,8 @@ function draw() {
   svg.setAttribute("viewBox", `${state.cx - vw / 2} ${state.cy - vh / 2} ${vw} ${vh}`);
   $("stage").classList.toggle("zoomed", state.zoom > 1);
   const unit = 1 / Math.max(1e-6, Math.min(svg.clientWidth / vw, svg.clientHeight / vh));
-  const picture = node("image", { href: image(item), x: 0, y: 0, width: w, height: h, preserveAspectRatio: "none" });
-  const parts = [...windowing(picture), picture];
+  const slice = node("image", { href: image(item), x: 0, y: 0, width: w, height: h, preserveAspectRatio: "none" });
+  const parts = [...windowing(slice), slice];
   const placed = [], labels = [];
   const label = (text, kind, b) => {
     const up = b.y > 18 * unit, x = Math.max(2 * unit, b.x), line = 15 * unit, width = 8.5 * unit * text.length;
