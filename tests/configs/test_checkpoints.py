@@ -8,8 +8,10 @@ import copy
 from functools import cache
 from pathlib import Path
 
+import mmdet
 import pytest
 import torch
+import yaml
 from mmdet.registry import MODELS
 from mmengine.hub import get_config
 
@@ -104,6 +106,17 @@ def test_a_wrapped_detector_has_the_keys_of_the_plain_one(stem, load_config, tmp
     wrapped = MODELS.build(cfg.model).state_dict()
     assert wrapped.keys() - keys_of(cfg.model).keys() == {"uncertainty.log_variance"}
     assert keys_of(cfg.model).keys() <= wrapped.keys()
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_address_is_the_one_that_mmdet_gives(stem, load_config):
+    """The model zoo of the installed MMDetection names the checkpoint of each of its configs."""
+    address = load_config(stem).load_from
+    source = SOURCES[address.split("/")[-2]]
+    metafile = Path(mmdet.__file__).parent / ".mim/configs" / source.split("/")[0] / "metafile.yml"
+    models = yaml.safe_load(metafile.read_text())["Models"]
+    (weights,) = [m["Weights"] for m in models if m["Config"] == f"configs/{source}"]
+    assert address == weights
 
 
 @pytest.mark.parametrize("stem", STEMS)

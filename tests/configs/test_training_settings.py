@@ -25,6 +25,37 @@ def test_trains_as_the_paper_does(stem, load_config):
     own = cfg.optim_wrapper.paramwise_cfg.custom_keys.uncertainty
     assert own == dict(lr_mult=10.0, decay_mult=0.0)
     assert any(backend.type == "TensorboardVisBackend" for backend in cfg.vis_backends)
+    warm_up = dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=500)
+    assert cfg.param_scheduler == [warm_up]
+    assert cfg.train_cfg.val_interval == 5
+    assert cfg.optim_wrapper.clip_grad == dict(max_norm=35 if "yolo" in stem else 5, norm_type=2)
+
+
+@pytest.mark.parametrize("stem", sorted(STEMS))
+def test_slices_are_resized_and_flipped_alike(stem, load_config):
+    cfg = load_config(stem)
+    resize = dict(type="Resize", scale=(512, 512), keep_ratio=True)
+    train, val, test = (cfg[f"{s}_dataloader"].dataset.pipeline for s in ("train", "val", "test"))
+    assert train[2:4] == [resize, dict(type="RandomFlip", prob=0.5)]
+    assert val == test
+    assert [step.type for step in test] == [
+        "LoadImageFromFile",
+        "LoadSlice",
+        "Resize",
+        "PackDetInputs",
+    ]
+    assert test[2] == resize
+
+
+@pytest.mark.parametrize("stem", sorted(path.stem for path in CONFIGS.glob("[!_]*/*.py")))
+def test_best_checkpoint_and_score_threshold(stem, load_config):
+    """AP25 of boxes chooses the checkpoint, and nothing cuts the FROC curve short."""
+    cfg = load_config(stem)
+    checkpoint = cfg.default_hooks.checkpoint
+    assert (checkpoint.save_best, checkpoint.rule) == ("lesion/bbox_AP25", "greater")
+    of_model = cfg.model.test_cfg
+    assert of_model.get("rcnn", of_model).score_thr == 0.001
+    assert of_model.get("conf_thr", 0.001) == 0.001
 
 
 @pytest.mark.parametrize("folder", ["elsewhere", "elsewhere/"])
