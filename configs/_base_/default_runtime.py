@@ -12,6 +12,7 @@ vis_backends = [
 ]
 
 # ---- what is best left alone ----
+runner_type = "LesionRunner"  # lets --cfg-options change the variables above the line
 custom_imports = dict(
     imports=[
         "mmglan.models",

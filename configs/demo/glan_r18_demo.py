@@ -6,6 +6,8 @@ _base_ = "../glan/glan_r50_fpn_160e_lesions.py"
 data_root = "{{$MMGLAN_DATA:work_dirs/demo/data/}}".rstrip("/") + "/"
 image_scale = (128, 128)
 max_epochs = 12
+learning_rate = 3e-4
+num_workers = 0
 
 # ---- what is best left alone ----
 load_from = None
@@ -50,22 +52,22 @@ test_pipeline = [
     ),
 ]
 train_dataloader = dict(
-    num_workers=0,
+    num_workers=num_workers,
     dataset=dict(data_root=data_root, pipeline=train_pipeline),
 )
 val_dataloader = dict(
-    num_workers=0,
+    num_workers=num_workers,
     dataset=dict(data_root=data_root, pipeline=test_pipeline),
 )
 test_dataloader = dict(
-    num_workers=0,
+    num_workers=num_workers,
     dataset=dict(data_root=data_root, pipeline=test_pipeline),
 )
 val_evaluator = dict(ann_file=data_root + "annotations/val.json")
 test_evaluator = dict(ann_file=data_root + "annotations/test.json")
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type="AdamW", lr=3e-4, weight_decay=1e-4),
+    optimizer=dict(_delete_=True, type="AdamW", lr=learning_rate, weight_decay=1e-4),
 )
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=20),

@@ -6,6 +6,7 @@ from importlib import import_module
 swin = import_module("mmengine.hub").get_config("mmdet::swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py")
 swin.model.backbone.update(_delete_=True, init_cfg=None)
 model = dict(backbone=swin.model.backbone, neck=swin.model.neck)
+learning_rate = swin.optim_wrapper.optimizer.lr
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, **swin.optim_wrapper.optimizer),
     paramwise_cfg=swin.optim_wrapper.paramwise_cfg,

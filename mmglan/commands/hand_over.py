@@ -27,7 +27,8 @@ def hand_over(
         about: What is printed above the script's own help.
 
     Returns:
-        0 if the script succeeded, 2 if it could not be started. Errors within it pass through.
+        0 if the script succeeded, 2 if it could not be started or an option names a setting that
+        no run reads. Other errors within it pass through.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     die_with_launcher()
@@ -40,6 +41,12 @@ def hand_over(
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    from mmglan.config_options import ConfigOptionError  # imports MMEngine
+
     sys.argv[1:] = arguments
-    runpy.run_path(str(path), run_name="__main__")
+    try:
+        runpy.run_path(str(path), run_name="__main__")
+    except ConfigOptionError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     return 0

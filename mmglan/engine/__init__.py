@@ -1,4 +1,4 @@
-"""Run-time parts: hooks, checkpoint guard. Importing the package registers them."""
+"""Run-time parts: runner, hooks, checkpoint guard. Importing the package registers them."""
 
 from mmglan import compat
 
@@ -11,12 +11,14 @@ from mmglan.engine.hooks.adapt_stem_hook import AdaptStemHook
 from mmglan.engine.hooks.epoch_seed_hook import EpochSeedHook, seed_worker_from_torch
 from mmglan.engine.hooks.resumed_run_hook import ResumedRunHook
 from mmglan.engine.hooks.run_info_hook import RunInfoHook
+from mmglan.engine.lesion_runner import LesionRunner
 
 _install_checkpoint_guard()
 
 __all__ = [
     "AdaptStemHook",
     "EpochSeedHook",
+    "LesionRunner",
     "ResumedRunHook",
     "RunInfoHook",
     "seed_worker_from_torch",

@@ -15,6 +15,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmglan.config_options import set_variable, settings
+
 
 @dataclass(frozen=True)
 class Size:
@@ -68,46 +70,26 @@ def shrink(cfg: Config, data_root: str | Path, size: Size = TINY) -> Config:
         # Its switchable convolutions reflect two cells of maps of 1/32 of the input.
         size = replace(size, image=max(size.image, 96))
     _shrink_model(cfg.model, size)
-    _shrink_data(cfg, str(data_root), size)
     cfg.load_from = None
-    cfg.train_cfg.update(max_epochs=size.epochs, val_interval=size.epochs)
-    cfg.optim_wrapper.optimizer = dict(type="AdamW", lr=3e-4, weight_decay=1e-4)
+    cfg.optim_wrapper.optimizer = dict(type="AdamW", lr=cfg.learning_rate, weight_decay=1e-4)
     cfg.param_scheduler = [dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=20)]
-    cfg.visualizer.vis_backends = [dict(type="LocalVisBackend")]
-    return cfg
-
-
-def set_data_root(cfg: Config, data_root: str) -> None:
-    """Point every split, and the metric that belongs to it, at another prepared data set.
-
-    Args:
-        cfg: config to change.
-        data_root: folder with `annotations/` and `images/`.
-    """
-    root = data_root.rstrip("/") + "/"
-    for split in ("train", "val", "test"):
-        cfg[f"{split}_dataloader"].dataset.data_root = root
-        evaluator = cfg.get(f"{split}_evaluator")
-        if evaluator is not None:
-            name = evaluator.ann_file.rsplit("annotations/", 1)[-1]
-            evaluator.ann_file = f"{root}annotations/{name}"
-            if evaluator.get("volumes_file"):
-                # Its own name stays: the file may be that of a fold.
-                name = evaluator.volumes_file.rsplit("annotations/", 1)[-1]
-                evaluator.volumes_file = f"{root}annotations/{name}"
-    cfg.data_root = root
-
-
-def _shrink_data(cfg: Config, data_root: str, size: Size) -> None:
-    set_data_root(cfg, data_root)
-    for split in ("train", "val", "test"):
-        loader = cfg[f"{split}_dataloader"]
-        loader.update(num_workers=0, persistent_workers=False)
-        for step in loader.dataset.pipeline:
-            if step.type == "Resize":
-                step.scale = (size.image, size.image)
-    cfg.train_dataloader.batch_size = size.batch
+    cfg.train_cfg.val_interval = cfg.max_epochs
     cfg.test_evaluator.bootstrap = 0
+    variables = dict(
+        data_root=data_root,
+        volumes_root=data_root,
+        image_scale=(size.image, size.image),
+        batch_size=size.batch,
+        num_workers=0,
+        max_epochs=size.epochs,
+        learning_rate=3e-4,
+        vis_backends=[dict(type="LocalVisBackend")],
+    )
+    before = dict(settings(cfg))
+    for name, value in variables.items():
+        if name in cfg:
+            set_variable(cfg, name, value, before)
+    return cfg
 
 
 def _shrink_model(model: Any, size: Size) -> None:

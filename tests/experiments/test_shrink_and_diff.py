@@ -4,7 +4,7 @@ import pytest
 from mmengine.config import Config
 
 from mmglan.experiments.config_diff import ABSENT, differences, flatten
-from mmglan.experiments.shrink import SMALL, TINY, set_data_root, shrink
+from mmglan.experiments.shrink import SMALL, TINY, shrink
 
 ZOO = "configs/glan/glan_r50_fpn_160e_lesions.py"
 
@@ -38,10 +38,9 @@ def test_shrinking_refuses_an_unknown_backbone(ours):
         shrink(cfg, "data", TINY)
 
 
-def test_data_root_keeps_the_kind_of_annotations(repository):
+def test_shrinking_keeps_the_kind_of_annotations(repository):
     name = "configs/ablations/glan_r50_fpn_wo-pseudo-mask_160e_lesions.py"
-    cfg = Config.fromfile(repository / name)
-    set_data_root(cfg, "x")
+    cfg = shrink(Config.fromfile(repository / name), "x")
     assert cfg.val_evaluator.ann_file == "x/annotations/val_recist.json"
     assert cfg.train_dataloader.dataset.data_root == "x/"
     assert cfg.train_dataloader.dataset.ann_file == "annotations/train_recist.json"

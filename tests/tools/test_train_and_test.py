@@ -136,7 +136,7 @@ def test_two_processes_train_and_test(
     trained, tested, tiny_config, tmp_path, command_environment, free_port
 ):
     options = ["--cfg-options", "train_dataloader.dataset.filter_cfg.filter_empty_gt=False"]
-    options += ["train_dataloader.batch_size=1", "train_cfg.max_epochs=1"]
+    options += ["batch_size=1", "max_epochs=1", "seed=3"]
     environment = {**command_environment, "PORT": free_port()}
     command = ["bash", str(ROOT / "tools/dist_train.sh"), str(tiny_config), "2"]
     done = subprocess.run(
@@ -147,12 +147,12 @@ def test_two_processes_train_and_test(
     )
     assert done.returncode == 0, done.stderr[-2000:]
     info = json.loads((tmp_path / "train/run_info.json").read_text())
-    assert (info["processes"], info["batch_size_per_process"]) == (2, 1)
+    assert (info["processes"], info["batch_size_per_process"], info["seed"]) == (2, 1, 3)
     assert all(torch.isfinite(tensor).all() for tensor in weights(tmp_path / "train", 1).values())
     (log,) = (tmp_path / "train").glob("*/*.log")
     assert "Scaling the original LR by 0.5." in log.read_text()  # 2 images per step, not 4
 
-    # One checkpoint tested by two processes gives the figures of one process, digit by digit.
+    # One checkpoint tested by two processes gives the metrics of one process, digit by digit.
     environment["PORT"] = free_port()
     command = ["bash", str(ROOT / "tools/dist_test.sh"), str(tiny_config)]
     command += [str(trained / "epoch_3.pth"), "2", "--work-dir", str(tmp_path / "test")]
@@ -161,6 +161,21 @@ def test_two_processes_train_and_test(
     assert json.loads((tmp_path / "test/test_info.json").read_text())["processes"] == 2
     found = read_evaluation(tmp_path / "test/results.metrics.json").by_name()
     assert found == tested
+
+
+@pytest.mark.parametrize(
+    "script", [TEST, tool_path("train.py")], ids=["test", "MMDetection's train"]
+)
+def test_misspelt_option_is_refused(script, trained, tiny_config, tmp_path, command_environment):
+    checkpoint = [str(trained / "epoch_3.pth")] if script == TEST else []
+    command = [sys.executable, str(script), str(tiny_config), *checkpoint]
+    command += ["--work-dir", str(tmp_path), "--cfg-options", "max_epoch=1"]
+    done = subprocess.run(command, env=command_environment, capture_output=True, text=True)
+    last = done.stderr.splitlines()[-1]
+    assert last.endswith("an unknown name. Did you mean max_epochs?")
+    assert last.startswith("error: --cfg-options max_epoch:") == (script == TEST)
+    assert done.returncode == (2 if script == TEST else 1)
+    assert not list(tmp_path.glob("**/*.pth"))
 
 
 def test_slurm_script_would_start_our_train_script(tmp_path, command_environment):

@@ -8,11 +8,11 @@ _base_ = "./lesions_instance.py"
 
 # ---- what users change ----
 data_root = "{{$MMGLAN_DATA:data/lgg-key/}}".rstrip("/") + "/"
-annotations = "annotations/{{$MMGLAN_FOLD:fold0}}/"
 image_scale = (128, 128)
 num_workers = 0
 
 # ---- what is best left alone ----
+annotations = "annotations/{{$MMGLAN_FOLD:fold0}}/"
 for _loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
     for _step in _base_[_loader].dataset.pipeline:
         if _step.type == "Resize":
