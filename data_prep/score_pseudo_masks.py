@@ -58,7 +58,7 @@ class Task:
 
 
 def run(task: Task) -> tuple[list[dict[str, Any]], str]:
-    """Score all cases of a task by every method; returns the rows and an error line or ''."""
+    """Score all lesions of a task by every method; returns the rows and an error line or ''."""
     cv2.setNumThreads(1)
     rows: list[dict[str, Any]] = []
     try:
@@ -146,7 +146,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     number = at_least(0, float)
-    add("--images", required=True, help="volume, or folder of volumes (of pictures with --boxes)")
+    add("--images", required=True, help="volume, or folder of volumes (of images with --boxes)")
     gt = parser.add_mutually_exclusive_group(required=True)
     gt.add_argument("--masks", help="voxel mask, or folder of masks named like the volumes")
     gt.add_argument("--boxes", help="CSV: file, x1, y1, x2, y2, patient; pixels")

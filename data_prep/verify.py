@@ -87,7 +87,7 @@ def verify(
         checks.read_pixels, tasks, jobs=jobs, description="slices", progress=progress
     )
     pixels = {result.file_name: result for result in read}
-    found = checks.Findings()
+    found = checks.CheckResult()
     checks.check_images({name: sets[name] for name in plain}, pixels, found)
     listed = {i["file_name"] for name in plain for i in sets[name]["images"]}
     found.problems += [

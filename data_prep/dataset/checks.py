@@ -31,8 +31,8 @@ _NUMBERS = {"bbox": 4, "recist": 8, "box3d": 6, "shape_zyx": 3}
 
 
 @dataclass
-class Findings:
-    """What was found. `problems` make the check fail, `notes` do not."""
+class CheckResult:
+    """Result of the checks: `problems` make them fail, `notes` do not."""
 
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -124,7 +124,7 @@ def read_pixels(task: tuple[str, str]) -> Pixels:
 
 
 def check_images(
-    data: Mapping[str, Mapping[str, Any]], pixels: Mapping[str, Pixels], found: Findings
+    data: Mapping[str, Mapping[str, Any]], pixels: Mapping[str, Pixels], found: CheckResult
 ) -> None:
     """Find missing, unreadable, wrongly sized, constant and repeated slices; check spacings."""
     same = defaultdict(set)
@@ -151,7 +151,7 @@ def check_images(
         found.notes.append(f"identical slices: {', '.join(names[:4])}")
 
 
-def check_annotations(data: Mapping[str, Mapping[str, Any]], found: Findings) -> None:
+def check_annotations(data: Mapping[str, Mapping[str, Any]], found: CheckResult) -> None:
     """Check ids, boxes and masks: outside, empty, of another size, duplicates."""
     for split, content in data.items():
         images = {image["id"]: image for image in content["images"]}
@@ -219,7 +219,7 @@ def can_decode(segmentation: Any) -> bool:
         return False
 
 
-def check_volumes(path: Path, found: Findings) -> None:
+def check_volumes(path: Path, found: CheckResult) -> None:
     """Check boxes of lesions in 3D: inside their volume, corners in order."""
     content = load(path, ("volumes", "lesions"))
     volumes = {volume["volume_id"]: volume for volume in content["volumes"]}
@@ -237,7 +237,7 @@ def check_volumes(path: Path, found: Findings) -> None:
 def check_leakage(
     data: Mapping[str, Mapping[str, Any]],
     pixels: Mapping[str, Pixels],
-    found: Findings,
+    found: CheckResult,
     *,
     by_patient: bool,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Lesions to score pseudo masks on: from voxel masks, or from boxes on single pictures."""
+"""Lesions to score pseudo masks on: from voxel masks, or from boxes on single images."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def read_boxes(table: Path) -> list[BoxRow]:
 
 
 def from_box(row: BoxRow, root: Path, margin: float, one_based: bool, select: Selection) -> Case:
-    """Make a lesion of which only the bounds are known, on an 8-bit or 16-bit picture.
+    """Make a lesion of which only the bounds are known, on an 8-bit or 16-bit image.
 
     The bookmark is *assumed*: the two centre lines of the box, the longer one as long axis. Real
     axes are seldom parallel to the image's, so this says how well boxes are kept, not how well
@@ -149,13 +149,13 @@ def from_box(row: BoxRow, root: Path, margin: float, one_based: bool, select: Se
 
     Args:
         row: its numbers are coordinates of pixel centres.
-        root: folder of the pictures.
+        root: folder of the images.
         margin: pixels that the box is wider than the bookmark on every side.
         one_based: Its numbers count pixels from 1.
         select: its noise is used.
 
     Raises:
-        DataError: the row or its picture is not as expected.
+        DataError: the row or its image is not as expected.
     """
     cells = row.cells
     try:
@@ -170,9 +170,9 @@ def from_box(row: BoxRow, root: Path, margin: float, one_based: bool, select: Se
     file = resolve_under(root, cells["file"])
     image = cv2.imread(str(file), cv2.IMREAD_ANYDEPTH) if file.is_file() else None
     if image is None or not (0 <= x1 < x2 < image.shape[1] and 0 <= y1 < y2 < image.shape[0]):
-        found = "no picture" if image is None else f"one of {image.shape[1]} x {image.shape[0]}"
+        found = "no image" if image is None else f"one of {image.shape[1]} x {image.shape[0]}"
         raise DataError(
-            f"Expected a picture {cells['file']} that holds the box but got {found}. Correct the "
+            f"Expected an image {cells['file']} that holds the box but got {found}. Correct the "
             "row.",
             path=row.table,
             row=row.number,

@@ -174,7 +174,7 @@ def _eight_bits(image: np.ndarray) -> np.ndarray:
 def _cut(grey: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Run GrabCut: its foreground, uint8; changes `labels`."""
     foreground = labels & 1  # GC_FGD and GC_PR_FGD are odd
-    if foreground.all() or not foreground.any():  # GrabCut has nothing to tell apart
+    if foreground.all() or not foreground.any():  # nothing for GrabCut to separate
         return foreground
     # GrabCut's k-means draws from OpenCV's global generator.
     cv2.setRNGSeed(0)

@@ -1,4 +1,4 @@
-"""Tables and pictures of the quality report of pseudo masks."""
+"""Tables and drawings of the quality report of pseudo masks."""
 
 from __future__ import annotations
 

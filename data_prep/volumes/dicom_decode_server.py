@@ -1,6 +1,6 @@
 """Compressed DICOM pixels, decoded in a process of their own.
 
-The decoders of JPEG and its kin are C libraries. On damaged streams they were seen to crash and to
+The decoders of all kinds of JPEG are C libraries. On damaged streams they were seen to crash and to
 run without end; here that costs one volume, not the run. Each volume has a fresh process, so that
 nothing which a damaged stream did to the memory reaches the next one. They are forked from a
 server (`data_prep.volumes.dicom_decode`) that is started once and has the libraries loaded.

@@ -93,7 +93,7 @@ def _names(volume_id: str, ids: Mapping[str, str] | None) -> list[str]:
 def _warn_of_others(
     maps: VolumeIndex, gt: VolumeGroundTruth, ids: Mapping[str, str] | None
 ) -> None:
-    """Warn of label maps that belong to no volume of the ground truth: nobody would miss them."""
+    """Warn of label maps that belong to no volume of the ground truth and are not used."""
     known = {maps.by_path(name) for volume_id in gt.ids for name in _names(volume_id, ids)}
     others = [name for name in maps.label_maps if name not in known]
     if others:

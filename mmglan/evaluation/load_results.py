@@ -178,7 +178,7 @@ def _sources(predictions) -> list[tuple[str, Path | list]]:
 
 
 def _check_options(test_set, sources, scores, binary_masks, stack_iou):
-    """Refuse what these predictions have no use for: nobody would miss what it did not do."""
+    """Refuse inputs that these predictions can not use, since they would have no effect."""
     label_maps = any(isinstance(content, Path) for _, content in sources)
     if (scores or binary_masks) and not label_maps:
         option = "--scores" if scores else "--binary-masks"
