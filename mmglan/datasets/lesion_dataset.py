@@ -9,8 +9,14 @@ import torch
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 
+from mmglan.detections.coco_files import check_annotation, is_ignored, read_json
 from mmglan.random_numbers import numbers_of
 
+NEEDED = {
+    "images": ("id", "file_name", "width", "height"),
+    "annotations": ("id", "image_id", "category_id", "bbox", "area"),
+    "categories": ("id", "name"),
+}
 PASSED_ON = ("patient_id", "volume_id", "slice_index", "spacing_mm")
 
 
@@ -25,7 +31,8 @@ class LesionDataset(CocoDataset):
 
     Raises:
         FileNotFoundError: The annotation file is missing.
-        ValueError: It holds none of the classes.
+        ValueError: It holds none of the classes, an entry without a field that is needed, or an
+            annotation that is no lesion of 1 x 1 pixels at least.
     """
 
     METAINFO: ClassVar[dict] = dict(classes=("lesion",), palette=[(220, 20, 60)])
@@ -58,7 +65,13 @@ class LesionDataset(CocoDataset):
                 f"Expected the annotations {self.ann_file} but got no such file. Write it with "
                 "mmglan prepare, or set data_root."
             )
-        data_list = super().load_data_list()
+        try:
+            data_list = super().load_data_list()
+        except (KeyError, TypeError):
+            where = missing_field(self.ann_file)
+            if where is None:
+                raise
+            raise ValueError(where) from None
         if not self.cat_ids:
             raise ValueError(
                 f"{self.ann_file}: Expected categories {list(self.metainfo['classes'])} but got "
@@ -68,10 +81,41 @@ class LesionDataset(CocoDataset):
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
         """Parse an image as the parent does, with patient, volume and neighbouring slices."""
-        data_info = super().parse_data_info(raw_data_info)
         image = raw_data_info["raw_img_info"]
+        raw_data_info["raw_ann_info"] = [
+            self._checked(annotation) for annotation in raw_data_info["raw_ann_info"]
+        ]
+        data_info = super().parse_data_info(raw_data_info)
         data_info.update({key: image[key] for key in PASSED_ON if key in image})
         if "neighbours" in image:
             folder = self.data_prefix["img"]
             data_info["neighbours"] = [osp.join(folder, name) for name in image["neighbours"]]
         return data_info
+
+    def _checked(self, annotation: dict) -> dict:
+        """Return an annotation as the metric takes it: `ignore` means a region to ignore.
+
+        The parent drops such annotations, and their pixels would be trained on as background.
+        """
+        where = f"{osp.basename(self.ann_file)}: annotation {annotation.get('id')}"
+        check_annotation(annotation, where)
+        if not is_ignored(annotation):
+            return annotation
+        return annotation | {"ignore": 0, "iscrowd": 1}
+
+
+def missing_field(ann_file: str) -> str | None:
+    """Say which entry of an annotation file lacks a field that a data set needs, if one does."""
+    content = read_json(ann_file)
+    for kind, needed in NEEDED.items():
+        entries = content.get(kind) if isinstance(content, dict) else None
+        if not isinstance(entries, list):
+            return f"{osp.basename(ann_file)}: Expected the list {kind} but got none. Write it."
+        for row, entry in enumerate(entries):
+            lacking = [name for name in needed if not isinstance(entry, dict) or name not in entry]
+            if lacking:
+                return (
+                    f"{osp.basename(ann_file)}: {kind}[{row}]: Expected {', '.join(needed)} but got"
+                    f" no {', '.join(lacking)}. Write them, or prepare the data again."
+                )
+    return None

@@ -23,17 +23,21 @@ class GroundTruth:
     Attributes:
         name: File name, for messages.
         images: COCO image records, by rising id.
-        lesions: For each image its annotations.
+        lesions: For each image its annotations, crowd regions aside.
+        regions: For each image its regions to ignore (`iscrowd` or `ignore`): a detection on one
+            that finds no lesion is no false positive.
         patients: Names, sorted; an image without `patient_id` is a patient of its own.
     """
 
     name: str
     images: list[dict]
     lesions: list[list[dict]]
+    regions: list[list[dict]] = field(default_factory=list)
     patients: list[str] = field(init=False)
     position: dict[int, int] = field(init=False)
 
     def __post_init__(self):
+        self.regions = self.regions or [[] for _ in self.images]
         self.position = {image["id"]: index for index, image in enumerate(self.images)}
         self.patients = sorted({self.patient_of(image) for image in self.images})
 
@@ -74,7 +78,7 @@ def read_ground_truth(source: str | Path | Mapping[str, Any]) -> GroundTruth:
     Raises:
         FileNotFoundError: No such file.
         ValueError: Not COCO, an image or annotation that cannot be used, an id that repeats, an
-            annotation of an unknown image, or one that is not a single lesion that counts.
+            annotation of an unknown image or with an empty box.
     """
     if isinstance(source, Mapping):
         name, data = "gt", source
@@ -98,21 +102,40 @@ def read_ground_truth(source: str | Path | Mapping[str, Any]) -> GroundTruth:
             raise ValueError(
                 f"{where}: Expected the id of an image of this file but got {_found(annotation)}"
             )
-        _check_record(annotation, where)
+        check_annotation(annotation, where)
         check_size(annotation, where)
-        for flag, meaning in (("iscrowd", "a crowd region"), ("ignore", "one that is ignored")):
-            if annotation.get(flag):
-                raise ValueError(
-                    f"{where}: Expected single lesions that count but got {meaning} "
-                    f"({flag} {annotation[flag]}); remove it"
-                )
         if annotation.get("id") in seen:
             raise ValueError(
                 f"{where}: Expected distinct annotation ids but got {annotation['id']} again"
             )
         seen |= {annotation["id"]} if annotation.get("id") is not None else set()
-        gt.lesions[place].append(annotation)
+        ignored = is_ignored(annotation)
+        (gt.regions if ignored else gt.lesions)[place].append(annotation)
     return gt
+
+
+def is_ignored(annotation: Mapping[str, Any]) -> bool:
+    """Whether an annotation is a region to ignore: neither lesion nor background."""
+    return bool(annotation.get("iscrowd") or annotation.get("ignore"))
+
+
+def check_annotation(annotation: dict, where: str) -> None:
+    """Raise ValueError unless an annotation has a box of some size: one of 1 x 1 pixels at least.
+
+    Smaller ones are left out by MMDetection in training, so they must not count in the metrics.
+
+    Args:
+        annotation: The annotation.
+        where: File and entry, for the message.
+    """
+    _check_record(annotation, where)
+    area = annotation.get("area", 1)
+    empty = isinstance(area, Real) and not area > 0
+    if min(annotation["bbox"][2:]) < 1 or empty:
+        raise ValueError(
+            f"{where}: Expected a lesion of at least 1 x 1 pixels but got bbox"
+            f" {annotation['bbox']}, area {annotation.get('area', 'not given')}; remove it"
+        )
 
 
 def group_results(results: Iterable[dict], gt: GroundTruth, name: str = "results"):

@@ -55,10 +55,10 @@ class _OverlapEval(COCOeval):
     enough for any threshold can not match: they are kept out of that loop and put back, unmatched.
     """
 
-    def __init__(self, gt, results, matrices):
+    def __init__(self, gt, results, matrices, shares):
         super().__init__(gt, results, "bbox")
-        self._matrices = matrices
-        self._found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._matrices, self._shares = matrices, shares
+        self._found: dict[int, tuple[np.ndarray, ...]] = {}
 
     def computeIoU(self, imgId, catId):
         results = self._dts[imgId, catId]
@@ -66,12 +66,13 @@ class _OverlapEval(COCOeval):
         order = np.argsort(-scores, kind="mergesort")
         matrix = self._matrices[imgId - 1][order]
         enough = (matrix >= min(self.params.iouThrs)).any(axis=1)
-        self._found[imgId] = scores[order], enough
+        shares = self._shares[[result["id"] - 1 for result in results]][order]
+        self._found[imgId] = scores[order], enough, shares
         self._dts[imgId, catId] = [results[index] for index in order[enough]]
         return matrix[enough] if enough.any() else []
 
     def evaluateImg(self, imgId, catId, aRng, maxDet):
-        scores, enough = self._found[imgId]
+        scores, enough, shares = self._found[imgId]
         part = super().evaluateImg(imgId, catId, aRng, maxDet)
         if part is None and len(scores):
             part = {"image_id": imgId, "gtIgnore": np.zeros(0), "dtMatches": 0, "dtIgnore": 0}
@@ -80,6 +81,9 @@ class _OverlapEval(COCOeval):
                 whole = np.zeros((len(self.params.iouThrs), len(scores)))
                 whole[:, enough] = part[name]
                 part[name] = whole
+            # What COCO does with predictions on a crowd region.
+            on_region = shares >= np.asarray(self.params.iouThrs)[:, None]
+            part["dtIgnore"] = (part["dtIgnore"] > 0) | ((part["dtMatches"] == 0) & on_region)
             part["dtScores"] = scores
         return part
 
@@ -121,6 +125,7 @@ def precision_recall(
             _index(gt_boxes, detections.n_images),
             _index(results, detections.n_images),
             detections.iou_matrices(),
+            _shares(detections),
         )
         evaluator.params.iouThrs = np.array(thresholds)
         evaluator.params.maxDets = [max_detections]
@@ -156,8 +161,16 @@ def _most_certain(detections: DetectionSet, count: int) -> DetectionSet:
         detections,
         scores=detections.scores[keep],
         pred_image=detections.pred_image[keep],
+        on_ignored=_shares(detections)[keep],
         overlaps={"iou": Pairs(number[pairs.pred[kept]], pairs.gt[kept], pairs.overlap[kept])},
     )
+
+
+def _shares(detections: DetectionSet) -> np.ndarray:
+    """Share of each prediction inside a region to ignore, `(N,)`."""
+    if detections.on_ignored is None:
+        return np.zeros(len(detections.scores))
+    return detections.on_ignored
 
 
 def _record(number, image, **more):

@@ -27,6 +27,7 @@ class DetectionSet:
         gt_image: `(M,)` image of each lesion, rising.
         overlaps: Pairs by kind of overlap; `iou` is always there.
         short_axis_mm: `(M,)` short axis of the lesions, NaN where unknown.
+        on_ignored: `(N,)` share of each prediction inside a region to ignore; None without any.
     """
 
     kind: str
@@ -37,6 +38,7 @@ class DetectionSet:
     gt_image: np.ndarray
     overlaps: dict[str, Pairs]
     short_axis_mm: np.ndarray
+    on_ignored: np.ndarray | None = None
 
     @property
     def n_images(self) -> int:
@@ -62,6 +64,7 @@ class DetectionSet:
             threshold=criterion.threshold,
             assignment=protocol.assignment,
             duplicates=protocol.duplicates,
+            on_ignored=self.on_ignored,
         )
 
     def iou_matrices(self) -> list[np.ndarray]:
@@ -116,6 +119,10 @@ def pooled(first: DetectionSet, second: DetectionSet) -> DetectionSet:
         overlap = np.concatenate([pairs_of_first.overlap, pairs_of_second.overlap])
         return Pairs(pred[by_pred], gt[by_pred], overlap[by_pred])
 
+    shares = [
+        np.zeros(len(one.scores)) if one.on_ignored is None else one.on_ignored
+        for one in (first, second)
+    ]
     return DetectionSet(
         kind=first.kind,
         dims=first.dims,
@@ -127,4 +134,5 @@ def pooled(first: DetectionSet, second: DetectionSet) -> DetectionSet:
             kind: joined(first.overlaps[kind], second.overlaps[kind]) for kind in first.overlaps
         },
         short_axis_mm=np.concatenate([first.short_axis_mm, second.short_axis_mm])[gt_order],
+        on_ignored=np.concatenate(shares)[order],
     )

@@ -89,7 +89,24 @@ def detection_set_of_images(
         gt_image=gt_image,
         overlaps=pairs,
         short_axis_mm=np.array(sizes, dtype=np.float64),
+        on_ignored=_on_ignored(gt, grouped, kind, name),
     )
+
+
+def _on_ignored(gt, grouped, kind, name):
+    """Share of each prediction inside a region to ignore, `(N,)`; None without regions."""
+    if not any(gt.regions):
+        return None
+    shares = []
+    for image, rows, regions in zip(gt.images, grouped, gt.regions, strict=True):
+        masks = kind == "segm" and all(region.get("segmentation") for region in regions)
+        field_name = "segmentation" if masks else "bbox"
+        if kind == "segm" and not masks:
+            boxes = [mask_utils.toBbox(rle_of(image, row)).tolist() for row in rows]
+            rows = [{"bbox": box} for box in boxes]
+        inside = _matrix(image, rows, regions, field_name, "iobb", (name, gt.name))
+        shares.append(inside.max(axis=1, initial=0.0))
+    return np.concatenate(shares)
 
 
 def _matrix(image, rows, lesions, field_name, overlap, names):

@@ -27,7 +27,7 @@ class Matches:
         order: `(N,)` predictions by falling score, equal scores in the order given.
         hits: `(N,)` lesions that each prediction finds first.
         false_positive: `(N,)` bool; a prediction with no hit that is not a false positive either
-            is a duplicate that is ignored.
+            is ignored: a duplicate, or on a region to ignore.
         found_by: `(M,)` the prediction that finds each lesion, -1 where none does.
     """
 
@@ -45,6 +45,7 @@ def match(
     threshold: float,
     assignment: str = "every",
     duplicates: str = "ignore",
+    on_ignored: np.ndarray | None = None,
 ) -> Matches:
     """Match predictions to lesions.
 
@@ -59,6 +60,8 @@ def match(
             a further match outweighs a better overlap.
         duplicates: A prediction that overlaps enough only lesions found by others is ignored
             (`'ignore'`) or a false positive (`'fp'`).
+        on_ignored: `(N,)` share of each prediction inside a region to ignore. One that finds no
+            lesion is no false positive if its share is at least the threshold, as in COCO.
 
     Returns:
         Matches: Hits, false positives and finders.
@@ -110,6 +113,8 @@ def match(
     else:
         false_positive = np.ones(n_pred, dtype=bool)
         false_positive[pred] = False
+    if on_ignored is not None:
+        false_positive &= on_ignored < threshold
     return Matches(order, hits, false_positive, found_by)
 
 

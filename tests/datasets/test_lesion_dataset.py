@@ -174,3 +174,39 @@ def test_reading_an_image_leaves_the_numbers_of_the_training_alone(root):
         return random.random(), np.random.rand(), float(torch.rand(()))
 
     assert draws(read=True) == draws(read=False)
+
+
+def rewrite(root, change):
+    path = root / "annotations/train.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("flag", ["iscrowd", "ignore"])
+def test_a_region_to_ignore_is_kept_as_such(root, flag):
+    rewrite(root, lambda content: content["annotations"][0].update({flag: 1}))
+    (instance,) = build(root).get_data_info(0)["instances"]
+    assert instance["ignore_flag"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda c: c["annotations"][0].update(bbox=[2, 3, 0, 5]),
+            "train.json: annotation 1: .*1 x",
+        ),
+        (lambda c: c["annotations"][0].update(area=0), "train.json: annotation 1: .*1 x 1"),
+        (lambda c: c["annotations"][0].pop("bbox"), "train.json: annotation 1: Expected bbox"),
+        (lambda c: c["annotations"][0].pop("category_id"), r"annotations\[0\]: .*no category_id"),
+        (lambda c: c["annotations"][0].pop("image_id"), r"annotations\[0\]: .*no image_id"),
+        (lambda c: c["annotations"][0].pop("area"), r"annotations\[0\]: .*no area"),
+        (lambda c: c["images"][1].pop("width"), r"train.json: images\[1\]: .*no width"),
+        (lambda c: c["images"][0].pop("id"), r"train.json: images\[0\]: .*no id"),
+    ],
+)
+def test_an_entry_that_cannot_be_used_is_named(root, change, words):
+    rewrite(root, change)
+    with pytest.raises(ValueError, match=words):
+        build(root)

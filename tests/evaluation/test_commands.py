@@ -137,7 +137,7 @@ def test_two_results_of_one_kind_are_refused(coco_set, tmp_path, capsys):
     [
         ({"image_id": 7}, r"annotations\[0\]: .*image_id 7"),
         ({"bbox": [1, 2, float("nan"), 4]}, r"annotations\[0\]: Expected bbox"),
-        ({"iscrowd": 1}, r"annotations\[0\]: .*crowd"),
+        ({"bbox": [1, 2, 0, 4]}, r"annotations\[0\]: .*1 x 1 pixels"),
     ],
 )
 def test_bad_annotations_are_named(coco_set, change, message):
