@@ -11,10 +11,10 @@ SOURCE ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo evidence test lint format bench doctor clean
+.PHONY: help setup demo evidence test test-slow lint format bench doctor clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: ## Create .venv: torch, mmcv with operators, mmglan (a second call takes seconds)
 	@VENV=$(VENV) bash tools/setup.sh
@@ -28,6 +28,9 @@ evidence: setup ## Train and compare the rows of the benchmark; SCALE=tiny|cpu|g
 
 test: setup ## Run the test suite
 	@$(PY) -m pytest $(ARGS)
+
+test-slow: setup ## Run the long trials too: fuzzing with many examples, killed runs, large inputs
+	@$(PY) -m pytest -m slow $(ARGS)
 
 lint: setup ## Check style and format
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
