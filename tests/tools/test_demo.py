@@ -50,7 +50,7 @@ def test_a_second_run_finishes_without_doing_finished_steps_again(runs):
     assert kept and all(path.stat().st_mtime_ns == time_ for path, time_ in kept.items())
     assert "bookmarks to pseudo masks and COCO JSON: done before" in output
     done = json.loads((work / "steps.json").read_text())
-    assert list(done) == ["prepare", "train", "test-train", "test", "plot-detections", "report"]
+    assert set(done) == {"prepare", "train", "test-train", "test", "plot-detections", "report"}
 
 
 def test_it_ends_with_its_files_and_metrics(runs):
