@@ -153,7 +153,7 @@ def test_cleaning_of_masks_that_miss_the_segments_or_are_empty():
 def test_axes_may_be_0_7_to_1_4_of_the_bookmarks_in_whole_pixels(width, height, refusal, spacing):
     bookmark = Bookmark([[11, 15], [30, 15]], [[20, 11], [20, 20]])
     mask = plus((31, 41), (20, 15), width, height)
-    assert grabcut._refusal(mask, bookmark, spacing) == refusal
+    assert grabcut._refusal(mask, bookmark, spacing) == grabcut._refusal(mask, bookmark) == refusal
 
 
 def test_axes_are_compared_in_units_of_the_shorter_side_of_a_pixel():
