@@ -21,7 +21,7 @@ from pathlib import Path
 from data_prep import parallel
 from data_prep.atomic_files import json_bytes
 from data_prep.bookmarks.one_based import one_based_notes
-from data_prep.bookmarks.read_bookmarks import read_bookmarks
+from data_prep.bookmarks.read_bookmarks import options_of, read_bookmarks
 from data_prep.bookmarks.record import BookmarkRecord, ReadResult
 from data_prep.command_line import reports_errors
 from data_prep.dataset import annotation_files, collect, process_volume, run_report, split_plan
@@ -120,6 +120,11 @@ def _read_input(args: argparse.Namespace, options: VolumeOptions) -> Input:
     extra, incomplete = [], set()
     if options.keep_empty is not None:
         incomplete = overlapping(root, volumes, read.incomplete_volumes)
+        if incomplete:
+            notes.append(
+                f"{len(incomplete)} volumes give no lesion-free slices, as not all of their"
+                " lesions are known (see errors.txt and notes.txt)."
+            )
         if not read.all_volumes_known:
             notes.append(UNKNOWN_VOLUME)
         if options.keep_empty != "slices":
@@ -141,6 +146,15 @@ def _read_bookmarks(args: argparse.Namespace, images: VolumeIndex) -> ReadResult
     warnings.filterwarnings("ignore", module="pydicom")  # they quote values of the files
     given = {"one_based": args.one_based or None, "frame": args.frame}
     given |= {"slices": args.bookmark_slices, "volume": args.bookmark_volume}
+    if args.binary_masks:
+        understood = "binary_masks" in options_of(args.bookmarks, args.bookmark_format)
+        if not understood and args.masks is None:
+            raise DataError(
+                "Expected masks for --binary-masks but got bookmarks of another format and no"
+                " --masks. Name the masks, or leave the option out.",
+                path=args.bookmarks,
+            )
+        given["binary_masks"] = understood or None
     options = {name: value for name, value in given.items() if value is not None}
     return read_bookmarks(
         args.bookmarks,

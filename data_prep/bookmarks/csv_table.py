@@ -43,7 +43,7 @@ def read(path: Path, name: str, options: Options) -> ReadResult:
     if isinstance(header, DataError):
         raise header
     columns = [cell.strip().lower() for cell in header]
-    _check_header(columns, name, row_number, options.frame)
+    _check_header(columns, name, row_number, options)
     result = ReadResult(notes=_unknown_columns(columns, name, row_number))
     records, seen = result.records, {}
     for row_number, cells in rows:
@@ -83,7 +83,7 @@ def _identity(record: BookmarkRecord) -> tuple:
     return record.volume, record.slice_index, record.frame, record.points.tobytes()
 
 
-def _check_header(columns: list[str], name: str, row: int, frame: str | None) -> None:
+def _check_header(columns: list[str], name: str, row: int, options: Options) -> None:
     if len(columns) == 1 and (";" in columns[0] or "\t" in columns[0]):
         got = "semicolons" if ";" in columns[0] else "tabs"
         raise DataError(
@@ -96,8 +96,17 @@ def _check_header(columns: list[str], name: str, row: int, frame: str | None) ->
     missing = [c for c in ("volume", *wanted) if c not in columns]
     if wanted is PIXEL_COLUMNS and "slice" not in columns:
         missing.append("slice")
-    if wanted is MM_COLUMNS and "frame" not in columns and frame is None:
+    if wanted is MM_COLUMNS and "frame" not in columns and options.frame is None:
         missing.append("frame")
+    in_mm = wanted is MM_COLUMNS
+    if (options.frame is not None and not in_mm) or (options.one_based and in_mm):
+        option, kind = ("--one-based", "pixels") if in_mm else ("--frame", "mm")
+        raise DataError(
+            f"Expected a table in {kind} for {option} but got the columns of one in"
+            f" {'mm' if in_mm else 'pixels'}. Leave the option out.",
+            path=name,
+            row=row,
+        )
     if missing:
         raise DataError(
             f"Expected the columns volume, slice, long_x1 … short_y2 but got no "

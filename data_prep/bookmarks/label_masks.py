@@ -19,7 +19,7 @@ from data_prep.volumes.file_names import strip_mask_word, suffix_of
 from data_prep.volumes.find import VolumeIndex
 from data_prep.volumes.volume import Volume, read_label_volume
 
-OPTIONS = frozenset({"volume", "patient", "slices"})
+OPTIONS = frozenset({"volume", "patient", "slices", "binary_masks"})
 # An axis of fewer pixels than this, from centre to centre, is no diameter.
 MIN_AXIS_PX = 1.0
 
@@ -73,7 +73,10 @@ def measure_labels(mask: Volume, volume: str, name: str, options: Options) -> Re
         Records in mm (LPS); of a label too small to measure anywhere, its corners.
     """
     result = ReadResult()
-    numbers, labels = _numbered(mask.array)
+    array = components(mask.array) if options.binary_masks else mask.array
+    numbers, labels = _numbered(array)
+    if not options.binary_masks and (note := pieces_note(array, name)):
+        result.notes.append(note)
     for number, box in enumerate(ndimage.find_objects(numbers), start=1):
         if box is None:
             continue
@@ -119,6 +122,37 @@ def measure_labels(mask: Volume, volume: str, name: str, options: Options) -> Re
                 )
             )
     return result
+
+
+def components(labels: np.ndarray) -> np.ndarray:
+    """Number the connected components of a mask `(Z, Y, X)`, corners included."""
+    return ndimage.label(labels > 0, structure=np.ones((3, 3, 3)))[0]
+
+
+def pieces_note(labels: np.ndarray, name: str) -> str | None:
+    """Return a note on labels of several pieces: they may be several lesions.
+
+    Args:
+        labels: `(Z, Y, X)`.
+        name: How the note calls the mask.
+
+    >>> pieces_note(np.array([[[1, 0, 1, 0, 2]]]), "a.mha").split(". ")[0]
+    'a.mha: 1 label of several pieces is taken as one lesion each: 1 (2 pieces)'
+    """
+    found = []
+    numbers, values = _numbered(labels)
+    for number, box in enumerate(ndimage.find_objects(numbers), start=1):
+        if box is not None and (count := int(components(numbers[box] == number).max())) > 1:
+            label = number if values is None else values[number]
+            found.append(f"{label} ({count} pieces)")
+    if not found:
+        return None
+    shown = ", ".join(found[:5]) + (", …" if len(found) > 5 else "")
+    what = "label of several pieces is" if len(found) == 1 else "labels of several pieces are"
+    return (
+        f"{name}: {len(found)} {what} taken as one lesion each: {shown}. If pieces are lesions,"
+        " use --binary-masks."
+    )
 
 
 def _numbered(array: np.ndarray) -> tuple[np.ndarray, list[int] | None]:

@@ -97,6 +97,12 @@ def read_bookmarks(
     return result
 
 
+def options_of(path: str | os.PathLike, format: str = "auto") -> frozenset[str]:
+    """Return the names of the `Options` that the format of a bookmark file understands."""
+    path = Path(path)
+    return _reader(path, relative_name(path), format).OPTIONS
+
+
 def _reader(path: Path, name: str, format: str):
     if format != "auto":
         if format not in FORMATS:

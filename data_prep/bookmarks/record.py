@@ -111,6 +111,7 @@ class Options:
         volume: Formats that name no volume: the volume, relative to the image folder.
         patient: Formats that name no patient: the patient.
         slices: Masks: measure each lesion on its `largest` slice or on `all`.
+        binary_masks: Masks hold 0 and 1: connected components are the lesions.
     """
 
     images: VolumeIndex | None = None
@@ -119,6 +120,7 @@ class Options:
     volume: str | None = None
     patient: str | None = None
     slices: str = "largest"
+    binary_masks: bool = False
 
     def __post_init__(self) -> None:
         allowed = {

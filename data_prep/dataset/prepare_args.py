@@ -142,4 +142,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--backend", default="loky", help="joblib backend: loky, threading, dask, …")
     add("--scheduler", help="address of a Dask scheduler, tcp://host:8786")
     add("--quiet", action="store_true", help="no progress bar")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.max_empty is not None and args.keep_empty is None:
+        parser.error("expected --keep-empty with --max-empty, which limits what it keeps")
+    if args.split_file is not None and args.seed:
+        parser.error("expected no --seed with --split-file, which leaves nothing to chance")
+    return args

@@ -16,8 +16,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import SimpleITK as sitk
-from scipy import ndimage
 
+from data_prep.bookmarks.label_masks import components, pieces_note
 from data_prep.dataset import coco_entries, volume_lesions
 from data_prep.dataset.output_folder import STATE, OutputError, write_output
 from data_prep.dataset.slice_selection import Slices, used_slices
@@ -169,10 +169,11 @@ def _labels(task: VolumeTask, volume: Volume, result: VolumeResult) -> np.ndarra
         result.errors.append(str(error))
         return None
     result.notes += mask.notes
-    if not task.options.binary_masks:
-        return mask.array
-    labels, _ = ndimage.label(mask.array > 0, structure=np.ones((3, 3, 3)))
-    return labels
+    if task.options.binary_masks:
+        return components(mask.array)
+    if note := pieces_note(mask.array, source.mask):
+        result.notes.append(note)
+    return mask.array
 
 
 def _write(task: VolumeTask, pixels: np.ndarray, z: int) -> str | None:
