@@ -81,7 +81,7 @@ def test_every_import_follows_the_map(files, modules, rooms):
     found = []
     for name, path in files.items():
         found += violations(name, ast.parse(path.read_text("utf-8")), modules, rooms)
-    assert found == []
+    assert not found, "\n".join(found)
 
 
 def test_every_room_of_the_map_exists(files, rooms):
