@@ -137,6 +137,7 @@ def _read_input(args: argparse.Namespace, options: VolumeOptions) -> Input:
         patient_pattern=args.patient_pattern,
         incomplete=incomplete,
         ignored=ignored,
+        root=root,
     )
     file_notes = sorted(set(read.notes))
     return Input(root, masks, records, sources, read.errors, notes + more, file_notes)

@@ -6,7 +6,6 @@ that is drawn or measured is named, since it may be a lesion (`one_axis`).
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from data_prep.bookmarks.sr_groups import Drawing, drawings, is_item, items_belo
 from data_prep.errors import DataError
 from data_prep.paths import check_relative
 from data_prep.volumes.dicom_files import is_dicom, lies_beside, read_header
+from data_prep.volumes.patient_key import key_of_header
 from data_prep.volumes.stored import only_data_errors
 
 OPTIONS = frozenset({"volume", "patient"})
@@ -94,7 +94,7 @@ def _report(path: Path, name: str, options: Options) -> ReadResult:
             path=name,
         )
     series = _series_of(report)
-    patient = options.patient or _pseudonym(report)
+    patient = options.patient, key_of_header(report)
     groups = [i for i in items_below(report) if is_item(i, "CONTAINER", codes.DCM.MeasurementGroup)]
     result = ReadResult()
     for row, group in enumerate(groups, start=1):
@@ -119,20 +119,21 @@ def _report(path: Path, name: str, options: Options) -> ReadResult:
 
 
 def _record(
-    drawing: Drawing, volume: str, patient: str | None, name: str, row: int
+    drawing: Drawing, volume: str, patient: tuple[str | None, str | None], name: str, row: int
 ) -> BookmarkRecord:
     uid, frame_number = drawing.image
     return BookmarkRecord(
         volume,
         drawing.points,
         "pixel" if drawing.points.shape[1] == 2 else "LPS",
-        patient=patient,
+        patient=patient[0],
         file=name,
         row=row,
         instance_uid=uid,
         frame_number=frame_number,
         shape=drawing.shape,
         drawn=drawing.drawn,
+        patient_key=patient[1],
     )
 
 
@@ -160,14 +161,6 @@ def _series_of(report: Dataset) -> dict[str, str]:
                 for instance in one.get("ReferencedSOPSequence", None) or ():
                     series[str(instance.ReferencedSOPInstanceUID)] = str(one.SeriesInstanceUID)
     return series
-
-
-def _pseudonym(report: Dataset) -> str | None:
-    """Return a name that is the same for all reports on a patient but is not the patient's."""
-    stated = [str(report.get(k, "") or "") for k in ("PatientID", "IssuerOfPatientID")]
-    if not stated[0]:
-        return None
-    return "sr-" + hashlib.sha256("\n".join(stated).encode()).hexdigest()[:12]
 
 
 def _volume_of(drawing: Drawing, options: Options, series: dict[str, str]) -> str:

@@ -36,6 +36,7 @@ class BookmarkRecord:
         spacing_mm: Spacing (x, y, z) that the file states for the volume (DeepLesion).
         shape: `cross`: two axes; or a key of `data_prep.bookmarks.one_axis.SHAPES`.
         drawn: How messages call a measurement of another shape (`length`).
+        patient_key: Of a report's patient, see `data_prep.volumes.patient_key`.
     """
 
     volume: str
@@ -53,6 +54,7 @@ class BookmarkRecord:
     spacing_mm: tuple[float, float, float] | None = None
     shape: str = "cross"
     drawn: str = ""
+    patient_key: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("volume", "patient", "site", "file", "drawn"):

@@ -23,13 +23,14 @@ def split_options(args: argparse.Namespace, sources: Sequence[Source]) -> SplitO
         listed = read_split_file(args.split_file)
         given = {}
         for source in sources:
-            split = listed.get(source.patient, listed.get(source.volume))
-            if split is not None and given.setdefault(source.patient_id, split) != split:
-                raise DataError(
-                    f"Expected one split per patient but got {given[source.patient_id]} and {split}"
-                    f" for the patient of {source.volume}. List patients, not volumes.",
-                    path=Path(args.split_file).name,
-                )
+            for name in (source.patient, source.volume):
+                split = listed.get(name)
+                if split is not None and given.setdefault(source.patient_id, split) != split:
+                    raise DataError(
+                        f"Expected one split per patient but got {given[source.patient_id]} and"
+                        f" {split} for the patient of {source.volume}. List patients, not volumes.",
+                        path=Path(args.split_file).name,
+                    )
     elif args.split is None and args.folds is None:
         given = _split_of_bookmarks(sources)
     return SplitOptions(args.split or (0.70, 0.15, 0.15), args.folds, args.seed, given)

@@ -5,15 +5,16 @@ Volumes and patients get pseudonyms (`v0001`, `p0001`) in the order of their nam
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.bookmarks.record import BookmarkRecord
+from data_prep.dataset.patients import group as group_patients
 from data_prep.errors import DataError
 from data_prep.volumes.find import VolumeIndex
+from data_prep.volumes.patient_key import key_of_volume
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Source:
     Attributes:
         volume_id, patient_id: Pseudonyms.
         volume: Path relative to the image root.
-        patient: Patient as the bookmarks (or the folder names) call them.
+        patient: Patient as the bookmarks (or the folder names) call them; else the first volume of
+            that patient.
         mask: Path of the voxel mask relative to the mask root, or None.
         records: Its bookmarks.
         all_known: False if a bookmark of it could not be read: then no slice is known to be empty.
@@ -48,6 +50,7 @@ def list_sources(
     patient_pattern: str | None = None,
     incomplete: Collection[str] = (),
     ignored: Sequence[BookmarkRecord] = (),
+    root: Path | None = None,
 ) -> tuple[list[Source], list[str]]:
     """Sort bookmarks by volume and give pseudonyms.
 
@@ -59,6 +62,7 @@ def list_sources(
             patient. It overrides the bookmarks' own column.
         incomplete: Volumes with bookmarks that could not be read.
         ignored: Measurements that become regions to ignore, in any order.
+        root: Folder of the volumes, to read the PatientID of DICOM series; None to do without.
 
     Returns:
         The volumes in the order of their names, and notes for the report.
@@ -75,18 +79,10 @@ def list_sources(
     for volume in (*regions, *extra_volumes):
         by_volume.setdefault(volume, [])
     names = sorted(by_volume)
-    patients, guessed = {}, 0
-    for volume in names:
-        patients[volume], known = _patient(
-            volume, by_volume[volume] + regions[volume], patient_pattern
-        )
-        guessed += not known
-    notes = []
-    if guessed and len(names) > 1:
-        notes.append(
-            f"No patient is named for {guessed} of {len(names)} volumes: each of them is taken as"
-            " a patient of its own. Add a patient column, or use --patient-pattern."
-        )
+    marks = {volume: by_volume[volume] + regions[volume] for volume in names}
+    keys = {} if root is None else {volume: key_of_volume(root, volume) for volume in names}
+    grouped = group_patients(marks, keys, patient_pattern)
+    patients, notes = grouped.of_volume, grouped.notes
     volume_digits = max(4, len(str(len(names))))
     order = {patient: i for i, patient in enumerate(sorted(set(patients.values())), start=1)}
     mask_of = _mask_finder(masks, len(names))
@@ -130,26 +126,3 @@ def _mask_finder(masks: Path | None, n_volumes: int) -> Callable[[str], str | No
             path=masks.name,
         )
     return lambda volume: masks.name
-
-
-def _patient(
-    volume: str, records: Sequence[BookmarkRecord], pattern: str | None
-) -> tuple[str, bool]:
-    """Return the patient of a volume, and whether it is stated anywhere."""
-    if pattern is not None:
-        match = re.search(pattern, volume)
-        if match is None or not match.groups() or not match.group(1):
-            raise DataError(
-                f"Expected a path that fits the patient pattern '{pattern}' (with one group) but it"
-                " does not. Correct --patient-pattern.",
-                path=volume,
-            )
-        return match.group(1), True
-    named = {record.patient for record in records if record.patient}
-    if len(named) > 1:
-        raise DataError(
-            f"Expected one patient per volume but got {len(named)} in the rows of this one."
-            " Correct the patient column.",
-            path=volume,
-        )
-    return (named.pop(), True) if named else (volume, False)

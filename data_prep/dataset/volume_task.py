@@ -55,7 +55,8 @@ class VolumeTask:
 
 def plain(record: BookmarkRecord) -> dict[str, Any]:
     """Turn a bookmark into values that JSON knows."""
-    values = {name: getattr(record, name) for name in record.__slots__}
+    # The key of a patient is another in each run.
+    values = {n: getattr(record, n) for n in record.__slots__ if n != "patient_key"}
     return values | {"points": record.points.tolist()}
 
 

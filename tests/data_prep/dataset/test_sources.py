@@ -34,8 +34,9 @@ def test_pseudonyms_follow_the_order_of_names():
         ("v0004", "p0003", "d", "d"),
     ]
     assert notes == [
+        "3 patients of 4 volumes, told by the bookmarks (3 volumes), the volume alone (1 volumes).",
         "No patient is named for 1 of 4 volumes: each of them is taken as a patient of its own. Add"
-        " a patient column, or use --patient-pattern."
+        " a patient column, or use --patient-pattern.",
     ]
 
 
@@ -51,7 +52,7 @@ def test_pattern_that_does_not_fit_names_the_volume():
 def test_volumes_without_a_mask_are_noted(tmp_path):
     touch(tmp_path, "a.nii.gz")
     records = [record(name, "Ann") for name in ("a.mha", "b.mha", "c.mha")]
-    assert list_sources(records, masks=tmp_path)[1] == [
+    assert list_sources(records, masks=tmp_path)[1][1:] == [
         "No mask was found for 2 of 3 volumes: no true lesions are written for them. Masks are"
         " called as their volumes are."
     ]

@@ -1,0 +1,67 @@
+"""Which DICOM volumes and reports are of one patient, without keeping the patient's ID.
+
+The ID is hashed with a key that is drawn in each process and never stored: equal hashes mean
+equal patients within one run, and nobody can find the ID by trying.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from data_prep.errors import DataError
+from data_prep.paths import without_series
+from data_prep.volumes.any_format import slice_folder
+from data_prep.volumes.dicom_files import is_dicom, lies_beside, read_header
+from data_prep.volumes.file_names import suffix_of
+
+_KEY = secrets.token_bytes(32)
+# What anonymisers write for every patient alike.
+_PLACEHOLDERS = (
+    *("", "0", "00", "000", "anon", "anonym", "anonymous", "anonymized", "anonymised", "none"),
+    *("unknown", "removed", "deidentified", "de-identified", "patient", "patientid", "na", "n/a"),
+)
+
+
+def key_of_header(header: Dataset) -> str | None:
+    """Return the keyed hash of a header's patient; None if it states none."""
+    patient, issuer = (
+        str(header.get(name, "") or "").strip() for name in ("PatientID", "IssuerOfPatientID")
+    )
+    if patient.lower() in _PLACEHOLDERS:
+        return None
+    return hmac.new(_KEY, f"{patient}\n{issuer}".encode(), hashlib.sha256).hexdigest()
+
+
+def key_of_volume(root: str | os.PathLike, volume: str) -> str | None:
+    """Return the keyed hash of a volume's patient; None if it is no DICOM or states none.
+
+    Args:
+        root: Folder of the volumes.
+        volume: Path relative to it, `folder#UID` for one series.
+    """
+    base = without_series(volume)
+    if suffix_of(base):
+        return None
+    series = volume[len(base) + 1 :]
+    try:
+        for path in _files(Path(root, base)):
+            if lies_beside(path.name) or not is_dicom(path):
+                continue
+            header = read_header(path, path.name)
+            if "Rows" in header and series in ("", str(header.get("SeriesInstanceUID", ""))):
+                return key_of_header(header)
+    except (DataError, OSError, ValueError):
+        pass  # the reader of the volume says so
+    return None
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    return sorted(p for p in slice_folder(path).iterdir() if p.is_file())
