@@ -5,6 +5,7 @@ Columns (any order; UTF-8, commas between cells, points in numbers):
 * `volume`: path below the image folder; `folder#UID` names one DICOM series of a folder.
 * Pixels: `slice` (0-based stored slice) and `long_x1, long_y1, long_x2, long_y2, short_x1,
   short_y1, short_x2, short_y2`. The option `one_based` reads 1-based pixels and slices.
+  Of DICOM, `instance_number` or `sop_instance_uid` may stand instead of `slice`.
 * Millimetres: `long_x1_mm, long_y1_mm, long_z1_mm, … short_z2_mm` and the column or option
   `frame`: LPS or RAS.
 * The short axis may be empty: such a row is a length, see `one_axis`.
@@ -24,6 +25,7 @@ from data_prep.errors import DataError, quoted
 from data_prep.paths import check_relative
 
 _ENDS = [("long", 1), ("long", 2), ("short", 1), ("short", 2)]
+SLICE_COLUMNS = ("slice", "instance_number", "sop_instance_uid")
 PIXEL_COLUMNS = [f"{axis}_{c}{n}" for axis, n in _ENDS for c in "xy"]
 MM_COLUMNS = [f"{axis}_{c}{n}_mm" for axis, n in _ENDS for c in "xyz"]
 OPTIONAL_COLUMNS = ("site", "structure", "patient", "split", "frame", "series_uid")
@@ -80,7 +82,8 @@ def _volume(columns: list[str], cells: list[str] | DataError) -> str | None:
 
 
 def _identity(record: BookmarkRecord) -> tuple:
-    return record.volume, record.slice_index, record.frame, record.points.tobytes()
+    slice_named = record.slice_index, record.slice_number, record.instance_uid
+    return record.volume, slice_named, record.frame, record.points.tobytes()
 
 
 def _check_header(columns: list[str], name: str, row: int, options: Options) -> None:
@@ -94,8 +97,15 @@ def _check_header(columns: list[str], name: str, row: int, options: Options) -> 
         )
     wanted = PIXEL_COLUMNS if not any(c in MM_COLUMNS for c in columns) else MM_COLUMNS
     missing = [c for c in ("volume", *wanted) if c not in columns]
-    if wanted is PIXEL_COLUMNS and "slice" not in columns:
+    named = [c for c in SLICE_COLUMNS if c in columns]
+    if wanted is PIXEL_COLUMNS and not named:
         missing.append("slice")
+    if len(named) > 1:
+        raise DataError(
+            f"Expected one column that names the slice but got {' and '.join(named)}. Keep one.",
+            path=name,
+            row=row,
+        )
     if wanted is MM_COLUMNS and "frame" not in columns and options.frame is None:
         missing.append("frame")
     in_mm = wanted is MM_COLUMNS
@@ -125,7 +135,7 @@ def _check_header(columns: list[str], name: str, row: int, options: Options) -> 
 
 def _unknown_columns(columns: list[str], name: str, row: int) -> list[str]:
     """Return a note if there are columns that mean nothing here."""
-    known = {"volume", "slice", *PIXEL_COLUMNS, *MM_COLUMNS, *OPTIONAL_COLUMNS}
+    known = {"volume", *SLICE_COLUMNS, *PIXEL_COLUMNS, *MM_COLUMNS, *OPTIONAL_COLUMNS}
     unknown = [c for c in columns if c not in known]
     shown = ", ".join(quoted(c) for c in unknown[:5])
     return (
@@ -162,7 +172,7 @@ def _record(cells: dict[str, str], name: str, row: int, options: Options) -> Boo
             "Fill in the rest."
         )
     points = np.array([number(cells[c], c) for c in columns]).reshape(2 if one_axis else 4, -1)
-    slice_index = None
+    named: dict[str, int | str] = {}
     if in_mm:
         frame = (cells.get("frame") or options.frame or "").upper()
         if frame not in ("LPS", "RAS"):
@@ -172,17 +182,32 @@ def _record(cells: dict[str, str], name: str, row: int, options: Options) -> Boo
     else:
         frame = "pixel"
         points = points - options.one_based
-        slice_index = whole_number(cells["slice"], "slice") - options.one_based
+        named = _slice(cells, options)
     return BookmarkRecord(
         volume,
         points,
         frame,
-        slice_index,
-        cells.get("patient") or None,
-        cells.get("site") or cells.get("structure") or None,
-        split,
-        name,
-        row,
+        patient=cells.get("patient") or None,
+        site=cells.get("site") or cells.get("structure") or None,
+        split=split,
+        file=name,
+        row=row,
+        **named,
         shape="line" if one_axis else "cross",
         drawn="long axis" if one_axis else "",
     )
+
+
+def _slice(cells: dict[str, str], options: Options) -> dict[str, int | str]:
+    """Return how a row names its slice, as fields of a record."""
+    if "instance_number" in cells:
+        return {"slice_number": whole_number(cells["instance_number"], "instance_number")}
+    if "sop_instance_uid" in cells:
+        uid = cells["sop_instance_uid"]
+        if not re.fullmatch(r"[0-9.]{1,64}", uid):
+            raise DataError(
+                "Expected 1 to 64 digits and dots in sop_instance_uid but got others. Correct the"
+                " cell."
+            )
+        return {"instance_uid": uid}
+    return {"slice_index": whole_number(cells["slice"], "slice") - options.one_based}

@@ -124,6 +124,13 @@ def _stored_slice(record: BookmarkRecord, volume: Volume) -> int:
     if index is None and record.slice_number is not None:
         if record.slice_number in volume.slice_numbers:
             return volume.slice_numbers.index(record.slice_number)
+        if not volume.slice_numbers:
+            raise _error(
+                record,
+                f"Expected a slice of {volume.source_id} with the number {record.slice_number} but"
+                " got a volume without slice numbers. Name the slice by its index in the column"
+                " slice.",
+            )
         raise _error(
             record,
             f"Expected a slice of {volume.source_id} but got its number {record.slice_number}, "
@@ -142,8 +149,8 @@ def _stored_slice(record: BookmarkRecord, volume: Volume) -> int:
     if index is None or not 0 <= index <= last:
         raise _error(
             record,
-            f"Expected a slice from 0 to {last} of {volume.source_id} but got {index}. Correct "
-            "the slice (0-based).",
+            f"Expected a slice from 0 to {last} of {volume.source_id} (0 is the end at the"
+            f" {volume.first_slice_end}) but got {index}. Correct the slice (0-based).",
         )
     return index
 

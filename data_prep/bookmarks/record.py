@@ -32,7 +32,8 @@ class BookmarkRecord:
         row: 1-based line in it (the header is row 1), or the 1-based number of the item.
         instance_uid: DICOM SOP instance UID of the slice, where the file names the slice so.
         frame_number: 1-based frame in a multi-frame instance.
-        slice_number: The files' own slice number, where the file counts so (DeepLesion).
+        slice_number: The volume's own slice number, where the file counts so (DeepLesion, DICOM's
+            InstanceNumber).
         spacing_mm: Spacing (x, y, z) that the file states for the volume (DeepLesion).
         shape: `cross`: two axes; or a key of `data_prep.bookmarks.one_axis.SHAPES`.
         drawn: How messages call a measurement of another shape (`length`).

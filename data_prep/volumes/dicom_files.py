@@ -19,6 +19,7 @@ from data_prep.volumes import dicom_decode_server
 from data_prep.volumes.dicom_frames import frame_count, pixels, slices_of
 from data_prep.volumes.dicom_slice_order import SliceInfo, order_slices
 from data_prep.volumes.file_names import VOLUME_SUFFIXES
+from data_prep.volumes.instance_numbers import instance_numbers, numbering_note
 from data_prep.volumes.stored import MAX_VOXELS, Stored, check_size, only_data_errors
 
 # SOP classes found beside images in exports that are no images of a scan: reports and key objects,
@@ -80,7 +81,8 @@ def read_folder(
             f"Expected a DICOM series but got {got}. Name the folder with the images.", path=name
         )
     chosen, notes = _choose(series, name, series_uid, series_rule)
-    return replace(_read(series[chosen], name), notes=notes)
+    stored = _read(series[chosen], name)
+    return replace(stored, notes=(*notes, *stored.notes))
 
 
 def is_dicom(path: Path) -> bool:
@@ -214,7 +216,12 @@ def _read(images: Sequence[_Image], name: str) -> Stored:
     ordered, grid = order_slices(slices, name, keep_order=multi)
     check_size(grid.size, name)
     planes = _planes(images, ordered)
-    return Stored(planes, grid, tuple(s.uid for s in ordered))
+    uids = tuple(s.uid for s in ordered)
+    if multi:
+        return Stored(planes, grid, uids, tuple(s.frame + 1 for s in ordered))
+    numbers = instance_numbers([images[s.source].data for s in ordered])
+    note = numbering_note(numbers, name)
+    return Stored(planes, grid, uids, numbers, () if note is None else (note,))
 
 
 def _slices(image: _Image, number: int) -> list[SliceInfo]:

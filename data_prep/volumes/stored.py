@@ -24,7 +24,8 @@ class Stored:
         grid: Grid of the array.
         slice_uids: DICOM: SOP instance UID of each stored slice, with `#` and the 1-based frame
             for frames of one file.
-        slice_numbers: The files' own slice numbers, if the format has them.
+        slice_numbers: The files' own slice numbers, if the format has them (DeepLesion; DICOM's
+            InstanceNumber, or the 1-based frame).
         notes: Lines on what was assumed or chosen in reading.
     """
 

@@ -30,7 +30,8 @@ class Volume:
         grid: The grid on which the input is stored.
         slice_uids: DICOM: SOP instance UID of each stored slice, with `#` and the 1-based frame
             for frames of one file. Empty for other formats.
-        slice_numbers: The files' own number of each stored slice where they have one (DeepLesion).
+        slice_numbers: The files' own number of each stored slice where they have one (DeepLesion;
+            DICOM's InstanceNumber, or the 1-based frame).
         notes: Lines on what was assumed or chosen in reading, for the user.
     """
 
@@ -46,6 +47,13 @@ class Volume:
     def stored_size(self) -> tuple[int, int, int]:
         """Columns, rows and slices of the stored volume."""
         return self.grid.size
+
+    @property
+    def first_slice_end(self) -> str:
+        """Where stored slice 0 lies in the patient: `feet`, `head`, `right` …"""
+        axis = self.grid.axes.index(2)
+        ends = (("right", "left"), ("front", "back"), ("feet", "head"))[axis]
+        return ends[self.grid.flipped[axis]]
 
     def from_stored(self, points_xy: np.ndarray, slice_index: int) -> np.ndarray:
         """Map pixels `(N, 2)` (column, row; 0-based) of a stored slice to axial (x, y, z)."""
