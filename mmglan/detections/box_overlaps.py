@@ -82,6 +82,33 @@ def box_pairs(
     return Pairs(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
 
+def shares_on_regions(
+    pred_boxes: np.ndarray,
+    pred_image: np.ndarray,
+    region_boxes: np.ndarray,
+    region_counts: np.ndarray,
+    *,
+    kind: str = "iobb",
+    inclusive: bool = False,
+) -> np.ndarray:
+    """Compute `(N,)` highest overlap of each prediction with a region to ignore, 0 without any.
+
+    Args:
+        pred_boxes: `(N, 2 D)` as in `box_pairs`.
+        pred_image: `(N,)` as in `box_pairs`.
+        region_boxes: `(R, 2 D)` regions, ordered by image.
+        region_counts: `(I,)` number of regions in each image.
+        kind: See `box_pairs`; `'iobb'` is the share of the prediction inside the region.
+        inclusive: See `box_pairs`.
+    """
+    pairs = box_pairs(
+        pred_boxes, pred_image, region_boxes, region_counts, kind=kind, inclusive=inclusive
+    )
+    shares = np.zeros(len(pred_boxes))
+    np.maximum.at(shares, pairs.pred, pairs.overlap)
+    return shares
+
+
 def _overlapping(pred_columns, gt_columns, pred, gt, kind, inclusive):
     """Keep the candidate pairs that overlap; one axis at a time, so that most go early."""
     dims = len(gt_columns) // 2

@@ -27,6 +27,8 @@ class VolumeGroundTruth:
         boxes: For each volume `(m, 6)`, upper corners where the box ends.
         short_axis_mm: For each volume `(m,)`.
         n_slices: For each volume the number of its axial slices, None where unknown.
+        ignored: For each volume `(r, 6)` boxes of findings to ignore, neither lesion nor
+            background (`"ignore": true` in the file).
     """
 
     name: str
@@ -36,6 +38,15 @@ class VolumeGroundTruth:
     boxes: list[np.ndarray]
     short_axis_mm: list[np.ndarray]
     n_slices: list[int | None] = field(default_factory=list)
+    ignored: list[np.ndarray] = field(default_factory=list)
+
+    def __post_init__(self):
+        self.ignored = self.ignored or [np.zeros((0, 6)) for _ in self.ids]
+
+    @property
+    def has_ignored(self) -> bool:
+        """Whether any finding is to be ignored."""
+        return any(map(len, self.ignored))
 
 
 def read_volumes(path: str | Path) -> VolumeGroundTruth:
@@ -57,6 +68,7 @@ def read_volumes(path: str | Path) -> VolumeGroundTruth:
     volumes = sorted(data["volumes"], key=lambda volume: str(volume["volume_id"]))
     ids = [str(volume["volume_id"]) for volume in volumes]
     found: dict[str, list] = {volume_id: [] for volume_id in ids}
+    ignored: dict[str, list] = {volume_id: [] for volume_id in ids}
     if len(found) != len(ids):
         raise ValueError(f"{name}: Expected distinct volume ids but some repeat")
     for row, lesion in enumerate(data["lesions"]):
@@ -66,7 +78,8 @@ def read_volumes(path: str | Path) -> VolumeGroundTruth:
             raise ValueError(f"{where}: Expected a volume of this file but got {got}")
         _check_box_3d(lesion.get("box3d"), where)
         check_size(lesion, where)
-        found[str(lesion["volume_id"])].append(lesion)
+        kept = ignored if lesion.get("ignore") else found
+        kept[str(lesion["volume_id"])].append(lesion)
     patients = [_patient_of(volume) for volume in volumes]
     spacing = [volume.get("spacing_mm") or [np.nan] * 3 for volume in volumes]
     return VolumeGroundTruth(
@@ -79,6 +92,7 @@ def read_volumes(path: str | Path) -> VolumeGroundTruth:
             np.array([lesion.get("short_axis_mm") or np.nan for lesion in found[volume_id]])
             for volume_id in ids
         ],
+        ignored=[ended([lesion["box3d"] for lesion in ignored[v]]) for v in ids],
         n_slices=[(volume.get("shape_zyx") or [None])[0] for volume in volumes],
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from mmglan.detections.box_overlaps import box_pairs, matrix_pairs
+from mmglan.detections.box_overlaps import box_pairs, matrix_pairs, shares_on_regions
 from mmglan.detections.coco_files import GroundTruth
 from mmglan.detections.coco_masks import rle_of
 from mmglan.evaluation.detection_set import DetectionSet
@@ -89,14 +89,26 @@ def detection_set_of_images(
         gt_image=gt_image,
         overlaps=pairs,
         short_axis_mm=np.array(sizes, dtype=np.float64),
-        on_ignored=_on_ignored(gt, grouped, kind, name),
+        on_ignored=_on_ignored(gt, grouped, kind, protocol, name),
     )
 
 
-def _on_ignored(gt, grouped, kind, name):
-    """Share of each prediction inside a region to ignore, `(N,)`; None without regions."""
+def _on_ignored(gt, grouped, kind, protocol, name):
+    """Overlap of each prediction with a region to ignore, `(N,)`; None without regions."""
     if not any(gt.regions):
         return None
+    overlap = protocol.ignore_overlap(2)
+    if overlap != "iobb":
+        scale = _scales(gt) if protocol.in_mm else np.ones((len(grouped), 4))
+        counts = [np.array([len(rows) for rows in side]) for side in (grouped, gt.regions)]
+        of_pred, of_region = (np.repeat(np.arange(len(grouped)), count) for count in counts)
+        return shares_on_regions(
+            _corners(grouped, gt.images, kind) * scale[of_pred],
+            of_pred,
+            _corners(gt.regions, gt.images, "bbox") * scale[of_region],
+            counts[1],
+            kind=overlap,
+        )
     shares = []
     for image, rows, regions in zip(gt.images, grouped, gt.regions, strict=True):
         masks = kind == "segm" and all(region.get("segmentation") for region in regions)

@@ -13,7 +13,7 @@ import numpy as np
 from pycocotools import mask as mask_utils
 from scipy import ndimage
 
-from mmglan.detections.box_overlaps import box_pairs, matrix_pairs
+from mmglan.detections.box_overlaps import box_pairs, matrix_pairs, shares_on_regions
 from mmglan.detections.stacking import Stacks
 from mmglan.evaluation.detection_set import DetectionSet
 from mmglan.evaluation.froc import flatten_gt, flatten_predictions
@@ -58,6 +58,8 @@ def detection_set_of_boxes(
     overlaps: Iterable[str] = ("iou",),
     *,
     spacing_mm: np.ndarray | None = None,
+    ignored: Sequence[np.ndarray] | None = None,
+    ignore_overlap: str = "iobb",
 ) -> DetectionSet:
     """Build the detection set of 3D boxes.
 
@@ -68,10 +70,24 @@ def detection_set_of_boxes(
         short_axis_mm: `(M,)` short axes of all lesions, by volume; NaN where unknown.
         overlaps: Kinds of overlap that are needed besides IoU.
         spacing_mm: `(I, 3)` x, y, z; given only for protocols in millimetres.
+        ignored: For each volume `(r, 6)` boxes of findings to ignore.
+        ignore_overlap: Kind of overlap that puts a prediction on one, see
+            `Protocol.ignore_overlap`.
     """
     boxes, scores, image = flatten_predictions(predictions, 3)
     lesions, counts = flatten_gt(gt, 3)
     gt_image = np.repeat(np.arange(len(counts)), counts)
+    on_ignored = None
+    if ignored is not None and any(map(len, ignored)):
+        regions, region_counts = flatten_gt(ignored, 3, "ignored")
+        region_image = np.repeat(np.arange(len(region_counts)), region_counts)
+        on_ignored = shares_on_regions(
+            _scaled(boxes, image, spacing_mm),
+            image,
+            _scaled(regions, region_image, spacing_mm),
+            region_counts,
+            kind=ignore_overlap,
+        )
     return DetectionSet(
         kind="bbox3d",
         dims=3,
@@ -83,6 +99,7 @@ def detection_set_of_boxes(
             ["iou", *overlaps], boxes, image, lesions, gt_image, counts, spacing_mm
         ),
         short_axis_mm=np.asarray(short_axis_mm, dtype=np.float64),
+        on_ignored=on_ignored,
     )
 
 
@@ -206,9 +223,14 @@ def _label_boxes(labels):
 
 
 def _box_overlaps(kinds, boxes, image, lesions, gt_image, counts, spacing_mm):
-    if spacing_mm is not None:
-        scale = np.tile(np.asarray(spacing_mm, dtype=np.float64), 2)
-        boxes, lesions = boxes * scale[image], lesions * scale[gt_image]
+    boxes, lesions = _scaled(boxes, image, spacing_mm), _scaled(lesions, gt_image, spacing_mm)
     return {
         kind: box_pairs(boxes, image, lesions, counts, kind=kind) for kind in dict.fromkeys(kinds)
     }
+
+
+def _scaled(boxes, image, spacing_mm):
+    """Scale voxels to millimetres where there is a spacing."""
+    if spacing_mm is None:
+        return boxes
+    return boxes * np.tile(np.asarray(spacing_mm, dtype=np.float64), 2)[image]

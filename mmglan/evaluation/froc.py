@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmglan.detections.box_overlaps import box_pairs
+from mmglan.detections.box_overlaps import box_pairs, shares_on_regions
 from mmglan.evaluation.matching import Matches, match
 from mmglan.evaluation.protocols import FROC_FPS, Criterion, Protocol, get_protocol
 
@@ -100,6 +100,8 @@ def froc(
     duplicates: str = "ignore",
     inclusive: bool = False,
     assignment: str = "every",
+    ignore: Sequence[np.ndarray] | None = None,
+    ignore_overlap: str = "iobb",
 ) -> FROCCurve:
     """Compute the FROC curve of a test set, by default as the public DeepLesion evaluator.
 
@@ -118,6 +120,10 @@ def froc(
         duplicates: `'ignore'` or `'fp'`, see `mmglan.evaluation.matching.match`.
         inclusive: Boxes end at the last voxel inside (side = x2 - x1 + 1).
         assignment: `'every'`, `'greedy'` or `'optimal'`, see `mmglan.evaluation.matching.match`.
+        ignore: For each image `(r, 2 D)` boxes of findings to ignore: a prediction on one that
+            finds no lesion is no false positive.
+        ignore_overlap: When it is on one: an overlap of this kind of at least `threshold`; by
+            default the share of the prediction inside the box, as in COCO.
 
     Returns:
         FROCCurve: The curve.
@@ -147,6 +153,17 @@ def froc(
             f"but got {len(predictions)} and {len(ground_truth)}"
         )
     pairs = box_pairs(boxes, image, gt, counts, kind=overlap, inclusive=inclusive)
+    on_ignored = None
+    if ignore is not None:
+        regions, region_counts = flatten_gt(ignore, dims, "ignore")
+        if len(region_counts) != len(counts):
+            raise ValueError(
+                "Expected findings to ignore of the same images as the ground truth "
+                f"but got {len(region_counts)} and {len(counts)}"
+            )
+        on_ignored = shares_on_regions(
+            boxes, image, regions, region_counts, kind=ignore_overlap, inclusive=inclusive
+        )
     matches = match(
         pairs,
         scores,
@@ -154,6 +171,7 @@ def froc(
         threshold=threshold,
         assignment=assignment,
         duplicates=duplicates,
+        on_ignored=on_ignored,
     )
     return curve_of(matches, scores, len(ground_truth), len(gt))
 
@@ -165,10 +183,12 @@ def froc_by_protocol(
     *,
     dims: int = 2,
     inclusive: bool = False,
+    ignore: Sequence[np.ndarray] | None = None,
 ) -> dict[Criterion, FROCCurve]:
     """Compute the FROC curves of a preset, one for each criterion; otherwise as `froc`.
 
-    Boxes are taken as they are: for `luna` give them in mm.
+    Boxes are taken as they are: for `luna` give them in mm, a point as a box without size.
+    Predictions on findings to `ignore` are told by the protocol's own rule.
     """
     protocol = get_protocol(protocol)
     return {
@@ -181,6 +201,8 @@ def froc_by_protocol(
             duplicates=protocol.duplicates,
             inclusive=inclusive,
             assignment=protocol.assignment,
+            ignore=ignore,
+            ignore_overlap=protocol.ignore_overlap(dims),
         )
         for criterion in protocol.criteria(dims)
     }
@@ -206,10 +228,12 @@ def flatten_predictions(
     return rows[:, : 2 * dims], rows[:, 2 * dims].copy(), image
 
 
-def flatten_gt(ground_truth: Sequence[np.ndarray], dims: int) -> tuple[np.ndarray, np.ndarray]:
+def flatten_gt(
+    ground_truth: Sequence[np.ndarray], dims: int, name: str = "ground_truth"
+) -> tuple[np.ndarray, np.ndarray]:
     """Concatenate and check ground-truth boxes: `(M, 2 D)` boxes, `(I,)` number per image."""
-    rows, counts = _concatenate(ground_truth, 2 * dims, "ground_truth")
-    _check_boxes(rows, np.repeat(np.arange(len(counts)), counts), "ground_truth")
+    rows, counts = _concatenate(ground_truth, 2 * dims, name)
+    _check_boxes(rows, np.repeat(np.arange(len(counts)), counts), name)
     return rows, counts
 
 

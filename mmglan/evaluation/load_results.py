@@ -85,6 +85,11 @@ def read_test_set(
         raise ValueError("Expected gt_masks with ids: only label maps are named as source volumes")
     if volumes is not None:
         lesions_3d = read_volumes(volumes)
+        if gt_masks is not None and lesions_3d.has_ignored:
+            raise ValueError(
+                f"{lesions_3d.name}: Expected no lesion with ignore where label maps are compared, "
+                "since they hold it as a lesion; compare boxes only, without --gt-masks"
+            )
     else:
         lesions_3d = None if gt_masks is None else gt_of_label_maps(gt_masks, quiet=quiet)
     return TestSet(
@@ -271,6 +276,8 @@ def detection_set_of_volumes(
         np.concatenate([*volumes.short_axis_mm, np.zeros(0)]),
         [criterion.overlap for criterion in protocol.criteria_3d],
         spacing_mm=_spacing(volumes, protocol),
+        ignored=volumes.ignored,
+        ignore_overlap=protocol.ignore_overlap(3),
     )
 
 

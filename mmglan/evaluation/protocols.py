@@ -23,7 +23,8 @@ sensitivity is 0, beyond its last point it stays.
 `luna` - LUNA16, Setio et al. 2017.
     A prediction finds every lesion whose centre is at most the lesion's radius away from its own
     centre, in mm; the radius is half the longest side of the lesion's box. Further predictions on
-    a found lesion are neither. Linear interpolation.
+    a found lesion are neither. Linear interpolation. A prediction within the radius of a finding to
+    ignore is no false positive; the challenge has a list of these (`ignore`).
 
 `centre-in-box` - as in many tools for reading rooms.
     A prediction finds every lesion in whose box its centre lies, border included. Further
@@ -136,6 +137,15 @@ class Protocol:
     def criteria(self, dims: int) -> tuple[Criterion, ...]:
         """Return the criteria for 2 or 3 dimensions."""
         return self.criteria_3d if dims == 3 else self.criteria_2d
+
+    def ignore_overlap(self, dims: int) -> str:
+        """Return the kind of overlap that puts a prediction on a region to ignore.
+
+        A centre rule where all criteria are that rule, as in LUNA16; else the share of the
+        prediction inside the region, as in COCO.
+        """
+        kinds = {criterion.overlap for criterion in self.criteria(dims)}
+        return kinds.pop() if kinds in ({"radius"}, {"centre"}) else "iobb"
 
 
 PROTOCOLS = {

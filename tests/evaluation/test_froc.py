@@ -282,3 +282,57 @@ def test_a_preset_hands_on_all_its_rules():
     assert curve.sensitivity.tolist() == [0]
     (curve,) = froc_by_protocol([half], [[cube]], close, dims=3, inclusive=True).values()
     assert curve.sensitivity.tolist() == [1]
+
+
+def test_findings_to_ignore_by_hand():
+    # Radius 5 around (0, 0, 0), and around (50, 0, 0) to ignore. Predictions: on the lesion, 4 mm
+    # from the finding to ignore, and 6 mm from it.
+    lesion, ignored = [[-5.0] * 3 + [5.0] * 3], [[45, -5, -5, 55, 5, 5]]
+    points = [[0, 0, 0, 0, 0, 0, 0.9], [54, 0, 0, 54, 0, 0, 0.8], [56, 0, 0, 56, 0, 0, 0.7]]
+    (curve,) = froc_by_protocol([points], [lesion], "luna", dims=3).values()
+    assert curve.fp.tolist() == [0, 1, 2]
+    (curve,) = froc_by_protocol([points], [lesion], "luna", dims=3, ignore=[ignored]).values()
+    assert curve.fp.tolist() == [0, 0, 1] and curve.sensitivity.tolist() == [1, 1, 1]
+    # On a lesion and on a finding to ignore: the lesion is found.
+    (curve,) = froc_by_protocol([points], [lesion], "luna", dims=3, ignore=[lesion]).values()
+    assert curve.fp.tolist() == [0, 1, 2] and curve.sensitivity.tolist() == [1, 1, 1]
+    with pytest.raises(ValueError, match=r"findings to ignore of the same images .* 0 and 1"):
+        froc_by_protocol([points], [lesion], "luna", dims=3, ignore=[])
+    with pytest.raises(ValueError, match=r"ignore\[0\]: Expected an array"):
+        froc_by_protocol([points], [lesion], "luna", dims=3, ignore=[[[1, 2, 3]]])
+
+
+def test_ignored_boxes_count_by_their_share():
+    # 6 of 10 columns inside the region.
+    found, region = [[0, 0, 10, 10, 0.9]], [[4, 0, 30, 10]]
+    common = dict(predictions=[found], ground_truth=[[[50, 50, 60, 60]]], ignore=[region])
+    assert froc(**common, threshold=0.6).fp.tolist() == [0]
+    assert froc(**common, threshold=0.61).fp.tolist() == [1]
+
+
+def test_published_detections_on_luna16(shared_data):
+    folder = shared_data / "luna16"
+    scans = (folder / "newseriesuids.csv").read_text().split()
+    place = {int(scan): number for number, scan in enumerate(scans)}
+
+    def rows_of(name):
+        found = [[] for _ in scans]
+        for line in (folder / name).read_text().splitlines()[1:]:
+            scan, *numbers = line.replace(",", " ").split()
+            found[place[int(scan)]].append([float(number) for number in numbers])
+        return [np.reshape(rows, (-1, 4)) for rows in found]
+
+    def spheres(rows):
+        # As in the challenge, a finding without a diameter has one of 10 mm.
+        radius = np.where(rows[:, 3:] < 0, 10, rows[:, 3:]) / 2
+        return np.hstack([rows[:, :3] - radius, rows[:, :3] + radius])
+
+    found = [np.hstack([rows[:, :3], rows]) for rows in rows_of("dpn26bs32.csv")]
+    nodules = [spheres(rows) for rows in rows_of("newannotations.csv")]
+    ignore = [spheres(rows) for rows in rows_of("newannotations_excluded.csv")]
+    (curve,) = froc_by_protocol(found, nodules, "luna", dims=3, ignore=ignore).values()
+    published = [0.692, 0.769, 0.824, 0.865, 0.893, 0.917, 0.933]
+    assert curve.at(FROC_FPS).round(3).tolist() == published
+    assert round(curve.mean(), 3) == 0.842 and curve.n_lesions == 1186 and curve.n_images == 888
+    (curve,) = froc_by_protocol(found, nodules, "luna", dims=3).values()
+    assert round(curve.mean(), 3) == 0.742

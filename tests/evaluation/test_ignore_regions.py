@@ -2,12 +2,14 @@
 
 import contextlib
 import io
+import json
 
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mmglan.api import evaluate
 from mmglan.detections.coco_files import group_results, read_ground_truth
 from mmglan.evaluation.average_precision import precision_recall
 from mmglan.evaluation.detection_set import pooled
@@ -127,3 +129,40 @@ def test_pooled_sets_keep_them():
     with_region = set_of([lesion, REGION | {"iscrowd": 1}], results)
     without = set_of([lesion], [box(60, 60, 10, 10, score=0.9)])
     assert pooled(with_region, without).on_ignored.tolist() == [1.0, 0.0]
+
+
+def test_centre_rules_ignore_by_the_centre():
+    # The region is 40 wide around (70, 70), pixels of 0.5 mm: radius 10 mm. Centres 9 mm, 11 mm.
+    data = content([REGION | {"iscrowd": 1}])
+    data["images"][0]["spacing_mm"] = [0.5, 0.5]
+    gt = read_ground_truth(data)
+    results = [box(48, 66, 8, 8, score=0.9), box(44, 66, 8, 8, score=0.8)]
+    for name, expected in (("luna", [False, True]), ("centre-in-box", [False, True])):
+        protocol = get_protocol(name)
+        found = detection_set_of_images(gt, group_results(results, gt), "bbox", protocol)
+        matches = found.match(protocol.criteria_2d[0], protocol)
+        assert matches.false_positive.tolist() == expected
+
+
+def test_lesions_to_ignore_in_volumes(tmp_path):
+    path = tmp_path / "volumes.json"
+    volume = {"volume_id": "v", "spacing_mm": [2, 2, 2]}
+    lesions = [
+        {"volume_id": "v", "box3d": [0, 0, 0, 9, 9, 9]},
+        {"volume_id": "v", "box3d": [40, 0, 0, 49, 9, 9], "ignore": True},
+    ]
+    path.write_text(json.dumps({"volumes": [volume], "lesions": lesions}))
+    # On the lesion; centre 4 voxels (8 of 10 mm) and 6 voxels (12 mm) from the one to ignore.
+    found = [
+        {"volume_id": "v", "box3d": [left, 0, 0, left + 9, 9, 9], "score": score}
+        for left, score in ((0, 0.9), (44, 0.8), (46, 0.7))
+    ]
+    evaluation = evaluate(None, found, volumes=path, protocol="luna", bootstrap=0)
+    assert evaluation.size.n_lesions == 1 and evaluation["bbox3d_SEN_radius"].value == 1
+    assert evaluation.curves[0].fp[-1] == 1
+    # By the share of the prediction: 6 and 4 of 10 columns are inside.
+    evaluation = evaluate(None, found, volumes=path, bootstrap=0)
+    by_threshold = {curve.criterion.label: curve.fp[-1] for curve in evaluation.curves}
+    assert by_threshold == {"_IoBB30": 0, "25": 0, "50": 1}
+    with pytest.raises(ValueError, match=r"volumes\.json: Expected no lesion with ignore where"):
+        evaluate(None, found, volumes=path, gt_masks=tmp_path, bootstrap=0)
