@@ -162,6 +162,7 @@ def _read_bookmarks(args: argparse.Namespace, images: VolumeIndex) -> ReadResult
         format=args.bookmark_format,
         image_root=images,
         one_axis=args.one_axis,
+        nifti_form=args.nifti_form,
         **options,
     )
 

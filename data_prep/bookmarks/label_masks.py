@@ -54,7 +54,7 @@ def _volume_of(file_name: str, label: str, options: Options) -> str:
 
 
 def _read_mask(path: Path, name: str, volume: str, options: Options) -> ReadResult:
-    mask = read_label_volume(path)
+    mask = read_label_volume(path, nifti_form=options.nifti_form)
     result = measure_labels(mask, volume, name, options)
     result.notes += mask.notes
     return result
@@ -105,6 +105,7 @@ def measure_labels(mask: Volume, volume: str, name: str, options: Options) -> Re
                     row=label,
                     shape="solid",
                     drawn="label below 2 x 2 pixels",
+                    grid=mask.grid,
                 )
             )
         elif options.slices == "largest":
@@ -119,6 +120,7 @@ def measure_labels(mask: Volume, volume: str, name: str, options: Options) -> Re
                     patient=options.patient,
                     file=name,
                     row=label,
+                    grid=mask.grid,
                 )
             )
     return result

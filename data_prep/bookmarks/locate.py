@@ -62,6 +62,7 @@ def axial_points(record: BookmarkRecord, volume: Volume) -> np.ndarray:
     """
     if not np.isfinite(record.points).all():
         raise _error(record, "Expected finite coordinates but got NaN or infinity. Correct them.")
+    _check_grid(record, volume)
     if record.frame == "pixel":
         stored_slice = _stored_slice(record, volume)
         _check_inside(record, volume, stored_slice)
@@ -70,6 +71,17 @@ def axial_points(record: BookmarkRecord, volume: Volume) -> np.ndarray:
     points = volume.from_patient_mm(record.points * flip)
     _check_inside_axial(record, volume, points)
     return points
+
+
+def _check_grid(record: BookmarkRecord, volume: Volume) -> None:
+    """Refuse a label of a mask that lies on another grid than the volume, as `read_labels` does."""
+    difference = None if record.grid is None else record.grid.difference_from(volume.grid)
+    if difference:
+        raise _error(
+            record,
+            f"Expected a mask on the grid of {volume.source_id} with {difference}. Resample the "
+            "mask to the image.",
+        )
 
 
 def slice_of(record: BookmarkRecord, points: np.ndarray) -> int:

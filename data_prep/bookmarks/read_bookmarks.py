@@ -38,6 +38,7 @@ def read_bookmarks(
     format: str = "auto",
     image_root: str | os.PathLike | None = None,
     one_axis: str = "refuse",
+    nifti_form: str = "auto",
     **options,
 ) -> ReadResult:
     """Read a bookmark file, or a folder of them.
@@ -51,6 +52,7 @@ def read_bookmarks(
         one_axis: What to do with measurements without two axes (length, ellipse, point …):
             `refuse` them, `ignore` their regions, or take their outline, of a length the `circle`
             around it. See `data_prep.bookmarks.one_axis`.
+        nifti_form: Of label masks, see `data_prep.read_volume`; other formats hold no NIfTI.
         **options: See `Options`; one that the format does not understand is refused.
 
     Returns:
@@ -89,7 +91,7 @@ def read_bookmarks(
                 f"format but got {', '.join(refused)}. Leave them out.",
                 path=name,
             )
-        result = reader.read(path, name, Options(images=images, **options))
+        result = reader.read(path, name, Options(images=images, nifti_form=nifti_form, **options))
     apply_one_axis(result, one_axis, name)
     if images is not None:
         result.records = _refuse_absent(result, result.records, images.root)

@@ -10,6 +10,7 @@ import numpy as np
 from data_prep.errors import DataError, quoted
 from data_prep.paths import check_relative
 from data_prep.volumes.find import VolumeIndex
+from data_prep.volumes.geometry import Grid
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -38,6 +39,7 @@ class BookmarkRecord:
         shape: `cross`: two axes; or a key of `data_prep.bookmarks.one_axis.SHAPES`.
         drawn: How messages call a measurement of another shape (`length`).
         patient_key: Of a report's patient, see `data_prep.volumes.patient_key`.
+        grid: Grid of the mask that it was measured on; the volume must have the same.
     """
 
     volume: str
@@ -56,6 +58,7 @@ class BookmarkRecord:
     shape: str = "cross"
     drawn: str = ""
     patient_key: str | None = None
+    grid: Grid | None = None
 
     def __post_init__(self) -> None:
         for name in ("volume", "patient", "site", "file", "drawn"):
@@ -115,6 +118,7 @@ class Options:
         patient: Formats that name no patient: the patient.
         slices: Masks: measure each lesion on its `largest` slice or on `all`.
         binary_masks: Masks hold 0 and 1: connected components are the lesions.
+        nifti_form: Masks: see `data_prep.read_volume`.
     """
 
     images: VolumeIndex | None = None
@@ -124,6 +128,7 @@ class Options:
     patient: str | None = None
     slices: str = "largest"
     binary_masks: bool = False
+    nifti_form: str = "auto"
 
     def __post_init__(self) -> None:
         allowed = {

@@ -12,6 +12,8 @@ from data_prep.command_line import at_least
 from data_prep.dataset.slice_selection import KEEP_EMPTY, VolumeOptions
 from data_prep.dataset.split import SPLITS
 from data_prep.pseudo_masks import methods
+from data_prep.volumes.nifti_geometry import FORMS
+from data_prep.volumes.read_options import NAN_RULES, PHILIPS_RULES
 
 DESCRIPTION = """From volumes and RECIST bookmarks to a COCO data set: normalised 16-bit slices,
 annotations with pseudo masks and without, ground truth where there are voxel masks, overlays to
@@ -31,6 +33,9 @@ def volume_options(args: argparse.Namespace) -> VolumeOptions:
         whole_volumes=args.whole_volumes,
         binary_masks=args.binary_masks,
         series_rule=args.series,
+        nifti_form=args.nifti_form,
+        nan=args.nan,
+        philips_scaling=args.philips_scaling,
     )
 
 
@@ -81,6 +86,25 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         choices=("only", "most-slices"),
         default="only",
         help="DICOM folders with several series: refuse them (default), or take the longest",
+    )
+    add(
+        "--nifti-form",
+        choices=FORMS,
+        default="auto",
+        help="NIfTI volumes and masks whose qform and sform (or sform and pixdim) disagree: refuse "
+        "them (default), or take the one named",
+    )
+    add(
+        "--nan",
+        choices=NAN_RULES,
+        default="refuse",
+        help="NaN voxels of volumes: refuse (default), or fill them with the lowest value",
+    )
+    add(
+        "--philips-scaling",
+        choices=PHILIPS_RULES,
+        default="display",
+        help="Philips MR in DICOM: display values (default), or precise ones by its private scale",
     )
     add("--bookmarks", required=True, help="RECIST bookmarks (see docs/data_prep.md)")
     add("--bookmark-format", default="auto", help="format of the bookmarks (default: by content)")

@@ -120,7 +120,15 @@ def _fill(task: VolumeTask, result: VolumeResult) -> None:
     source, options = task.source, task.options
     path = resolve_under(task.root, source.volume)
     stated = next((r.spacing_mm for r in source.records if r.spacing_mm is not None), None)
-    volume = read_volume(path, root=task.root, spacing_mm=stated, series_rule=options.series_rule)
+    volume = read_volume(
+        path,
+        root=task.root,
+        spacing_mm=stated,
+        series_rule=options.series_rule,
+        nifti_form=options.nifti_form,
+        nan=options.nan,
+        philips_scaling=options.philips_scaling,
+    )
     result.notes = list(volume.notes)
     result.shape_zyx = [int(n) for n in volume.array.shape]
     result.spacing_mm = spacing = [float(v) for v in volume.spacing_mm]
@@ -164,7 +172,13 @@ def _labels(task: VolumeTask, volume: Volume, result: VolumeResult) -> np.ndarra
         return None
     try:
         path = resolve_under(task.mask_root, source.mask)
-        mask = read_labels(path, volume, root=task.mask_root, allow_empty=not source.records)
+        mask = read_labels(
+            path,
+            volume,
+            root=task.mask_root,
+            allow_empty=not source.records,
+            nifti_form=task.options.nifti_form,
+        )
     except DataError as error:
         result.errors.append(str(error))
         return None

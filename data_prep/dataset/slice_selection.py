@@ -26,6 +26,9 @@ class VolumeOptions:
         max_empty: Keep at most this many of them per volume, evenly spaced; None keeps all.
         whole_volumes: Write every slice, for testing on volumes.
         series_rule: See `data_prep.read_volume`.
+        nifti_form: See `data_prep.read_volume`; holds for masks too.
+        nan: See `data_prep.read_volume`.
+        philips_scaling: See `data_prep.read_volume`.
         binary_masks: Masks do not tell lesions apart: take connected components.
     """
 
@@ -37,6 +40,9 @@ class VolumeOptions:
     whole_volumes: bool = False
     binary_masks: bool = False
     series_rule: str = "only"
+    nifti_form: str = "auto"
+    nan: str = "refuse"
+    philips_scaling: str = "display"
 
 
 class Slices:

@@ -15,7 +15,7 @@ from data_prep.dataset.sources import Source
 from data_prep.paths import without_series
 
 # Raise it when the same input gives other results than before: earlier ones are then replaced.
-RESULT_VERSION = 5
+RESULT_VERSION = 6
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ def plain(record: BookmarkRecord) -> dict[str, Any]:
     """Turn a bookmark into values that JSON knows."""
     # The key of a patient is another in each run.
     values = {n: getattr(record, n) for n in record.__slots__ if n != "patient_key"}
-    return values | {"points": record.points.tolist()}
+    grid = None if record.grid is None else asdict(record.grid)
+    return values | {"points": record.points.tolist(), "grid": grid}
 
 
 def _fingerprint(root: str | None, relative: str | None) -> list:

@@ -7,29 +7,23 @@ from pathlib import Path
 
 from data_prep.errors import DataError
 from data_prep.volumes import deeplesion_png, dicom_files, itk_files
+from data_prep.volumes.read_options import ReadOptions
 from data_prep.volumes.stored import Stored, only_data_errors
 
 
-def read_stored(
-    path: Path,
-    name: str,
-    *,
-    series_uid: str | None = None,
-    series_rule: str = "only",
-    spacing_mm: tuple[float, float, float] | None = None,
-) -> Stored:
+def read_stored(path: Path, name: str, options: ReadOptions | None = None) -> Stored:
     """Read `path` with the reader that its kind asks for.
 
     Args:
         path: File or folder.
         name: How messages call it.
-        series_uid: See `data_prep.read_volume`.
-        series_rule: See `data_prep.read_volume`.
-        spacing_mm: Spacing (x, y, z) for DeepLesion folders, whose PNG files hold none.
+        options: How to read it.
 
     Raises:
         DataError: Whatever goes wrong.
     """
+    options = options or ReadOptions()
+    series_uid = options.series_uid
     with only_data_errors(name):
         if series_uid is not None and path.exists() and not path.is_dir():
             raise DataError(
@@ -50,11 +44,13 @@ def read_stored(
                     path=name,
                 )
             if series_uid is None and deeplesion_png.matches(entries):
-                return deeplesion_png.read(path, name, spacing_mm)
-            return dicom_files.read_folder(path, name, series_uid, series_rule)
+                return deeplesion_png.read(path, name, options.spacing_mm)
+            return dicom_files.read_folder(path, name, options)
+        if path.suffix.lower() == ".img" and path.with_suffix(".hdr").is_file():
+            path = path.with_suffix(".hdr")  # the voxels of this header
         if itk_files.matches(path):
-            return itk_files.read(path, name)
-        return dicom_files.read_file(path, name)
+            return itk_files.read(path, name, options.nifti_form)
+        return dicom_files.read_file(path, name, options)
 
 
 def slice_folder(folder: Path) -> Path:

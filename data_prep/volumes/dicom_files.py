@@ -20,6 +20,7 @@ from data_prep.volumes.dicom_frames import frame_count, pixels, slices_of
 from data_prep.volumes.dicom_slice_order import SliceInfo, order_slices
 from data_prep.volumes.file_names import VOLUME_SUFFIXES
 from data_prep.volumes.instance_numbers import instance_numbers, numbering_note
+from data_prep.volumes.read_options import ReadOptions
 from data_prep.volumes.stored import MAX_VOXELS, Stored, check_size, only_data_errors
 
 # SOP classes found beside images in exports that are no images of a scan: reports and key objects,
@@ -51,7 +52,7 @@ class _Image:
         return str(self.data.get("SeriesInstanceUID", ""))
 
 
-def read_file(path: Path, name: str) -> Stored:
+def read_file(path: Path, name: str, options: ReadOptions) -> Stored:
     """Read a multi-frame DICOM file."""
     if not is_dicom(path):
         _refuse_foreign(path, name)
@@ -64,9 +65,7 @@ def read_file(path: Path, name: str) -> Stored:
     return _read([image], name)
 
 
-def read_folder(
-    path: Path, name: str, series_uid: str | None = None, series_rule: str = "only"
-) -> Stored:
+def read_folder(path: Path, name: str, options: ReadOptions) -> Stored:
     """Read one image series of a folder; see `data_prep.read_volume` for the choice."""
     series: dict[str, list[_Image]] = {}
     others = 0
@@ -80,7 +79,7 @@ def read_folder(
         raise DataError(
             f"Expected a DICOM series but got {got}. Name the folder with the images.", path=name
         )
-    chosen, notes = _choose(series, name, series_uid, series_rule)
+    chosen, notes = _choose(series, name, options.series_uid, options.series_rule)
     stored = _read(series[chosen], name)
     return replace(stored, notes=(*notes, *stored.notes))
 
@@ -178,8 +177,6 @@ def _choose(
     series: dict[str, list[_Image]], name: str, series_uid: str | None, series_rule: str
 ) -> tuple[str, tuple[str, ...]]:
     """Return the UID of the series to read, and a note if it was a choice by rule."""
-    if series_rule not in ("only", "most-slices"):
-        raise ValueError(f"Expected series_rule only or most-slices but got {series_rule!r}.")
     counts = {uid: sum(frame_count(i.data) for i in images) for uid, images in series.items()}
     shown = "; ".join(f"{uid} ({counts[uid]} slices)" for uid in sorted(series)[:8])
     if series_uid is not None:

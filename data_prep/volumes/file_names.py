@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 # In the order of preference; of two that fit a name the longer one first.
-VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
+VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
 _MASK_WORDS = ("mask", "seg", "segmentation", "label")  # in the order of preference
 _MASK_WORD = re.compile(rf"(?:^|[_.-])({'|'.join(_MASK_WORDS)})s?$", re.IGNORECASE)
 

@@ -129,11 +129,15 @@ class Grid:
         if self.axial_shape != other.axial_shape:
             a, b = (" x ".join(map(str, g.axial_shape[::-1])) for g in (other, self))
             return f"{a} voxels but got {b}"
+        worst = self.corners_apart(other)
+        if not worst <= 0.1 * min(other.spacing):
+            return f"the same position but got corners up to {worst:.4g} mm apart"
+        return None
+
+    def corners_apart(self, other: Grid) -> float:
+        """Return the largest distance in mm between the corners of two grids of one axial size."""
         corners = np.array(
             [[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]
         ) * np.subtract(self.axial_shape[::-1], 1)
         mine, its = (g.mm_of_stored_index(g.stored_index(corners)) for g in (self, other))
-        worst = float(np.linalg.norm(mine - its, axis=1).max())
-        if not worst <= 0.1 * min(other.spacing):
-            return f"the same position but got corners up to {worst:.4g} mm apart"
-        return None
+        return float(np.linalg.norm(mine - its, axis=1).max())

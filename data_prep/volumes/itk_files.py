@@ -1,8 +1,9 @@
-"""NIfTI, NRRD and MetaImage files: headers and voxels checked here, geometry by SimpleITK.
+"""NIfTI, NRRD and MetaImage files: headers and voxels checked here.
 
 SimpleITK's readers fill what a truncated or damaged NIfTI or MetaImage file lacks with zeros and
 put 1 mm where a spacing is missing. So the header is checked before SimpleITK sees it, and the
 voxels are read here, where their number must be right and compressed data must pass its checksum.
+The geometry of NRRD and MetaImage is SimpleITK's, that of NIfTI is read here (`nifti_geometry`).
 """
 
 from __future__ import annotations
@@ -27,9 +28,7 @@ sitk.ProcessObject.SetGlobalWarningDisplay(False)
 
 _CHUNK = 1 << 18
 
-_KINDS: dict[str, tuple[str, Callable[[Path, str], Header]]] = {
-    ".nii": ("NiftiImageIO", nifti),
-    ".nii.gz": ("NiftiImageIO", nifti),
+_TEXT_HEADERS: dict[str, tuple[str, Callable[[Path, str], Header]]] = {
     ".nrrd": ("NrrdImageIO", nrrd),
     ".nhdr": ("NrrdImageIO", nrrd),
     ".mha": ("MetaImageIO", metaimage),
@@ -42,11 +41,33 @@ def matches(path: Path) -> bool:
     return suffix_of(path.name) != ""
 
 
-def read(path: Path, name: str) -> Stored:
-    """Read a NIfTI, NRRD or MetaImage file."""
-    image_io, read_header = _KINDS[suffix_of(path.name)]
-    header = read_header(path, name)
-    check_size(header.size, name)
+def read(path: Path, name: str, nifti_form: str = "auto") -> Stored:
+    """Read a NIfTI, Analyze, NRRD or MetaImage file.
+
+    Args:
+        path: The file.
+        name: How messages call it.
+        nifti_form: See `data_prep.volumes.nifti_geometry.nifti_grid`.
+    """
+    suffix = suffix_of(path.name)
+    if suffix in _TEXT_HEADERS:
+        image_io, read_header = _TEXT_HEADERS[suffix]
+        header = read_header(path, name)
+        check_size(header.size, name)
+        grid = _simpleitk_grid(path, name, image_io, header)
+    else:
+        header = nifti(path, name, nifti_form)
+        check_size(header.size, name)
+        grid = header.grid
+    return Stored(_voxels(header, name), grid, notes=header.notes)
+
+
+def _simpleitk_grid(path: Path, name: str, image_io: str, header: Header) -> Grid:
+    """Return the grid that SimpleITK reads, once it is that of the voxels read here.
+
+    Raises:
+        DataError: SimpleITK refuses the header, or understands it otherwise than we do.
+    """
     reader = sitk.ImageFileReader()
     reader.SetImageIO(image_io)
     reader.SetFileName(str(path))
@@ -65,9 +86,18 @@ def read(path: Path, name: str) -> Stored:
             "Repair the header.",
             path=name,
         )
+    stated, understood = (
+        " x ".join(f"{s:.6g}" for s in spacing) for spacing in (header.spacing, reader.GetSpacing())
+    )
+    if not np.allclose(header.spacing, reader.GetSpacing(), rtol=1e-4, atol=0):
+        raise DataError(
+            f"Expected one spacing but the header states {stated} mm and SimpleITK reads "
+            f"{understood} mm. State it once, or save the volume with SimpleITK or 3D Slicer.",
+            path=name,
+        )
     grid = Grid(header.size, reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
     grid.check(name)
-    return Stored(_voxels(header, name), grid, notes=header.notes)
+    return grid
 
 
 def _voxels(header: Header, name: str) -> np.ndarray:

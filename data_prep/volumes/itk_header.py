@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.errors import DataError
+from data_prep.volumes.geometry import Grid
 
 BROKEN_COMPRESSION = (
     "Expected sound compressed data but its checksum is wrong or its end is missing. Copy the file "
@@ -31,6 +32,8 @@ class Header:
         slope: Factor on the stored numbers.
         intercept: Added after the factor.
         notes: Lines on what was assumed.
+        grid: Where the voxels lie, for formats whose geometry SimpleITK does not read for us.
+        spacing: Spacing along (i, j, k) in mm as the header states it, to compare with SimpleITK's.
     """
 
     size: tuple[int, int, int]
@@ -42,6 +45,8 @@ class Header:
     slope: float = 1.0
     intercept: float = 0.0
     notes: tuple[str, ...] = ()
+    grid: Grid | None = None
+    spacing: tuple[float, ...] | None = None
 
 
 def check_spacing(spacing: tuple[float, ...], name: str) -> None:

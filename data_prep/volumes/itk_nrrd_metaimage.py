@@ -58,7 +58,7 @@ def nrrd(path: Path, name: str) -> Header:
     code = next((c for c, names in _NRRD_TYPES.items() if kind in names.split("|")), None)
     if code is None:
         raise _wrong("a number type", "type", kind, name)
-    _nrrd_spacing(fields, name)
+    spacing = _nrrd_spacing(fields, name)
     encoding = fields.get("encoding", "").lower()
     if encoding not in ("raw", "gzip", "gz"):
         raise _wrong("the encoding raw or gzip", "encoding", encoding, name)
@@ -76,6 +76,7 @@ def nrrd(path: Path, name: str) -> Header:
         end + skip if detached is None else 0,
         None if encoding == "raw" else "gzip",
         notes=() if "space" in fields else (f"{name}: {NO_ORIENTATION}",),
+        spacing=spacing,
     )
 
 
@@ -123,6 +124,7 @@ def metaimage(path: Path, name: str) -> Header:
         path if local else _beside(path, fields["ElementDataFile"], name),
         min(end + 1, len(start)) if local else 0,
         "zlib" if _true(fields, "CompressedData") else None,
+        spacing=spacing,
     )
 
 
@@ -167,7 +169,7 @@ def _true(fields: dict[str, str], key: str, default: str = "False") -> bool:
     return fields.get(key, default).lower()[:1] in ("t", "y", "1")
 
 
-def _nrrd_spacing(fields: dict[str, str], name: str) -> None:
+def _nrrd_spacing(fields: dict[str, str], name: str) -> tuple[float, ...]:
     if "space directions" in fields:
         text = fields["space directions"]
         vectors = [
@@ -188,6 +190,7 @@ def _nrrd_spacing(fields: dict[str, str], name: str) -> None:
             path=name,
         )
     check_spacing(spacing, name)
+    return spacing
 
 
 def _refuse_axes(size: tuple[int, ...], kinds: str, stated: str, name: str) -> None:

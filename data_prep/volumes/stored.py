@@ -27,6 +27,7 @@ class Stored:
         slice_numbers: The files' own slice numbers, if the format has them (DeepLesion; DICOM's
             InstanceNumber, or the 1-based frame).
         notes: Lines on what was assumed or chosen in reading.
+        padding: Voxels `(k, j, i)` that the file marks as no part of the image, or None.
     """
 
     array: np.ndarray
@@ -34,6 +35,7 @@ class Stored:
     slice_uids: tuple[str, ...] = ()
     slice_numbers: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    padding: np.ndarray | None = None
 
 
 @contextmanager

@@ -17,6 +17,11 @@ from data_prep.errors import DataError
 from data_prep.paths import relative_name
 from data_prep.volumes.any_format import read_stored
 from data_prep.volumes.geometry import Grid
+from data_prep.volumes.padding import fill_outside
+from data_prep.volumes.read_options import ReadOptions
+
+# Labels that a program stored as scaled numbers come back as 0.996 or 1.000015.
+LABEL_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +102,9 @@ def read_volume(
     series_rule: str = "only",
     spacing_mm: tuple[float, float, float] | None = None,
     min_slices: int = 2,
+    nifti_form: str = "auto",
+    nan: str = "refuse",
+    philips_scaling: str = "display",
 ) -> Volume:
     """Read a volume of any supported format into axial LPS order.
 
@@ -111,12 +119,21 @@ def read_volume(
         spacing_mm: Spacing (x, y, z) of a DeepLesion folder; default: from `DL_info.csv`.
         min_slices: Fewer stored slices are refused. A single slice has no known distance to its
             neighbours.
+        nifti_form: NIfTI files whose qform and sform lie more than a tenth of a voxel apart, or
+            whose sform has other steps than pixdim: refuse them (`auto`), or take one, `qform`
+            (with pixdim) or `sform`; that is one of the `notes`.
+        nan: NaN voxels, as some programs write outside the field of view: `refuse` them, or `fill`
+            them as padding is.
+        philips_scaling: Philips MR: `display` values (the rescale of the standard), or `precise`
+            ones, which Philips' private scale turns them into.
 
     Returns:
-        The volume. All intensities are finite and not all are equal.
+        The volume. All intensities are finite and not all are equal. Padding (voxels that the file
+        marks as outside the image) holds the lowest other value of its axial slice.
 
     Raises:
         DataError: Whatever is wrong with the files.
+        ValueError: An unknown choice of an option.
 
     A sagittal image of 4 slices, 3 mm apart, with 8 x 6 pixels of 0.5 mm:
 
@@ -140,22 +157,22 @@ def read_volume(
         text, series_uid = text.rsplit("#", 1)
     name = relative_name(text, root)
     source_id = f"{name}#{series_uid}" if series_uid else name
-    stored = read_stored(
-        Path(text), name, series_uid=series_uid, series_rule=series_rule, spacing_mm=spacing_mm
-    )
+    options = ReadOptions(series_uid, series_rule, spacing_mm, nifti_form, nan, philips_scaling)
+    stored = read_stored(Path(text), name, options)
     array = stored.array.astype(stored.array.dtype.newbyteorder("="), copy=False)
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):  # what does not fit becomes infinite and is refused
             array = array.astype(np.float32, copy=False)
+    array, notes = fill_outside(array, stored, name, nan)
     _check_values(array, name, min_slices)
     return Volume(
-        stored.grid.to_axial(array),
+        array,
         stored.grid.axial_spacing,
         source_id,
         stored.grid,
         stored.slice_uids,
         stored.slice_numbers,
-        stored.notes,
+        stored.notes + notes,
     )
 
 
@@ -165,6 +182,7 @@ def read_labels(
     *,
     root: str | os.PathLike | None = None,
     allow_empty: bool = False,
+    nifti_form: str = "auto",
 ) -> Volume:
     """Read a label mask that lies on the grid of `like`; its stored orientation may differ.
 
@@ -173,6 +191,7 @@ def read_labels(
         like: The volume that the mask belongs to.
         root: Folder of the masks; messages show the path relative to it.
         allow_empty: Take a mask without any label, as of a volume without lesions.
+        nifti_form: See `read_volume`.
 
     Returns:
         Labels in the axial order of `like`, uint16 or uint32.
@@ -180,7 +199,7 @@ def read_labels(
     Raises:
         DataError: If the mask lies on another grid, is empty or holds no whole numbers.
     """
-    labels = read_label_volume(path, root=root, allow_empty=allow_empty)
+    labels = read_label_volume(path, root=root, allow_empty=allow_empty, nifti_form=nifti_form)
     difference = labels.grid.difference_from(like.grid)
     if difference:
         raise DataError(
@@ -196,17 +215,12 @@ def read_label_volume(
     *,
     root: str | os.PathLike | None = None,
     allow_empty: bool = False,
+    nifti_form: str = "auto",
 ) -> Volume:
     """Read a label mask by itself; see `read_labels`."""
     name = relative_name(path, root)
-    stored = read_stored(Path(path), name)
-    values = stored.array
-    if not np.isfinite(values).all() or (values < 0).any() or (values != np.floor(values)).any():
-        raise DataError(
-            "Expected whole, non-negative labels but got other values. Save the mask as a label "
-            "map.",
-            path=name,
-        )
+    stored = read_stored(Path(path), name, ReadOptions(nifti_form=nifti_form))
+    values = _whole(stored.array, name)
     highest = int(values.max())
     if highest == 0 and not allow_empty:
         raise DataError(
@@ -222,6 +236,25 @@ def read_label_volume(
     return Volume(array, stored.grid.axial_spacing, name, stored.grid, notes=stored.notes)
 
 
+def _whole(values: np.ndarray, name: str) -> np.ndarray:
+    """Return labels without what rounding in a file's scale added to them.
+
+    Raises:
+        DataError: Values further than 0.01 from a whole number, or negative ones.
+    """
+    whole = values if values.dtype.kind in "iu" else np.round(values)
+    with np.errstate(invalid="ignore"):
+        sound = np.isfinite(values).all() and (whole >= 0).all()
+        sound = sound and (np.abs(values - whole) <= LABEL_TOLERANCE).all()
+    if not sound:
+        raise DataError(
+            "Expected whole, non-negative labels but got other values. Save the mask as a label "
+            "map.",
+            path=name,
+        )
+    return whole
+
+
 def _check_values(array: np.ndarray, name: str, min_slices: int) -> None:
     if len(array) < min_slices:
         raise DataError(
@@ -233,7 +266,8 @@ def _check_values(array: np.ndarray, name: str, min_slices: int) -> None:
         if bad.any():
             raise DataError(
                 f"Expected finite intensities but got {int(bad.sum())} NaN or infinite voxels. "
-                "Replace them with a number.",
+                "Fill NaN outside the field of view with --nan fill, or replace them with a "
+                "number.",
                 path=name,
                 slice_index=int(np.argmax(bad.any(axis=(1, 2)))),
             )

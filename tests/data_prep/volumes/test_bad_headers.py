@@ -85,12 +85,11 @@ NIFTI_FIELDS = {
     ),
     "magic": (
         (344, "<i", 0),
-        "Expected a NIfTI-1 file but got other contents. Check the format and the extension.",
+        "Expected a NIfTI file but got a header alone (.hdr). Check the format and the extension.",
     ),
     "skewed": (
         (280, "<f", 5.0),
-        "Expected a right-angled, complete geometry but SimpleITK refuses the header. Repair it or "
-        "resample the volume.",
+        "Expected axes at right angles but got a sheared grid. Resample it to a right-angled one.",
     ),
 }
 

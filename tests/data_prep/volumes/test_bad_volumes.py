@@ -87,9 +87,9 @@ def test_wrong_extension(tmp_path, make_image):
     other = "file but got other contents. Check the format and the extension."
     assert refused(tmp_path / "c.nrrd", tmp_path) == f"c.nrrd: Expected a NRRD {other}"
     assert refused(tmp_path / "d.mha", tmp_path) == f"d.mha: Expected a MetaImage {other}"
-    assert refused(tmp_path / "f.nii", tmp_path) == f"f.nii: Expected a NIfTI-1 {other}"
+    assert refused(tmp_path / "f.nii", tmp_path) == f"f.nii: Expected a NIfTI {other}"
     assert refused(tmp_path / "g.nii", tmp_path) == (
-        "g.nii: Expected a NIfTI-1 file but got NIfTI-2. Check the format and the extension."
+        "g.nii: Expected 3 axes but got 0. Repair the header."
     )
     assert refused(tmp_path / "e.txt", tmp_path) == (
         "e.txt: Expected DICOM, NIfTI (.nii, .nii.gz), NRRD (.nrrd) or MetaImage (.mha, .mhd) but "
@@ -104,7 +104,7 @@ def test_values(tmp_path, make_image):
         path = written(tmp_path, "v.nii.gz", sitk.GetImageFromArray(array))
         assert refused(path, tmp_path) == (
             "v.nii.gz, slice 2: Expected finite intensities but got 2 NaN or infinite voxels. "
-            "Replace them with a number."
+            "Fill NaN outside the field of view with --nan fill, or replace them with a number."
         )
     beyond = sitk.GetImageFromArray(np.where(array > 100, 1e300, 0.0))
     assert "NaN or infinite voxels" in refused(written(tmp_path, "w.nrrd", beyond), tmp_path)
