@@ -174,15 +174,18 @@ def test_masks_that_touch_the_border_are_refused(edge):
 
 
 def test_separation_by_hand():
-    """Inside 90 and 110: mean 100, deviation 10. Ring of two pixels, 32 of them: 30 and 70 in
-    equal parts, mean 50, deviation 20. What lies further out does not count.
+    """Inside 90 and 110: mean 100, deviation 10. Ring of two pixels: 12 of 70, round them 20 of 30,
+    mean 45, deviation 40 · √(12 · 20) / 32. What lies further out does not count.
     """
     grey = np.full((12, 12), 250, np.uint8)
-    grey[3:9, 3:9] = np.where(np.indices((6, 6)).sum(axis=0) % 2, 30, 70)
+    grey[3:9, 3:9] = 30
+    grey[4:8, 4:8] = 70
     grey[5:7, 5:7] = [[90, 110], [110, 90]]
     mask = np.zeros((12, 12), np.uint8)
     mask[5:7, 5:7] = 1
-    assert grabcut._separation(mask, grey) == pytest.approx(50 / np.hypot(10, 20))
+    assert grabcut._separation(mask, grey) == pytest.approx(
+        55 / np.hypot(10, 40 * np.sqrt(240) / 32)
+    )
     assert grabcut._separation(mask, np.where(mask, 53, 50).astype(np.uint8)) == 3
     assert grabcut._separation(np.ones_like(mask), grey) == 0
 
