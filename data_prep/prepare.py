@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -19,12 +20,19 @@ from itertools import chain
 from pathlib import Path
 
 from data_prep import parallel
-from data_prep.atomic_files import json_bytes
+from data_prep.atomic_files import json_bytes, write_bytes
 from data_prep.bookmarks.one_based import one_based_notes
 from data_prep.bookmarks.read_bookmarks import options_of, read_bookmarks
 from data_prep.bookmarks.record import BookmarkRecord, ReadResult
 from data_prep.command_line import reports_errors
-from data_prep.dataset import annotation_files, collect, process_volume, run_report, split_plan
+from data_prep.dataset import (
+    annotation_files,
+    bookmark_sheet,
+    collect,
+    process_volume,
+    run_report,
+    split_plan,
+)
 from data_prep.dataset.given_split import split_options
 from data_prep.dataset.output_folder import OutputFolder
 from data_prep.dataset.prepare_args import parse_args, volume_options
@@ -83,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
     """Prepare a data set as the command line says."""
     options = volume_options(args)
     given = _read_input(args, options)
+    if args.check:
+        return _check(args, options, given)
     if args.ids:
         run_report.write_ids(Path(args.ids), Path(args.out_dir), given.sources)
     split = split_options(args, given.sources)
@@ -167,6 +177,37 @@ def _read_bookmarks(args: argparse.Namespace, images: VolumeIndex) -> ReadResult
     )
 
 
+def _check(args: argparse.Namespace, options: VolumeOptions, given: Input) -> int:
+    """Process volumes until there are enough bookmarks for the sheet, and write only that."""
+    errors, notes = [str(error) for error in given.errors], [*given.notes, *given.file_notes]
+
+    def results(folder: str) -> Iterator[VolumeResult]:
+        masks = given.masks
+        mask_root = masks.parent if masks is not None and masks.is_file() else masks
+        for source in given.sources:
+            if source.records or source.ignored:
+                process_volume.run(VolumeTask(source, given.root, mask_root, options, folder))
+                result = process_volume.load_result(Path(folder), source.volume_id)
+                errors.extend(result.errors)
+                notes.extend(result.notes)
+                yield result
+
+    with tempfile.TemporaryDirectory() as folder:
+        picture = bookmark_sheet.sheet(Path(folder), results(folder))
+    for note in notes:
+        print(note)
+    for error in errors:
+        print(f"error: {error}", file=sys.stderr)
+    if picture is None:
+        print("error: no bookmark could be placed, so there is nothing to show", file=sys.stderr)
+        return 1
+    path = Path(args.out_dir) / bookmark_sheet.FILE_NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, picture)
+    print(f"Written to {path}: the first bookmarks on their slices. Nothing else was done.")
+    return 1 if errors else 0
+
+
 def _process_volumes(
     args: argparse.Namespace, options: VolumeOptions, given: Input, out_dir: Path
 ) -> None:
@@ -218,6 +259,9 @@ def _write_dataset(
             whole_volumes=options.whole_volumes,
         )
     run_report.write_overlays(out, found, load, args.overlays)
+    picture = bookmark_sheet.sheet(out.path, results())
+    if picture is not None:
+        out.write(bookmark_sheet.FILE_NAME, picture)
     errors = [str(error) for error in given.errors] + found.errors
     report = run_report.build(found, plans, given.notes + more, errors, _stated(args, options))
     run_report.write(out, report, file_notes, errors)

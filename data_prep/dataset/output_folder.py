@@ -68,7 +68,7 @@ class OutputFolder:
 
     OURS = (
         *("images", "annotations", "overlays", "report.json"),
-        *("errors.txt", "notes.txt", STATE),
+        *("errors.txt", "notes.txt", "bookmarks.png", STATE),
     )
 
     def __init__(self, path: str | Path, run: dict[str, Any], *, overwrite: bool = False) -> None:
@@ -76,7 +76,8 @@ class OutputFolder:
         self._lock = None
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            entries = sorted(entry.name for entry in self.path.iterdir())
+            # What `--check` left is no other data set.
+            entries = sorted(e.name for e in self.path.iterdir() if e.name != "bookmarks.png")
         except OSError as error:
             raise OutputError(
                 f"Expected a folder that can be written, but got: {error.strerror or error}."

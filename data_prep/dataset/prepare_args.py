@@ -154,6 +154,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--seed", type=at_least(0), default=0, help="of the random split (default 0)")
     add = parser.add_argument_group("output and work").add_argument
     add("--out-dir", required=True, help="folder for the data set; new or of the same run")
+    add(
+        "--check",
+        action="store_true",
+        help="only draw the first bookmarks on their slices (bookmarks.png) and say what is wrong",
+    )
     add("--overwrite", action="store_true", help="replace an earlier run with other options")
     add("--ids", help="also write the table of pseudonyms and names to this CSV; keep it apart")
     add(
