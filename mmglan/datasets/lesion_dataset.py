@@ -7,8 +7,10 @@ from typing import ClassVar
 
 import torch
 from mmdet.datasets import CocoDataset
+from mmdet.datasets.api_wrappers import COCO
 from mmdet.registry import DATASETS
 
+from mmglan.detections.categories import category_ids, read_categories
 from mmglan.detections.coco_files import check_annotation, is_ignored, read_json
 from mmglan.random_numbers import numbers_of
 
@@ -18,6 +20,27 @@ NEEDED = {
     "categories": ("id", "name"),
 }
 PASSED_ON = ("patient_id", "volume_id", "slice_index", "spacing_mm")
+
+
+class CocoByName(COCO):
+    """COCO annotations that give the categories in the order of the names asked for.
+
+    pycocotools gives them in the file's order, which swaps the classes where that is another one.
+    """
+
+    where = "annotations"
+
+    def __init__(self, annotation_file=None):
+        super().__init__(annotation_file)
+        self.where = osp.basename(str(annotation_file or self.where))
+
+    def get_cat_ids(self, cat_names=(), sup_names=(), cat_ids=()):
+        """Return ids by name, in the order of the names; as the parent for other questions."""
+        if not cat_names or sup_names or cat_ids:
+            return super().get_cat_ids(list(cat_names), list(sup_names), list(cat_ids))
+        names = [cat_names] if isinstance(cat_names, str) else list(cat_names)
+        categories = read_categories(self.dataset["categories"], self.where)
+        return category_ids(names, categories, self.where) if categories else []
 
 
 @DATASETS.register_module()
@@ -31,11 +54,12 @@ class LesionDataset(CocoDataset):
 
     Raises:
         FileNotFoundError: The annotation file is missing.
-        ValueError: It holds none of the classes, an entry without a field that is needed, or an
+        ValueError: It lacks one of the classes, an entry without a field that is needed, or an
             annotation that is no lesion of 1 x 1 pixels at least.
     """
 
     METAINFO: ClassVar[dict] = dict(classes=("lesion",), palette=[(220, 20, 60)])
+    COCOAPI = CocoByName
     _entropy: torch.Tensor | None = None
 
     def seed_images(self, *entropy: int) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from pycocotools import mask as mask_utils
 
 from data_prep.atomic_files import write_json
+from mmglan.detections.categories import read_categories
 from mmglan.detections.coco_masks import rle_of
 from mmglan.detections.value_checks import check_size, check_spacing, finite_numbers
 
@@ -26,6 +27,7 @@ class GroundTruth:
         lesions: For each image its annotations, crowd regions aside.
         regions: For each image its regions to ignore (`iscrowd` or `ignore`): a detection on one
             that finds no lesion is no false positive.
+        categories: Names of the categories by id, in the file's order; empty where it has none.
         patients: Names, sorted; an image without `patient_id` is a patient of its own.
     """
 
@@ -33,6 +35,7 @@ class GroundTruth:
     images: list[dict]
     lesions: list[list[dict]]
     regions: list[list[dict]] = field(default_factory=list)
+    categories: dict[int, str] = field(default_factory=dict)
     patients: list[str] = field(init=False)
     position: dict[int, int] = field(init=False)
 
@@ -46,6 +49,15 @@ class GroundTruth:
         """Return the patient of an image record."""
         patient = image.get("patient_id")
         return f"image {image['id']}" if patient in (None, "") else str(patient)
+
+    def of_categories(self, ids: Iterable[int]) -> GroundTruth:
+        """Return the ground truth without the annotations of other categories."""
+        kept = set(ids)
+        sides = [
+            [[one for one in rows if one.get("category_id", -1) in kept] for rows in side]
+            for side in (self.lesions, self.regions)
+        ]
+        return GroundTruth(self.name, self.images, *sides, self.categories)
 
     @property
     def has_patients(self) -> bool:
@@ -91,7 +103,8 @@ def read_ground_truth(source: str | Path | Mapping[str, Any]) -> GroundTruth:
     for row, image in enumerate(data["images"]):
         _check_image(image, f"{name}: images[{row}]")
     images = sorted(data["images"], key=lambda i: (isinstance(i["id"], str), i["id"]))
-    gt = GroundTruth(name, images, [[] for _ in images])
+    categories = read_categories(data.get("categories"), name)
+    gt = GroundTruth(name, images, [[] for _ in images], categories=categories)
     if len(gt.position) != len(images):
         raise ValueError(f"{name}: Expected distinct image ids but some repeat")
     seen = set()
@@ -103,6 +116,7 @@ def read_ground_truth(source: str | Path | Mapping[str, Any]) -> GroundTruth:
                 f"{where}: Expected the id of an image of this file but got {_found(annotation)}"
             )
         check_annotation(annotation, where)
+        check_category(annotation, gt, where)
         check_size(annotation, where)
         if annotation.get("id") in seen:
             raise ValueError(
@@ -112,6 +126,19 @@ def read_ground_truth(source: str | Path | Mapping[str, Any]) -> GroundTruth:
         ignored = is_ignored(annotation)
         (gt.regions if ignored else gt.lesions)[place].append(annotation)
     return gt
+
+
+def check_category(record: Mapping[str, Any], gt: GroundTruth, where: str) -> None:
+    """Raise ValueError unless an annotation or result names a category of the ground truth.
+
+    One without `category_id`, or a ground truth without categories, has nothing to compare.
+    """
+    if gt.categories and record.get("category_id") not in (None, *gt.categories):
+        listed = ", ".join(f"{number} ({name})" for number, name in gt.categories.items())
+        raise ValueError(
+            f"{where}: Expected the category_id of a category of {gt.name}, {listed}, "
+            f"but got {record['category_id']!r}"
+        )
 
 
 def is_ignored(annotation: Mapping[str, Any]) -> bool:
@@ -156,6 +183,7 @@ def group_results(results: Iterable[dict], gt: GroundTruth, name: str = "results
                 f"but got {_found(result)}"
             )
         _check_record(result, f"{name}: result {row}")
+        check_category(result, gt, f"{name}: result {row}")
         if not finite_numbers([result.get("score")], 1):
             raise ValueError(
                 f"{name}: result {row}: Expected a finite score but got {result.get('score')!r}"

@@ -14,6 +14,7 @@ from mmengine.dist import is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
+from mmglan.detections.categories import category_ids
 from mmglan.detections.coco_files import (
     group_results,
     read_ground_truth,
@@ -36,7 +37,9 @@ class LesionMetric(BaseMetric):
     """AP, SEN, FROC and recall of boxes and masks, by patient with confidence intervals.
 
     All images of the annotation file count, also those without lesions or predictions. All classes
-    are taken as one (lesion). Names of the metrics: docs/metrics.md.
+    of the model are taken as one (lesion); annotations of other categories are left out, as in
+    training. Result files hold the categories' ids of the annotation file, found by the classes'
+    names. Names of the metrics: docs/metrics.md.
 
     Args:
         ann_file: COCO annotation file of the test set.
@@ -90,12 +93,14 @@ class LesionMetric(BaseMetric):
         Args:
             data_batch: Not used.
             data_samples: With `img_id` and `pred_instances`: `bboxes` `(n, 4)` corners in pixels
-                of the original image, `scores` `(n,)`, maybe `masks` `(n, H, W)` bool or encoded.
+                of the original image, `scores` and `labels` `(n,)`, maybe `masks` `(n, H, W)` bool
+                or encoded.
         """
         for sample in data_samples:
             found = sample["pred_instances"]
             boxes = found["bboxes"].detach().cpu().numpy().astype(np.float64)
             scores = found["scores"].detach().cpu().numpy().astype(np.float64)
+            labels = found["labels"].detach().cpu().numpy()
             masks = found.get("masks") if "segm" in self.iou_types else None
             if masks is not None and not isinstance(masks, list):
                 masks = encode_mask_results(masks.detach().cpu().numpy())
@@ -103,13 +108,14 @@ class LesionMetric(BaseMetric):
             self.dropped += int((~finite).sum())
             if masks is not None:
                 masks = [mask for mask, good in zip(masks, finite, strict=True) if good]
-            boxes, scores = boxes[finite], scores[finite]
+            boxes, scores, labels = boxes[finite], scores[finite], labels[finite]
             # Plain types: they are pickled between processes and written as JSON.
             self.results.append(
                 dict(
                     image_id=_plain_id(sample["img_id"]),
                     boxes=np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]).tolist(),
                     scores=scores.tolist(),
+                    labels=labels.tolist(),
                     masks=None if masks is None else [_text_rle(mask) for mask in masks],
                 )
             )
@@ -135,6 +141,8 @@ class LesionMetric(BaseMetric):
             dict[str, float]: Metrics as fractions, full precision.
         """
         logger = MMLogger.get_current_instance()
+        ids = self._category_ids(results)
+        gt = self.gt.of_categories(ids) if self.gt.categories else self.gt
         # The same order of images for any number of processes.
         once = {result["image_id"]: result for result in reversed(results)}
         if len(once) < len(results):
@@ -156,16 +164,16 @@ class LesionMetric(BaseMetric):
             if kind == "segm" and not _has_masks(results):
                 logger.info("No masks were predicted: metrics of boxes only.")
                 continue
-            if kind == "segm" and not self.gt.has_masks:
-                logger.info(f"{self.gt.name} has no masks: metrics of boxes only.")
+            if kind == "segm" and not gt.has_masks:
+                logger.info(f"{gt.name} has no masks: metrics of boxes only.")
                 continue
-            rows = _coco_results(results, kind)
+            rows = _coco_results(results, kind, ids)
             if self.outfile_prefix:
                 write_results(f"{self.outfile_prefix}.{kind}.json", rows)
-            grouped = group_results(rows, self.gt)
-            sets.append(detection_set_of_images(self.gt, grouped, kind, self.protocol))
+            grouped = group_results(rows, gt)
+            sets.append(detection_set_of_images(gt, grouped, kind, self.protocol))
             if kind == "bbox" and self.volumes is not None:
-                stacks, _ = stack_results(self.gt, grouped, self.volumes.ids)
+                stacks, _ = stack_results(gt, grouped, self.volumes.ids)
                 boxes = [one.boxes for one in stacks]
                 sets.append(detection_set_of_volumes(self.volumes, boxes, self.protocol))
         evaluation = evaluate_detections(sets, self.protocol, **self.options)
@@ -174,6 +182,22 @@ class LesionMetric(BaseMetric):
         if is_main_process():
             logger.info("\n" + format_evaluation(evaluation))
         return evaluation.by_name()
+
+    def _category_ids(self, results: list[dict]) -> list[int]:
+        """Return the category of each label: of the data set's classes, else the file's own."""
+        highest = max((max(result["labels"], default=-1) for result in results), default=-1)
+        classes = (self.dataset_meta or {}).get("classes")
+        if classes is None:
+            ids = list(self.gt.categories) or list(range(1, highest + 2))
+        else:
+            classes = [classes] if isinstance(classes, str) else list(classes)
+            ids = category_ids(classes, self.gt.categories, self.gt.name)
+        if highest >= len(ids):
+            raise ValueError(
+                f"{self.gt.name}: Expected labels of {len(ids)} classes but the model predicts "
+                f"label {highest}; set num_classes={len(ids)}"
+            )
+        return ids
 
 
 def _has_masks(results):
@@ -198,13 +222,16 @@ def _text_rle(mask):
     )
 
 
-def _coco_results(results, kind):
+def _coco_results(results, kind, category_of):
     return [
-        result_row(result["image_id"], box, score, mask if kind == "segm" else None)
+        result_row(
+            result["image_id"], box, score, mask if kind == "segm" else None, category_of[label]
+        )
         for result in results
-        for box, score, mask in zip(
+        for box, score, label, mask in zip(
             result["boxes"],
             result["scores"],
+            result["labels"],
             result["masks"] or [None] * len(result["scores"]),
             strict=True,
         )

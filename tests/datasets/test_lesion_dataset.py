@@ -110,7 +110,7 @@ def test_through_the_pipeline(context, root):
 def test_missing_file_and_other_classes(root):
     with pytest.raises(FileNotFoundError, match=r"Expected the annotations .*no.json but got"):
         LesionDataset(ann_file=str(root / "no.json"))
-    with pytest.raises(ValueError, match=r"Expected categories \['node'\] but got none"):
+    with pytest.raises(ValueError, match=r"Expected categories \['node'\] but got \['lesion'\]"):
         build(root, metainfo=dict(classes=("node",)))
 
 
@@ -210,3 +210,16 @@ def test_an_entry_that_cannot_be_used_is_named(root, change, words):
     rewrite(root, change)
     with pytest.raises(ValueError, match=words):
         build(root)
+
+
+def test_classes_are_found_by_name(root):
+    def two_classes(content):
+        content["categories"] = [{"id": 7, "name": "node"}, {"id": 3, "name": "cyst"}]
+        for number, annotation in enumerate(content["annotations"]):
+            annotation["category_id"] = (7, 3)[number % 2]
+
+    rewrite(root, two_classes)
+    dataset = build(root, metainfo=dict(classes=("cyst", "node")))
+    assert dataset.cat_ids == [3, 7]
+    with pytest.raises(ValueError, match=r"train.json: .*\['nods'\].* mean 'node' for 'nods'"):
+        build(root, metainfo=dict(classes=("cyst", "nods")))

@@ -107,3 +107,32 @@ def test_images_of_an_unknown_patient_are_a_patient_each(tmp_path):
 def test_ids_may_be_text(tmp_path):
     gt = read(tmp_path, [{"id": "b"}, {"id": "a"}], [LESION | {"image_id": "b"}])
     assert [len(rows) for rows in gt.lesions] == [0, 1]
+
+
+def test_categories_are_those_of_the_ground_truth():
+    box = {"image_id": 1, "bbox": [0, 0, 5, 5]}
+    content = {"images": [{"id": 1}], "categories": [{"id": 7, "name": "node"}]}
+    with pytest.raises(ValueError, match=r"annotations\[0\]: .* gt, 7 \(node\), but got 1"):
+        read_ground_truth(content | {"annotations": [box | {"category_id": 1}]})
+    gt = read_ground_truth(content | {"annotations": [box | {"category_id": 7}]})
+    assert gt.categories == {7: "node"}
+    assert gt.of_categories([7]).lesions == gt.lesions and gt.of_categories([8]).lesions == [[]]
+    rows = [box | {"score": 1.0, "category_id": 7}, box | {"score": 1.0}]
+    assert group_results(rows, gt) == [rows]
+    with pytest.raises(ValueError, match=r"r.json: result 1: .* 7 \(node\), but got 2"):
+        group_results([rows[0], rows[0] | {"category_id": 2}], gt, "r.json")
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        (7, "list of categories but got 7"),
+        ([{"id": 1}], r"categories\[0\]: .*a name but got"),
+        ([{"id": True, "name": "a"}], r"categories\[0\]: .*whole number as id"),
+        ([{"id": 1, "name": "a"}, {"id": 2, "name": "a"}], r"categories\[1\]: .*2 \(a\) again"),
+        ([{"id": 1, "name": "a"}, {"id": 1, "name": "b"}], r"categories\[1\]: .*1 \(b\) again"),
+    ],
+)
+def test_categories_that_cannot_be_used(entries, words):
+    with pytest.raises(ValueError, match=f"gt: .*{words}"):
+        read_ground_truth({"images": [], "annotations": [], "categories": entries})

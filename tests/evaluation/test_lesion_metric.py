@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 from mmdet.registry import METRICS
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 import mmglan.evaluation.lesion_metric  # noqa: F401 - registers the metric
 from mmglan.evaluation.evaluate import evaluate_detections
@@ -218,3 +220,79 @@ def test_an_image_that_is_tested_twice_counts_once(coco_set):
         metric.process(None, [{"img_id": one, "pred_instances": found}])
     with pytest.warns(UserWarning, match="1 results are of an image that was tested before"):
         assert metric.evaluate(len(ids) + 1) == once
+
+
+def three_classes():
+    """One lesion each of node (7), cyst (3) and vessel (9) on one image; names not in order."""
+    boxes = {7: [0, 0, 10, 10], 3: [20, 0, 10, 10], 9: [40, 0, 10, 10]}
+    return {
+        "images": [{"id": 1, "width": 96, "height": 96}],
+        "annotations": [
+            {"id": number, "image_id": 1, "category_id": number, "bbox": box, "area": 100}
+            | {"iscrowd": 0}
+            for number, box in boxes.items()
+        ],
+        "categories": [
+            {"id": 7, "name": "node"},
+            {"id": 3, "name": "cyst"},
+            {"id": 9, "name": "vessel"},
+        ],
+    }
+
+
+def predicted(metric, rows):
+    """Run a metric on (box, score, label) of image 1."""
+    found = instances([{"bbox": box, "score": score} for box, score, _ in rows])
+    found["labels"] = torch.tensor([label for *_, label in rows])
+    metric.process(None, [{"img_id": 1, "pred_instances": found}])
+    return metric.evaluate(1)
+
+
+def test_result_files_hold_the_ids_of_the_data(tmp_path):
+    ann, prefix = tmp_path / "ann.json", tmp_path / "results"
+    ann.write_text(json.dumps(three_classes()))
+    options = dict(ann_file=str(ann), iou_types="bbox", outfile_prefix=str(prefix))
+    metric = METRICS.build(dict(type="LesionMetric", **options))
+    metric.dataset_meta = {"classes": ("cyst", "node")}  # labels 0 and 1
+    rows = [([20, 0, 10, 10], 0.9, 0), ([0, 0, 10, 10], 0.8, 1), ([40, 0, 10, 10], 0.7, 1)]
+    metrics = predicted(metric, rows)
+    written = json.loads(Path(f"{prefix}.bbox.json").read_text())
+    assert [row["category_id"] for row in written] == [3, 7, 7]
+    # The vessel is no lesion of this model: two of two are found.
+    assert metrics["lesion/bbox_AP50"] == pytest.approx(1)
+    assert metrics["lesion/bbox_SEN50"] == 1
+
+
+@pytest.mark.parametrize("number", [1, 7])
+def test_pycocotools_reads_the_result_files(coco_set, tmp_path, number):
+    ann, boxes, _ = coco_set(0)
+    data = json.loads(ann.read_text())
+    for entry in data["annotations"]:
+        entry["category_id"] = number
+    data["categories"][0]["id"] = number
+    ann.write_text(json.dumps(data))
+    prefix = str(tmp_path / "results")
+    options = dict(ann_file=str(ann), iou_types="bbox", outfile_prefix=prefix)
+    metric = METRICS.build(dict(type="LesionMetric", **options))
+    metric.dataset_meta = {"classes": ("lesion",)}
+    metrics = run(metric, ann, json.loads(boxes.read_text()))
+    coco = COCO(str(ann))
+    theirs = COCOeval(coco, coco.loadRes(f"{prefix}.bbox.json"), "bbox")
+    theirs.evaluate()
+    theirs.accumulate()
+    theirs.summarize()
+    assert metrics["lesion/bbox_mAP"] == pytest.approx(theirs.stats[0], abs=1e-12)
+    assert 0 < metrics["lesion/bbox_mAP"] < 1
+
+
+def test_classes_that_the_data_do_not_list(tmp_path):
+    ann = tmp_path / "ann.json"
+    ann.write_text(json.dumps(three_classes()))
+    metric = METRICS.build(dict(type="LesionMetric", ann_file=str(ann)))
+    metric.dataset_meta = {"classes": ("node", "vesel")}
+    with pytest.raises(ValueError, match=r"ann\.json: .*\['vesel'\].* mean 'vessel' for 'vesel'"):
+        predicted(metric, [([0, 0, 10, 10], 0.9, 0)])
+    metric = METRICS.build(dict(type="LesionMetric", ann_file=str(ann)))
+    metric.dataset_meta = {"classes": ("node",)}
+    with pytest.raises(ValueError, match=r"labels of 1 classes but .* label 2; set num_classes=1"):
+        predicted(metric, [([0, 0, 10, 10], 0.9, 2)])
