@@ -126,7 +126,7 @@ def _shrink_backbone(backbone: Any, size: Size) -> list[int] | None:
     if backbone.type == "SwinTransformer":
         backbone.update(embed_dims=width, depths=[1, 1, 1, 1], num_heads=[1, 2, 4, 8])
         return [width, 2 * width, 4 * width, 8 * width]
-    if backbone.type == "MobileNetV2":
+    if backbone.type == "TrimmedMobileNetV2":
         backbone.update(frozen_stages=-1, norm_eval=False, init_cfg=None)
         return None
     if backbone.type == "Darknet":

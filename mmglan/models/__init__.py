@@ -1,4 +1,4 @@
-"""Modules registered in MMDetection: global-local attention and the uncertainty loss."""
+"""Modules registered in MMDetection: attention, uncertainty loss, a backbone for CPUs."""
 
 from .. import _require_openmmlab  # noqa: F401
 from .global_local_attention import GlobalLocalAttention
@@ -8,6 +8,7 @@ from .global_local_roi_head import (
     GlobalLocalMixin,
     GlobalLocalRoIHead,
 )
+from .mobilenet_v2 import TrimmedMobileNetV2
 from .uncertainty_wrapper import UncertaintyLossWrapper
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "GlobalLocalHTCRoIHead",
     "GlobalLocalMixin",
     "GlobalLocalRoIHead",
+    "TrimmedMobileNetV2",
     "UncertaintyLossWrapper",
 ]

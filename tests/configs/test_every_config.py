@@ -18,6 +18,12 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(CONFIGS.glob("[!_]*/*.py"))
 
 
+@pytest.fixture(autouse=True)
+def _no_folds(monkeypatch):
+    """The tiny set is divided once: no folder of a fold."""
+    monkeypatch.setenv("MMGLAN_FOLD", ".")
+
+
 def tensors_without_gradient(model: torch.nn.Module) -> list[str]:
     """Trainable parameters that the last backward pass has not reached: DDP would hang on them."""
     return [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]

@@ -90,7 +90,7 @@ def of_fold(value):
 
 
 CPU_RECIST = {key: tuple(map(of_fold, change)) for key, change in RECIST.items()}
-AUGMENTED = ("train_dataloader.dataset.pipeline", "param_scheduler", "custom_hooks")
+AUGMENTED = ("train_dataloader.dataset.pipeline", "param_scheduler")
 # Parts whose settings are all gone or new; the paths below them are not listed one by one.
 MASK_BRANCH = (f"{HEAD}.mask_roi_extractor", f"{HEAD}.mask_head")
 RPN, BOX = "rpn_head", "roi_head.bbox_head"
@@ -264,11 +264,7 @@ CASES = {
         {**CPU_RECIST, "model.tasks": ("mask_rcnn", "faster_rcnn")},
         MASK_BRANCH,
     ),
-    CPU_AUG: (
-        CPU_MASK,
-        {},
-        ("train_dataloader.dataset.pipeline", "param_scheduler", "custom_hooks"),
-    ),
+    CPU_AUG: (CPU_MASK, {"optim_wrapper.clip_grad.max_norm": (5, 35)}, AUGMENTED),
     "glan_recommended_mnv2_fpn_aug-20e_lgg-key": (
         CPU_AUG,
         {
