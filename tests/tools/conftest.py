@@ -38,6 +38,7 @@ def tiny_config(tiny_set, tmp_path_factory) -> Path:
     """The main config in its tiny form, as a file; three epochs, tested at the end."""
     stem = "glan_r50_fpn_160e_lesions"
     cfg = shrink(Config.fromfile(ROOT / "configs/glan" / f"{stem}.py"), tiny_set)
+    cfg.max_epochs = 3
     cfg.train_cfg.update(max_epochs=3, val_interval=3)
     cfg.default_hooks.logger.interval = 1
     path = tmp_path_factory.mktemp("config") / f"{stem}.py"
