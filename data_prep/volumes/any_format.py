@@ -7,6 +7,7 @@ from pathlib import Path
 
 from data_prep.errors import DataError
 from data_prep.volumes import deeplesion_png, dicom_files, itk_files
+from data_prep.volumes.dicom_kinds import is_dicom
 from data_prep.volumes.read_options import ReadOptions
 from data_prep.volumes.stored import Stored, only_data_errors
 
@@ -43,7 +44,7 @@ def read_stored(path: Path, name: str, options: ReadOptions | None = None) -> St
                     "again.",
                     path=name,
                 )
-            if series_uid is None and deeplesion_png.matches(entries):
+            if series_uid is None and deeplesion_png.matches(entries) and not _hold_dicom(path):
                 return deeplesion_png.read(path, name, options.spacing_mm)
             return dicom_files.read_folder(path, name, options)
         if path.suffix.lower() == ".img" and path.with_suffix(".hdr").is_file():
@@ -64,6 +65,12 @@ def slice_folder(folder: Path) -> Path:
 
 def _entries(folder: Path) -> list[str]:
     return sorted(e for e in os.listdir(folder) if not e.startswith("."))
+
+
+def _hold_dicom(folder: Path) -> bool:
+    """Say whether a folder holds a DICOM file, beside which PNG files are pictures."""
+    paths = (folder / entry for entry in _entries(folder))
+    return any(path.is_file() and is_dicom(path) for path in paths)
 
 
 def _is_own_folder(path: Path) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 
 from data_prep.errors import DataError
 from data_prep.volumes.dicom_files import read_header
-from data_prep.volumes.dicom_frames import pixels
+from data_prep.volumes.dicom_frames import stored_pixels
 
 
 def serve(control: socket.socket) -> None:
@@ -52,7 +52,7 @@ def decode(connection: socket.socket) -> None:
         signal.setitimer(signal.ITIMER_REAL, limit)
         try:
             data = read_header(Path(path), name, with_pixels=True)
-            array = np.ascontiguousarray(pixels(data, Path(path), name))
+            array = np.ascontiguousarray(stored_pixels(data, name))
         except DataError as error:
             head = {"message": error.message, "path": error.path}
             connection.sendall(json.dumps(head).encode() + b"\n")

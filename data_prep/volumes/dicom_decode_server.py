@@ -103,7 +103,7 @@ os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_i
 
 
 def decode(files: Sequence[tuple[Path, str]]) -> list[np.ndarray]:
-    """Decode DICOM files as `data_prep.volumes.dicom_frames.pixels` does.
+    """Decode DICOM files as `data_prep.volumes.dicom_frames.stored_pixels` does.
 
     Args:
         files: Path of each file, and how messages call it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -12,26 +13,48 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, RLELossless
+from pydicom.uid import (
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
 
 from data_prep.errors import DataError
 from data_prep.volumes import dicom_decode_server
-from data_prep.volumes.dicom_frames import frame_count, pixels, slices_of
+from data_prep.volumes.dicom_frames import (
+    find,
+    frame_count,
+    frame_groups,
+    slices_of,
+    stored_pixels,
+)
+from data_prep.volumes.dicom_kinds import is_dicom, object_kind
 from data_prep.volumes.dicom_slice_order import SliceInfo, order_slices
+from data_prep.volumes.dicom_values import real_values, value_notes
 from data_prep.volumes.file_names import VOLUME_SUFFIXES
+from data_prep.volumes.geometry import Grid
 from data_prep.volumes.instance_numbers import instance_numbers, numbering_note
 from data_prep.volumes.read_options import ReadOptions
 from data_prep.volumes.stored import MAX_VOXELS, Stored, check_size, only_data_errors
 
-# SOP classes found beside images in exports that are no images of a scan: reports and key objects,
-# presentation states, raw data and segmentations, radiotherapy, documents, waveforms, DICOMDIR.
-_STORAGE = "1.2.840.10008.5.1.4.1.1"
-_NO_SCAN = (
-    *(f"{_STORAGE}.{n}" for n in ("88.", "11.", "66", "67", "481.", "104.", "9.")),
-    "1.2.840.10008.1.3.10",
+_FOREIGN = (
+    ".png",
+    ".txt",
+    ".csv",
+    ".tsv",
+    ".json",
+    ".xml",
+    ".pdf",
+    ".html",
+    ".md",
+    ".jpg",
+    ".jpeg",
 )
-_FOREIGN = (".txt", ".csv", ".tsv", ".json", ".xml", ".pdf", ".html", ".md", ".jpg", ".jpeg")
 _FOREIGN += (".zip", *VOLUME_SUFFIXES)
+# Endings of letters that no slice has; names without ending or with numbers may be slices.
+_OTHER_ENDING = re.compile(r"\.(?!(?:dcm|dicom|dic|ima|img|gz)$)[a-z][a-z0-9_]{0,9}$")
 _FOREIGN_NAMES = ("dicomdir", "thumbs.db", "desktop.ini", "lockfile", "version")
 # Start of a file encrypted as a whole: CMS enveloped data, OID 1.2.840.113549.1.7.3.
 _ENVELOPED = bytes.fromhex("06092a864886f70d010703")
@@ -58,36 +81,31 @@ def read_file(path: Path, name: str, options: ReadOptions) -> Stored:
         _refuse_foreign(path, name)
     image = _Image(path, name, read_header(path, name))
     if not _is_image(image):
-        raise DataError(
-            "Expected a DICOM image but got another kind of object (no pixels). Name the images.",
-            path=name,
-        )
-    return _read([image], name)
+        what, advice = object_kind(_sop_class(image))
+        raise DataError(f"Expected a DICOM image but got {what}. {advice}", path=name)
+    return _read([image], name, options)
 
 
 def read_folder(path: Path, name: str, options: ReadOptions) -> Stored:
     """Read one image series of a folder; see `data_prep.read_volume` for the choice."""
     series: dict[str, list[_Image]] = {}
-    others = 0
-    for image in _images(path, name):
+    others: list[str] = []
+    images, left_out = _images(path, name)
+    for image in images:
         if _is_image(image):
             series.setdefault(image.series, []).append(image)
         else:
-            others += 1
+            others.append(object_kind(_sop_class(image))[0])
     if not series:
-        got = f"{others} DICOM object(s) that are no images" if others else "no DICOM files"
+        got = "no DICOM files"
+        if others:
+            got = f"{len(others)} DICOM object(s) that are no images, the first {others[0]}"
         raise DataError(
             f"Expected a DICOM series but got {got}. Name the folder with the images.", path=name
         )
     chosen, notes = _choose(series, name, options.series_uid, options.series_rule)
-    stored = _read(series[chosen], name)
-    return replace(stored, notes=(*notes, *stored.notes))
-
-
-def is_dicom(path: Path) -> bool:
-    """Say whether a file carries DICOM's mark."""
-    with open(path, "rb") as file:
-        return file.read(132)[128:] == b"DICM"
+    stored = _read(series[chosen], name, options)
+    return replace(stored, notes=notes + left_out + stored.notes)
 
 
 def read_header(path: Path, name: str, *, with_pixels: bool = False) -> Dataset:
@@ -96,7 +114,12 @@ def read_header(path: Path, name: str, *, with_pixels: bool = False) -> Dataset:
         # pydicom's warnings quote values of the file.
         warnings.simplefilter("ignore")
         _check_deflated(path, name)
-        return pydicom.dcmread(path, stop_before_pixels=not with_pixels)
+        data = pydicom.dcmread(path, stop_before_pixels=not with_pixels, force=is_dicom(path))
+        if "TransferSyntaxUID" not in data.file_meta:  # no preamble: it is told by how it was read
+            implicit, little = data.original_encoding
+            syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+            data.file_meta.TransferSyntaxUID = syntax if little else ExplicitVRBigEndian
+        return data
 
 
 def _check_deflated(path: Path, name: str) -> None:
@@ -126,8 +149,9 @@ def lies_beside(name: str) -> bool:
     return lower.startswith(".") or lower in _FOREIGN_NAMES or lower.endswith(_FOREIGN)
 
 
-def _images(folder: Path, name: str) -> list[_Image]:
-    images = []
+def _images(folder: Path, name: str) -> tuple[list[_Image], tuple[str, ...]]:
+    """Read the headers of a folder; also a note on strange files that were left out."""
+    images, strange = [], []
     for entry in sorted(os.listdir(folder)):
         path = folder / entry
         lower = entry.lower()
@@ -137,9 +161,18 @@ def _images(folder: Path, name: str) -> list[_Image]:
         if not is_dicom(path):
             if lower.endswith(_FOREIGN):
                 continue
+            if _OTHER_ENDING.search(lower) and path.stat().st_size:
+                strange.append(label)
+                continue
             _refuse_foreign(path, label)
         images.append(_Image(path, label, read_header(path, label)))
-    return images
+    notes = ()
+    if strange and images:
+        shown = ", ".join(strange[:3])
+        notes = (f"{name}: {len(strange)} files beside the slices were left out: {shown}.",)
+    elif strange:
+        _refuse_foreign(folder / strange[0].rpartition("/")[2], strange[0])
+    return images, notes
 
 
 def _refuse_foreign(path: Path, name: str) -> None:
@@ -151,6 +184,12 @@ def _refuse_foreign(path: Path, name: str) -> None:
         raise DataError(
             "Expected a DICOM file but got an encrypted one. Decrypt it first.", path=name
         )
+    for mark, what, advice in (
+        (b"PK\x03\x04", "a zip archive", "Unpack it and name the folder."),
+        (b"\x1f\x8b", "a file packed with gzip", "Unpack it, e.g. with gunzip."),
+    ):
+        if start.startswith(mark):
+            raise DataError(f"Expected an image but got {what}. {advice}", path=name)
     raise DataError(
         "Expected DICOM, NIfTI (.nii, .nii.gz), NRRD (.nrrd) or MetaImage (.mha, .mhd) but got "
         "none of these. Check the file and its extension.",
@@ -160,8 +199,7 @@ def _refuse_foreign(path: Path, name: str) -> None:
 
 def _is_image(image: _Image) -> bool:
     data = image.data
-    kind = str(data.get("SOPClassUID", "") or data.file_meta.get("MediaStorageSOPClassUID", ""))
-    if kind.startswith(_NO_SCAN):
+    if object_kind(_sop_class(image)) is not None:
         return False
     if "Rows" not in data or "Columns" not in data:
         # Not to be left out in silence: an end slice would be lost without a gap.
@@ -171,6 +209,11 @@ def _is_image(image: _Image) -> bool:
             path=image.name,
         )
     return True
+
+
+def _sop_class(image: _Image) -> str:
+    data = image.data
+    return str(data.get("SOPClassUID", "") or data.file_meta.get("MediaStorageSOPClassUID", ""))
 
 
 def _choose(
@@ -200,7 +243,7 @@ def _choose(
     return best[0], (note,)
 
 
-def _read(images: Sequence[_Image], name: str) -> Stored:
+def _read(images: Sequence[_Image], name: str, options: ReadOptions) -> Stored:
     slices = [s for n, image in enumerate(images) for s in _slices(image, n)]
     multi = len(slices) > len(images)
     if multi and len(images) > 1:
@@ -212,13 +255,32 @@ def _read(images: Sequence[_Image], name: str) -> Stored:
     _check_duplicates(images, name)
     ordered, grid = order_slices(slices, name, keep_order=multi)
     check_size(grid.size, name)
-    planes = _planes(images, ordered)
+    planes, padding = _planes(images, ordered, options.philips_scaling)
+    notes = value_notes(images[0].data, name, options.philips_scaling)
+    notes += _spacing_note(images[0], grid, name)
     uids = tuple(s.uid for s in ordered)
     if multi:
-        return Stored(planes, grid, uids, tuple(s.frame + 1 for s in ordered))
+        numbers = tuple(s.frame + 1 for s in ordered)
+        return Stored(planes, grid, uids, numbers, notes, padding)
     numbers = instance_numbers([images[s.source].data for s in ordered])
     note = numbering_note(numbers, name)
-    return Stored(planes, grid, uids, numbers, () if note is None else (note,))
+    return Stored(planes, grid, uids, numbers, notes + (() if note is None else (note,)), padding)
+
+
+def _spacing_note(image: _Image, grid: Grid, name: str) -> tuple[str, ...]:
+    """Return a note if SpacingBetweenSlices is not the distance of the positions."""
+    groups = frame_groups(image.data, image.name)[0]
+    try:
+        stated = abs(float(find(image.data, groups, "SpacingBetweenSlices") or 0))
+    except (TypeError, ValueError):
+        stated = 0.0
+    distance = grid.spacing[2]
+    if not stated or grid.size[2] < 2 or abs(stated - distance) <= max(0.05 * distance, 0.02):
+        return ()
+    return (
+        f"{name}: SpacingBetweenSlices says {stated:g} mm but the slices lie {distance:g} mm apart;"
+        " the positions were taken.",
+    )
 
 
 def _slices(image: _Image, number: int) -> list[SliceInfo]:
@@ -239,23 +301,35 @@ def _check_duplicates(images: Sequence[_Image], name: str) -> None:
         seen[uid] = image.name
 
 
-def _planes(images: Sequence[_Image], ordered: Sequence[SliceInfo]) -> np.ndarray:
-    """Read the pixels, one file at a time, into one array `(k, j, i)`."""
+def _planes(
+    images: Sequence[_Image], ordered: Sequence[SliceInfo], philips_scaling: str
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read the pixels, one file at a time, into one array `(k, j, i)`; and which are padding."""
     decoded: dict[int, np.ndarray] = {}
     if any(_needs_decoder(image) for image in images):
         decoded = dict(enumerate(dicom_decode_server.decode([(i.path, i.name) for i in images])))
+
+    def values(number: int) -> tuple[np.ndarray, np.ndarray | None]:
+        image = images[number]
+        raw = decoded.pop(number) if decoded else _pixels(image)
+        return real_values(raw, image.data, image.name, philips_scaling)
+
     if len(images) == 1:
-        array = decoded[0] if decoded else _pixels(images[0])
+        array, padding = values(0)
         order = [s.frame for s in ordered]
-        return array if order == list(range(len(order))) else array[order]
-    return np.stack(
-        [(decoded[s.source] if decoded else _pixels(images[s.source]))[0] for s in ordered]
-    )
+        if order == list(range(len(order))):
+            return array, padding
+        return array[order], None if padding is None else padding[order]
+    planes, masks = [], []
+    for info in ordered:
+        array, padding = values(info.source)
+        planes.append(array[0])
+        masks.append(np.zeros(array.shape[1:], bool) if padding is None else padding[0])
+    return np.stack(planes), np.stack(masks) if any(m.any() for m in masks) else None
 
 
 def _pixels(image: _Image) -> np.ndarray:
-    data = read_header(image.path, image.name, with_pixels=True)
-    return pixels(data, image.path, image.name)
+    return stored_pixels(read_header(image.path, image.name, with_pixels=True), image.name)
 
 
 def _needs_decoder(image: _Image) -> bool:

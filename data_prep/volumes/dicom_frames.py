@@ -1,20 +1,23 @@
-"""What a DICOM image says about its slices, and its pixels in real units."""
+"""What a DICOM image says about its slices, and its stored pixels."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from pathlib import Path
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import SimpleITK as sitk
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels import get_decoder
 from pydicom.uid import (
     UID,
     JPEG2000TransferSyntaxes,
+    JPEGExtended12Bit,
     JPEGLSTransferSyntaxes,
     JPEGTransferSyntaxes,
+    SecondaryCaptureImageStorage,
 )
 
 from data_prep.errors import DataError, quoted
@@ -24,6 +27,8 @@ from data_prep.volumes.stored import check_size, only_data_errors
 MAX_FRAMES = 1 << 14
 # What SimpleITK's DICOM reader decodes: a failure means that the stream is at fault.
 GDCM_SYNTAXES = (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes)
+_PIXEL_KEYWORDS = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit")
+_PIXEL_KEYWORDS += ("PixelRepresentation", "PixelData")
 
 
 def slices_of(data: Dataset, label: str, source: int) -> list[SliceInfo]:
@@ -31,6 +36,12 @@ def slices_of(data: Dataset, label: str, source: int) -> list[SliceInfo]:
     if int(data.get("SamplesPerPixel", 1)) != 1:
         raise DataError(
             "Expected one grey value per pixel but got colours (RGB). Export grey values.",
+            path=label,
+        )
+    if "MOSAIC" in [str(v).upper() for v in data.get("ImageType", None) or ()]:
+        raise DataError(
+            "Expected one slice per image but got a Siemens mosaic, which holds them all side by "
+            "side. Convert the series to NIfTI, e.g. with dcm2niix.",
             path=label,
         )
     if "PALETTE" in str(data.get("PhotometricInterpretation", "")):
@@ -158,11 +169,11 @@ def _thickness(data: Dataset, groups: tuple[Dataset, ...]) -> float | None:
     return None
 
 
-def pixels(data: Dataset, path: Path, label: str) -> np.ndarray:
-    """Return the pixels `(frames, rows, columns)` in real units (rescale slope applied).
+def stored_pixels(data: Dataset, label: str) -> np.ndarray:
+    """Return the stored pixels `(frames, rows, columns)` of a file, decoded where they are packed.
 
-    The number type is the file's own where no rescale is needed, int32 where it only shifts by
-    whole numbers, else float32.
+    Raises:
+        DataError: No pixels, too few, or none that a decoder here understands.
     """
     shape = (frame_count(data), int(data.Rows), int(data.Columns))
     syntax = UID(str(data.file_meta.TransferSyntaxUID))
@@ -183,10 +194,14 @@ def pixels(data: Dataset, path: Path, label: str) -> np.ndarray:
                 path=label,
             )
     elif not _can_decode(syntax):
-        return _gdcm(path, shape, syntax, label)
+        return _gdcm(data, shape, syntax, label)
     with only_data_errors(label):
-        raw = np.asarray(data.pixel_array).reshape(shape)
-        return _rescaled(raw, data, label)
+        try:
+            return np.asarray(data.pixel_array).reshape(shape)
+        except Exception:
+            if syntax != JPEGExtended12Bit:  # Pillow claims it, but decodes 8 bits only
+                raise
+    return _gdcm(data, shape, syntax, label)
 
 
 def _can_decode(syntax: UID) -> bool:
@@ -196,8 +211,11 @@ def _can_decode(syntax: UID) -> bool:
         return False
 
 
-def _gdcm(path: Path, shape: tuple[int, int, int], syntax: UID, label: str) -> np.ndarray:
-    """Decode what pydicom has no decoder for with SimpleITK, which applies the rescale itself."""
+def _gdcm(data: Dataset, shape: tuple[int, int, int], syntax: UID, label: str) -> np.ndarray:
+    """Decode with SimpleITK what pydicom does not.
+
+    It is given the pixels alone, in memory, since it would apply some rescales and inversions.
+    """
     refused = DataError(
         f"Expected pixels that can be decoded but got {syntax.name} without a decoder. Decompress "
         "the files, e.g. with gdcmconv --raw.",
@@ -205,10 +223,9 @@ def _gdcm(path: Path, shape: tuple[int, int, int], syntax: UID, label: str) -> n
     )
     if shape[0] != 1:
         raise refused
-    try:
-        array = sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="GDCMImageIO"))
-    except RuntimeError:
-        array = None
+    array = None
+    with suppress(RuntimeError, ValueError, OSError), _in_memory(data) as path:
+        array = sitk.GetArrayFromImage(sitk.ReadImage(path, imageIO="GDCMImageIO"))
     if array is not None and array.shape == shape:
         return array
     if syntax in GDCM_SYNTAXES:
@@ -221,23 +238,19 @@ def _gdcm(path: Path, shape: tuple[int, int, int], syntax: UID, label: str) -> n
     raise refused
 
 
-def _rescaled(raw: np.ndarray, data: Dataset, label: str) -> np.ndarray:
-    slopes, intercepts = [], []
-    for group in frame_groups(data, label):
-        slope, intercept = (find(data, group, k) for k in ("RescaleSlope", "RescaleIntercept"))
-        slopes.append(1.0 if slope in (None, "") else float(slope))
-        intercepts.append(0.0 if intercept in (None, "") else float(intercept))
-    if not all(math.isfinite(v) for v in (*slopes, *intercepts)) or 0.0 in slopes:
-        raise DataError(
-            "Expected a finite rescale with a factor other than 0 but got another. Repair the "
-            "header.",
-            path=label,
-        )
-    if set(slopes) == {1.0} and all(v == int(v) and abs(v) < 1e6 for v in intercepts):
-        if set(intercepts) == {0.0}:
-            return raw
-        shift = np.array(intercepts, dtype=np.int64).reshape(-1, 1, 1)
-        if raw.dtype.kind in "iu" and raw.dtype.itemsize <= 2:
-            return raw.astype(np.int32) + shift.astype(np.int32)
-    factor = np.array(slopes).reshape(-1, 1, 1)
-    return (raw * factor + np.array(intercepts).reshape(-1, 1, 1)).astype(np.float32)
+@contextmanager
+def _in_memory(data: Dataset) -> Iterator[str]:
+    """Give the path of a DICOM file in memory that holds the pixels of `data` and no more."""
+    image = Dataset()
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = data.file_meta.TransferSyntaxUID
+    image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    image.PhotometricInterpretation = "MONOCHROME2"
+    for keyword in _PIXEL_KEYWORDS:
+        if keyword in data:
+            image.add(data[keyword])
+    with open(os.memfd_create("pixels"), "w+b") as file:
+        image.save_as(file, enforce_file_format=True)
+        file.flush()
+        yield f"/proc/self/fd/{file.fileno()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -10,12 +11,12 @@ from data_prep.volumes.dicom_files import is_dicom, lies_beside, read_header
 from data_prep.volumes.dicom_frames import frame_count
 from data_prep.volumes.folder_tree import FolderTree
 
-_SLICE_SUFFIXES = (".dcm", ".ima", ".png")
+_SLICE_NAME = re.compile(r"(\.dcm|\.ima|(^|/)\d+\.png)$")  # pictures beside slices have names
 
 
 def hold_slices(root: Path, files: Iterable[str]) -> bool:
     """Say whether files below `root` are slices, by their ending or DICOM's mark in them."""
-    return any(f.lower().endswith(_SLICE_SUFFIXES) or _is_slice(root, f) for f in files)
+    return any(_SLICE_NAME.search(f.lower()) or _is_slice(root, f) for f in files)
 
 
 def multi_frame_files(root: Path, files: Sequence[str]) -> list[str]:

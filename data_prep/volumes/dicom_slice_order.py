@@ -154,9 +154,12 @@ def _check_repeats(ordered: Sequence[SliceInfo], steps: np.ndarray, name: str) -
     starts = np.flatnonzero(np.concatenate([[True], ~same]))
     counts = np.diff(np.append(starts, len(ordered)))
     if counts.min() > 1 and counts.min() == counts.max():
+        advice = "Put each into a folder of its own."
+        if len({s.source for s in ordered}) == 1:
+            advice = "Split the file into one for each, e.g. with dcm2niix."
         raise DataError(
             f"Expected one image per position but got {counts[0]} at each of {len(counts)} (4D: "
-            "times, echoes or b-values). Put each into a folder of its own.",
+            f"times, echoes or b-values). {advice}",
             path=name,
         )
     at = int(np.argmax(same))

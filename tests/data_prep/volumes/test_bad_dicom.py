@@ -69,12 +69,12 @@ def test_not_an_image(tmp_path):
     folder.mkdir()
     shutil.copy(get_testdata_file("test-SR.dcm"), folder)
     assert refused(folder, tmp_path) == (
-        "reports: Expected a DICOM series but got 1 DICOM object(s) that are no images. Name the "
-        "folder with the images."
+        "reports: Expected a DICOM series but got 1 DICOM object(s) that are no images, the first "
+        "a structured report (SR). Name the folder with the images."
     )
     assert refused(folder / "test-SR.dcm", tmp_path) == (
-        "reports/test-SR.dcm: Expected a DICOM image but got another kind of object (no pixels). "
-        "Name the images."
+        "reports/test-SR.dcm: Expected a DICOM image but got a structured report (SR). Name the "
+        "image series as volume, and the report with --bookmarks."
     )
 
 

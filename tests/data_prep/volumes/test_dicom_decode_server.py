@@ -23,7 +23,7 @@ from pydicom.uid import JPEGLosslessSV1
 from data_prep.errors import DataError
 from data_prep.volumes import dicom_decode_server
 from data_prep.volumes.dicom_files import read_header
-from data_prep.volumes.dicom_frames import pixels
+from data_prep.volumes.dicom_frames import stored_pixels
 
 FAILED = (
     "{}: Expected pixels that can be decoded but their decoder failed: the file is damaged. Copy "
@@ -34,7 +34,7 @@ SOUND = Path(get_testdata_file("MR_small.dcm"))
 
 
 def here(path: Path, name: str) -> np.ndarray:
-    return pixels(read_header(path, name, with_pixels=True), path, name)
+    return stored_pixels(read_header(path, name, with_pixels=True), name)
 
 
 def running_server() -> psutil.Process:
