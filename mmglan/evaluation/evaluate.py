@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mmglan.evaluation.bootstrap import Interval, bootstrap, patient_weights
+from mmglan.evaluation.bootstrap import Interval, bootstrap, resampled
 from mmglan.evaluation.detection_set import DetectionSet
 from mmglan.evaluation.evaluation_record import (
     Band,
@@ -130,9 +130,12 @@ def _band(metrics: Metrics, criterion: Criterion, fp: np.ndarray, *, n, seed, le
     # straight across their steps.
     grid = np.concatenate([fp, OPERATING_FPS, BAND_FPS])
     places = np.unique(grid[grid <= fp.max()])
-    weights = patient_weights(metrics.detections.n_patients, n, seed)
     weighted = metrics.weighted_curve(criterion)
-    samples = weighted.at(weights, places, metrics.protocol.interpolation)[0]
+
+    def curves(weights):
+        return weighted.at(weights, places, metrics.protocol.interpolation)[0]
+
+    samples = resampled(curves, metrics.detections.n_patients, n, seed)
     # A resample without lesions has no curve; all points of it are NaN.
     samples = samples[:, np.isfinite(samples).all(axis=0)]
     if not samples.shape[1]:

@@ -14,9 +14,10 @@ from mmglan.evaluation import bootstrap as module
 from mmglan.evaluation.bootstrap import (
     bca_interval,
     bootstrap,
-    leave_one_out,
+    leave_out,
     patient_weights,
     percentile_interval,
+    weight_blocks,
 )
 from mmglan.evaluation.comparison import compare_detections
 from mmglan.evaluation.detection_set_2d import detection_set_of_images
@@ -37,9 +38,44 @@ def test_weights_are_draws_and_repeatable():
     assert np.array_equal(weights, patient_weights(7, 500, seed=3))
     assert not np.array_equal(weights, patient_weights(7, 500, seed=4))
     for block in (2, 512):
-        left_out = leave_one_out(lambda weights: weights, 3, block)
+        left_out = leave_out(lambda weights: weights, 3, block)
         assert left_out.tolist() == [[0, 1, 1], [1, 0, 1], [1, 1, 0]]
-    assert patient_weights(0, 5).shape == (0, 5)
+    assert patient_weights(0, 5).shape == (0, 5) and patient_weights(3, 0).shape == (3, 0)
+    blocks = list(weight_blocks(7, 500, seed=3, block=199))
+    assert [one.shape for one in blocks] == [(7, 199), (7, 199), (7, 102)]
+    assert np.array_equal(np.hstack(blocks), weights)
+
+
+def test_many_patients_are_left_out_in_groups():
+    # Five patients in two groups, 0 2 4 and 1 3.
+    left_out = leave_out(lambda weights: weights, 5, groups=2)
+    assert left_out.T.tolist() == [[0, 1, 0, 1, 0], [1, 0, 1, 0, 1]]
+    data = np.random.default_rng(2).exponential(size=2500)
+
+    def mean(weights):
+        return (data @ weights / weights.sum(axis=0))[None]
+
+    assert leave_out(mean, 2500).shape == (1, 1000)
+    samples = module.resampled(mean, 2500, 2000)[0]
+    grouped, single = (
+        bca_interval(data.mean(), samples, leave_out(mean, 2500, groups=groups)[0])
+        for groups in (1000, 2500)
+    )
+    width = single.high - single.low
+    assert grouped.method == single.method == "bca"
+    assert abs(grouped.low - single.low) < 0.03 * width
+    assert abs(grouped.high - single.high) < 0.03 * width
+
+
+def test_percentile_intervals_need_no_jackknife():
+    columns = []
+
+    def mean(weights):
+        columns.append(weights.shape[1])
+        return weights[:1] * 1.0
+
+    bootstrap(mean, 4, n=300, method="percentile")
+    assert columns == [128, 128, 44]
 
 
 @pytest.mark.parametrize("method", ["bca", "percentile"])
@@ -82,7 +118,7 @@ def test_metrics_equal_scipy_with_patients_as_units(coco_set, name):
     expected = stats.bootstrap(
         (np.arange(count),), metric, n_resamples=200, method="BCa", rng=np.random.default_rng(1)
     )
-    jackknife = leave_one_out(metrics.values, count)[place]
+    jackknife = leave_out(metrics.values, count)[place]
     ours = bca_interval(metrics.estimates[place], expected.bootstrap_distribution, jackknife)
     assert ours.method == "bca"
     assert ours.low == pytest.approx(expected.confidence_interval.low, abs=1e-9)
@@ -136,7 +172,7 @@ def test_metrics_that_are_ties_up_to_rounding(coco_set):
     metrics = Metrics(detection_set_of_images(gt, rows, "bbox"), PROTOCOLS["deeplesion"])
     place = metrics.names.index("bbox_mAP")
     samples = metrics.values(patient_weights(3, 1000))[place]
-    estimate, jackknife = metrics.estimates[place], leave_one_out(metrics.values, 3)[place]
+    estimate, jackknife = metrics.estimates[place], leave_out(metrics.values, 3)[place]
     snapped = np.where(np.abs(samples - estimate) < 1e-12, estimate, samples)
     ours, exact = (bca_interval(estimate, one, jackknife) for one in (samples, snapped))
     assert (snapped == estimate).sum() > 100
