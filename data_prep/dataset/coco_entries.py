@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 from pycocotools import mask as rle
-from scipy import ndimage
 
 from data_prep.bookmarks import recist
 from data_prep.dataset.volume_result import Lesion3D
+from data_prep.volumes.labelled_voxels import labelled_voxels
 
 # A data set of no images.
 EMPTY = {
@@ -100,25 +100,19 @@ def lesions_3d(labels: np.ndarray, spacing_mm: Sequence[float]) -> list[Lesion3D
     Returns:
         One per label, in the order of the labels.
     """
-    values, compact = np.unique(labels, return_inverse=True)
-    compact = compact.reshape(labels.shape).astype(np.int32)
-    if len(values) and values[0] != 0:
-        compact += 1
-        values = np.concatenate(([0], values))
+    voxels = labelled_voxels(labels)
     found = []
-    for number, box in enumerate(ndimage.find_objects(compact), start=1):
-        part = compact[box] == number
-        z0, y0, x0 = (side.start for side in box)
+    for label, (x0, y0, z0, x1, y1, z1) in zip(voxels.labels, voxels.boxes.tolist(), strict=True):
+        part = labels[z0:z1, y0:y1, x0:x1] == label
         best = None
         for z in np.flatnonzero(part.any(axis=(1, 2))):
             axes = bookmark_fields(recist.measure(part[z], spacing_mm[:2]), spacing_mm[:2])
             if best is None or axes["long_axis_mm"] > best[1]["long_axis_mm"]:
                 best = int(z) + z0, axes
-        z1, y1, x1 = (side.stop - 1 for side in box)
         found.append(
             Lesion3D(
-                label=int(values[number]),
-                box3d=[int(v) for v in (x0, y0, z0, x1, y1, z1)],
+                label=int(label),
+                box3d=[x0, y0, z0, x1 - 1, y1 - 1, z1 - 1],
                 key_slice=best[0],
                 long_axis_mm=best[1]["long_axis_mm"],
                 short_axis_mm=best[1]["short_axis_mm"],

@@ -13,6 +13,7 @@ import numpy as np
 from pycocotools import mask as mask_utils
 from scipy import ndimage
 
+from data_prep.volumes.labelled_voxels import labelled_voxels
 from mmglan.detections.box_overlaps import box_pairs, matrix_pairs, shares_on_regions
 from mmglan.detections.stacking import Stacks
 from mmglan.evaluation.detection_set import DetectionSet
@@ -151,11 +152,14 @@ def instances_of_labels(
         raise ValueError(
             f"Expected label maps on one grid but got {predicted.shape} and {gt.shape}"
         )
-    pred_labels, pred_codes, pred_boxes = _label_boxes(predicted)
-    gt_labels, gt_codes, gt_boxes = _label_boxes(gt)
-    width = len(gt_labels) + 1
-    flat = pred_codes.ravel() * width + gt_codes.ravel()
-    table = np.bincount(flat, minlength=(len(pred_labels) + 1) * width).reshape(-1, width)
+    found, true = labelled_voxels(predicted), labelled_voxels(gt)
+    pred_labels = found.labels
+    # Both lists of voxels rise, so common voxels are found by search.
+    place = np.searchsorted(true.index, found.index)
+    common = np.append(true.index, -1)[place] == found.index
+    pairs = found.number[common] * len(true.labels) + true.number[place[common]]
+    shape = len(pred_labels), len(true.labels)
+    intersection = np.bincount(pairs, minlength=shape[0] * shape[1]).reshape(shape)
     if scores is None:
         confidence = np.ones(len(pred_labels))
     else:
@@ -164,11 +168,11 @@ def instances_of_labels(
             raise ValueError(f"Expected a score for every label but got none for {absent}")
         confidence = np.array([scores[int(label)] for label in pred_labels], dtype=np.float64)
     return VolumeInstances(
-        predictions=np.column_stack([pred_boxes, confidence]),
-        gt=gt_boxes,
-        intersection=table[1:, 1:].astype(np.float64),
-        pred_size=table[1:].sum(axis=1).astype(np.float64),
-        gt_size=table[:, 1:].sum(axis=0).astype(np.float64),
+        predictions=np.column_stack([found.boxes, confidence]),
+        gt=true.boxes.astype(np.float64),
+        intersection=intersection.astype(np.float64),
+        pred_size=found.sizes.astype(np.float64),
+        gt_size=true.sizes.astype(np.float64),
     )
 
 
@@ -182,8 +186,10 @@ def instances_of_stacks(
         masks: Run-length code of each (slice, row); size (Y, X).
         gt: `(Z, Y, X)` label map.
     """
-    labels, codes, gt_boxes = _label_boxes(gt)
-    table = np.zeros((len(stacks.members), len(labels) + 1))
+    true = labelled_voxels(gt)
+    codes = np.zeros(gt.shape, dtype=np.int32)  # 0 background, else 1 + place of the label
+    codes.flat[true.index] = true.number + 1
+    table = np.zeros((len(stacks.members), len(true.labels) + 1))
     for number, members in enumerate(stacks.members):
         for index, row in members:
             mask = mask_utils.decode(masks[index, row]).astype(bool)
@@ -192,34 +198,25 @@ def instances_of_stacks(
                     f"slice {index}: Expected a mask on the grid {gt.shape} of the ground truth "
                     f"but got {mask.shape}"
                 )
-            table[number] += np.bincount(codes[index][mask], minlength=len(labels) + 1)
+            table[number] += np.bincount(codes[index][mask], minlength=table.shape[1])
     return VolumeInstances(
         predictions=stacks.boxes,
-        gt=gt_boxes,
+        gt=true.boxes.astype(np.float64),
         intersection=table[:, 1:],
         pred_size=table.sum(axis=1),
-        gt_size=np.bincount(codes.ravel(), minlength=len(labels) + 1)[1:].astype(np.float64),
+        gt_size=true.sizes.astype(np.float64),
     )
 
 
 def connected_instances(labels: np.ndarray) -> np.ndarray:
     """Number the connected components (26 neighbours) of everything above 0."""
-    return ndimage.label(labels > 0, structure=np.ones((3, 3, 3)))[0]
-
-
-def _label_boxes(labels):
-    """Return the labels, the map renumbered 0 to n, and `(n, 6)` boxes."""
-    values, codes = np.unique(labels, return_inverse=True)
-    codes = codes.reshape(labels.shape)
-    if not len(values) or values[0] != 0:
-        codes = codes + 1
-    else:
-        values = values[1:]
-    boxes = [
-        [*(side.start for side in reversed(found)), *(side.stop for side in reversed(found))]
-        for found in ndimage.find_objects(codes)
-    ]
-    return values, codes, np.array(boxes, dtype=np.float64).reshape(-1, 6)
+    found = np.zeros(labels.shape, dtype=np.int32)
+    sides = [np.flatnonzero(labels.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    if not len(sides[0]):
+        return found
+    inside = tuple(slice(side[0], side[-1] + 1) for side in sides)
+    found[inside] = ndimage.label(labels[inside] > 0, structure=np.ones((3, 3, 3)))[0]
+    return found
 
 
 def _box_overlaps(kinds, boxes, image, lesions, gt_image, counts, spacing_mm):

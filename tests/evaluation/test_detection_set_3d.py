@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from scipy import ndimage
 
 from mmglan.detections.stacking import stack
 from mmglan.evaluation.detection_set_3d import (
@@ -261,3 +262,12 @@ def test_results_stacked_from_files(coco_set, tmp_path):
     boxes.write_text(json.dumps(rows + [rows[0] | {"volume_id": "other"}]))
     with pytest.raises(ValueError, match=r"volume of volumes\.json but got other"):
         load_detection_sets(test_set, [boxes], DEEPLESION)
+
+
+def test_components_are_numbered_as_in_the_whole_map():
+    rng = np.random.default_rng(3)
+    labels = np.zeros((6, 20, 20), np.uint16)
+    assert not connected_instances(labels).any()
+    labels[1:4, 5:18, 2:9] = rng.random((3, 13, 7)) < 0.2
+    whole = ndimage.label(labels, structure=np.ones((3, 3, 3)))[0]
+    assert whole.max() > 3 and np.array_equal(connected_instances(labels), whole)
