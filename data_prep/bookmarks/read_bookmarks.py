@@ -14,7 +14,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from data_prep.bookmarks import csv_table, deeplesion_info, dicom_sr, label_masks, slicer_markups
+from data_prep.bookmarks import (
+    csv_table,
+    deeplesion_info,
+    dicom_gsps,
+    dicom_rtstruct,
+    dicom_seg,
+    dicom_sr,
+    label_masks,
+    slicer_markups,
+)
 from data_prep.bookmarks.one_axis import apply as apply_one_axis
 from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.errors import DataError, quoted
@@ -24,6 +33,9 @@ from data_prep.volumes.stored import only_data_errors
 
 # In the order in which they are tried; the table of our own comes last, as it takes any text.
 FORMATS = {
+    "seg": dicom_seg,
+    "rtstruct": dicom_rtstruct,
+    "gsps": dicom_gsps,
     "sr": dicom_sr,
     "masks": label_masks,
     "slicer": slicer_markups,

@@ -1,0 +1,117 @@
+"""What the readers of DICOM objects beside images share: files by their class, and their volume."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from data_prep.bookmarks.record import Options, ReadResult
+from data_prep.errors import DataError
+from data_prep.paths import check_relative
+from data_prep.volumes.dicom_files import is_dicom, read_header
+from data_prep.volumes.stored import only_data_errors
+from data_prep.volumes.volume import Volume, read_volume
+
+STORAGE = "1.2.840.10008.5.1.4.1.1."
+
+
+def kind_of(path: Path) -> str:
+    """Return the SOP class of a DICOM file; empty if it is none."""
+    try:
+        return str(read_header(path, path.name).get("SOPClassUID", "")) if is_dicom(path) else ""
+    except (DataError, OSError):
+        return ""
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Walk the files below a folder, sorted; hidden ones and linked folders are left out."""
+    for root, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(root, name) for name in sorted(files) if not name.startswith("."))
+
+
+def holds(path: Path, classes: tuple[str, ...]) -> bool:
+    """Say whether a path is an object of some classes, or a folder with one and no reports."""
+    if not path.is_dir():
+        return kind_of(path).startswith(classes)
+    kinds = {kind_of(file) for file in files_below(path)}
+    return any(kind.startswith(classes) for kind in kinds)
+
+
+def read_all(
+    path: Path, name: str, what: str, read_one: Callable[[Path, str], ReadResult]
+) -> ReadResult:
+    """Read a file, or each file below a folder; of a folder one bad file does not stop the rest.
+
+    Args:
+        path: File or folder.
+        name: How messages call it.
+        what: How messages call such an object.
+        read_one: Reads a file of a name.
+    """
+    if not path.is_dir():
+        with only_data_errors(name):
+            return _not_empty(read_one(path, name), name, what)
+    result = ReadResult()
+    for file in files_below(path):
+        label = f"{name}/{file.relative_to(path).as_posix()}"
+        try:
+            with only_data_errors(label):
+                result.add(read_one(file, label))
+        except DataError as error:
+            result.refuse(DataError(error.message, path=label, row=error.row))
+    return _not_empty(result, name, what)
+
+
+def _not_empty(result: ReadResult, name: str, what: str) -> ReadResult:
+    if not result.records and not result.errors:
+        raise DataError(
+            f"Expected {what} with lesions but got none. Export it again.",
+            path=name,
+        )
+    return result
+
+
+def checked(path: Path, name: str, classes: tuple[str, ...], what: str) -> Dataset:
+    """Return an object with its pixels, if it has any; raise if it is of another class."""
+    if not is_dicom(path):
+        raise DataError(f"Expected {what} but got no DICOM file. Name the objects.", path=name)
+    data = read_header(path, name, with_pixels=True)
+    if not str(data.get("SOPClassUID", "")).startswith(classes):
+        raise DataError(
+            f"Expected {what} but got another DICOM object. Name the objects in a folder of their"
+            " own.",
+            path=name,
+        )
+    return data
+
+
+def volume_named(options: Options, series: set[str]) -> str:
+    """Return the volume of an object: as stated, or that of the one series it refers to."""
+    if options.volume is not None:
+        return check_relative(options.volume)
+    if len(series) != 1:
+        raise DataError(
+            f"Expected a reference to one series but got {len(series)}. Name the volume with"
+            " --bookmark-volume."
+        )
+    (uid,) = series
+    if options.images is None:
+        return f".#{uid}"
+    volume = options.images.by_series(uid)
+    if volume is None:
+        raise DataError(
+            f"Expected the series {uid} in the image folder but found it nowhere. Copy it there."
+        )
+    return volume
+
+
+def read_grid(options: Options, volume: str) -> Volume:
+    """Read the volume on whose grid an object is to be drawn."""
+    if options.images is None:
+        raise DataError("Expected the image folder but got none. Name it (image_root).")
+    root = Path(options.images.root)
+    return read_volume(root / volume, root=root)

@@ -1,0 +1,133 @@
+"""DICOM segmentations (SEG): one lesion per segment, measured as label masks are.
+
+Frames are laid on the grid of the image volume by their own positions, so that left-out empty
+frames and any order of frames do no harm. Segments may overlap.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, RLELossless
+
+from data_prep.bookmarks.dicom_objects import (
+    STORAGE,
+    checked,
+    holds,
+    read_all,
+    read_grid,
+    volume_named,
+)
+from data_prep.bookmarks.label_masks import measure_labels
+from data_prep.bookmarks.record import Options, ReadResult
+from data_prep.errors import DataError
+from data_prep.volumes.dicom_frames import frame_groups, slices_of
+from data_prep.volumes.dicom_slice_order import SliceInfo
+from data_prep.volumes.stored import check_size
+from data_prep.volumes.volume import Volume
+
+OPTIONS = frozenset({"volume", "patient", "slices", "binary_masks"})
+CLASSES = (f"{STORAGE}66.4", f"{STORAGE}66.7")
+TOLERANCE_PX = 0.1
+
+
+def matches(path: Path, start: bytes) -> bool:
+    """Say whether a path is a segmentation, or a folder with one."""
+    return holds(path, CLASSES)
+
+
+def read(path: Path, name: str, options: Options) -> ReadResult:
+    """Measure a segmentation or a folder of them; `row` of a record is its segment number."""
+    return read_all(path, name, "a segmentation", lambda f, label: _read_one(f, label, options))
+
+
+def _read_one(path: Path, name: str, options: Options) -> ReadResult:
+    data = checked(path, name, CLASSES, "a segmentation")
+    series = {
+        str(one.SeriesInstanceUID) for one in data.get("ReferencedSeriesSequence", None) or ()
+    }
+    name_of_volume = volume_named(options, series)
+    volume = read_grid(options, name_of_volume)
+    masks = segments(data, volume, name)
+    result = ReadResult()
+    for number, mask in masks.items():
+        if not mask.any():
+            message = "Expected a segment with voxels but got an empty one. Remove it."
+            result.refuse(DataError(message, path=name, row=number), name_of_volume)
+            continue
+        labels = replace(volume, array=mask.astype(np.uint16))
+        found = measure_labels(labels, name_of_volume, name, options)
+        found.records = [replace(record, row=number) for record in found.records]
+        result.add(found)
+    return result
+
+
+def segments(data: Dataset, volume: Volume, name: str) -> dict[int, np.ndarray]:
+    """Return the voxels `(Z, Y, X)` of each segment, on the axial grid of the volume.
+
+    Raises:
+        DataError: Frames on another grid, a compression that is not read, or damage.
+    """
+    syntax = UID(str(data.file_meta.get("TransferSyntaxUID", "")))
+    if syntax.is_compressed and syntax != RLELossless:
+        raise DataError(
+            "Expected uncompressed or RLE pixels but got another compression. Save it without.",
+            path=name,
+        )
+    infos = slices_of(data, name, 0)
+    frames = np.asarray(data.pixel_array).reshape(len(infos), infos[0].rows, infos[0].columns)
+    kind = str(data.get("SegmentationType", "BINARY"))
+    if kind == "FRACTIONAL":
+        frames = frames >= float(data.MaximumFractionalValue) / 2
+    numbers = [int(item.SegmentNumber) for item in data.SegmentSequence]
+    check_size((*volume.stored_size, len(numbers)), name)
+    masks = {n: np.zeros(volume.array.shape, bool) for n in numbers if n or kind != "LABELMAP"}
+    for frame, info, groups in zip(frames, infos, frame_groups(data, name), strict=True):
+        place = _indices(info, volume, name)
+        if kind == "LABELMAP":
+            for number in set(np.unique(frame).tolist()) - {0}:
+                masks[number][place] |= frame == number
+        else:
+            masks[_segment_number(data, groups)][place] |= frame > 0
+    return masks
+
+
+def _segment_number(data: Dataset, groups: tuple[Dataset, ...]) -> int:
+    for group in groups:
+        for item in group.get("SegmentIdentificationSequence", None) or ():
+            return int(item.ReferencedSegmentNumber)
+    raise DataError("Expected the segment of each frame but got none. Export it again.")
+
+
+def _indices(info: SliceInfo, volume: Volume, name: str) -> tuple[np.ndarray, ...]:
+    """Return the axial indices z, y, x `(rows, columns)` of the pixels of a frame."""
+    origin = np.array(info.position)
+    along, down = np.array(info.orientation[:3]), np.array(info.orientation[3:])
+    down, along = down * info.pixel_spacing[0], along * info.pixel_spacing[1]
+    last = np.array([info.columns - 1, info.rows - 1])
+    corners = np.stack([origin, origin + last[0] * along, origin + last[1] * down])
+    index = volume.from_patient_mm(corners)
+    whole = np.round(index)
+    size = np.array(volume.array.shape[::-1])
+    if np.abs(index - whole).max() > TOLERANCE_PX or (whole < 0).any() or (whole >= size).any():
+        raise DataError(
+            f"Expected frames on the grid of {volume.source_id} but got others. Resample the"
+            " segmentation to the image.",
+            path=name,
+        )
+    steps = [(whole[i] - whole[0]) / max(last[i - 1], 1) for i in (1, 2)]
+    if any(np.abs(step).sum() > 1 or (step != np.round(step)).any() for step in steps):
+        raise DataError(
+            f"Expected pixels of the size of {volume.source_id} but got others. Resample the"
+            " segmentation to the image.",
+            path=name,
+        )
+    rows, columns = np.mgrid[: info.rows, : info.columns]
+    parts = (whole[0][:, None, None] + steps[0][:, None, None] * columns) + (
+        steps[1][:, None, None] * rows
+    )
+    x, y, z = parts.astype(np.int64)
+    return z, y, x
