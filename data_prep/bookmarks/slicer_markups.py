@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.bookmarks.crossing_lines import pair_lines
+from data_prep.bookmarks.dicom_objects import files_below
 from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.csv_rows import read_bytes
 from data_prep.errors import DataError, quoted
@@ -24,6 +25,8 @@ from data_prep.errors import DataError, quoted
 OPTIONS = frozenset({"volume", "patient"})
 # Every line is compared with every other.
 MAX_LINES = 1000
+# Older formats of markups, and JSON under another name.
+_OLDER = (".fcsv", ".acsv", ".json")
 _FRAMES = {"LPS": "LPS", "RAS": "RAS", "1": "LPS", "0": "RAS"}
 
 
@@ -64,18 +67,29 @@ class _Markup:
 def matches(path: Path, start: bytes) -> bool:
     """Say whether a file or folder holds Slicer markups."""
     if path.is_dir():
-        return any(path.glob("*.mrk.json"))
+        return any(path.rglob("*.mrk.json"))
     return path.name.lower().endswith(".json") or start.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] == b"{"
 
 
 def read(path: Path, name: str, options: Options) -> ReadResult:
     """Read markups; `row` of a record is the 1-based number of its long line in its file."""
     folder = path.is_dir()
-    files = sorted(path.glob("*.mrk.json")) if folder else [path]
+    files = list(files_below(path)) if folder else [path]
     by_volume: dict[str, list[_Markup]] = defaultdict(list)
-    result = ReadResult()
+    result, others = ReadResult(), 0
     for file in files:
-        label = f"{name}/{file.name}" if folder else name
+        label = f"{name}/{file.relative_to(path).as_posix()}" if folder else name
+        if folder and not file.name.lower().endswith(".mrk.json"):
+            if not file.name.lower().endswith(_OLDER):
+                others += 1
+                continue
+            error = DataError(
+                "Expected markups as .mrk.json but got a file of another ending, which may hold"
+                " lesions. Save it as .mrk.json in Slicer, or move it elsewhere.",
+                path=label,
+            )
+            result.refuse(error)
+            continue
         volume = None
         try:
             volume = options.volume_called(_stem(file.name), label)
@@ -87,6 +101,8 @@ def read(path: Path, name: str, options: Options) -> ReadResult:
             if not folder:
                 raise
             result.refuse(error, volume)
+    if others:
+        result.notes.append(f"{name}: {others} files that are no markups are not read.")
     for volume, markups in by_volume.items():
         lines = [markup for markup in markups if markup.shape == "line"]
         pairs, unpaired = pair_lines([line.points_lps for line in lines])

@@ -259,3 +259,18 @@ def test_rules_are_known(make_table):
     path = make_table("a.nii,2,10,10,20,10,15,8,15,12")
     with pytest.raises(DataError, match="refuse, ignore, circle"):
         read_bookmarks(path, one_axis="guess")
+
+
+def test_files_beside_markups_are_named(make_markups, tmp_path):
+    marks = tmp_path / "marks"
+    (marks / "inner").mkdir(parents=True)
+    lines = [[(0, 0, 0), (10, 0, 0)], [(5, -3, 0), (5, 3, 0)]]
+    make_markups(lines, folder=marks / "inner")
+    (marks / "old.fcsv").write_text("# Markups fiducial file version = 4.11\n")
+    (marks / "readme.txt").write_text("lesions of 2020\n")
+    found = read_bookmarks(marks)
+    assert [record.file for record in found.records] == ["marks/inner/case.mrk.json"]
+    (error,) = found.errors
+    assert says(error, "marks/old.fcsv", ".mrk.json", "another ending")
+    assert not found.all_volumes_known
+    assert found.notes == ["marks: 1 files that are no markups are not read."]
