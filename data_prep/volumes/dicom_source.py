@@ -1,0 +1,82 @@
+"""Headers of the DICOM images that a volume was read from, for results that refer to them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from data_prep.errors import DataError
+from data_prep.paths import relative_name
+from data_prep.volumes.any_format import slice_folder
+from data_prep.volumes.dicom_files import is_dicom, lies_beside, read_header
+from data_prep.volumes.volume import Volume
+
+
+@dataclass(frozen=True, eq=False)
+class SourceSlice:
+    """The DICOM image of one stored slice.
+
+    Attributes:
+        header: The file's attributes without its pixels.
+        frame: 1-based frame of a multi-frame file; None for a file of one frame.
+    """
+
+    header: Dataset
+    frame: int | None = None
+
+
+def read_source_slices(
+    path: str | os.PathLike, volume: Volume, *, root: str | os.PathLike | None = None
+) -> list[SourceSlice]:
+    """Read the headers of the images of a volume.
+
+    Args:
+        path: What the volume was read from: folder (with or without `#UID`) or file.
+        volume: The volume; its `slice_uids` name the images.
+        root: Folder that holds the data set; messages show paths relative to it.
+
+    Returns:
+        One entry per stored slice, in the order of the stored grid.
+
+    Raises:
+        DataError: The volume is no DICOM volume, or an image is not there any more.
+    """
+    text = os.fspath(path)
+    text = text if os.path.lexists(text) else text.partition("#")[0]
+    name = relative_name(text, root)
+    if not volume.slice_uids:
+        raise DataError(
+            "Expected a DICOM series to refer to but got another format. Leave out the formats "
+            "dicom-seg and dicom-sr, or give the DICOM series.",
+            path=name,
+        )
+    headers = {str(h.SOPInstanceUID): h for h in _headers(Path(text), name)}
+    slices = []
+    for uid in volume.slice_uids:
+        image, _, frame = uid.partition("#")
+        if image not in headers:
+            raise DataError(
+                "Expected the images that the volume was read from but one is not there any more. "
+                "Run again on the unchanged series.",
+                path=name,
+            )
+        slices.append(SourceSlice(headers[image], int(frame) if frame else None))
+    return slices
+
+
+def images_of(slices: Sequence[SourceSlice]) -> list[Dataset]:
+    """Return each file's header once, in the order of the slices."""
+    return list({str(s.header.SOPInstanceUID): s.header for s in slices}.values())
+
+
+def _headers(path: Path, name: str) -> list[Dataset]:
+    if path.is_file():
+        return [read_header(path, name)]
+    folder = slice_folder(path)
+    files = [folder / entry for entry in sorted(os.listdir(folder)) if not lies_beside(entry)]
+    files = [file for file in files if file.is_file() and is_dicom(file)]
+    return [read_header(file, f"{name}/{file.name}") for file in files]

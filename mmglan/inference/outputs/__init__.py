@@ -1,0 +1,1 @@
+"""The files that findings are written to, one module per format."""

@@ -1,0 +1,111 @@
+"""Findings as a DICOM segmentation: one segment per lesion on the images of the scan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import highdicom as hd
+import numpy as np
+from highdicom.content import AlgorithmIdentificationSequence
+from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentDescription
+from pydicom.sr.codedict import Code
+
+from data_prep.volumes.dicom_source import SourceSlice, images_of
+from data_prep.volumes.volume import Volume
+from mmglan.detections.findings import Findings
+from mmglan.inference.outputs import dicom_identity as identity
+
+_ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
+_ABNORMALITY = Code("49755003", "SCT", "Morphologically Altered Structure")
+
+
+def make_seg(
+    findings: Findings,
+    labels: np.ndarray,
+    volume: Volume,
+    sources: Sequence[SourceSlice],
+    *,
+    labelmap: bool = False,
+) -> Segmentation:
+    """Make a segmentation of the lesions that have a mask.
+
+    Args:
+        findings: What was found.
+        labels: Axial `(Z, Y, X)`, 0 background, else the lesion's number.
+        volume: The scan.
+        sources: Its images, one per stored slice.
+        labelmap: Write the newer type LABELMAP, which not every PACS takes, instead of BINARY.
+
+    Raises:
+        ValueError: No lesion has a mask: a segmentation needs a segment.
+    """
+    images = images_of(sources)
+    first = images[0]
+    marked = set(np.unique(labels).tolist()) - {0}
+    lesions = [lesion for lesion in findings.lesions if lesion.number in marked]
+    if not lesions:
+        raise ValueError("Expected at least one lesion with a mask but got none.")
+    stored = volume.grid.to_stored(labels)
+    if labelmap:
+        array = np.zeros(stored.shape, np.uint8 if len(lesions) < 256 else np.uint16)
+        for number, lesion in enumerate(lesions, start=1):
+            array[stored == lesion.number] = number
+    else:
+        array = np.stack([stored == lesion.number for lesion in lesions], axis=-1).astype(np.uint8)
+    array = _frames_in_file_order(array, sources)
+    algorithm = AlgorithmIdentificationSequence(
+        name=identity.model_name(findings),
+        family=_ARTIFICIAL_INTELLIGENCE,
+        version=identity.model_version(findings),
+        source=identity.MANUFACTURER,
+    )
+    segments = [
+        SegmentDescription(
+            segment_number=number,
+            segment_label=f"Lesion {lesion.number}",
+            segmented_property_category=_ABNORMALITY,
+            segmented_property_type=identity.LESION,
+            algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=algorithm,
+            tracking_uid=identity.tracking_uid(first, findings, lesion),
+            tracking_id=f"lesion-{lesion.number}",
+        )
+        for number, lesion in enumerate(lesions, start=1)
+    ]
+    key = (first.SeriesInstanceUID, identity.model_key(findings), "seg", labelmap)
+    result = Segmentation(
+        source_images=images,
+        pixel_array=array,
+        segmentation_type="LABELMAP" if labelmap else "BINARY",
+        segment_descriptions=segments,
+        series_instance_uid=identity.derived_uid(*key, "series"),
+        series_number=9002,
+        sop_instance_uid=identity.derived_uid(*key, "instance"),
+        instance_number=1,
+        manufacturer=identity.MANUFACTURER,
+        manufacturer_model_name=identity.model_name(findings),
+        software_versions=identity.model_version(findings),
+        device_serial_number="0",
+        content_label="LESIONS",
+        content_description="Lesions found by a detector",
+        omit_empty_frames=False,
+    )
+    result.SeriesDescription = "Lesions (segmentation)"
+    for attribute in ("DimensionOrganizationUID",):
+        _replace_uid(result, attribute, identity.derived_uid(*key, "dimensions"))
+    identity.fix_dates(result, first)
+    return result
+
+
+def _frames_in_file_order(array: np.ndarray, sources: Sequence[SourceSlice]) -> np.ndarray:
+    """Sort stored slices of a multi-frame file by frame, as its header lists them."""
+    if sources[0].frame is None:
+        return array
+    order = np.argsort([source.frame for source in sources])
+    return array[order]
+
+
+def _replace_uid(result: hd.seg.Segmentation, keyword: str, value: str) -> None:
+    for element in result.iterall():
+        if element.keyword == keyword:
+            element.value = value

@@ -1,0 +1,170 @@
+"""Findings as a DICOM structured report: one TID 1501 group with two measured axes per lesion.
+
+The report is valid TID 1500 and opens in OHIF with editable bidirectional measurements. For that,
+the tracking identifier begins with Cornerstone's name of the tool, the two axes are coded with the
+meanings `Long Axis` and `Short Axis`, and nothing else in the group has coordinates.
+
+The axes lie on axial slices. Where these are the stored images (axial and tilted axial stacks) an
+axis is a SCOORD polyline on its image, in which the centre of pixel i is i + 0.5. In sagittal and
+coronal stacks no stored image holds the axes: there they are SCOORD3D polylines in mm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from highdicom.sr import (
+    AlgorithmIdentification,
+    Comprehensive3DSR,
+    ComprehensiveSR,
+    CoordinatesForMeasurement,
+    CoordinatesForMeasurement3D,
+    DeviceObserverIdentifyingAttributes,
+    FindingSite,
+    Measurement,
+    MeasurementReport,
+    MeasurementsAndQualitativeEvaluations,
+    ObservationContext,
+    ObserverContext,
+    SourceImageForMeasurementGroup,
+    SourceImageForRegion,
+    TrackingIdentifier,
+)
+from pydicom.sr.codedict import Code, codes
+
+from data_prep.volumes.dicom_source import SourceSlice, images_of
+from data_prep.volumes.volume import Volume
+from mmglan.detections.findings import Findings, Lesion
+from mmglan.inference.outputs import dicom_identity as identity
+
+# Cornerstone compares the meanings, pydicom's own are spelled in another way.
+LONG_AXIS = Code("103339001", "SCT", "Long Axis")
+SHORT_AXIS = Code("103340004", "SCT", "Short Axis")
+TOOL = "Cornerstone3DTools@^0.1.0:Bidirectional"
+_PROBABILITY = Code("126402", "DCM", "Probability of abnormality")
+_PERCENT = Code("%", "UCUM", "Percent")
+_MILLILITER = Code("mL", "UCUM", "milliliter")
+_VOLUME = Code("118565006", "SCT", "Volume")
+
+
+def make_sr(
+    findings: Findings, volume: Volume, sources: Sequence[SourceSlice]
+) -> ComprehensiveSR | Comprehensive3DSR:
+    """Make a report of the lesions that have axes.
+
+    Args:
+        findings: What was found.
+        volume: The scan.
+        sources: Its images, one per stored slice.
+
+    Returns:
+        The report, in the study of the images; lesions without a mask have no axes and are not in.
+    """
+    images = images_of(sources)
+    first = images[0]
+    stored = volume.grid.axes[2] == 2  # an axial slice is a stored image
+    kind = ComprehensiveSR if stored else Comprehensive3DSR
+    groups = [
+        _group(findings, lesion, volume, sources, stored)
+        for lesion in findings.lesions
+        if lesion.recist is not None
+    ]
+    key = (first.SeriesInstanceUID, identity.model_key(findings), "sr")
+    device = DeviceObserverIdentifyingAttributes(
+        uid=identity.derived_uid("device", identity.model_name(findings)),
+        name=identity.model_name(findings),
+        manufacturer_name=identity.MANUFACTURER,
+        model_name=identity.model_name(findings),
+    )
+    context = ObservationContext(observer_device_context=ObserverContext(codes.DCM.Device, device))
+    content = MeasurementReport(
+        observation_context=context,
+        procedure_reported=Code("363679005", "SCT", "Imaging procedure"),
+        imaging_measurements=groups or None,
+        title=codes.DCM.ImagingMeasurementReport,
+        referenced_images=images,
+    )
+    report = kind(
+        evidence=images,
+        content=content[0],
+        series_instance_uid=identity.derived_uid(*key, "series"),
+        series_number=9001,
+        sop_instance_uid=identity.derived_uid(*key, "instance"),
+        instance_number=1,
+        manufacturer=identity.MANUFACTURER,
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+    )
+    identity.fix_dates(report, first)
+    return report
+
+
+def _group(
+    findings: Findings,
+    lesion: Lesion,
+    volume: Volume,
+    sources: Sequence[SourceSlice],
+    stored: bool,
+) -> MeasurementsAndQualitativeEvaluations:
+    first = sources[0].header
+    recist = lesion.recist
+    axes = (
+        (LONG_AXIS, recist.long_axis_mm, recist.long_axis, recist.long_axis_lps),
+        (SHORT_AXIS, recist.short_axis_mm, recist.short_axis, recist.short_axis_lps),
+    )
+    measurements = []
+    for code, length, pixels, lps in axes:
+        if stored:
+            coordinates = _on_image(pixels, recist.slice_index, volume, sources)
+        else:
+            coordinates = CoordinatesForMeasurement3D(
+                "POLYLINE", np.array(lps), first.FrameOfReferenceUID
+            )
+        measurements.append(
+            Measurement(
+                code, round(length, 4), codes.UCUM.Millimeter, referenced_coordinates=[coordinates]
+            )
+        )
+    if lesion.probability is not None:
+        measurements.append(Measurement(_PROBABILITY, round(100 * lesion.probability, 2), _PERCENT))
+    if lesion.volume_ml is not None:
+        measurements.append(Measurement(_VOLUME, round(lesion.volume_ml, 4), _MILLILITER))
+    return MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(
+            uid=identity.tracking_uid(first, findings, lesion),
+            identifier=f"{TOOL}:lesion-{lesion.number}",
+        ),
+        finding_type=identity.LESION,
+        finding_sites=[FindingSite(identity.LYMPH_NODE)] if lesion.site else None,
+        algorithm_id=AlgorithmIdentification(
+            name=identity.model_name(findings), version=identity.model_version(findings)
+        ),
+        measurements=measurements,
+        source_images=[_image_of_group(recist.slice_index, volume, sources)] if stored else None,
+    )
+
+
+def _stored_slice(z: int, volume: Volume) -> int:
+    return round(float(volume.grid.stored_index(np.array([[0.0, 0.0, float(z)]]))[0, 2]))
+
+
+def _on_image(pixels, z: int, volume: Volume, sources) -> CoordinatesForMeasurement:
+    index = volume.grid.stored_index(np.array([[x, y, float(z)] for x, y in pixels]))
+    source = sources[_stored_slice(z, volume)]
+    image = SourceImageForRegion(
+        source.header.SOPClassUID, source.header.SOPInstanceUID, _frames(source)
+    )
+    return CoordinatesForMeasurement("POLYLINE", index[:, :2] + 0.5, image)
+
+
+def _image_of_group(z: int, volume: Volume, sources) -> SourceImageForMeasurementGroup:
+    source = sources[_stored_slice(z, volume)]
+    return SourceImageForMeasurementGroup(
+        source.header.SOPClassUID, source.header.SOPInstanceUID, _frames(source)
+    )
+
+
+def _frames(source: SourceSlice) -> list[int] | None:
+    return None if source.frame is None else [source.frame]
