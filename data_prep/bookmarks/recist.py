@@ -119,7 +119,22 @@ def measure(mask: np.ndarray, spacing_xy: Sequence[float] = (1.0, 1.0)) -> Bookm
         >>> measured.long_length((0.5, 0.5)), measured.short_length((0.5, 0.5))
         (3.0, 1.0)
     """
-    hull = cv2.convexHull(_outline(mask))[:, 0, :].astype(np.float64)
+    return measure_points(_outline(mask)[:, 0, :], spacing_xy)
+
+
+def measure_points(points: np.ndarray, spacing_xy: Sequence[float] = (1.0, 1.0)) -> Bookmark:
+    """Measure the RECIST bookmark of the convex hull of points; see `measure`.
+
+    Args:
+        points: `(N, 2)` (x, y) in pixels, at least one; need not be whole numbers.
+        spacing_xy: pixel spacing (x, y).
+
+    Raises:
+        ValueError: if there is no point.
+    """
+    if not len(points):
+        raise ValueError("Expected at least one point but got none.")
+    hull = cv2.convexHull(np.asarray(points, np.float32))[:, 0, :].astype(np.float64)
     hull = hull[np.lexsort((hull[:, 0], hull[:, 1]))]  # row-major: ties resolve the same way always
     scale = np.asarray(spacing_xy, dtype=np.float64)
     points = hull * scale

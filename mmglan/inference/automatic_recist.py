@@ -1,0 +1,42 @@
+"""RECIST axes of a predicted mask, below the size of a pixel.
+
+`recist.measure` joins centres of pixels, as bookmarks on masks are defined. A predicted mask has a
+probability per pixel: its outline is drawn where that is one half, between the pixel centres.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from contourpy import contour_generator
+
+from data_prep.bookmarks.recist import Bookmark, measure_points
+
+
+def measure_soft_mask(
+    probability: np.ndarray, spacing_xy: Sequence[float] = (1.0, 1.0), level: float = 0.5
+) -> Bookmark | None:
+    """Measure the axes of the outline at `level`.
+
+    Args:
+        probability: `(H, W)` from 0 to 1; a bool mask counts as 0 and 1.
+        spacing_xy: Pixel spacing (x, y) in mm; longest and perpendicular hold in mm.
+        level: Where the outline runs.
+
+    Returns:
+        The axes, end points (x, y) in pixels; None where no pixel reaches the level.
+
+    Example:
+        A single pixel has an outline half a pixel away from its centre.
+
+        >>> import numpy as np
+        >>> mask = np.zeros((5, 5)); mask[2, 2] = 1
+        >>> measure_soft_mask(mask).long_length()
+        1.0
+    """
+    values = np.pad(np.asarray(probability, np.float64), 1)
+    if not (values > level).any():
+        return None
+    lines = contour_generator(z=values).lines(level)
+    return measure_points(np.concatenate(lines) - 1.0, spacing_xy)
