@@ -61,7 +61,7 @@ def test_data_commands_run_as_written(tmp_path, commands):
 
 def test_other_commands_explain_themselves(tmp_path, commands):
     names = {line.split()[1] for line in commands if line.startswith("mmglan ")}
-    assert names == {"prepare", "verify", "train", "test", "report", "run-table"}
+    assert names == {"prepare", "verify", "train", "test", "infer", "report", "run-table"}
     for name in sorted(names - {"prepare", "verify"}):
         command = [sys.executable, "-m", "mmglan", name, "--help"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

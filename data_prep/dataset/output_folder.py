@@ -59,7 +59,8 @@ class OutputFolder:
         path: The folder; made if absent.
         run: What identifies the run (options and inputs), JSON-able. Everything that changes
             the output belongs in it; the number of workers does not.
-        overwrite: Throw away what an earlier run of ours left, if it was another run.
+        overwrite: Throw away what an earlier run of ours left, if it was another run; None for a
+            command without `--overwrite`.
 
     Raises:
         OutputError: The folder holds something else, belongs to another run, is in use by a
@@ -71,7 +72,9 @@ class OutputFolder:
         *("errors.txt", "notes.txt", "bookmarks.png", STATE),
     )
 
-    def __init__(self, path: str | Path, run: dict[str, Any], *, overwrite: bool = False) -> None:
+    def __init__(
+        self, path: str | Path, run: dict[str, Any], *, overwrite: bool | None = False
+    ) -> None:
         self.path = Path(path)
         self._lock = None
         try:
@@ -87,7 +90,7 @@ class OutputFolder:
         if STATE not in entries and entries:
             raise OutputError(
                 f"Expected an empty output folder, but got one with {len(entries)} entries that"
-                f" are not of data_prep.prepare (such as {entries[0]!r}). Choose another"
+                f" are not of an earlier run (such as {entries[0]!r}). Choose another"
                 " --out-dir, or empty this one.",
                 path=self.path.name,
             )
@@ -117,14 +120,15 @@ class OutputFolder:
         except OSError:
             pass  # a file system without locks: go on without
 
-    def _claim(self, run: dict[str, Any], overwrite: bool) -> None:
+    def _claim(self, run: dict[str, Any], overwrite: bool | None) -> None:
         statement = self.path / STATE / "run.json"
         wanted = json_bytes(run)
         if statement.exists() and statement.read_bytes() != wanted:
             if not overwrite:
+                advice = ", or add --overwrite to replace the earlier run"
                 raise OutputError(
                     f"Expected a run with the same options, but got {self._differences(run)}."
-                    " Choose another --out-dir, or add --overwrite to replace the earlier run.",
+                    f" Choose another --out-dir{'' if overwrite is None else advice}.",
                     path=self.path.name,
                 )
             for name in self.OURS:

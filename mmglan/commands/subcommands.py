@@ -55,6 +55,9 @@ GROUPS: dict[str, tuple[Subcommand, ...]] = {
             "plain weights of a checkpoint from a source that you trust",
         ),
     ),
+    "Inference (needs PyTorch and MMDetection)": (
+        _ours("infer", "find lesions in scans; write DICOM SR and SEG, label maps, tables, JSON"),
+    ),
     "Evaluation and reports (of any detector's result files)": (
         _ours("evaluate", "AP, sensitivity and FROC with confidence intervals, in 2D and 3D"),
         _ours("compare", "differences of two detectors with intervals and p-values"),

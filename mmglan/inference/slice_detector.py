@@ -12,10 +12,12 @@ from mmcv.transforms import Compose
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
 
 from data_prep.dataset.slice_selection import Slices
+from data_prep.errors import DataError
+from mmglan.engine.checkpoint_guard import safe_load
 from mmglan.inference.linking import Detections2D
+from mmglan.inference.soft_masks import SoftMask
 
 # Loaders of files: a volume brings its slices as arrays.
 _LOADERS = ("LoadImageFromFile", "LoadImageFromNDArray")
@@ -31,6 +33,9 @@ class SliceDetector:
         normalize: Normalisation of slices, as `prepare --normalize`.
         batch_size: Slices per forward pass.
         min_score: Detections of a lower score are dropped before masks are made.
+
+    Raises:
+        DataError: The checkpoint is of another model, or holds more than weights.
     """
 
     def __init__(
@@ -47,7 +52,7 @@ class SliceDetector:
         init_default_scope("mmdet")
         self.model = MODELS.build(self.config.model)
         if checkpoint is not None:
-            load_checkpoint(self.model, str(checkpoint), map_location="cpu")
+            _load_weights(self.model, checkpoint)
         self.model.to(device).eval()
         self.normalize, self.batch_size = normalize, batch_size
         self.classes = tuple(
@@ -97,17 +102,29 @@ class SliceDetector:
         return {"img": image, "img_id": z, "img_path": None}
 
 
+def _load_weights(model: torch.nn.Module, checkpoint: str | os.PathLike) -> None:
+    """Load a checkpoint without running code from it; every weight of the model must be there."""
+    content = safe_load(checkpoint, map_location="cpu")
+    state = content.get("state_dict", content) if isinstance(content, dict) else {}
+    try:
+        missing = model.load_state_dict(state, strict=False).missing_keys
+    except RuntimeError:  # a weight of another shape
+        missing = ["weights of its sizes"]
+    if missing:
+        raise DataError(
+            f"Expected the weights of this config's detector but {missing[0]} is not there. "
+            "Give the config that the checkpoint was trained with.",
+            path=checkpoint,
+        )
+
+
 def _detections(instances) -> Detections2D:
     masks = instances.get("masks")
+    if isinstance(masks, torch.Tensor):
+        masks = masks.cpu().numpy()
     return Detections2D(
         boxes=instances.bboxes.float().cpu().numpy(),
         scores=instances.scores.float().cpu().numpy(),
         labels=instances.labels.cpu().numpy(),
-        masks=None if masks is None else _soft(masks),
+        masks=None if masks is None else [SoftMask.of(np.asarray(mask)) for mask in masks],
     )
-
-
-def _soft(masks) -> np.ndarray:
-    """Masks as uint8, 255 times the probability, also from heads that give bool masks."""
-    array = masks.cpu().numpy() if isinstance(masks, torch.Tensor) else np.asarray(masks)
-    return array.astype(np.uint8) * 255 if array.dtype == bool else array

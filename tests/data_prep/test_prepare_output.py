@@ -115,7 +115,7 @@ def test_a_folder_of_something_else_is_left_alone(phantom_dataset, tmp_path, cap
     assert run(phantom_dataset, tmp_path / "out", "--overwrite") == 2
     assert capsys.readouterr().err == (
         "error: out: Expected an empty output folder, but got one with 1 entries that are not of"
-        " data_prep.prepare (such as 'thesis.tex'). Choose another --out-dir, or empty this one.\n"
+        " an earlier run (such as 'thesis.tex'). Choose another --out-dir, or empty this one.\n"
     )
     assert tree(tmp_path / "out") == {"thesis.tex": b"years of work"}
 

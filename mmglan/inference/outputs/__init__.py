@@ -1,1 +1,77 @@
-"""The files that findings are written to, one module per format."""
+"""The files that findings are written to: one module per format, all listed in `FORMATS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_prep.volumes.dicom_source import SourceSlice
+from data_prep.volumes.volume import Volume
+from mmglan.detections.findings import Findings
+from mmglan.inference.outputs import dicom_seg, dicom_sr, label_map, slicer_markups, tables
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What there is to write of one scan.
+
+    Attributes:
+        findings: What was found.
+        labels: Axial label map `(Z, Y, X)`.
+        volume: The scan.
+        sources: Its DICOM images, one per stored slice; empty for other formats.
+    """
+
+    findings: Findings
+    labels: np.ndarray
+    volume: Volume
+    sources: Sequence[SourceSlice] = ()
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of file.
+
+    Attributes:
+        file_name: Its name in the folder of a scan.
+        make: Returns the file's bytes; None where there is nothing to write (a segmentation
+            without a segment).
+        needs_dicom: Whether the scan has to be a DICOM series.
+    """
+
+    file_name: str
+    make: Callable[[Result], bytes | None]
+    needs_dicom: bool = False
+
+
+FORMATS: dict[str, Format] = {
+    "json": Format("findings.json", lambda r: tables.json_of(r.findings)),
+    "csv": Format("findings.csv", lambda r: tables.csv_of(r.findings)),
+    "labels": Format("labels.nii.gz", lambda r: label_map.nifti_of(r.labels, r.volume)),
+    "slicer": Format("findings.mrk.json", lambda r: slicer_markups.markups_of(r.findings)),
+    "coco": Format("detections.segm.json", lambda r: tables.coco_of(r.findings)),
+    "dicom-sr": Format(
+        "findings.sr.dcm", lambda r: dicom_sr.sr_bytes(r.findings, r.volume, r.sources), True
+    ),
+    "dicom-seg": Format(
+        "findings.seg.dcm",
+        lambda r: dicom_seg.seg_bytes(r.findings, r.labels, r.volume, r.sources),
+        True,
+    ),
+}
+
+
+def make_files(result: Result, formats: Collection[str]) -> dict[str, bytes]:
+    """Make all files of a scan before any is written, so that none is written if one fails.
+
+    Args:
+        result: What there is to write.
+        formats: Names in `FORMATS`.
+
+    Returns:
+        Content by file name.
+    """
+    made = {kind.file_name: kind.make(result) for name, kind in FORMATS.items() if name in formats}
+    return {name: content for name, content in made.items() if content is not None}

@@ -1,18 +1,22 @@
 """What DICOM results have in common: derived UIDs, fixed dates, the algorithm's name.
 
 A second run on the same scan with the same model writes the same bytes: UIDs come from the source
-series, the model and the format; dates and times are those of the study, not of the run.
+series, the findings and the format; dates and times are those of the study, not of the run.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import highdicom as hd
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import Code
 
+from data_prep.atomic_files import json_bytes
 from mmglan.detections.findings import Findings, Lesion
 from mmglan.version import __version__
 
@@ -28,15 +32,15 @@ def derived_uid(*parts: Any) -> hd.UID:
     return hd.UID.from_uuid(str(uuid.uuid5(_NAMESPACE, "/".join(map(str, parts)))))
 
 
-def model_key(findings: Findings) -> str:
-    """Return what tells one model and threshold from another."""
-    model = findings.model
-    return f"{model.get('name', '')}/{model.get('hash', '')}/{findings.threshold!r}"
+def findings_key(findings: Findings) -> str:
+    """Return what tells results apart: other lesions, another model or threshold."""
+    content = json_bytes(replace(findings, volume_id="").to_json())
+    return hashlib.sha256(content).hexdigest()
 
 
 def tracking_uid(source: Dataset, findings: Findings, lesion: Lesion) -> hd.UID:
     """Return the UID under which SEG and SR speak of the same lesion."""
-    return derived_uid(source.SeriesInstanceUID, model_key(findings), "lesion", lesion.number)
+    return derived_uid(source.SeriesInstanceUID, findings_key(findings), "lesion", lesion.number)
 
 
 def model_name(findings: Findings) -> str:
@@ -60,3 +64,10 @@ def fix_dates(result: Dataset, source: Dataset) -> None:
             element.value = time
         elif element.keyword in ("ContributionDateTime", "ObservationDateTime"):
             element.value = f"{date}{time}"
+
+
+def file_bytes(result: Dataset) -> bytes:
+    """Return a result as the bytes of a DICOM file."""
+    stream = io.BytesIO()
+    result.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()

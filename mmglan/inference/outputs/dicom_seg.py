@@ -72,7 +72,7 @@ def make_seg(
         )
         for number, lesion in enumerate(lesions, start=1)
     ]
-    key = (first.SeriesInstanceUID, identity.model_key(findings), "seg", labelmap)
+    key = (first.SeriesInstanceUID, identity.findings_key(findings), "seg", labelmap)
     result = Segmentation(
         source_images=images,
         pixel_array=array,
@@ -95,6 +95,15 @@ def make_seg(
         _replace_uid(result, attribute, identity.derived_uid(*key, "dimensions"))
     identity.fix_dates(result, first)
     return result
+
+
+def seg_bytes(
+    findings: Findings, labels: np.ndarray, volume: Volume, sources: Sequence[SourceSlice]
+) -> bytes | None:
+    """Return the file of `make_seg`; None where no lesion has a mask."""
+    if not labels.any():
+        return None
+    return identity.file_bytes(make_seg(findings, labels, volume, sources))
 
 
 def _frames_in_file_order(array: np.ndarray, sources: Sequence[SourceSlice]) -> np.ndarray:

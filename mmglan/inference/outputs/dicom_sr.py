@@ -70,7 +70,7 @@ def make_sr(
         for lesion in findings.lesions
         if lesion.recist is not None
     ]
-    key = (first.SeriesInstanceUID, identity.model_key(findings), "sr")
+    key = (first.SeriesInstanceUID, identity.findings_key(findings), "sr")
     device = DeviceObserverIdentifyingAttributes(
         uid=identity.derived_uid("device", identity.model_name(findings)),
         name=identity.model_name(findings),
@@ -99,6 +99,11 @@ def make_sr(
     )
     identity.fix_dates(report, first)
     return report
+
+
+def sr_bytes(findings: Findings, volume: Volume, sources: Sequence[SourceSlice]) -> bytes:
+    """Return the file of `make_sr`."""
+    return identity.file_bytes(make_sr(findings, volume, sources))
 
 
 def _group(

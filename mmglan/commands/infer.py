@@ -1,0 +1,192 @@
+"""Find lesions in scans: findings, label map, DICOM SR and SEG, Slicer markups.
+
+mmglan infer config.py epoch_160.pth scans --out-dir findings
+
+INPUT is a scan (a file of any volume format or a DICOM folder) or a folder of many. Each scan gets
+a folder in OUT that is named by a pseudonym. A run that was interrupted goes on when the same
+command is given again; a scan with a fault is named and leaves the others alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from data_prep.atomic_files import write_csv
+from data_prep.command_line import at_least, between, reports_errors
+from data_prep.dataset.output_folder import OutputFolder
+from data_prep.errors import DataError
+from data_prep.parallel import run_tasks
+from data_prep.volumes.find import VolumeIndex
+from mmglan.shipped_files import find_config
+
+FORMAT_NAMES = ("json", "csv", "labels", "slicer", "coco", "dicom-sr", "dicom-seg")
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="mmglan infer",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("config", help="config file, or the name of one that comes with mmglan")
+    add("checkpoint", type=Path, help="weights of the detector")
+    add("inputs", type=Path, nargs="+", metavar="INPUT", help="scans or folders of scans")
+    add("--out-dir", type=Path, required=True, help="folder of the results")
+    add(
+        "--formats",
+        nargs="+",
+        choices=FORMAT_NAMES,
+        help="files to write beside findings.json (default: all that the scan allows)",
+    )
+    add("--threshold", type=between(0, 1), default=0.3, help="lowest score reported (0.3)")
+    add(
+        "--min-short-axis",
+        type=at_least(0, float),
+        default=0.0,
+        metavar="MM",
+        help="leave out lesions with a shorter short axis (default 0)",
+    )
+    add("--device", default="cpu", help="cpu (default), cuda, cuda:1")
+    add("--batch-size", type=at_least(1), default=8, help="slices at once (default 8)")
+    add("--normalize", default="image", help="as in mmglan prepare: image, volume, window:low,high")
+    add(
+        "--series",
+        choices=["only", "most-slices"],
+        default="only",
+        help="DICOM folders with several series: refuse them (default), or take the longest",
+    )
+    add("--ids", type=Path, help="also write the table of pseudonyms and paths; keep it apart")
+    add("--jobs", type=at_least(1), default=1, help="worker processes (default 1)")
+    add("--backend", default="loky", help="joblib backend: loky, threading, dask, …")
+    add("--scheduler", help="address of a Dask scheduler, tcp://host:8786")
+    add("--quiet", action="store_true", help="no progress bar")
+    return parser.parse_args(argv)
+
+
+@reports_errors
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; 1 if a scan was left out."""
+    args = parse_args(argv)
+    scans = _find_scans(args.inputs, args.out_dir)
+    if args.ids:
+        _write_ids(args.ids, args.out_dir, scans)
+    tasks = _tasks(args, scans)
+    run = _statement(args, tasks)
+    with OutputFolder(args.out_dir, run, overwrite=None):
+        outcomes = _run(args, [task for task in tasks if not task.folder.exists()])
+    failed = [outcome for outcome in outcomes if outcome.error]
+    for outcome in failed:
+        print(f"error: {outcome.volume_id}: {outcome.error}", file=sys.stderr)
+    print(f"{len(tasks) - len(failed)} of {len(tasks)} scans done.")
+    return 1 if failed else 0
+
+
+def _find_scans(inputs: Sequence[Path], out_dir: Path) -> list[tuple[Path, str]]:
+    """List (root, path below it) of all scans."""
+    scans = []
+    for given in inputs:
+        if not given.exists():
+            raise DataError(
+                "Expected a scan or a folder of scans but found nothing there. Correct the path.",
+                path=given,
+            )
+        if given.is_file():
+            scans.append((given.parent, given.name))
+            continue
+        found = VolumeIndex(given, apart=[out_dir]).volumes
+        if not found:
+            raise DataError(
+                "Expected a scan or a folder of scans but found no volume in it. Name the scans.",
+                path=given,
+            )
+        scans += [(given, name) for name in found]
+    return scans
+
+
+def _write_ids(path: Path, out_dir: Path, scans: Sequence[tuple[Path, str]]) -> None:
+    if path.resolve().is_relative_to(out_dir.resolve()):
+        raise DataError(
+            "Expected --ids outside of --out-dir, which may be given away, but got a file in it."
+            " Name a file elsewhere.",
+            path=path,
+        )
+    rows = [
+        (name, str(root / scan)) for name, (root, scan) in zip(_names(scans), scans, strict=True)
+    ]
+    write_csv(path, ["volume_id", "volume"], rows)
+
+
+def _names(scans: Sequence) -> list[str]:
+    return [f"v{number:04d}" for number in range(1, len(scans) + 1)]
+
+
+def _tasks(args: argparse.Namespace, scans: Sequence[tuple[Path, str]]) -> list[Any]:
+    from mmglan.inference.scan_job import DetectorOptions, ScanTask  # imports PyTorch
+
+    detector = DetectorOptions(
+        str(find_config(args.config)),
+        str(args.checkpoint),
+        args.threshold,
+        args.min_short_axis,
+        args.device,
+        args.batch_size,
+        args.normalize,
+        threads=1 if args.jobs > 1 else None,
+    )
+    formats = None if args.formats is None else tuple(args.formats)
+    return [
+        ScanTask(root, path, name, args.out_dir, detector, formats, args.series)
+        for name, (root, path) in zip(_names(scans), scans, strict=True)
+    ]
+
+
+def _statement(args: argparse.Namespace, tasks: Sequence[Any]) -> dict[str, Any]:
+    """Say what the results depend on, without a path: a rerun goes on, another run is refused."""
+    from mmengine.config import Config
+
+    options = asdict(tasks[0].detector)
+    for name in ("config", "checkpoint", "device", "batch_size", "threads"):
+        del options[name]
+    paths = "\n".join(os.fspath(task.root / task.path) for task in tasks)
+    return {
+        "command": "infer",
+        **options,
+        "series": args.series,
+        "formats": None if args.formats is None else sorted(args.formats),
+        "config": _sha256(Config.fromfile(tasks[0].detector.config).pretty_text.encode()),
+        "checkpoint": _sha256(args.checkpoint.read_bytes()),
+        "scans": len(tasks),
+        "paths": _sha256(paths.encode("utf-8", "surrogateescape")),
+    }
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _run(args: argparse.Namespace, tasks: Sequence[Any]) -> list[Any]:
+    from mmglan.inference.scan_job import run_scan
+
+    outcomes = run_tasks(
+        run_scan,
+        tasks,
+        jobs=args.jobs,
+        backend=args.backend,
+        scheduler=args.scheduler,
+        description="scans",
+        progress=not args.quiet,
+    )
+    return sorted(outcomes, key=lambda outcome: outcome.volume_id)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
