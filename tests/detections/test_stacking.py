@@ -104,13 +104,16 @@ def test_whole_numbers_are_taken_as_numbers():
 
 
 def test_equal_scores_stand_in_the_order_of_the_slices():
-    stacks = stack([[box(0, 0.5)] if z % 2 == 0 else [] for z in range(80)])
-    assert stacks.boxes[:, 2].tolist() == list(range(0, 80, 2))
+    scores = np.random.default_rng(0).choice([0.3, 0.5, 0.7], 200)
+    stacks = stack({2 * z: [box(0, score)] for z, score in enumerate(scores)})
+    wanted = sorted(range(200), key=lambda z: -scores[z])
+    assert (stacks.boxes[:, 2] / 2).tolist() == wanted
 
 
 def test_equal_overlaps_are_linked_in_the_order_of_the_rows():
-    # Twenty boxes apart, each with two equal partners above it: the first takes it.
-    lower = [box(50 * i, 0.5) for i in range(20)]
-    upper = [box(50 * i, 0.5) for i in range(20)] * 2
+    # Two hundred boxes apart, each with two equal partners above it: the first takes it.
+    widths = np.random.default_rng(0).choice([10, 11, 12], 200)
+    lower = [box(50 * i, 0.5) for i in range(200)]
+    upper = [box(50 * i, 0.5, width) for i, width in enumerate(widths)] * 2
     links = [chain for chain in stack([lower, upper]).members if len(chain) == 2]
-    assert links == [[(0, i), (1, i)] for i in range(20)]
+    assert links == [[(0, i), (1, i)] for i in range(200)]
