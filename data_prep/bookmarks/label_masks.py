@@ -16,7 +16,7 @@ from data_prep.bookmarks import recist
 from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.errors import DataError
 from data_prep.volumes.file_names import strip_mask_word, suffix_of
-from data_prep.volumes.find import VolumeIndex
+from data_prep.volumes.find import NoVolumeError, VolumeIndex
 from data_prep.volumes.volume import Volume, read_label_volume
 
 OPTIONS = frozenset({"volume", "patient", "slices", "binary_masks"})
@@ -34,7 +34,7 @@ def read(path: Path, name: str, options: Options) -> ReadResult:
     if not path.is_dir():
         return _read_mask(path, name, _volume_of(path.name, name, options), options)
     result = ReadResult()
-    masks = VolumeIndex(path)
+    masks, foreign = VolumeIndex(path), []
     for folder in masks.refused_folders:
         message = "Expected a readable folder but the system refuses it. Check the rights."
         result.refuse(DataError(message, path=f"{name}/{folder}"))
@@ -43,9 +43,20 @@ def read(path: Path, name: str, options: Options) -> ReadResult:
         try:
             volume = _volume_of(file.rpartition("/")[2], label, options)
             result.add(_read_mask(path / file, label, volume, options))
+        except NoVolumeError as error:
+            foreign.append(DataError(error.message, path=label))
         except DataError as error:
             where = {"path": label, "row": error.row, "slice_index": error.slice_index}
             result.refuse(DataError(error.message, **where), volume)
+    if len(foreign) < len(masks.label_maps):
+        # A joint folder of masks of several sets: those of other volumes are no fault.
+        result.notes += [
+            f"{e.path}: no volume of this name; the mask is not used." for e in foreign
+        ]
+        result.all_volumes_known &= not foreign
+        return result
+    for error in foreign:
+        result.refuse(error)
     return result
 
 

@@ -85,7 +85,8 @@ def list_sources(
     patients, notes = grouped.of_volume, grouped.notes
     volume_digits = max(4, len(str(len(names))))
     order = {patient: i for i, patient in enumerate(sorted(set(patients.values())), start=1)}
-    mask_of = _mask_finder(masks, len(names))
+    index = VolumeIndex(masks) if masks is not None and masks.is_dir() else None
+    mask_of = _mask_finder(masks, index, len(names))
     sources = []
     for number, volume in enumerate(names, start=1):
         sources.append(
@@ -101,6 +102,8 @@ def list_sources(
             )
         )
     bare = sum(source.mask is None for source in sources)
+    if index is not None and sources:
+        notes += _unused_masks(index, {source.mask for source in sources})
     if masks is not None and bare:
         notes.append(
             f"No mask was found for {bare} of {len(sources)} volumes: no true lesions are written"
@@ -113,12 +116,30 @@ def _place(record: BookmarkRecord) -> tuple[str, int]:
     return record.file, record.row or 0
 
 
-def _mask_finder(masks: Path | None, n_volumes: int) -> Callable[[str], str | None]:
+def _unused_masks(masks: VolumeIndex, used: set[str | None]) -> list[str]:
+    """Return a note on masks of no volume of the run.
+
+    Raises:
+        DataError: If none is used: then the names do not fit, and no lesion would be known.
+    """
+    if used == {None}:
+        raise DataError(
+            "Expected masks that are called as the volumes are, e.g. case7_mask.nii.gz for"
+            " case7.nii.gz, but got none that fits a volume. Rename them or correct --masks.",
+            path=masks.root.name,
+        )
+    unused = len(set(masks.label_maps) - used)
+    return [f"{unused} masks belong to no volume of this run and were not used."] * (unused > 0)
+
+
+def _mask_finder(
+    masks: Path | None, index: VolumeIndex | None, n_volumes: int
+) -> Callable[[str], str | None]:
     """Return what finds the mask of a volume, relative to the folder of the masks."""
     if masks is None:
         return lambda volume: None
-    if not masks.is_file():
-        return VolumeIndex(masks).mask_of
+    if index is not None:
+        return index.mask_of
     if n_volumes > 1:
         raise DataError(
             f"Expected a folder of masks for {n_volumes} volumes but got one file. Name the"

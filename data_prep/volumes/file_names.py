@@ -6,8 +6,10 @@ import re
 
 # In the order of preference; of two that fit a name the longer one first.
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
-_MASK_WORDS = ("mask", "seg", "segmentation", "label")  # in the order of preference
+_MASK_WORDS = ("mask", "seg", "segmentation", "label", "dseg")  # in the order of preference
 _MASK_WORD = re.compile(rf"(?:^|[_.-])({'|'.join(_MASK_WORDS)})s?$", re.IGNORECASE)
+# nnU-Net's number of the channel, LNQ's kind of the image.
+_IMAGE_WORD = re.compile(r"(?<=.)(_000\d|[-_](ct|mri?|image))$", re.IGNORECASE)
 
 
 def suffix_of(name: str) -> str:
@@ -44,6 +46,15 @@ def strip_mask_word(path: str) -> str:
     stem = strip_suffix(path)
     found = _MASK_WORD.search(stem.rpartition("/")[2])
     return stem[: -len(found[0])] if found is not None and found.start() > 0 else stem
+
+
+def strip_image_word(stem: str) -> str:
+    """Return a name without the word that tells an image from its mask in nnU-Net and LNQ layouts.
+
+    >>> strip_image_word("case7_0000"), strip_image_word("lnq-0001-CT"), strip_image_word("ct")
+    ('case7', 'lnq-0001', 'ct')
+    """
+    return _IMAGE_WORD.sub("", stem)
 
 
 def mask_preference(file: str) -> tuple[int, int, str]:

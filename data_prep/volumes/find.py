@@ -13,12 +13,24 @@ from functools import cached_property
 from data_prep.errors import DataError, quoted
 from data_prep.paths import without_series
 from data_prep.volumes.dicom_series import hold_slices, multi_frame_files, series_volumes
-from data_prep.volumes.file_names import VOLUME_SUFFIXES, mask_word, strip_suffix, suffix_of
+from data_prep.volumes.file_names import (
+    VOLUME_SUFFIXES,
+    mask_preference,
+    mask_word,
+    strip_image_word,
+    strip_mask_word,
+    strip_suffix,
+    suffix_of,
+)
 from data_prep.volumes.folder_tree import FolderTree
 
 __all__ = ["VOLUME_SUFFIXES", "VolumeIndex", "strip_suffix"]
 
 _MAX_NESTED = 8
+
+
+class NoVolumeError(DataError):
+    """No volume is called so."""
 
 
 class VolumeIndex:
@@ -82,7 +94,8 @@ class VolumeIndex:
         """Return the volume whose name is `stem`, or whose name `stem` starts with.
 
         `case7` and `case7_node2` belong to `case7.nii.gz` or to the folder `case7`, wherever they
-        lie; the longest name that fits wins.
+        lie; the longest name that fits wins. If none does, capitals are taken as small letters, and
+        `case7` also means `case7_0000.nii.gz` (nnU-Net) and `case7-ct.nrrd` (LNQ).
 
         Args:
             stem: Name of the bookmark file without its ending.
@@ -92,10 +105,14 @@ class VolumeIndex:
             DataError: No volume or several volumes fit.
         """
         ends = [len(stem), *(i for i in range(len(stem) - 1, 0, -1) if stem[i] in "_-. ")]
-        found = next(filter(None, (self._named(stem[:end]) for end in ends)), [])
+        found = next(filter(None, (self._named(stem[:end], self._names) for end in ends)), [])
+        if not found:
+            names = (stem[:end].casefold() for end in ends)
+            found = next(filter(None, (self._named(n, self._loose_names) for n in names)), [])
         if len(found) != 1:
+            kind = DataError if found else NoVolumeError
             shown = " and ".join(quoted(volume, 1000) for volume in found[:2])
-            raise DataError(
+            raise kind(
                 f"Expected one volume called {quoted(stem)} in the image folder but got"
                 f" {f'{len(found)}, e.g. {shown}' if found else 'none'}. Name the file after its"
                 " volume, or name the volume with --bookmark-volume.",
@@ -117,8 +134,15 @@ class VolumeIndex:
         Masks have the path of their volume, with or without a word such as `_mask`, `_seg` or
         `-labels`; the folder of TCIA CT Lymph Nodes (`<id>/<id>_mask.nii.gz`) is understood too.
 
+        Without one at such a place, the one in the whole folder counts whose name is that of the
+        volume (`case7_0000` and `case7-ct` are `case7`), else of the innermost folder around it,
+        whether in capitals or not. A mask called `seg` or `mask` alone has the name of its folder.
+
         Args:
             volume: Path relative to the folder of the volumes.
+
+        Raises:
+            DataError: Several masks of different folders or names have that name.
         """
         base = strip_suffix(without_series(volume))
         name = base.rpartition("/")[2]
@@ -126,7 +150,32 @@ class VolumeIndex:
             masks = self._tree.listing(_folder_of(place)).masks
             if place in masks:
                 return masks[place]
+        *folders, _ = base.split("/")
+        for key in (name, strip_image_word(name), *reversed(folders)):
+            if found := self._masks_by_name.get(key.casefold()):
+                return _only(found, key, volume)
         return None
+
+    @cached_property
+    def _masks_by_name(self) -> dict[str, list[str]]:
+        """Files that may be masks by the name of their volume, in small letters."""
+        found = defaultdict(list)
+        for file in self.label_maps:
+            folder, _, name = strip_mask_word(file).rpartition("/")
+            if mask_word(name) is not None and folder:  # `case7/seg.nii.gz`
+                name = folder.rpartition("/")[2]
+            for key in {name.casefold(), strip_image_word(name).casefold()}:
+                found[key].append(file)
+        return found
+
+    @cached_property
+    def _loose_names(self) -> dict[str, list[tuple[str, bool]]]:
+        """What `_names` holds by small letters, with and without the word of an image."""
+        names = defaultdict(list)
+        for name, found in self._names.items():
+            for key in {name.casefold(), strip_image_word(name).casefold()}:
+                names[key] += [entry for entry in found if mask_word(entry[0]) is None]
+        return names
 
     @cached_property
     def _names(self) -> dict[str, list[tuple[str, bool]]]:
@@ -141,9 +190,9 @@ class VolumeIndex:
                 names[strip_suffix(path.rpartition("/")[2])].append((path, is_folder))
         return names
 
-    def _named(self, name: str) -> list[str]:
-        """Return the volumes of exactly this name."""
-        found = (self._slices_below(p) if inner else p for p, inner in self._names.get(name, ()))
+    def _named(self, name: str, names: dict[str, list[tuple[str, bool]]]) -> list[str]:
+        """Return the volumes that `names` knows by this name."""
+        found = (self._slices_below(p) if inner else p for p, inner in names.get(name, ()))
         return [volume for volume in found if volume is not None]
 
     def _slices_below(self, folder: str) -> str | None:
@@ -161,3 +210,15 @@ class VolumeIndex:
 
 def _folder_of(path: str) -> str:
     return path.rpartition("/")[0] or "."
+
+
+def _only(masks: list[str], key: str, volume: str) -> str:
+    """Return the best of several masks of one name and folder."""
+    best = sorted(masks, key=mask_preference)
+    if len({strip_mask_word(file) for file in best}) > 1:
+        raise DataError(
+            f"Expected one mask called {quoted(key)} but got {quoted(best[0], 1000)} and"
+            f" {quoted(best[1], 1000)}. Put the masks where their volumes lie, or remove one.",
+            path=volume,
+        )
+    return best[0]

@@ -93,12 +93,32 @@ def test_files_by_path_whatever_their_ending(tmp_path):
         ("ABD_LYMPH_001/ABD_LYMPH_001_mask.nii.gz", "series/ABD_LYMPH_001"),
         ("series_mask.nii.gz", "series#1.2.840.1"),
         ("Case #3/a#1_mask.mha", "Case #3/a#1.mha"),
+        ("labelsTr/b.nii.gz", "imagesTr/b_0000.nii.gz"),  # nnU-Net
+        ("train/lnq-b1-seg.nrrd", "train/lnq-b1-ct.nrrd"),  # LNQ
+        ("Seg/b.seg.nrrd", "b.nrrd"),  # Slicer
+        ("B_Mask.nii.gz", "b.nii.gz"),
+        ("x/b/seg.nii.gz", "b/ct.nii.gz"),  # TotalSegmentator
+        ("derivatives/sub-b_T2w_dseg.nii.gz", "sub-b/anat/sub-b_T2w.nii.gz"),  # BIDS
+        ("ABD_001/ABD_001_mask.nii.gz", "ABD_001/study/series"),  # TCIA CT Lymph Nodes
     ],
 )
 def test_masks_by_name(tmp_path, mask, volume):
     assert VolumeIndex(tmp_path).mask_of(volume) is None
     touch(tmp_path, mask, mask.replace("b", "bc"))
     assert VolumeIndex(tmp_path).mask_of(volume) == mask
+
+
+def test_masks_of_one_name_in_two_folders_are_refused(tmp_path):
+    touch(tmp_path, "x/b_mask.nii", "y/b_mask.nii")
+    with pytest.raises(DataError, match="one mask called 'b'"):
+        VolumeIndex(tmp_path).mask_of("b.nii")
+
+
+def test_volumes_by_name_of_other_layouts(tmp_path):
+    touch(tmp_path, "imagesTr/a_0000.nii.gz", "lnq-1-ct.nrrd", "lnq-1-seg.nrrd", "Big.nii")
+    index = VolumeIndex(tmp_path)
+    found = [index.by_name(stem, "f") for stem in ("a", "lnq-1", "big_node2")]
+    assert found == ["imagesTr/a_0000.nii.gz", "lnq-1-ct.nrrd", "Big.nii"]
 
 
 def test_of_several_masks_those_called_so_come_first(tmp_path):
