@@ -36,7 +36,7 @@ class Metrics:
         strata: Lesions by size stratum, small ones first; strata without lesions are left out.
         curves: FROC curve by criterion.
         matches: Matches by criterion.
-        estimates: `(F,)` metrics of the test set itself; AP as COCOeval gives it.
+        estimates: `(F,)` metrics of the test set itself; COCO's AP as COCOeval gives it.
     """
 
     def __init__(self, detections: DetectionSet, protocol: Protocol):
@@ -100,7 +100,22 @@ class Metrics:
         keys = [self._key("AP", criterion, stratum=stratum)]
         if stratum is None:
             keys.append(self._key("mRecall", criterion))
+        own = criterion in self.protocol.criteria(self.detections.dims)
+        if own and self.protocol.average_precision == "step":
+            steps = self._steps(criterion, stratum)
+            self._add(keys, lambda w: np.vstack([steps(w), weighted.values(w)[1 : len(keys)]]))
+            return
         self._add(keys, lambda w: weighted.values(w)[: len(keys)], exact=verdict.ap)
+
+    def _steps(self, criterion: Criterion, stratum: str | None):
+        """Return the area under the steps as a function of weights, `(P, B)` to `(1, B)`."""
+        matches = self.detections.match(criterion, self.protocol)
+        subsets = []
+        if stratum is not None:
+            members = self._members[stratum]
+            subsets.append((matches.found_by[members], self.detections.gt_image[members]))
+        curve = WeightedFROC(self.detections, matches, subsets)
+        return lambda weights: curve.average_precision(weights)[-1:]
 
     def _add_mean_ap(self):
         verdicts = precision_recall(self.detections, COCO_THRESHOLDS)

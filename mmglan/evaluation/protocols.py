@@ -18,7 +18,8 @@ sensitivity is 0, beyond its last point it stays.
     1 + IoU over its pairs, whatever the scores, as in the challenge's evaluator (picai_eval): one
     more lesion found outweighs a better overlap. A prediction that is left over but reaches a
     lesion is neither true nor false. No interpolation: the last point that does not exceed the
-    false positives asked for.
+    false positives asked for. AP at IoU 0.10 has the same matches: the sum over distinct scores
+    of the gain in recall times the precision.
 
 `luna` - LUNA16, Setio et al. 2017.
     A prediction finds every lesion whose centre is at most the lesion's radius away from its own
@@ -123,6 +124,8 @@ class Protocol:
         assignment: See `mmglan.evaluation.matching.match`.
         duplicates: See `mmglan.evaluation.matching.match`.
         interpolation: See `FROCCurve.at`.
+        average_precision: `'coco'`: COCO's matches and 101 recalls; `'step'`: AP of the protocol's
+            own criteria is the area under the steps of its own matches, as in picai_eval.
         in_mm: Boxes are scaled to millimetres first (needs the spacing).
     """
 
@@ -132,6 +135,7 @@ class Protocol:
     assignment: Literal["every", "greedy", "optimal"] = "every"
     duplicates: Literal["ignore", "fp"] = "ignore"
     interpolation: Literal["linear", "step"] = "linear"
+    average_precision: Literal["coco", "step"] = "coco"
     in_mm: bool = False
 
     def criteria(self, dims: int) -> tuple[Criterion, ...]:
@@ -162,6 +166,7 @@ PROTOCOLS = {
             criteria_3d=(Criterion("iou", 0.1),),
             assignment="optimal",
             interpolation="step",
+            average_precision="step",
         ),
         Protocol(
             "luna",

@@ -99,6 +99,35 @@ class WeightedFROC:
             self._fill(values[:, :, first : first + BLOCK], block, fps, interpolation)
         return values
 
+    def average_precision(self, weights: np.ndarray) -> np.ndarray:
+        """Compute the area under the steps: gain in recall times precision, summed over scores.
+
+        Predictions that are neither true nor false count on neither side.
+
+        Args:
+            weights: `(P, B)` how often each patient counts, whole numbers.
+
+        Returns:
+            np.ndarray: `(1 + number of subsets, B)`, NaN where no lesion was drawn.
+        """
+        values = np.zeros((len(self._true), weights.shape[1]))
+        for first in range(0, weights.shape[1], BLOCK):
+            block = np.ascontiguousarray(weights[:, first : first + BLOCK], dtype=self._dtype)
+            values[:, first : first + BLOCK] = self._areas(block)
+        return values
+
+    def _areas(self, weights):
+        false = _running_sums(self._false @ weights).astype(np.float64)
+        areas = []
+        for true, per_patient in zip(self._true, self._lesions, strict=True):
+            gains = (true @ weights).T.astype(np.float64)
+            hits = np.cumsum(gains, axis=1)
+            seen = hits + false
+            precision = np.divide(hits, seen, out=np.zeros_like(hits), where=seen > 0)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                areas.append((gains * precision).sum(axis=1) / (per_patient @ weights))
+        return np.stack(areas)
+
     def _fill(self, values, weights, fps, interpolation):
         images = self._images @ weights
         with np.errstate(divide="ignore", invalid="ignore"):

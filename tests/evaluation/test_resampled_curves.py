@@ -13,6 +13,8 @@ from mmglan.detections.coco_files import group_results, read_ground_truth
 from mmglan.evaluation.bootstrap import patient_weights
 from mmglan.evaluation.detection_set import DetectionSet, pooled, rank_scores
 from mmglan.evaluation.detection_set_2d import detection_set_of_images
+from mmglan.evaluation.detection_set_3d import detection_set_of_boxes
+from mmglan.evaluation.evaluate import evaluate_detections
 from mmglan.evaluation.metrics import Metrics
 from mmglan.evaluation.protocols import PROTOCOLS, Criterion, Protocol
 
@@ -133,3 +135,49 @@ def test_pool_holds_both(coco_set):
         for name, value in zip(alone.names, alone.estimates, strict=True):
             found = values[both.names.index(name), column]
             assert found == pytest.approx(value, abs=1e-12, nan_ok=True)
+
+
+def picai_set(lesions, found):
+    """Detection set of images of 3D boxes 10 wide, at x: lesions, and (x, score) found."""
+
+    def cubes(places):
+        return [[x, 0, 0, x + 10, 10, 10] for x in places]
+
+    gt = [np.reshape(cubes(places), (-1, 6)) for places in lesions]
+    rows = [[[*cubes([x])[0], score] for x, score in one] for one in found]
+    rows = [np.reshape(one, (-1, 7)) for one in rows]
+    sizes = np.full(sum(map(len, gt)), np.nan)
+    return detection_set_of_boxes(rows, gt, np.arange(len(gt)), sizes)
+
+
+@pytest.mark.parametrize(
+    ("lesions", "found", "expected"),
+    [
+        # True, false, true: 1/2 x 1 + 1/2 x 2/3.
+        ([[0, 50]], [[(0, 0.9), (200, 0.8), (50, 0.7)]], 5 / 6),
+        # A true and a false one of equal score: one lesion of two, precision 1/2.
+        ([[0, 50]], [[(0, 0.9), (200, 0.9)]], 1 / 4),
+        # The left-over one reaches the lesion: neither true nor false.
+        ([[0], [0]], [[(0, 0.8), (2, 0.9)], [(0, 0.7)]], 1.0),
+        # The assignment goes by overlap, not by score: the lesion is found at 0.6, after the false
+        # one.
+        ([[0]], [[(0, 0.6), (2, 0.9), (200, 0.8)]], 1 / 2),
+        ([[0]], [[]], 0.0),
+        ([[]], [[(0, 0.5)]], None),
+    ],
+)
+def test_average_precision_of_picai_by_hand(lesions, found, expected):
+    detections = picai_set(lesions, found)
+    evaluation = evaluate_detections([detections], "picai")
+    value = evaluation["bbox3d_AP10"].value
+    assert value == (None if expected is None else pytest.approx(expected, abs=1e-12))
+
+
+def test_average_precision_of_resamples_by_hand():
+    # Patient 0: true 0.9, false 0.8. Patient 1: true 0.7, one lesion missed.
+    detections = picai_set([[0], [0, 50]], [[(0, 0.9), (200, 0.8)], [(0, 0.7)]])
+    metrics = Metrics(detections, PROTOCOLS["picai"])
+    weights = np.array([[1, 0, 2, 0], [1, 1, 1, 2]])
+    place = metrics.names.index("bbox3d_AP10")
+    expected = [(1 + 2 / 3) / 3, 1 / 2, (2 + 3 / 5) / 4, 1 / 2]
+    assert metrics.values(weights)[place] == pytest.approx(expected, abs=1e-12)
