@@ -211,8 +211,8 @@ def test_masks_in_a_folder_of_the_images_are_no_volumes(phantoms, tmp_path):
         ("\xff", "boxes.csv: Expected a CSV table in UTF-8 but got: UnicodeDecodeError"),
         ("{}a.png,1,2,x,4\n", "boxes.csv, row 3: Expected four numbers for the box but got"),
         ("{}a.png,1,2,5\n", "boxes.csv, row 3: Expected four numbers for the box but got"),
-        ("{}a.png,1,2,99,4\n", "boxes.csv, row 3: Expected a picture a.png that holds the box but"),
-        ("{}b.png,1,2,5,4\n", "boxes.csv, row 3: Expected a picture b.png that holds the box but"),
+        ("{}a.png,1,2,99,4\n", "boxes.csv, row 3: Expected an image a.png that holds the box but"),
+        ("{}b.png,1,2,5,4\n", "boxes.csv, row 3: Expected an image b.png that holds the box but"),
         ("{}../b.png,1,2,5,4\n", "Expected a path"),
     ],
 )
