@@ -108,6 +108,7 @@ def metaimage(path: Path, name: str) -> Header:
             "Expected ElementSpacing in the header but got no spacing. Repair the header.",
             path=name,
         )
+    _check_units(fields.get("DistanceUnits", "mm").split(), "DistanceUnits", name)
     spacing = _reals(fields["ElementSpacing"], "ElementSpacing", name)
     if len(spacing) != 3:
         raise _wrong("3 numbers", "ElementSpacing", fields["ElementSpacing"], name)
@@ -170,6 +171,8 @@ def _true(fields: dict[str, str], key: str, default: str = "False") -> bool:
 
 
 def _nrrd_spacing(fields: dict[str, str], name: str) -> tuple[float, ...]:
+    units = fields.get("space units", fields.get("units", ""))
+    _check_units(units.replace('"', " ").split(), "space units", name)
     if "space directions" in fields:
         text = fields["space directions"]
         vectors = [
@@ -191,6 +194,17 @@ def _nrrd_spacing(fields: dict[str, str], name: str) -> tuple[float, ...]:
         )
     check_spacing(spacing, name)
     return spacing
+
+
+def _check_units(units: list[str], key: str, name: str) -> None:
+    """Refuse other units of length than mm, which SimpleITK would take as mm."""
+    other = [unit for unit in units if unit.lower() not in ("mm", "millimeter", "?", "none", "")]
+    if other:
+        raise DataError(
+            f"Expected mm in {quoted(key)} but got {quoted(other[0])}. Save the volume with its "
+            "spacing in mm.",
+            path=name,
+        )
 
 
 def _refuse_axes(size: tuple[int, ...], kinds: str, stated: str, name: str) -> None:

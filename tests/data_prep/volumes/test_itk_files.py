@@ -9,6 +9,7 @@ import SimpleITK as sitk
 
 from data_prep.bookmarks.locate import place
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
+from data_prep.errors import DataError
 from data_prep.volumes.volume import read_volume
 
 ARRAY = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
@@ -99,3 +100,18 @@ def test_masks_belong_to_nested_series_and_to_files(tmp_path, make_series, make_
     assert not found.all_volumes_known
     (note,) = found.notes
     assert note.startswith("masks/unknown/unknown.nii.gz: no volume of this name")
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("v.nrrd", b'space units: "um" "um" "um"\n'), ("v.mha", b"DistanceUnits = um\n")],
+)
+def test_units_other_than_mm_are_refused(tmp_path, name, line):
+    path = tmp_path / name
+    sitk.WriteImage(sitk.GetImageFromArray(ARRAY), str(path))
+    before = b"encoding:" if name == "v.nrrd" else b"ElementType"
+    path.write_bytes(path.read_bytes().replace(before, line + before, 1))
+    with pytest.raises(DataError, match="but got 'um'"):
+        read_volume(path)
+    path.write_bytes(path.read_bytes().replace(b"um", b"mm"))
+    assert np.array_equal(read_volume(path).array, ARRAY)
