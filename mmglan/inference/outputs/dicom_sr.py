@@ -83,7 +83,8 @@ def make_sr(
         procedure_reported=Code("363679005", "SCT", "Imaging procedure"),
         imaging_measurements=groups or None,
         title=codes.DCM.ImagingMeasurementReport,
-        referenced_images=images,
+        # The image library takes what stands at the top of a header only: no multi-frame files.
+        referenced_images=images if sources[0].frame is None else None,
     )
     report = kind(
         evidence=images,
