@@ -1,4 +1,4 @@
-"""Mask R-CNN with the training of `glan_recommended`, to tell what the modules add to it.
+"""Mask R-CNN with augmentation on lgg-key, to tell what our modules add to it.
 
 Affine and intensity augmentation, a rate that falls along a cosine, a wide limit of the gradient.
 """

@@ -10,8 +10,9 @@ from pathlib import Path
 from data_prep.atomic_files import write_json
 
 BASELINE = "mask-rcnn_mnv2_fpn_20e_lgg-key"
-SAME_TRAINING = "mask-rcnn_mnv2_fpn_aug-20e_lgg-key"
-RECOMMENDED = "glan_recommended_mnv2_fpn_aug-20e_lgg-key"
+AUGMENTED_BASELINE = "mask-rcnn_mnv2_fpn_aug-20e_lgg-key"
+AUGMENTED = "glan_mnv2_fpn_aug-20e_lgg-key"
+RECOMMENDED = "glan_recommended_mnv2_fpn_20e_lgg-key"
 ROWS = (
     "faster-rcnn_mnv2_fpn_20e_lgg-key",
     "cascade-mask-rcnn_mnv2_fpn_20e_lgg-key",
@@ -21,7 +22,8 @@ ROWS = (
     "glan_mnv2_fpn_wo-pseudo-mask_20e_lgg-key",
     "glan_mnv2_fpn_wo-attention_20e_lgg-key",
     "glan_mnv2_fpn_wo-uncertainty_20e_lgg-key",
-    SAME_TRAINING,
+    AUGMENTED_BASELINE,
+    AUGMENTED,
     RECOMMENDED,
 )
 # Named before any run: means of FROC at 1/8 to 8 false positives per image or volume.

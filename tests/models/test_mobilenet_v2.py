@@ -9,8 +9,10 @@ from mmglan.models import TrimmedMobileNetV2
 
 @pytest.mark.parametrize(("indices", "last"), [((2, 4, 6), False), ((2, 7), True)])
 def test_features_and_gradients(indices, last):
-    original = MobileNetV2(widen_factor=0.25, out_indices=indices).eval()
-    trimmed = TrimmedMobileNetV2(widen_factor=0.25, out_indices=indices).eval()
+    original = MobileNetV2(widen_factor=0.25, out_indices=indices)
+    trimmed = TrimmedMobileNetV2(widen_factor=0.25, out_indices=indices)
+    for model in (original, trimmed):
+        model.eval()  # MMDetection's returns nothing
     trimmed.load_state_dict(original.state_dict(), strict=False)
     images = torch.randn(1, 3, 32, 32)
     for found, expected in zip(trimmed(images), original(images), strict=True):

@@ -1,4 +1,4 @@
-"""Ours as recommended for few key slices: attention that starts local, losses of mean weight 1."""
+"""Ours with augmentation on lgg-key: local start of the attention, loss weights of mean 1."""
 
 _base_ = "./mask-rcnn_mnv2_fpn_aug-20e_lgg-key.py"
 
