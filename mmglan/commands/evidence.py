@@ -43,7 +43,9 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rows", nargs="+", metavar="STEM", help="only these configs")
     parser.add_argument("--folds", nargs="+", type=int, metavar="K", help="only these folds")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="these seeds")
-    parser.add_argument("--bootstrap", type=int, default=1000, help="resamples of patients (1000)")
+    parser.add_argument(
+        "--bootstrap", type=int, default=1000, help="resamples, and permutations (1000)"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes of the preparation (1)")
     args = parser.parse_args(arguments)
     scale = evidence.SCALES[args.scale]
@@ -137,7 +139,8 @@ def evaluate_rows(args: argparse.Namespace, data: Path) -> dict:
             if one in pooled and other in pooled:
                 record = out / f"{one}_against_{other}_seed{seed}.json"
                 words = ["--pred-a", str(pooled[one]), "--pred-b", str(pooled[other])]
-                compare.main([*truth, *words, "--out", str(record)])
+                words += ["--permutations", str(args.bootstrap), "--out", str(record)]
+                compare.main([*truth, *words])
                 summary["pairs"][f"{one} - {other}, seed {seed}"] = _primary(record, "differences")
     return summary
 
