@@ -22,6 +22,7 @@ OTHER_OPTIONS = {
     *("--amp", "--auto-scale-lr", "--cfg-options", "--resume"),  # MMDetection
     *("--logdir", "--only-binary"),  # TensorBoard, pip
     *("--i-trust-this-file", "--volumes", "--version"),  # checkpoint_guard, benchmarks, mmglan
+    "--lines",  # tools/mutation_test.py
 }
 
 
