@@ -123,3 +123,16 @@ def open_lock(path: str | os.PathLike) -> int:
         OSError: A link stands there, or the folder cannot be written.
     """
     return os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666)
+
+
+def replace_folder(unfinished: str | os.PathLike, folder: str | os.PathLike) -> None:
+    """Give a folder that was filled under another name its own name, in one step.
+
+    Args:
+        unfinished: The filled folder, on the same file system.
+        folder: Its name; absent, or an empty folder.
+
+    Raises:
+        OSError: The name is taken or the disk cannot take it.
+    """
+    os.replace(unfinished, folder)

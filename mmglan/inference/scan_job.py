@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from data_prep.atomic_files import write_bytes
+from data_prep.atomic_files import replace_folder, write_bytes
 from data_prep.dataset.output_folder import STATE, OutputError
 from data_prep.errors import DataError, printable
 from data_prep.volumes.dicom_source import read_source_slices
@@ -127,7 +126,7 @@ def _write_folder(task: ScanTask, files: dict[str, bytes]) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
         for name, content in files.items():
             write_bytes(unfinished / name, content)
-        os.replace(unfinished, task.folder)
+        replace_folder(unfinished, task.folder)
     except OSError as error:
         raise OutputError(
             f"Expected to write the results but got: {error.strerror or error}. Free space or "
