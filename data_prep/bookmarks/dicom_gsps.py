@@ -16,7 +16,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from data_prep.bookmarks.crossing_lines import pair_lines
-from data_prep.bookmarks.dicom_objects import STORAGE, checked, holds, read_all, volume_named
+from data_prep.bookmarks.dicom_objects import STORAGE, checked, read_all, volume_named
 from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.errors import DataError, quoted
 from data_prep.volumes.patient_key import key_of_header
@@ -32,11 +32,6 @@ _GRAPHICS = {
     "POLYLINE": ("outline", 3, "outline"),
     "INTERPOLATED": ("outline", 3, "outline"),
 }
-
-
-def matches(path: Path, start: bytes) -> bool:
-    """Say whether a path is a presentation state, or a folder with one."""
-    return holds(path, CLASSES)
 
 
 def read(path: Path, name: str, options: Options) -> ReadResult:

@@ -33,12 +33,10 @@ def files_below(folder: Path) -> Iterator[Path]:
         yield from (Path(root, name) for name in sorted(files) if not name.startswith("."))
 
 
-def holds(path: Path, classes: tuple[str, ...]) -> bool:
-    """Say whether a path is an object of some classes, or a folder with one and no reports."""
-    if not path.is_dir():
-        return kind_of(path).startswith(classes)
-    kinds = {kind_of(file) for file in files_below(path)}
-    return any(kind.startswith(classes) for kind in kinds)
+def classes_in(path: Path) -> frozenset[str]:
+    """Return the SOP classes of a DICOM file, or of all files below a folder."""
+    files = files_below(path) if path.is_dir() else [path]
+    return frozenset(kind_of(file) for file in files)
 
 
 def read_all(

@@ -15,7 +15,6 @@ from pydicom.dataset import Dataset
 from data_prep.bookmarks.dicom_objects import (
     STORAGE,
     checked,
-    holds,
     read_all,
     read_grid,
     volume_named,
@@ -30,11 +29,6 @@ from data_prep.volumes.volume import Volume
 OPTIONS = frozenset({"volume", "patient", "slices", "binary_masks"})
 CLASSES = (f"{STORAGE}481.3",)
 _PLANAR = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
-
-
-def matches(path: Path, start: bytes) -> bool:
-    """Say whether a path is a structure set, or a folder with one."""
-    return holds(path, CLASSES)
 
 
 def read(path: Path, name: str, options: Options) -> ReadResult:

@@ -16,7 +16,6 @@ from pydicom.uid import UID, RLELossless
 from data_prep.bookmarks.dicom_objects import (
     STORAGE,
     checked,
-    holds,
     read_all,
     read_grid,
     volume_named,
@@ -32,11 +31,6 @@ from data_prep.volumes.volume import Volume
 OPTIONS = frozenset({"volume", "patient", "slices", "binary_masks"})
 CLASSES = (f"{STORAGE}66.4", f"{STORAGE}66.7")
 TOLERANCE_PX = 0.1
-
-
-def matches(path: Path, start: bytes) -> bool:
-    """Say whether a path is a segmentation, or a folder with one."""
-    return holds(path, CLASSES)
 
 
 def read(path: Path, name: str, options: Options) -> ReadResult:

@@ -21,14 +21,12 @@ from data_prep.volumes.patient_key import key_of_header
 from data_prep.volumes.stored import only_data_errors
 
 OPTIONS = frozenset({"volume", "patient"})
-_SR_CLASSES = "1.2.840.10008.5.1.4.1.1.88."
+CLASSES = "1.2.840.10008.5.1.4.1.1.88."
 
 
 def matches(path: Path, start: bytes) -> bool:
-    """Say whether a file is DICOM, or a folder holds reports."""
-    if not path.is_dir():
-        return start[128:132] == b"DICM"
-    return any(_is_report(file) for file in _files(path))
+    """Say whether a file is DICOM: one that is no report is refused with what it is."""
+    return start[128:132] == b"DICM"
 
 
 def _files(folder: Path) -> list[Path]:
@@ -42,7 +40,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _is_report(path: Path) -> bool:
     try:
-        return is_dicom(path) and _kind(read_header(path, path.name)).startswith(_SR_CLASSES)
+        return is_dicom(path) and _kind(read_header(path, path.name)).startswith(CLASSES)
     except (DataError, OSError):
         return False
 
@@ -88,7 +86,7 @@ def _report(path: Path, name: str, options: Options) -> ReadResult:
     if not is_dicom(path):
         raise DataError("Expected a DICOM file but got another. Export the report.", path=name)
     report = read_header(path, name)
-    if not _kind(report).startswith(_SR_CLASSES):
+    if not _kind(report).startswith(CLASSES):
         raise DataError(
             "Expected a structured report but got another DICOM object. Name the report.",
             path=name,

@@ -2,7 +2,8 @@
 
 Adding a format means adding a module here with
 
-* `matches(path, start) -> bool`: whether a file (its first bytes) or folder looks like it,
+* `matches(path, start) -> bool`: whether a file (its first bytes) or folder looks like it, or
+  `CLASSES`: beginnings of the SOP classes of its DICOM objects,
 * `OPTIONS`: names of the `Options` that it understands,
 * `read(path, name, options) -> ReadResult`, which raises nothing but `DataError`,
 
@@ -24,6 +25,7 @@ from data_prep.bookmarks import (
     label_masks,
     slicer_markups,
 )
+from data_prep.bookmarks.dicom_objects import classes_in
 from data_prep.bookmarks.one_axis import apply as apply_one_axis
 from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.errors import DataError, quoted
@@ -132,8 +134,13 @@ def _reader(path: Path, name: str, format: str):
     if path.is_file():
         with open(path, "rb") as file:
             start = file.read(4096)
+    # A folder is listed, and its headers are read, once for all kinds of DICOM objects.
+    classes = classes_in(path)
     for module in FORMATS.values():
-        if module.matches(path, start):
+        wanted = getattr(module, "CLASSES", None)
+        if wanted is not None and any(kind.startswith(wanted) for kind in classes):
+            return module
+        if hasattr(module, "matches") and module.matches(path, start):
             return module
     raise DataError(
         "Expected a folder of Slicer markups, DICOM reports or masks but got another. Name the "
