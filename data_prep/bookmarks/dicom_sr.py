@@ -38,13 +38,6 @@ def _files(folder: Path) -> list[Path]:
     return found
 
 
-def _is_report(path: Path) -> bool:
-    try:
-        return is_dicom(path) and _kind(read_header(path, path.name)).startswith(CLASSES)
-    except (DataError, OSError):
-        return False
-
-
 def _kind(data: Dataset) -> str:
     return str(data.get("SOPClassUID", ""))
 

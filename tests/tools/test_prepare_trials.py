@@ -32,9 +32,8 @@ def test_throughput_is_measured_in_all_its_parts(script, tmp_path, capsys):
     result = json.loads((tmp_path / "throughput.json").read_bytes())
     assert result["same_bytes"] is True
     clocked = result["runs"]["one worker, clocked"]
-    shares = [clocked[f"share_{name}"] for name in ("cv2", "SimpleITK", "zlib")]
-    # NIfTI is read without SimpleITK.
-    assert shares[0] > 0 and shares[1] >= 0 and shares[2] > 0 and sum(shares) < 1
+    shares = [clocked[f"share_{name}"] for name in ("cv2", "zlib")]  # NIfTI needs no SimpleITK
+    assert min(shares) > 0 and sum(shares) < 1
     assert result["runs"]["two workers"]["bookmarks"] == clocked["bookmarks"] > 5
     assert result["runs"]["one worker"]["peak_mib"] > 50
     assert not list(tmp_path.glob("data*"))
