@@ -211,7 +211,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         shutil.rmtree(work / name)
     if not args.keep:
         shutil.rmtree(data)
-    # Of a few volumes, what is loaded once on the way outweighs what grows with their number.
+    # Peaks of 1, 3, 6, 12 and 30 volumes: 199, 204, 217, 229 and 229 MiB. What is set up once is
+    # complete after about ten, so a tenth has to hold as many.
     judged = args.volumes >= 100
     return 0 if same and (growth < MAX_GROWTH or not judged) else 1
 
