@@ -6,40 +6,26 @@ that is drawn or measured is named, since it may be a lesion (`one_axis`).
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
+from data_prep.bookmarks.dicom_objects import STORAGE, files_below, volume_named
 from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.bookmarks.sr_groups import Drawing, drawings, is_item, items_below
 from data_prep.errors import DataError
-from data_prep.paths import check_relative
 from data_prep.volumes.dicom_files import is_dicom, lies_beside, read_header
 from data_prep.volumes.patient_key import key_of_header
 from data_prep.volumes.stored import only_data_errors
 
 OPTIONS = frozenset({"volume", "patient"})
-CLASSES = "1.2.840.10008.5.1.4.1.1.88."
+CLASSES = (f"{STORAGE}88.",)
 
 
 def matches(path: Path, start: bytes) -> bool:
     """Say whether a file is DICOM: one that is no report is refused with what it is."""
     return start[128:132] == b"DICM"
-
-
-def _files(folder: Path) -> list[Path]:
-    """List the files below a folder, sorted; links to folders are not followed."""
-    found = []
-    for root, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(root, name) for name in sorted(files) if not name.startswith(".")]
-    return found
-
-
-def _kind(data: Dataset) -> str:
-    return str(data.get("SOPClassUID", ""))
 
 
 def read(path: Path, name: str, options: Options) -> ReadResult:
@@ -60,7 +46,7 @@ def read(path: Path, name: str, options: Options) -> ReadResult:
 
 def _folder(path: Path, name: str, options: Options) -> ReadResult:
     result, images = ReadResult(), 0
-    for file in _files(path):
+    for file in files_below(path):
         label = f"{name}/{file.relative_to(path).as_posix()}"
         try:
             with only_data_errors(label):
@@ -79,7 +65,7 @@ def _report(path: Path, name: str, options: Options) -> ReadResult:
     if not is_dicom(path):
         raise DataError("Expected a DICOM file but got another. Export the report.", path=name)
     report = read_header(path, name)
-    if not _kind(report).startswith(CLASSES):
+    if not str(report.get("SOPClassUID", "")).startswith(CLASSES):
         raise DataError(
             "Expected a structured report but got another DICOM object. Name the report.",
             path=name,
@@ -156,31 +142,12 @@ def _series_of(report: Dataset) -> dict[str, str]:
 
 def _volume_of(drawing: Drawing, options: Options, series: dict[str, str]) -> str:
     uid = drawing.image[0]
-    return _volume(options, {series[uid]} if uid in series else set(series.values()))
-
-
-def _volume(options: Options, referenced: set[str]) -> str:
-    if options.volume is not None:
-        return check_relative(options.volume)
-    if len(referenced) != 1:
-        raise DataError(
-            f"Expected a report on one series but got {len(referenced)}. Name the volume "
-            "with --bookmark-volume."
-        )
-    uid = next(iter(referenced))
-    if options.images is None:
-        return f".#{uid}"
-    volume = options.images.by_series(uid)
-    if volume is None:
-        raise DataError(
-            f"Expected the series {uid} in the image folder but found it nowhere. Copy it there."
-        )
-    return volume
+    return volume_named(options, {series[uid]} if uid in series else set(series.values()))
 
 
 def _any_volume(options: Options, referenced: set[str]) -> str | None:
     """Return the volume of a report, if it can be told."""
     try:
-        return _volume(options, referenced)
+        return volume_named(options, referenced)
     except DataError:
         return None

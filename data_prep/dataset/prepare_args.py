@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import math
 import re
 from collections.abc import Sequence
 
 from data_prep.bookmarks import one_axis
 from data_prep.command_line import at_least
-from data_prep.dataset.slice_selection import KEEP_EMPTY, VolumeOptions
+from data_prep.dataset.slice_selection import KEEP_EMPTY, VolumeOptions, window_of
 from data_prep.dataset.split import SPLITS
 from data_prep.pseudo_masks import methods
 from data_prep.volumes.nifti_geometry import FORMS
@@ -51,18 +50,12 @@ def _fractions(text: str) -> tuple[float, float, float]:
     return shares
 
 
-def _normalization(text: str) -> str:
-    if text in ("image", "volume"):
-        return text
+def normalization(text: str) -> str:
+    """Type of an argument that names a normalisation of slices; see `window_of`."""
     try:
-        low, high = (float(part) for part in text.removeprefix("window:").split(","))
-    except ValueError:
-        low = high = 0.0
-    if not text.startswith("window:") or not -math.inf < low < high < math.inf:
-        raise argparse.ArgumentTypeError(
-            "expected image, volume or window:low,high with low < high (as window:-175,275) but "
-            f"got {text}"
-        )
+        window_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return text
 
 
@@ -136,7 +129,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add(
         "--normalize",
-        type=_normalization,
+        type=normalization,
         default="image",
         help="image (the paper's, default), volume, or window:low,high (CT)",
     )

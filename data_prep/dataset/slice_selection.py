@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,14 +46,32 @@ class VolumeOptions:
     philips_scaling: str = "display"
 
 
+def window_of(normalize: str) -> tuple[float, float] | None:
+    """Return the ends of `window:low,high`; None for `image` and `volume`.
+
+    Raises:
+        ValueError: Another text, or ends that are no numbers in rising order.
+    """
+    if normalize in ("image", "volume"):
+        return None
+    try:
+        low, high = (float(part) for part in normalize.removeprefix("window:").split(","))
+    except ValueError:
+        low = high = 0.0
+    if not normalize.startswith("window:") or not -math.inf < low < high < math.inf:
+        raise ValueError(
+            "expected image, volume or window:low,high with low < high (as window:-175,275) but "
+            f"got {normalize}"
+        )
+    return low, high
+
+
 class Slices:
     """The slices of a volume, normalised one by one."""
 
     def __init__(self, array: np.ndarray, normalize: str) -> None:
-        self._array, self._window = array, None
+        self._array, self._window = array, window_of(normalize)
         self._volume = intensity.normalize(array) if normalize == "volume" else None
-        if normalize.startswith("window:"):
-            self._window = [float(v) for v in normalize.removeprefix("window:").split(",")]
 
     def for_masks(self, z: int) -> np.ndarray:
         """Return slice `z` as GrabCut is to see it: cut to the window, if there is one."""

@@ -21,6 +21,7 @@ from typing import Any
 from data_prep.atomic_files import write_csv
 from data_prep.command_line import at_least, between, reports_errors
 from data_prep.dataset.output_folder import OutputFolder
+from data_prep.dataset.prepare_args import normalization
 from data_prep.errors import DataError
 from data_prep.parallel import run_tasks
 from data_prep.volumes.find import VolumeIndex
@@ -57,7 +58,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add("--device", default="cpu", help="cpu (default), cuda, cuda:1")
     add("--batch-size", type=at_least(1), default=8, help="slices at once (default 8)")
-    add("--normalize", default="image", help="as in mmglan prepare: image, volume, window:low,high")
+    add(
+        "--normalize",
+        type=normalization,
+        default="image",
+        help="as in mmglan prepare: image, volume, window:low,high",
+    )
     add(
         "--series",
         choices=["only", "most-slices"],

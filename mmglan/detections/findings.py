@@ -109,6 +109,8 @@ class Findings:
         volume_id: Pseudonym of the scan; no name, id or date of a patient.
         geometry: Where the coordinates live.
         lesions: By falling score.
+        classes: Names of all classes of the model; the number of a class in COCO results is its
+            place here, from 1.
         model: Name, version and hash of the model (free JSON object of plain values).
         threshold: Lowest score that is reported.
         warnings: What the reader of the result must know (input outside of what the model is for…).
@@ -118,6 +120,7 @@ class Findings:
     volume_id: str
     geometry: ScanGeometry
     lesions: tuple[Lesion, ...]
+    classes: tuple[str, ...] = ("lesion",)
     model: Mapping[str, Any] = field(default_factory=dict)
     threshold: float = 0.0
     warnings: tuple[str, ...] = ()
@@ -142,6 +145,7 @@ class Findings:
                 volume_id=str(record["volume_id"]),
                 geometry=ScanGeometry(**{k: tuple(v) for k, v in record["geometry"].items()}),
                 lesions=tuple(_lesion(entry) for entry in record["lesions"]),
+                classes=tuple(map(str, record["classes"])),
                 model=dict(record["model"]),
                 threshold=float(record["threshold"]),
                 warnings=tuple(map(str, record["warnings"])),

@@ -61,6 +61,7 @@ class SliceDetector:
         pipeline = self.config.test_dataloader.dataset.pipeline
         self.context = max((int(step.get("context", 0)) for step in pipeline), default=0)
         self.pipeline = Compose([step for step in pipeline if step["type"] not in _LOADERS])
+        self.min_score = min_score
         self._prepare_heads(min_score)
 
     def _prepare_heads(self, min_score: float) -> None:
@@ -91,7 +92,9 @@ class SliceDetector:
             with torch.inference_mode():
                 results = self.model.test_step(batch)
             for z, result in zip(indices, results, strict=True):
-                yield z, _detections(result.pred_instances)
+                # Detectors without RoIs know no lowest score but their own.
+                instances = result.pred_instances
+                yield z, _detections(instances[instances.scores >= self.min_score])
 
     def _slice(self, slices: Slices, z: int, depth: int) -> dict:
         near = [

@@ -95,6 +95,12 @@ class VolumeDetector:
             tuple(float(v) for v in grid.direction),
         )
         findings = Findings(
-            volume_id, geometry, lesions, self.model, self.threshold, tuple(volume.notes)
+            volume_id,
+            geometry,
+            lesions,
+            classes=tuple(self.slices.classes),
+            model=self.model,
+            threshold=self.threshold,
+            warnings=tuple(volume.notes),
         )
         return findings, labels

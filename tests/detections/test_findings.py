@@ -11,6 +11,7 @@ from mmglan.detections.findings import (
     ScanGeometry,
     SliceDetection,
 )
+from mmglan.inference.outputs.tables import coco_of
 
 
 def made() -> Findings:
@@ -28,12 +29,26 @@ def made() -> Findings:
     )
     part = SliceDetection(1, (4.0, 4.0, 7.0, 3.0), 0.9, {"size": [40, 50], "counts": "0"})
     lesion = Lesion(1, 0.9, 0.7, (4, 4, 1, 10, 6, 1), (6.6, 6.0, 6.0), 0.02, axes, (part,))
-    return Findings("v0001", geometry, (lesion,), {"name": "m"}, 0.25, ("outside",))
+    return Findings(
+        "v0001",
+        geometry,
+        (lesion,),
+        classes=("cyst", "lesion"),
+        model={"name": "m"},
+        threshold=0.25,
+        warnings=("outside",),
+    )
 
 
 def test_json_and_back():
     findings = made()
     assert Findings.from_json(json.loads(json.dumps(findings.to_json()))) == findings
+
+
+def test_coco_results_number_the_classes_as_prepare_does():
+    (row,) = json.loads(coco_of(made()))
+    assert row["category_id"] == 2 and row["image_id"] == "v0001/0001.png"
+    assert (row["bbox"], row["score"]) == ([4.0, 4.0, 7.0, 3.0], 0.9)
 
 
 @pytest.mark.parametrize("damage", [{"schema": 2}, {"lesions": [{}]}, {"geometry": None}])

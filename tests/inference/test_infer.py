@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
@@ -12,7 +13,8 @@ from mmengine.registry import init_default_scope
 from scan_storages import spots, store
 
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
-from mmglan.commands.infer import FORMAT_NAMES, main
+from data_prep.dataset.slice_selection import Slices
+from mmglan.commands.infer import FORMAT_NAMES, main, parse_args
 from mmglan.detections.findings import Findings
 from mmglan.experiments.shrink import shrink
 from mmglan.inference.outputs import FORMATS
@@ -132,3 +134,12 @@ def test_the_table_gives_bookmarks(model, scans, tmp_path):
 
 def test_the_command_offers_every_format():
     assert set(FORMATS) == set(FORMAT_NAMES)
+
+
+@pytest.mark.parametrize("text", ["window", "wnidow:0,1", "window:5,5", "slice"])
+def test_a_normalisation_that_is_none_is_refused(tmp_path, capsys, text):
+    with pytest.raises(SystemExit) as stopped:
+        parse_args(["c.py", "w.pth", "scan", "--out-dir", "out", "--normalize", text])
+    assert stopped.value.code == 2 and f"got {text}" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="expected image, volume or window"):
+        Slices(np.zeros((2, 4, 4)), text)

@@ -47,12 +47,15 @@ def csv_of(findings: Findings) -> bytes:
 
 
 def coco_of(findings: Findings) -> bytes:
-    """Return COCO results of all slices; `image_id` is `<volume_id>/<slice>`."""
+    """Return COCO results of all slices; `image_id` is the path of a prepared slice.
+
+    `category_id` counts the model's classes from 1, as `mmglan prepare` does.
+    """
     return json_bytes(
         [
             {
                 "image_id": f"{findings.volume_id}/{part.slice_index:04d}.png",
-                "category_id": 1,
+                "category_id": 1 + findings.classes.index(lesion.category),
                 "category": lesion.category,
                 "bbox": list(part.box),
                 "score": part.score,
