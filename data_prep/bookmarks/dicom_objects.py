@@ -11,7 +11,8 @@ from pydicom.dataset import Dataset
 from data_prep.bookmarks.record import Options, ReadResult
 from data_prep.errors import DataError
 from data_prep.paths import check_relative
-from data_prep.volumes.dicom_files import is_dicom, read_header
+from data_prep.volumes.dicom_header import read_header
+from data_prep.volumes.dicom_kinds import is_dicom
 from data_prep.volumes.stored import only_data_errors
 from data_prep.volumes.volume import Volume, read_volume
 

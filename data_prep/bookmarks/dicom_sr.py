@@ -15,7 +15,9 @@ from data_prep.bookmarks.dicom_objects import STORAGE, files_below, volume_named
 from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.bookmarks.sr_groups import Drawing, drawings, is_item, items_below
 from data_prep.errors import DataError
-from data_prep.volumes.dicom_files import is_dicom, lies_beside, read_header
+from data_prep.volumes.dicom_folder import lies_beside
+from data_prep.volumes.dicom_header import read_header
+from data_prep.volumes.dicom_kinds import is_dicom
 from data_prep.volumes.patient_key import key_of_header
 from data_prep.volumes.stored import only_data_errors
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.errors import DataError
-from data_prep.volumes.dicom_files import read_header
 from data_prep.volumes.dicom_frames import stored_pixels
+from data_prep.volumes.dicom_header import read_header
 
 
 def serve(control: socket.socket) -> None:

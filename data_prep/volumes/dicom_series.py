@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from data_prep.errors import DataError
-from data_prep.volumes.dicom_files import is_dicom, lies_beside, read_header
+from data_prep.volumes.dicom_folder import lies_beside
 from data_prep.volumes.dicom_frames import frame_count
+from data_prep.volumes.dicom_header import read_header
+from data_prep.volumes.dicom_kinds import is_dicom
 from data_prep.volumes.folder_tree import FolderTree
 
 _SLICE_NAME = re.compile(r"(\.dcm|\.ima|(^|/)\d+\.png)$")  # pictures beside slices have names

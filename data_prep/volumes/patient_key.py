@@ -17,7 +17,9 @@ from pydicom.dataset import Dataset
 from data_prep.errors import DataError
 from data_prep.paths import without_series
 from data_prep.volumes.any_format import slice_folder
-from data_prep.volumes.dicom_files import is_dicom, lies_beside, read_header
+from data_prep.volumes.dicom_folder import lies_beside
+from data_prep.volumes.dicom_header import read_header
+from data_prep.volumes.dicom_kinds import is_dicom
 from data_prep.volumes.file_names import suffix_of
 
 _KEY = secrets.token_bytes(32)

@@ -23,8 +23,8 @@ from mmglan.commands import compare, evaluate, run_table
 from mmglan.experiments import evidence
 
 PAIRS = (
-    (evidence.RECOMMENDED, evidence.BASELINE),
-    (evidence.RECOMMENDED, "glan_mnv2_fpn_wo-attention_20e_lgg-key"),
+    (evidence.MEAN_ONE, evidence.BASELINE),
+    (evidence.MEAN_ONE, "glan_mnv2_fpn_wo-attention_20e_lgg-key"),
     (evidence.AUGMENTED, evidence.AUGMENTED_BASELINE),
     ("glan_mnv2_fpn_20e_lgg-key", evidence.BASELINE),
     ("glan_mnv2_fpn_wo-attention_20e_lgg-key", evidence.BASELINE),

@@ -20,7 +20,7 @@ def test_source_and_folds_are_checked(tmp_path, capsys):
 
 def test_two_folds_are_evaluated_as_one_set(tmp_path, monkeypatch):
     """A detector that finds all lesions of the one fold and none of the other."""
-    rows = [evidence.BASELINE, evidence.RECOMMENDED]
+    rows = [evidence.BASELINE, evidence.MEAN_ONE]
     args = command.parse_args(
         ["--scale", "tiny", "--work-dir", str(tmp_path), "--folds", "0", "1", "--bootstrap", "0"]
     )
@@ -36,7 +36,7 @@ def test_two_folds_are_evaluated_as_one_set(tmp_path, monkeypatch):
         for row in rows:
             run = evidence.run_folder(args.work_dir, fold, 0) / row
             run.mkdir(parents=True)
-            results = found if fold == 0 or row == evidence.RECOMMENDED else []
+            results = found if fold == 0 or row == evidence.MEAN_ONE else []
             (run / "results.bbox.json").write_text(json.dumps(results))
     summary = command.evaluate_rows(args, data)
     ours, baseline = (summary["rows"][f"{row}, seed 0"] for row in reversed(rows))

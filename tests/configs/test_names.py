@@ -265,7 +265,7 @@ CASES = {
         MASK_BRANCH,
     ),
     CPU_AUG: (CPU_MASK, {"optim_wrapper.clip_grad.max_norm": (5, 35)}, AUGMENTED),
-    "glan_recommended_mnv2_fpn_20e_lgg-key": (
+    "glan_mnv2_fpn_mean-one-wo-attention_20e_lgg-key": (
         "glan_mnv2_fpn_wo-attention_20e_lgg-key",
         {"model.mean_one": (ABSENT, True)},
         (),

@@ -13,7 +13,7 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import JPEGLosslessSV1
 
 from data_prep.errors import DataError
-from data_prep.volumes import dicom_decode_server, dicom_files
+from data_prep.volumes import dicom_decode_server, dicom_header
 from data_prep.volumes.volume import read_volume
 
 
@@ -179,7 +179,7 @@ def test_headers_that_ask_for_gigabytes(make_series, tmp_path, monkeypatch):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
 
     meta = data[:at].replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99")
-    monkeypatch.setattr(dicom_files, "MAX_VOXELS", 1 << 26)  # 64 MiB: to stay quick
+    monkeypatch.setattr(dicom_header, "MAX_VOXELS", 1 << 26)  # 64 MiB: to stay quick
     packer = zlib.compressobj(9, wbits=-15)
     body = packer.compress(data[at:]) + b"".join(packer.compress(bytes(1 << 24)) for _ in range(5))
     length = int.from_bytes(meta[140:144], "little") + len(meta) - at
