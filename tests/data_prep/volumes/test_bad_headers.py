@@ -1,32 +1,7 @@
 """NIfTI, NRRD and MetaImage headers that are not as they should be."""
 
-import struct
-
 import pytest
-import SimpleITK as sitk
-
-from data_prep.errors import DataError
-from data_prep.volumes.volume import read_volume
-
-
-def refused(path, root, **options):
-    with pytest.raises(DataError) as caught:
-        read_volume(path, root=root, **options)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def written(tmp_path, name, image, packed=False):
-    sitk.WriteImage(image, str(tmp_path / name), packed)
-    return tmp_path / name
-
-
-def patched(path, offset, form, *values):
-    data = bytearray(path.read_bytes())
-    struct.pack_into(form, data, offset, *values)
-    path.write_bytes(data)
-    return path
-
+from bad_volumes import patched, refused, written
 
 NIFTI_FIELDS = {
     "4D": (

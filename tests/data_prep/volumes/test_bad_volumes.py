@@ -7,28 +7,10 @@ import cv2
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from bad_volumes import refused, written
 
 from data_prep.errors import DataError
 from data_prep.volumes.volume import read_labels, read_volume
-
-
-def refused(path, root, **options):
-    with pytest.raises(DataError) as caught:
-        read_volume(path, root=root, **options)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def written(tmp_path, name, image, packed=False):
-    sitk.WriteImage(image, str(tmp_path / name), packed)
-    return tmp_path / name
-
-
-def patched(path, offset, form, *values):
-    data = bytearray(path.read_bytes())
-    struct.pack_into(form, data, offset, *values)
-    path.write_bytes(data)
-    return path
 
 
 def test_cut_off_and_damaged_files(tmp_path, make_image):
