@@ -146,6 +146,7 @@ def test_initial_values_and_storage():
         dict(solver="adam"),
         dict(solver="running-mean", variant="uw_so"),
         dict(momentum=0),
+        dict(momentum=1.5),
     ],
     ids=lambda kwargs: next(iter(kwargs)),
 )
@@ -220,6 +221,17 @@ def test_running_mean_by_hand():
     assert not list(uncertainty.parameters()) and not weights.requires_grad
     uncertainty.eval()
     assert torch.equal(uncertainty(torch.tensor([9.0, 9.0]))[0], weights)
+
+
+def test_momentum_of_the_running_mean():
+    """At 1 the last batch alone counts; 0.05 is the default."""
+    last = TaskUncertainty("a", solver="running-mean", momentum=1)
+    last(torch.tensor([0.4]))
+    torch.testing.assert_close(last(torch.tensor([0.1]))[0], torch.tensor([1 / 0.2]))
+    usual = TaskUncertainty("a", solver="running-mean")
+    usual(torch.tensor([0.4]))
+    mean = (0.4 * 0.05 * 0.95 + 0.1 * 0.05) / (0.05 * 0.95 + 0.05)
+    torch.testing.assert_close(usual(torch.tensor([0.1]))[0], torch.tensor([1 / (2 * mean)]))
 
 
 def test_running_mean_before_any_loss_keeps_the_start_and_its_range():
