@@ -5,13 +5,14 @@ The order in which results arrive is not fixed; callers must not let their outpu
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import joblib
@@ -58,18 +59,13 @@ def backend_context(backend: str, scheduler: str | None, jobs: int) -> Iterator[
         with config:
             yield jobs
         return
-    from dask.distributed import Client, LocalCluster
+    from dask.distributed import LocalCluster
 
     cluster = None
     if scheduler is None:
         # Threads of one worker would hold several volumes at once: one thread each.
         cluster = LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None)
-    try:
-        client = Client(cluster if cluster is not None else scheduler, set_as_default=False)
-    except (OSError, ValueError):
-        raise DataError(
-            f"Expected a Dask scheduler at {scheduler} but none answers. Correct --scheduler."
-        ) from None
+    client = _dask_client(cluster if cluster is not None else scheduler)
     try:
         with joblib.parallel_config(backend="dask", client=client):
             yield -1
@@ -133,6 +129,19 @@ def _results(
                 f"Expected workers that stay alive but got: {str(error).splitlines()[0]} Often that"
                 " is a lack of memory: run the same command again with fewer --jobs."
             ) from error
+
+
+def _dask_client(scheduler: Any) -> Any:
+    from dask.distributed import Client
+
+    with suppress(OSError, ValueError):
+        return Client(scheduler, set_as_default=False)
+    # The client that found nobody would be closed when it is collected, whatever thread does that:
+    # the thread that starts the next client's loop would wait for a lock which its starter holds.
+    gc.collect()
+    raise DataError(
+        f"Expected a Dask scheduler at {scheduler} but none answers. Correct --scheduler."
+    )
 
 
 def _follow(master: int) -> None:

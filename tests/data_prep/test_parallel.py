@@ -1,5 +1,6 @@
 """Tasks in this process, in workers, and on a Dask cluster."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -44,6 +45,8 @@ def test_backends_and_schedulers_that_are_not_there():
     options = {"backend": "dask", "scheduler": "tcp//nowhere", "progress": False}
     with pytest.raises(DataError, match=r"^Expected a Dask scheduler at tcp//nowhere but none ans"):
         list(parallel.run_tasks(abs, [1], **options))
+    # Collected later, in the thread of the next client's loop, it would stop that for ten seconds.
+    assert not [thing for thing in gc.get_objects() if type(thing) is Client]
 
 
 def test_a_worker_that_dies_is_one_line_with_advice():
