@@ -1,8 +1,11 @@
 """Score pseudo masks against voxel masks: `mmglan score-masks`.
 
-Bookmarks are measured on every 2D component of the masks; pseudo masks are made from image and
-bookmark by every method; Dice, average surface distance (mm) and the IoU of the boxes are compared
-(the paper's Sec. 4.4). Where only boxes are known (`--boxes`), boxes are compared.
+Bookmarks are measured on every 2D component of the masks, or given (`--bookmarks`) and paired with
+the components that they overlap; pseudo masks are made from image and bookmark by every method;
+Dice, average surface distance (mm) and the IoU of the boxes are compared (the paper's Sec. 4.4).
+Where only boxes are known (`--boxes`), boxes are compared. `--pred` and `--gt` score the masks that
+`prepare` wrote instead: `<split>.json` against `<split>_truth.json`. Bookmarks that no lesion
+belongs to are listed as errors.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +23,18 @@ import numpy as np
 
 from data_prep import overlay, parallel
 from data_prep.atomic_files import write_bytes
+from data_prep.bookmarks.read_bookmarks import read_bookmarks
+from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.command_line import at_least, between, reports_errors
+from data_prep.dataset import checks
 from data_prep.errors import DataError
 from data_prep.paths import without_series
 from data_prep.pseudo_masks import cases as pseudo_mask_cases
 from data_prep.pseudo_masks import report as pseudo_mask_report
 from data_prep.pseudo_masks import scores as pseudo_mask_scores
+from data_prep.pseudo_masks import written
 from data_prep.pseudo_masks.cases import BoxRow, Case, Selection
+from data_prep.pseudo_masks.grabcut import ITERATIONS
 from data_prep.pseudo_masks.methods import METHODS
 from data_prep.volumes.find import VolumeIndex, strip_suffix
 
@@ -45,51 +53,79 @@ class Task:
     box: BoxRow | None = None
     margin: float = 0.0
     one_based: bool = False
+    records: tuple[BookmarkRecord, ...] | None = None
+    iterations: int | None = None
 
-    def cases(self) -> Iterable[Case]:
-        """Yield the lesions to score."""
+    def cases(self, errors: list[DataError]) -> Iterable[Case]:
+        """Yield the lesions to score, and add what is wrong with single bookmarks to `errors`."""
         if self.box is not None:
             yield pseudo_mask_cases.from_box(
                 self.box, self.root, self.margin, self.one_based, self.select
             )
+        elif self.records is not None:
+            image = self.root / self.volume
+            found, wrong = pseudo_mask_cases.from_bookmarks(
+                image, self.mask, self.root, self.records
+            )
+            errors += wrong
+            yield from found
         else:
             image = self.root / self.volume
             yield from pseudo_mask_cases.from_masks(image, self.mask, self.root, self.select)
 
 
-def run(task: Task) -> tuple[list[dict[str, Any]], str]:
-    """Score all lesions of a task by every method; returns the rows and an error line or ''."""
+def run(task: Task) -> tuple[list[dict[str, Any]], list[str]]:
+    """Score all lesions of a task by every method; returns the rows and error lines."""
     cv2.setNumThreads(1)
     rows: list[dict[str, Any]] = []
+    errors: list[DataError] = []
     try:
-        for case in task.cases():
-            rows += [pseudo_mask_scores.score(case, method) for method in METHODS]
+        for case in task.cases(errors):
+            rows += [pseudo_mask_scores.score(case, method, task.iterations) for method in METHODS]
     except DataError as error:
-        return rows, str(error)
-    return rows, ""
+        errors.append(error)
+    return rows, [str(error) for error in errors]
 
 
 def find_tasks(args: argparse.Namespace) -> tuple[list[Task], list[str]]:
     """Find volumes with masks (or rows with boxes), and the error lines of volumes without."""
     images = Path(args.images)
     select = Selection(args.min_short_px, args.max_long_mm, args.noise, args.seed)
+    iterations = args.grabcut_iterations
     if args.boxes:
         rows = pseudo_mask_cases.read_boxes(Path(args.boxes))
-        return [
-            Task(images, select, row.cells["file"] or "", None, row, args.margin, args.one_based)
-            for row in rows
-        ], []
+        base = Task(images, select, margin=args.margin, one_based=args.one_based)
+        base = replace(base, iterations=iterations)
+        return [replace(base, volume=row.cells["file"] or "", box=row) for row in rows], []
     masks = Path(args.masks)
-    if images.is_file():
-        return [Task(images.parent, select, images.name, masks)], []
-    tasks, errors = [], []
-    mask_index = VolumeIndex(masks)
-    for volume in VolumeIndex(images, [masks]).volumes:
-        mask = mask_index.mask_of(volume)
+    root = images.parent if images.is_file() else images
+    mask_index = None if masks.is_file() else VolumeIndex(masks)
+    index = VolumeIndex(root, [] if mask_index is None else [masks])
+    volumes, errors = [images.name] if images.is_file() else index.volumes, []
+    records: dict[str, list[BookmarkRecord]] = {}
+    if args.bookmarks:
+        read = read_bookmarks(
+            args.bookmarks, image_root=index, **({"one_based": True} if args.one_based else {})
+        )
+        errors += map(str, read.errors)
+        for record in read.records:
+            records.setdefault(record.volume, []).append(record)
+        volumes = [v for v in records if not images.is_file() or without_series(v) == images.name]
+    if mask_index is None and len(volumes) > 1:
+        raise DataError(
+            f"Expected a folder of masks for {len(volumes)} volumes but got one file. Name the"
+            " folder, with one mask per volume.",
+            path=masks.name,
+        )
+    tasks = []
+    for volume in volumes:
+        mask = masks if mask_index is None else mask_index.mask_of(volume)
         if mask is None:
             errors.append(f"{volume}: Expected a mask of the same name but got none. Add it.")
-        else:
-            tasks.append(Task(images, select, volume, masks / mask))
+            continue
+        marks = tuple(records[volume]) if args.bookmarks else None
+        path = masks if mask_index is None else masks / mask
+        tasks.append(Task(root, select, volume, path, records=marks, iterations=iterations))
     if not tasks:
         raise DataError("Expected volumes with masks but got none. Correct --images and --masks.")
     return tasks, errors
@@ -107,7 +143,7 @@ def draw_worst(tasks: Sequence[Task], rows: Sequence[dict[str, Any]], number: in
         if task.volume not in volumes:
             continue
         with contextlib.suppress(DataError):  # told already, while scoring
-            for case in task.cases():
+            for case in task.cases([]):
                 key = (case.volume, case.slice_index, case.label, case.part)
                 if key in wanted:
                     tiles[wanted[key]] = pseudo_mask_report.tile(case)
@@ -146,12 +182,16 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     number = at_least(0, float)
-    add("--images", required=True, help="volume, or folder of volumes (of images with --boxes)")
+    add("--images", help="volume, or folder of volumes (of images with --boxes)")
     gt = parser.add_mutually_exclusive_group(required=True)
     gt.add_argument("--masks", help="voxel mask, or folder of masks named like the volumes")
     gt.add_argument("--boxes", help="CSV: file, x1, y1, x2, y2, patient; pixels")
+    gt.add_argument("--gt", help="<split>_truth.json of a prepared data set, with --pred")
+    add("--pred", help="<split>.json of the same data set: its pseudo masks are scored")
+    add("--bookmarks", help="bookmarks for --masks, in any format; default: measured on the masks")
     add("--margin", type=number, default=0.0, help="px that --boxes are wider on each side (0)")
-    add("--one-based", action="store_true", help="--boxes count pixels from 1")
+    add("--one-based", action="store_true", help="--boxes or a CSV of --bookmarks count from 1")
+    add("--grabcut-iterations", type=at_least(1), help=f"of GrabCut (default {ITERATIONS})")
     add("--out-dir", required=True, help="receives scores.csv, summary.csv, summary.md, worst.png")
     add("--instances", action="store_true", help="labels number lesions, not structures")
     add("--min-short-px", type=number, default=3.0, help="shortest short axis, pixels (3)")
@@ -164,28 +204,58 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--jobs", type=at_least(1), default=1, help="worker processes (1)")
     add("--quiet", action="store_true", help="no progress bar")
     args = parser.parse_args(argv)
-    if not args.boxes and (args.one_based or args.margin):
-        parser.error("--one-based and --margin go with --boxes only")
+    if (args.gt is None) != (args.pred is None):
+        parser.error("--gt and --pred go together")
+    if (args.gt is None) != (args.images is not None):
+        parser.error("expected either --images (with --masks or --boxes) or --gt with --pred")
+    for wrong, message in (
+        (args.margin and not args.boxes, "--margin goes with --boxes only"),
+        (
+            args.one_based and not (args.boxes or args.bookmarks),
+            "--one-based goes with --boxes or --bookmarks only",
+        ),
+        (args.bookmarks and not args.masks, "--bookmarks goes with --masks only"),
+        (args.gt and args.grabcut_iterations, "--grabcut-iterations: --pred has its masks"),
+        (
+            (args.bookmarks or args.gt)
+            and (args.noise, args.seed, args.min_short_px, args.max_long_mm) != (0, 0, 3, 60),
+            "--noise, --seed, --min-short-px and --max-long-mm go with measured bookmarks only",
+        ),
+    ):
+        if wrong:
+            parser.error(message)
     return args
+
+
+def score_lesions(
+    args: argparse.Namespace,
+) -> tuple[list[Task], list[dict[str, Any]], list[str]]:
+    """Score what the command line names; returns tasks (to draw), rows and error lines."""
+    if args.gt:
+        pred, gt = (checks.load(Path(path)) for path in (args.pred, args.gt))
+        rows, wrong = written.score_annotations(pred, gt, Path(args.pred).name)
+        return [], rows, [str(error) for error in wrong]
+    tasks, errors = find_tasks(args)
+    rows = []
+    work = parallel.run_tasks(
+        run, tasks, jobs=args.jobs, description="scoring", progress=not args.quiet
+    )
+    for found, wrong in work:
+        rows += found
+        errors += wrong
+    return tasks, rows, errors
 
 
 @reports_errors
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 0 only if every volume was scored."""
+    """Run the command; 0 only if every volume and every bookmark was scored."""
     args = parse(argv)
-    tasks, errors = find_tasks(args)
-    rows: list[dict[str, Any]] = []
-    work = parallel.run_tasks(
-        run, tasks, jobs=args.jobs, description="scoring", progress=not args.quiet
-    )
-    for found, error in work:
-        rows += found
-        errors += [error] if error else []
+    tasks, rows, errors = score_lesions(args)
     for line in sorted(errors):
         print(f"error: {line}", file=sys.stderr)
     if not rows:
         raise DataError("Expected at least one lesion but got none. Widen the limits of size.")
-    methods = list(METHODS)
+    methods = list(METHODS) if tasks else ["written", "box"]
     rows.sort(key=lambda r: (*pseudo_mask_scores.row_key(r), methods.index(r["mask_method"])))
     summary = summarize(args, rows)
     text = pseudo_mask_report.table_text(summary, args.level)
@@ -194,7 +264,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "summary.csv": pseudo_mask_report.csv_bytes(summary),
         "summary.md": text.encode(),
     }
-    if args.worst:
+    if args.worst and tasks:
         sheet = draw_worst(tasks, rows, args.worst)
         files["worst.png"] = cv2.imencode(".png", sheet[:, :, ::-1])[1].tobytes()
     try:

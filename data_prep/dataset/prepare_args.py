@@ -11,6 +11,7 @@ from data_prep.command_line import at_least
 from data_prep.dataset.slice_selection import KEEP_EMPTY, VolumeOptions, window_of
 from data_prep.dataset.split import SPLITS
 from data_prep.pseudo_masks import methods
+from data_prep.pseudo_masks.grabcut import ITERATIONS
 from data_prep.volumes.nifti_geometry import FORMS
 from data_prep.volumes.read_options import NAN_RULES, PHILIPS_RULES
 
@@ -35,6 +36,7 @@ def volume_options(args: argparse.Namespace) -> VolumeOptions:
         nifti_form=args.nifti_form,
         nan=args.nan,
         philips_scaling=args.philips_scaling,
+        iterations=args.grabcut_iterations,
     )
 
 
@@ -128,6 +130,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help=f"how pseudo masks are made (default: {methods.DEFAULT})",
     )
     add(
+        "--grabcut-iterations",
+        type=at_least(1),
+        help=f"of GrabCut, for {', '.join(methods.ITERATING)} (default {ITERATIONS})",
+    )
+    add(
         "--normalize",
         type=normalization,
         default="image",
@@ -167,6 +174,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.max_empty is not None and args.keep_empty is None:
         parser.error("expected --keep-empty with --max-empty, which limits what it keeps")
+    if args.grabcut_iterations is not None and args.mask_method not in methods.ITERATING:
+        parser.error(f"expected no --grabcut-iterations with --mask-method {args.mask_method}")
     if args.split_file is not None and args.seed:
         parser.error("expected no --seed with --split-file, which leaves nothing to chance")
     return args

@@ -153,7 +153,7 @@ def _fill(task: VolumeTask, result: VolumeResult) -> None:
         if marks[z]:
             image = slices.for_masks(z)
             result.lesions += [
-                volume_lesions.with_pseudo_mask(image, mark, spacing[:2], options.mask_method)
+                volume_lesions.with_pseudo_mask(image, mark, spacing[:2], options)
                 for mark in marks[z]
             ]
         digest = _write(task, slices.normalized(z), z)

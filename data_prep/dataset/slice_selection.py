@@ -31,6 +31,7 @@ class VolumeOptions:
         nan: See `data_prep.read_volume`.
         philips_scaling: See `data_prep.read_volume`.
         binary_masks: Masks do not tell lesions apart: take connected components.
+        iterations: Of GrabCut; None for those of the mask method.
     """
 
     mask_method: str = DEFAULT
@@ -44,6 +45,7 @@ class VolumeOptions:
     nifti_form: str = "auto"
     nan: str = "refuse"
     philips_scaling: str = "display"
+    iterations: int | None = None
 
 
 def window_of(normalize: str) -> tuple[float, float] | None:

@@ -10,6 +10,7 @@ from data_prep.bookmarks.ignore_regions import ignore_regions
 from data_prep.bookmarks.locate import PlacedBookmark, place
 from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.dataset import coco_entries
+from data_prep.dataset.slice_selection import VolumeOptions
 from data_prep.dataset.volume_result import IgnoreRegion, SliceLesion
 from data_prep.errors import DataError
 from data_prep.pseudo_masks.methods import pseudo_mask
@@ -65,10 +66,16 @@ def regions_to_ignore(
 
 
 def with_pseudo_mask(
-    image: np.ndarray, mark: PlacedBookmark, spacing_xy: Sequence[float], method: str
+    image: np.ndarray, mark: PlacedBookmark, spacing_xy: Sequence[float], options: VolumeOptions
 ) -> SliceLesion:
     """Make the pseudo mask of a bookmark on its slice `(H, W)`; spacing in mm."""
-    made = pseudo_mask(image, mark.bookmark, method, spacing_xy=spacing_xy)
+    made = pseudo_mask(
+        image,
+        mark.bookmark,
+        options.mask_method,
+        iterations=options.iterations,
+        spacing_xy=spacing_xy,
+    )
     return SliceLesion(
         slice_index=int(mark.slice_index),
         mask_source=made.source,

@@ -1,11 +1,15 @@
-"""Lesions to score pseudo masks on: from voxel masks, or from boxes on single images."""
+"""Lesions to score pseudo masks on.
+
+From voxel masks with bookmarks measured on them or given ones, or from boxes on single images.
+"""
 
 from __future__ import annotations
 
 import csv
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +18,14 @@ import numpy as np
 from scipy import ndimage
 
 from data_prep.bookmarks import recist
+from data_prep.bookmarks.locate import PlacedBookmark, place
 from data_prep.bookmarks.recist import Bookmark
+from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.errors import DataError
 from data_prep.paths import resolve_under
-from data_prep.volumes.volume import read_labels, read_volume
+from data_prep.pseudo_masks import shapes
+from data_prep.pseudo_masks.matched import match_by_overlap
+from data_prep.volumes.volume import Volume, read_labels, read_volume
 
 
 @dataclass(frozen=True)
@@ -72,39 +80,123 @@ def from_masks(image: Path, mask: Path, root: Path, select: Selection) -> Iterat
     Raises:
         DataError: whatever is wrong with the files.
     """
+    volume, labels = _read(image, mask, root)
+    for part in components(labels):
+        bookmark = recist.measure(part.mask, volume.spacing_mm[:2])
+        if (
+            bookmark.short_length() >= select.min_short_px
+            and bookmark.long_length(volume.spacing_mm[:2]) <= select.max_long_mm
+        ):
+            key = (volume.source_id, part.slice_index, part.label, part.part)
+            yield _case(volume, part, disturb(bookmark, select, key))
+
+
+def from_bookmarks(
+    image: Path, mask: Path, root: Path, records: Sequence[BookmarkRecord]
+) -> tuple[list[Case], list[DataError]]:
+    """Pair the bookmarks of a volume with the 2D components of its mask that they lie on.
+
+    Of all pairings on a slice, the one whose ellipses and components overlap most (sum of the
+    intersections over the unions).
+
+    Returns:
+        The pairs, and an error for each bookmark that cannot be placed or lies on no component.
+
+    Raises:
+        DataError: whatever is wrong with the files.
+    """
+    volume, labels = _read(image, mask, root)
+    placed: dict[int, list[PlacedBookmark]] = defaultdict(list)
+    errors, found = [], []
+    for record in records:
+        try:
+            mark = place(record, volume)
+            placed[mark.slice_index].append(mark)
+        except DataError as error:
+            errors.append(error)
+    parts = defaultdict(list)
+    for part in components(labels, placed):
+        parts[part.slice_index].append(part)
+    for z, marks in sorted(placed.items()):
+        drawn = [shapes.ellipse_mask(mark.bookmark, labels.shape[1:]) for mark in marks]
+        pairs = match_by_overlap(
+            [[_mask_iou(ellipse, part.mask) for part in parts[z]] for ellipse in drawn]
+        )
+        for number, mark in enumerate(marks):
+            if number in pairs:
+                found.append(_case(volume, parts[z][pairs[number]], mark.bookmark))
+            else:
+                errors.append(
+                    DataError(
+                        "Expected a lesion of the mask under the bookmark, one for each bookmark,"
+                        " but got none. Leave the bookmark out, or complete the mask.",
+                        path=mark.record.file,
+                        row=mark.record.row,
+                        slice_index=z,
+                    )
+                )
+    return found, errors
+
+
+def _read(image: Path, mask: Path, root: Path) -> tuple[Volume, np.ndarray]:
+    """Read a volume and its labels `(Z, Y, X)`; what their readers note are warnings."""
     volume = read_volume(image, root=root, min_slices=1)
     mask_volume = read_labels(mask, volume)
     for note in (*volume.notes, *mask_volume.notes):
-        warnings.warn(note, stacklevel=2)
-    labels = mask_volume.array
-    spacing = (float(volume.spacing_mm[0]), float(volume.spacing_mm[1]))
+        warnings.warn(note, stacklevel=3)
+    return volume, mask_volume.array
+
+
+@dataclass(frozen=True)
+class Component:
+    """A 2D component of a label; attributes as of `Case`.
+
+    Attributes:
+        object_number: number of its 3D component among those of the label.
+        mask: `(H, W)` bool.
+    """
+
+    slice_index: int
+    label: int
+    part: int
+    object_number: int
+    mask: np.ndarray
+
+
+def components(labels: np.ndarray, slices: Collection[int] | None = None) -> Iterator[Component]:
+    """Yield every 2D component of every label `(Z, Y, X)`, on some slices or all."""
     for label in np.unique(labels[labels > 0]).tolist():
         box = ndimage.find_objects((labels == label).astype(np.uint8))[0]
         objects, _ = ndimage.label(labels[box] == label)
         for z in range(box[0].start, box[0].stop):
+            if slices is not None and z not in slices:
+                continue
             parts, count = ndimage.label(objects[z - box[0].start])
             for part in range(1, count + 1):
                 gt_mask = np.zeros(labels.shape[1:], bool)
                 gt_mask[box[1:]] = parts == part
-                bookmark = recist.measure(gt_mask, spacing)
-                if (
-                    bookmark.short_length() < select.min_short_px
-                    or bookmark.long_length(spacing) > select.max_long_mm
-                ):
-                    continue
-                number = objects[z - box[0].start][parts == part][0]
-                yield Case(
-                    volume=volume.source_id,
-                    slice_index=z,
-                    label=label,
-                    part=part,
-                    cluster=f"{volume.source_id}/{label}/{number}",
-                    image=volume.array[z],
-                    gt_mask=gt_mask,
-                    box=mask_box(gt_mask),
-                    bookmark=disturb(bookmark, select, (volume.source_id, z, label, part)),
-                    spacing_mm=spacing,
-                )
+                number = int(objects[z - box[0].start][parts == part][0])
+                yield Component(z, label, part, number, gt_mask)
+
+
+def _case(volume: Volume, part: Component, bookmark: Bookmark) -> Case:
+    return Case(
+        volume=volume.source_id,
+        slice_index=part.slice_index,
+        label=part.label,
+        part=part.part,
+        cluster=f"{volume.source_id}/{part.label}/{part.object_number}",
+        image=volume.array[part.slice_index],
+        gt_mask=part.mask,
+        box=mask_box(part.mask),
+        bookmark=bookmark,
+        spacing_mm=(float(volume.spacing_mm[0]), float(volume.spacing_mm[1])),
+    )
+
+
+def _mask_iou(a: np.ndarray, b: np.ndarray) -> float:
+    union = np.count_nonzero(a | b)
+    return np.count_nonzero(a & b) / union if union else 0.0
 
 
 @dataclass(frozen=True)

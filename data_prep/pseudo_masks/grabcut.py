@@ -67,6 +67,7 @@ def pseudo_mask(
     variant: str = "bounded",
     *,
     checked: bool = True,
+    iterations: int = ITERATIONS,
     spacing_xy: Sequence[float] = (1.0, 1.0),
 ) -> PseudoMask:
     """Segment a lesion from its bookmark.
@@ -77,7 +78,9 @@ def pseudo_mask(
         variant: One of `VARIANTS`.
         checked: Replace GrabCut's mask by the ellipse through the end points where the mask is
             empty, reaches the border of the square, or has an axis far from the bookmark's.
-            Without, the mask is returned as it comes, for comparison; it may be empty.
+            Without, the mask is returned as it comes; only where no pixel of the segments lies in
+            the image is it the ellipse.
+        iterations: Of GrabCut, unspecified in the paper.
         spacing_xy: Pixel spacing (x, y). With unequal spacing, as on axial slices of a sagittal
             scan, lengths are compared in mm: what is longest there is not so in pixels.
 
@@ -86,10 +89,13 @@ def pseudo_mask(
         the same mask, whatever ran before.
 
     Raises:
-        ValueError: The image is not 2D, the variant is unknown, or the bookmark lies outside.
+        ValueError: The image is not 2D, the variant is unknown, the bookmark lies outside, or there
+            is no iteration.
     """
     if variant not in VARIANTS:
         raise ValueError(f"Expected a variant of {', '.join(VARIANTS)} but got {variant!r}.")
+    if iterations < 1:
+        raise ValueError(f"Expected at least 1 iteration of GrabCut but got {iterations}.")
     image = np.asarray(image)
     if image.ndim != 2:
         raise ValueError(f"Expected an image of shape (H, W) but got {image.shape}.")
@@ -103,7 +109,7 @@ def pseudo_mask(
         frame = Frame.of(local, segments.shape)
         labels = _initial_labels(local, frame, variant)
         grey = _eight_bits(image[y1:y2, x1:x2])
-        crop = _clean(_cut(grey, labels), segments)
+        crop = _clean(_cut(grey, labels, iterations), segments)
         reason = _refusal(crop, local, spacing_xy) if checked else ""
     if reason:
         ellipse = shapes.ellipse_mask(bookmark, image.shape)
@@ -171,7 +177,7 @@ def _eight_bits(image: np.ndarray) -> np.ndarray:
     return np.clip(scaled + 0.5, 0, 255).astype(np.uint8)
 
 
-def _cut(grey: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _cut(grey: np.ndarray, labels: np.ndarray, iterations: int = ITERATIONS) -> np.ndarray:
     """Run GrabCut: its foreground, uint8; changes `labels`."""
     foreground = labels & 1  # GC_FGD and GC_PR_FGD are odd
     if foreground.all() or not foreground.any():  # nothing for GrabCut to separate
@@ -180,7 +186,7 @@ def _cut(grey: np.ndarray, labels: np.ndarray) -> np.ndarray:
     cv2.setRNGSeed(0)
     models = np.zeros((1, 65)), np.zeros((1, 65))
     colour = cv2.merge((grey, grey, grey))
-    cv2.grabCut(colour, labels, None, *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(colour, labels, None, *models, iterations, cv2.GC_INIT_WITH_MASK)
     return labels & 1
 
 

@@ -20,12 +20,15 @@ class Method:
     """One way to make a mask.
 
     Attributes:
-        make: Called with image, bookmark and pixel spacing (x, y); returns a `PseudoMask`.
+        make: Called with image, bookmark and pixel spacing (x, y), for GrabCut with `iterations`,
+            too; returns a `PseudoMask`.
         for_training: Whether `data_prep.prepare` offers it; the others are only scored.
+        iterates: Whether it is GrabCut, whose number of iterations may be chosen.
     """
 
-    make: Callable[[np.ndarray, Bookmark, Sequence[float]], PseudoMask]
+    make: Callable[..., PseudoMask]
     for_training: bool = True
+    iterates: bool = False
 
 
 def _grabcut(
@@ -35,8 +38,16 @@ def _grabcut(
     *,
     variant: str,
     checked: bool = True,
+    iterations: int = grabcut.ITERATIONS,
 ) -> PseudoMask:
-    return grabcut.pseudo_mask(image, bookmark, variant, checked=checked, spacing_xy=spacing_xy)
+    return grabcut.pseudo_mask(
+        image,
+        bookmark,
+        variant,
+        checked=checked,
+        iterations=iterations,
+        spacing_xy=spacing_xy,
+    )
 
 
 def _shape(
@@ -51,16 +62,15 @@ def _shape(
 
 
 METHODS: dict[str, Method] = {
-    "bounded": Method(partial(_grabcut, variant="bounded")),
-    "paper": Method(partial(_grabcut, variant="paper")),
-    "paper-unchecked": Method(
-        partial(_grabcut, variant="paper", checked=False), for_training=False
-    ),
+    "bounded": Method(partial(_grabcut, variant="bounded"), iterates=True),
+    "paper": Method(partial(_grabcut, variant="paper", checked=False), iterates=True),
+    "paper-checked": Method(partial(_grabcut, variant="paper"), iterates=True),
     "quadrilateral": Method(partial(_shape, draw=shapes.quadrilateral_mask, name="quadrilateral")),
     "ellipse": Method(partial(_shape, draw=shapes.ellipse_mask, name="ellipse")),
     "box": Method(partial(_shape, draw=shapes.recist_box_mask, name="box"), for_training=False),
 }
 MASK_METHODS = tuple(name for name, method in METHODS.items() if method.for_training)
+ITERATING = tuple(name for name, method in METHODS.items() if method.iterates)
 
 
 def pseudo_mask(
@@ -68,6 +78,7 @@ def pseudo_mask(
     bookmark: Bookmark,
     method: str = DEFAULT,
     *,
+    iterations: int | None = None,
     spacing_xy: Sequence[float] = (1.0, 1.0),
 ) -> PseudoMask:
     """Segment a lesion from its bookmark.
@@ -75,17 +86,18 @@ def pseudo_mask(
     Args:
         image: `(H, W)`, any numeric type, finite.
         bookmark: End points in pixels of the image.
-        method: One of `METHODS`: GrabCut (`bounded`, `paper`; `paper-unchecked` is never replaced
-            by the ellipse) or a shape drawn from the bookmark alone (`quadrilateral`, `ellipse`,
-            `box`).
+        method: One of `METHODS`: GrabCut (`bounded`; `paper` as it comes; `paper-checked`, the
+            ellipse where GrabCut's mask is far off the bookmark) or a shape drawn from the bookmark
+            alone (`quadrilateral`, `ellipse`, `box`).
+        iterations: Of GrabCut; default `data_prep.pseudo_masks.grabcut.ITERATIONS`.
         spacing_xy: Pixel spacing (x, y) in mm; only its ratio counts.
 
     Returns:
         The mask and what made it, see `data_prep.pseudo_masks.grabcut.PseudoMask`.
 
     Raises:
-        ValueError: The image is not 2D, the method is unknown, or the bookmark lies outside; shapes
-            are cut to the image instead.
+        ValueError: The image is not 2D, the method is unknown or has no iterations, or the bookmark
+            lies outside; shapes are cut to the image instead.
 
     Example:
         >>> import numpy as np
@@ -101,4 +113,8 @@ def pseudo_mask(
     image = np.asarray(image)
     if image.ndim != 2:
         raise ValueError(f"Expected an image of shape (H, W) but got {image.shape}.")
-    return METHODS[method].make(image, bookmark, spacing_xy)
+    if iterations is None:
+        return METHODS[method].make(image, bookmark, spacing_xy)
+    if not METHODS[method].iterates:
+        raise ValueError(f"Expected no iterations for {method}, a shape, but got {iterations}.")
+    return METHODS[method].make(image, bookmark, spacing_xy, iterations=iterations)

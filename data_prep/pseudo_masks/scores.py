@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from data_prep.bookmarks.recist import Bookmark
 from data_prep.pseudo_masks import mask_metrics
 from data_prep.pseudo_masks.cases import Case, mask_box
 from data_prep.pseudo_masks.clustered_mean import clustered_mean
-from data_prep.pseudo_masks.methods import METHODS, pseudo_mask
+from data_prep.pseudo_masks.methods import ITERATING, pseudo_mask
 
 METRICS = ("dsc", "asd_mm", "iou")
 # Upper bounds of the short axis for the groups by size, mm.
@@ -26,37 +27,64 @@ def box_iou(a: Sequence[float], b: Sequence[float]) -> float:
     return common / union if union > 0 else 0.0
 
 
-def score(case: Case, method: str) -> dict[str, Any]:
+def score(case: Case, method: str, iterations: int | None = None) -> dict[str, Any]:
     """Score the mask of one method on one lesion: a row of the table.
 
     `dsc` and `asd_mm` are None without a voxel mask. `iou` compares boxes: the RECIST box with
     its own bounds for `box`, the box of the mask for all others.
     """
-    made = pseudo_mask(case.image, case.bookmark, method, spacing_xy=case.spacing_mm)
+    given = {"iterations": iterations} if method in ITERATING else {}
+    made = pseudo_mask(case.image, case.bookmark, method, spacing_xy=case.spacing_mm, **given)
     if method == "box":
         x, y, width, height = case.bookmark.coco_box()
         box = (x, y, x + width, y + height)
     else:
         box = mask_box(made.mask)
-    row = {
+    known = {
         "volume": case.volume,
         "slice": case.slice_index,
         "label": case.label,
         "part": case.part,
         "cluster": case.cluster,
+    }
+    return lesion_row(
+        known,
+        method,
+        made.source,
+        made.mask,
+        box,
+        case.gt_mask,
+        case.box,
+        case.bookmark,
+        case.spacing_mm,
+    )
+
+
+def lesion_row(
+    known: Mapping[str, Any],
+    method: str,
+    source: str,
+    mask: np.ndarray,
+    box: Sequence[float],
+    gt_mask: np.ndarray | None,
+    gt_box: Sequence[float],
+    bookmark: Bookmark,
+    spacing_mm: Sequence[float],
+) -> dict[str, Any]:
+    """Compare one mask `(H, W)` and box (x1, y1, x2, y2) with the lesion's: a row of the table."""
+    row = {
+        **known,
         "mask_method": method,
-        "source": made.source,
-        "long_mm": round(case.bookmark.long_length(case.spacing_mm), 3),
-        "short_mm": round(case.bookmark.short_length(case.spacing_mm), 3),
+        "source": source,
+        "long_mm": round(bookmark.long_length(spacing_mm), 3),
+        "short_mm": round(bookmark.short_length(spacing_mm), 3),
         "dsc": None,
         "asd_mm": None,
-        "iou": box_iou(box, case.box),
+        "iou": box_iou(box, gt_box),
     }
-    if case.gt_mask is not None:
-        row["dsc"] = mask_metrics.dice(made.mask, case.gt_mask)
-        row["asd_mm"] = mask_metrics.average_surface_distance(
-            made.mask, case.gt_mask, case.spacing_mm
-        )
+    if gt_mask is not None:
+        row["dsc"] = mask_metrics.dice(mask, gt_mask)
+        row["asd_mm"] = mask_metrics.average_surface_distance(mask, gt_mask, spacing_mm)
     return row
 
 
@@ -86,21 +114,21 @@ def summarize(
     """Compute means and intervals of one group, a row per method.
 
     ASD is averaged over lesions whose mask is not empty; `n_empty` counts the others.
-    `bounded_minus` is the paired difference of the mean DSC (IoU where there is no DSC) of
-    `bounded` to this method.
+    `first_minus` is the paired difference of the mean DSC (IoU where there is no DSC) of the first
+    method to this one.
 
     Args:
-        rows: of `score`.
+        rows: of `score`, those of the first method first.
         clusters: column whose values are resampled together.
         level, n_resamples: see `data_prep.pseudo_masks.clustered_mean.clustered_mean`.
     """
     options = {"level": level, "n_resamples": n_resamples}
-    by_method = {m: [r for r in rows if r["mask_method"] == m] for m in METHODS}
-    reference = {row_key(row): row for row in by_method["bounded"]}
+    by_method: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_method.setdefault(row["mask_method"], []).append(row)
+    reference = {row_key(row): row for row in next(iter(by_method.values()))}
     table = []
     for method, members in by_method.items():
-        if not members:
-            continue
         entry: dict[str, Any] = {"mask_method": method, "n": len(members)}
         entry["n_clusters"] = len({row[clusters] for row in members})
         entry["n_empty"] = sum(row["asd_mm"] == float("inf") for row in members)
@@ -116,7 +144,7 @@ def summarize(
         found = clustered_mean(
             [b[metric] - r[metric] for r, b in paired], [r[clusters] for r, _ in paired], **options
         )
-        names = ("bounded_minus", "bounded_minus_low", "bounded_minus_high")
+        names = ("first_minus", "first_minus_low", "first_minus_high")
         table.append(entry | dict(zip(names, found, strict=True)))
     return table
 

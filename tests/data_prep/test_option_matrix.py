@@ -33,6 +33,8 @@ EXPECTED = {
     ("--patient-pattern", "^(s)"): dict.fromkeys(KINDS, WORKS),
     ("--keep-empty", "slices"): dict.fromkeys(KINDS, WORKS),
     ("--max-empty", "2"): {},
+    ("--mask-method", "paper", "--grabcut-iterations", "2"): dict.fromkeys(KINDS, WORKS),
+    ("--mask-method", "ellipse", "--grabcut-iterations", "2"): {},
     ("--mask-method", "ellipse"): dict.fromkeys(KINDS, WORKS),
     ("--normalize", "window:0,500"): dict.fromkeys(KINDS, WORKS),
     ("--context", "1"): dict.fromkeys(KINDS, WORKS),

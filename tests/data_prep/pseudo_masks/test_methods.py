@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from data_prep.bookmarks.recist import Bookmark
 from data_prep.dataset.prepare_args import parse_args
@@ -21,8 +22,8 @@ def test_each_method_is_what_its_name_says():
     picture = image()
     expected = {
         "bounded": grabcut.pseudo_mask(picture, BOOKMARK, "bounded").mask,
-        "paper": grabcut.pseudo_mask(picture, BOOKMARK, "paper").mask,
-        "paper-unchecked": grabcut.pseudo_mask(picture, BOOKMARK, "paper", checked=False).mask,
+        "paper": grabcut.pseudo_mask(picture, BOOKMARK, "paper", checked=False).mask,
+        "paper-checked": grabcut.pseudo_mask(picture, BOOKMARK, "paper").mask,
         "quadrilateral": shapes.quadrilateral_mask(BOOKMARK, (50, 50)),
         "ellipse": shapes.ellipse_mask(BOOKMARK, (50, 50)),
         "box": shapes.recist_box_mask(BOOKMARK, (50, 50)),
@@ -39,14 +40,14 @@ def test_the_spacing_reaches_grabcut():
     bookmark = Bookmark([(20, 25), (28, 25)], [(24, 18), (24, 32)])
     picture = image().T
     spacing = (4.0, 1.0)
-    made = pseudo_mask(picture, bookmark, "paper-unchecked", spacing_xy=spacing)
+    made = pseudo_mask(picture, bookmark, "paper", spacing_xy=spacing)
     wanted = grabcut.pseudo_mask(picture, bookmark, "paper", checked=False, spacing_xy=spacing)
     plain = grabcut.pseudo_mask(picture, bookmark, "paper", checked=False)
     assert (made.mask == wanted.mask).all() and (made.mask != plain.mask).any()
 
 
 def test_prepare_offers_the_methods_for_training():
-    assert MASK_METHODS == ("bounded", "paper", "quadrilateral", "ellipse")
+    assert MASK_METHODS == ("bounded", "paper", "paper-checked", "quadrilateral", "ellipse")
     needed = ["--images", "i", "--bookmarks", "b", "--out-dir", "o"]
     assert parse_args(needed).mask_method == "bounded"
     for name in METHODS:
@@ -63,3 +64,17 @@ def test_wrong_arguments():
     for name in METHODS:
         with pytest.raises(ValueError, match=r"shape \(H, W\) but got \(50, 50, 1\)"):
             pseudo_mask(image()[..., None], BOOKMARK, name)
+
+
+def test_iterations_are_of_grabcut_only():
+    noise = np.random.default_rng(0).normal(0, 60, (50, 50))
+    faint = ndimage.gaussian_filter(0.3 * image() + noise, 0.8)
+    once = pseudo_mask(faint, BOOKMARK, "paper", iterations=1).mask
+    assert (
+        once == grabcut.pseudo_mask(faint, BOOKMARK, "paper", checked=False, iterations=1).mask
+    ).all()
+    assert (once != pseudo_mask(faint, BOOKMARK, "paper", iterations=10).mask).any()
+    with pytest.raises(ValueError, match="Expected no iterations for ellipse, a shape, but got 3"):
+        pseudo_mask(faint, BOOKMARK, "ellipse", iterations=3)
+    with pytest.raises(ValueError, match="Expected at least 1 iteration of GrabCut but got 0"):
+        pseudo_mask(faint, BOOKMARK, "bounded", iterations=0)
