@@ -256,6 +256,7 @@ def _write_dataset(
             found,
             plan,
             context=options.context,
+            propagate=options.propagate,
             whole_volumes=options.whole_volumes,
         )
     run_report.write_overlays(out, found, load, args.overlays)

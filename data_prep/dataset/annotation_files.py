@@ -21,6 +21,7 @@ from data_prep.dataset.volume_result import IgnoreRegion, SliceLesion, VolumeRes
 Entry = dict[str, Any]
 # Names of the files of a split, and when they are written.
 ALWAYS, WITH_GT, WHOLE = ("{}", "{}_recist"), ("{}_truth", "volumes_{}"), ("{}_whole",)
+PROPAGATED = "train_propagated"
 EMPTY_3D: dict[str, list] = {"lesions": [], "volumes": []}
 
 
@@ -31,6 +32,7 @@ class VolumeEntries:
     Attributes:
         images: COCO image entries of its slices.
         lesions: Annotations with pseudo masks, then regions to ignore (`iscrowd` 1).
+        propagated: Annotations of lesions on slices around their bookmarks'.
         gt_lesions: Annotations from its voxel mask, which `volume` and `lesions_3d` are of, too.
         volume: None without a voxel mask.
         lesions_3d: Lesions of the mask in 3D.
@@ -38,6 +40,7 @@ class VolumeEntries:
 
     images: list[Entry]
     lesions: list[Entry]
+    propagated: list[Entry]
     gt_lesions: list[Entry]
     volume: Entry | None
     lesions_3d: list[Entry]
@@ -56,6 +59,7 @@ def number(results: Iterable[VolumeResult], context: int) -> Iterator[VolumeEntr
         ids = {image["slice_index"]: image["id"] for image in images}
         marked = [*result.lesions, *result.ignored]
         lesions, gt_lesions = _annotations(marked, ids, n_lesions), []
+        propagated = _annotations(result.propagated, ids, n_lesions + len(lesions))
         volume, lesions_3d = None, []
         if images and result.has_gt:
             n_volumes += 1
@@ -66,9 +70,9 @@ def number(results: Iterable[VolumeResult], context: int) -> Iterator[VolumeEntr
                 {"id": i, "volume_id": result.volume_id} | asdict(lesion)
                 for i, lesion in enumerate(result.gt_lesions_3d, start=n_lesions_3d + 1)
             ]
-        yield VolumeEntries(images, lesions, gt_lesions, volume, lesions_3d)
+        yield VolumeEntries(images, lesions, propagated, gt_lesions, volume, lesions_3d)
         n_images += len(images)
-        n_lesions += len(lesions)
+        n_lesions += len(lesions) + len(propagated)
         n_gt += len(gt_lesions)
         n_lesions_3d += len(lesions_3d)
 
@@ -111,6 +115,7 @@ def write(
     plan: Plan,
     *,
     context: int = 0,
+    propagate: int = 0,
     whole_volumes: bool = False,
 ) -> None:
     """Write the files of one plan, and remove those that an earlier state of the input left.
@@ -120,10 +125,12 @@ def write(
         results: Gives the results that `found` was collected from, once more at every call.
         found, plan: What to write into which file.
         context: See `number`.
+        propagate: If not 0, write the file of propagated lesions, too.
         whole_volumes: Write the files of all slices, too.
     """
     kinds = ALWAYS + WITH_GT * found.has_gt + WHOLE * whole_volumes
     names = [kind.format(split) for split in SPLITS for kind in kinds]
+    names += [PROPAGATED] * bool(propagate)
     with ExitStack() as stack:
         files = {
             name: ListFile(
@@ -141,10 +148,9 @@ def write(
                         files[name].add(entry)
         for file in files.values():
             file.end()
-    for kind in set(ALWAYS + WITH_GT + WHOLE) - set(kinds):
-        for split in SPLITS:
-            old = out.path / "annotations" / plan.folder / f"{kind.format(split)}.json"
-            old.unlink(missing_ok=True)
+    possible = {kind.format(split) for split in SPLITS for kind in ALWAYS + WITH_GT + WHOLE}
+    for name in (possible | {PROPAGATED}) - set(names):
+        (out.path / "annotations" / plan.folder / f"{name}.json").unlink(missing_ok=True)
 
 
 def _lesions(volume: VolumeEntries, found: Dataset, plan: Plan) -> Iterator[tuple[str, Entry]]:
@@ -158,9 +164,13 @@ def _lesions(volume: VolumeEntries, found: Dataset, plan: Plan) -> Iterator[tupl
             if found.slices["listed"][row]:
                 yield f"{split}{kind}", entry
                 if not kind:
+                    yield f"{split}_propagated", entry
                     yield f"{split}_recist", coco_entries.without_mask(entry)
             if kind or not found.has_gt:
                 yield f"{split}_whole", entry
+    for entry in volume.propagated:
+        if (code := plan.codes[entry["image_id"] - 1]) >= 0:
+            yield f"{SPLITS[code]}_propagated", entry
     for split, inside in _blocks(volume, plan).items():
         for entry in volume.lesions_3d:
             # Of a divided volume, the lesions whose key slice lies in the block.
@@ -181,6 +191,8 @@ def _slices(volume: VolumeEntries, found: Dataset, plan: Plan) -> Iterator[tuple
             yield f"{split}_recist", image
             if known:
                 yield f"{split}_truth", image
+        if found.slices["listed"][row] or found.slices["propagated"][row]:
+            yield f"{split}_propagated", image
         if known or not found.has_gt:
             yield f"{split}_whole", image
     if volume.volume is not None:

@@ -19,12 +19,12 @@ SIZE_LIMITS_MM = (10.0, 20.0)
 NO_LESION = "no lesion"
 # Columns of the table of slices: the volume's place in the list, the slice's index in the volume,
 # whether it belongs into the data set (others serve as neighbours or for tests on whole volumes),
-# numbers of bookmarks and of lesions of the voxel mask on it, digest of the pixels (empty: all
-# pixels have one value).
+# numbers of bookmarks, of lesions followed to it and of lesions of the voxel mask on it, digest of
+# the pixels (empty: all pixels have one value).
 SLICE = np.dtype(
     [
         *(("volume", "i4"), ("index", "i4"), ("listed", "?")),
-        *(("lesions", "i4"), ("gt_lesions", "i4"), ("digest", "S32")),
+        *(("lesions", "i4"), ("propagated", "i4"), ("gt_lesions", "i4"), ("digest", "S32")),
     ]
 )
 
@@ -93,11 +93,14 @@ def collect(results: Iterable[VolumeResult]) -> Dataset:
 
 def _table(result: VolumeResult, volume: int) -> np.ndarray:
     lesions = Counter(lesion.slice_index for lesion in result.lesions)
+    propagated = Counter(lesion.slice_index for lesion in result.propagated)
     gt_lesions = Counter(lesion.slice_index for lesion in result.gt_lesions or ())
     rows = []
     for entry in result.slices:
-        z, listed = entry.slice_index, entry.kind != "extra"
-        rows.append((volume, z, listed, lesions[z], gt_lesions[z], entry.digest or ""))
+        z, listed = entry.slice_index, entry.kind not in ("extra", "propagated")
+        rows.append(
+            (volume, z, listed, lesions[z], propagated[z], gt_lesions[z], entry.digest or "")
+        )
     return np.array(rows, SLICE)
 
 

@@ -27,6 +27,7 @@ def volume_options(args: argparse.Namespace) -> VolumeOptions:
     return VolumeOptions(
         mask_method=args.mask_method,
         normalize=args.normalize,
+        propagate=args.propagate,
         context=args.context,
         keep_empty=args.keep_empty,
         max_empty=args.max_empty,
@@ -139,6 +140,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=normalization,
         default="image",
         help="image (the paper's, default), volume, or window:low,high (CT)",
+    )
+    add(
+        "--propagate",
+        type=at_least(0),
+        default=0,
+        metavar="N",
+        help="follow lesions over at most N slices on either side of a bookmark's, and write "
+        "train_propagated.json with those slices too (default: 0)",
     )
     add("--context", type=at_least(0), default=0, help="neighbouring slices on either side")
     add("--keep-empty", choices=KEEP_EMPTY, help="keep slices and/or volumes without lesions")

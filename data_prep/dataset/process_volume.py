@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 import warnings
-from collections import defaultdict
 from pathlib import Path
 
 import cv2
@@ -139,23 +138,27 @@ def _fill(task: VolumeTask, result: VolumeResult) -> None:
     result.ignored, unplaced = volume_lesions.regions_to_ignore(source.ignored, volume)
     refused += unplaced
     result.errors += map(str, refused)
-    marks = defaultdict(list)
-    for mark in placed:
-        marks[int(mark.slice_index)].append(mark)
-    ignored = [(r.slice_index, max(r.bbox[2:]) * max(spacing[:2])) for r in result.ignored]
-    reach = [(int(m.slice_index), m.bookmark.long_length(spacing[:2])) for m in placed]
-    known = source.all_known and not refused
-    used = used_slices(
-        reach, ignored, labels, options, len(volume.array), spacing[2], all_known=known
-    )
     slices = Slices(volume.array, options.normalize)
+    result.lesions = [
+        volume_lesions.with_pseudo_mask(
+            slices.for_masks(int(mark.slice_index)), mark, spacing[:2], options
+        )
+        for mark in placed
+    ]
+    result.propagated = volume_lesions.propagated(
+        result.lesions, result.ignored, slices.for_masks, volume, options.propagate
+    )
+    used = used_slices(
+        [(lesion.slice_index, lesion.long_axis_mm) for lesion in result.lesions],
+        [lesion.slice_index for lesion in result.propagated],
+        [(r.slice_index, max(r.bbox[2:]) * max(spacing[:2])) for r in result.ignored],
+        labels,
+        options,
+        len(volume.array),
+        spacing[2],
+        all_known=source.all_known and not refused,
+    )
     for z, kind in sorted(used.items()):
-        if marks[z]:
-            image = slices.for_masks(z)
-            result.lesions += [
-                volume_lesions.with_pseudo_mask(image, mark, spacing[:2], options)
-                for mark in marks[z]
-            ]
         digest = _write(task, slices.normalized(z), z)
         if kind == "empty" and digest is None:
             kind = "extra"  # a slice that shows nothing: padding, or air in a narrow window

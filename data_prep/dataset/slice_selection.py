@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ class VolumeOptions:
     Attributes:
         mask_method: One of `data_prep.pseudo_masks.methods.MASK_METHODS`.
         normalize: `image` (the paper's), `volume` or `window:low,high`.
+        propagate: Follow lesions over at most this many slices on either side of a bookmark's.
         context: Neighbouring slices to write on either side of each slice used.
         keep_empty: Keep slices without a lesion: `slices` of volumes with lesions, whole
             `volumes` without, `all` of both, or None.
@@ -36,6 +37,7 @@ class VolumeOptions:
 
     mask_method: str = DEFAULT
     normalize: str = "image"
+    propagate: int = 0
     context: int = 0
     keep_empty: str | None = None
     max_empty: int | None = None
@@ -92,6 +94,7 @@ class Slices:
 
 def used_slices(
     lesions: Sequence[tuple[int, float]],
+    propagated: Iterable[int],
     ignored: Sequence[tuple[int, float]],
     labels: np.ndarray | None,
     options: VolumeOptions,
@@ -100,10 +103,11 @@ def used_slices(
     *,
     all_known: bool,
 ) -> dict[int, str]:
-    """Choose slices: index → `lesion`, `ignore`, `empty` or `extra`, see `SliceResult`.
+    """Choose slices: index → kind, see `SliceResult`.
 
     Args:
         lesions: Slice index and long axis in mm of each bookmark.
+        propagated: Slices to which lesions were followed.
         ignored: Slice index and extent in mm of each region to ignore.
         labels: True lesions `(Z, Y, X)`, where known.
         options: What to keep.
@@ -116,6 +120,7 @@ def used_slices(
     if options.keep_empty in wanted and all_known:
         for z in _empty_slices([*lesions, *ignored], labels, options.max_empty, depth, spacing_z):
             kinds[z] = "empty"
+    kinds = dict.fromkeys(propagated, "propagated") | kinds
     if options.whole_volumes:
         return {z: kinds.get(z, "extra") for z in range(depth)}
     for z in list(kinds):

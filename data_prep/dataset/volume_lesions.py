@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from data_prep.dataset.slice_selection import VolumeOptions
 from data_prep.dataset.volume_result import IgnoreRegion, SliceLesion
 from data_prep.errors import DataError
 from data_prep.pseudo_masks.methods import pseudo_mask
+from data_prep.pseudo_masks.propagate import propagate
 from data_prep.volumes.volume import Volume
 
 
@@ -83,6 +85,51 @@ def with_pseudo_mask(
         **coco_entries.mask_fields(made.mask),
         **coco_entries.bookmark_fields(mark.bookmark, spacing_xy),
     )
+
+
+def propagated(
+    lesions: Sequence[SliceLesion],
+    ignored: Sequence[IgnoreRegion],
+    image: Callable[[int], np.ndarray],
+    volume: Volume,
+    limit: int,
+) -> list[SliceLesion]:
+    """Follow bookmarked lesions to the slices around.
+
+    Half a lesion's long axis is how far it is taken to reach. It is followed to no place that
+    another one or a region to ignore takes.
+
+    Args:
+        lesions: With their pseudo masks.
+        ignored: Regions to ignore.
+        image: Gives slice z `(H, W)`.
+        volume: Which they are of.
+        limit: Greatest distance in slices.
+    """
+    taken = defaultdict(list)
+    for entry in [*lesions, *ignored]:
+        taken[entry.slice_index].append(coco_entries.decode(entry.segmentation))
+    found = []
+    for lesion in lesions:
+        masks = propagate(
+            image,
+            len(volume.array),
+            lesion.slice_index,
+            coco_entries.decode(lesion.segmentation),
+            min(limit, int(lesion.long_axis_mm / 2 // volume.spacing_mm[2])),
+            is_free=lambda z, mask: not any((mask & other).any() for other in taken[z]),
+        )
+        for z, mask in sorted(masks.items()):
+            taken[z].append(mask)
+            found.append(
+                SliceLesion(
+                    slice_index=z,
+                    mask_source="propagated",
+                    site=lesion.site,
+                    **coco_entries.measured_fields(mask, volume.spacing_mm[:2]),
+                )
+            )
+    return sorted(found, key=lambda lesion: (lesion.slice_index, lesion.bbox))
 
 
 def of_labels(

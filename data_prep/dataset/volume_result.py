@@ -16,7 +16,8 @@ class SliceResult:
     Attributes:
         slice_index: Its place in the volume, from 0.
         kind: `lesion` (bookmarked), `ignore` (with regions to ignore only), `empty` (kept without
-            a lesion) or `extra` (a neighbour).
+            a lesion), `propagated` (a bookmarked lesion was followed to it) or `extra` (a
+            neighbour).
         digest: Of its pixels; None for a slice of one value.
     """
 
@@ -117,6 +118,7 @@ class VolumeResult:
         stored_size: Columns, rows and slices of the file.
         slices: Slices that were written, in their order; none if the volume is left out.
         lesions: Bookmarked lesions with their pseudo masks.
+        propagated: The same lesions on slices around the bookmarked ones.
         ignored: Regions to ignore.
         gt_lesions: Lesions of the voxel mask on those slices; None without a usable mask.
         gt_lesions_3d: The same in 3D, of the whole volume.
@@ -133,6 +135,7 @@ class VolumeResult:
     stored_size: list[int] | None = None
     slices: list[SliceResult] = field(default_factory=list)
     lesions: list[SliceLesion] = field(default_factory=list)
+    propagated: list[SliceLesion] = field(default_factory=list)
     ignored: list[IgnoreRegion] = field(default_factory=list)
     gt_lesions: list[SliceLesion] | None = None
     gt_lesions_3d: list[Lesion3D] = field(default_factory=list)
@@ -145,7 +148,7 @@ class VolumeResult:
     def leave_out(self, error: str) -> None:
         """Drop what was made of the volume, and say why."""
         self.errors.append(error)
-        self.slices, self.lesions, self.ignored = [], [], []
+        self.slices, self.lesions, self.propagated, self.ignored = [], [], [], []
         self.gt_lesions, self.gt_lesions_3d = None, []
 
     def to_json(self) -> bytes:
@@ -172,6 +175,7 @@ class VolumeResult:
 _LISTS = {
     "slices": SliceResult,
     "lesions": SliceLesion,
+    "propagated": SliceLesion,
     "ignored": IgnoreRegion,
     "gt_lesions": SliceLesion,
     "gt_lesions_3d": Lesion3D,

@@ -108,8 +108,8 @@ def pseudo_mask(
     if not reason:
         frame = Frame.of(local, segments.shape)
         labels = _initial_labels(local, frame, variant)
-        grey = _eight_bits(image[y1:y2, x1:x2])
-        crop = _clean(_cut(grey, labels, iterations), segments)
+        grey = eight_bits(image[y1:y2, x1:x2])
+        crop = clean(cut(grey, labels, iterations), segments)
         reason = _refusal(crop, local, spacing_xy) if checked else ""
     if reason:
         ellipse = shapes.ellipse_mask(bookmark, image.shape)
@@ -117,7 +117,7 @@ def pseudo_mask(
             raise _outside(image, bookmark)
         return PseudoMask(ellipse, f"ellipse:{reason}")
     if variant == "bounded" and crop.any():
-        crop = _clean(_average(crop, grey, frame, bookmark.short_length()), segments)
+        crop = clean(_average(crop, grey, frame, bookmark.short_length()), segments)
     mask = np.zeros(image.shape, bool, order="F")  # as COCO's run lengths go
     mask[y1:y2, x1:x2] = crop
     return PseudoMask(mask, f"grabcut:{variant}")
@@ -169,7 +169,7 @@ def _initial_labels(bookmark: Bookmark, frame: Frame, variant: str) -> np.ndarra
     return labels
 
 
-def _eight_bits(image: np.ndarray) -> np.ndarray:
+def eight_bits(image: np.ndarray) -> np.ndarray:
     """Map the crop's 1st to 99th percentile to 0 … 255."""
     ranks = np.array((1, 99)) * (image.size - 1) // 100
     low, high = np.partition(image, ranks, axis=None)[ranks].astype(np.float64)
@@ -177,7 +177,7 @@ def _eight_bits(image: np.ndarray) -> np.ndarray:
     return np.clip(scaled + 0.5, 0, 255).astype(np.uint8)
 
 
-def _cut(grey: np.ndarray, labels: np.ndarray, iterations: int = ITERATIONS) -> np.ndarray:
+def cut(grey: np.ndarray, labels: np.ndarray, iterations: int = ITERATIONS) -> np.ndarray:
     """Run GrabCut: its foreground, uint8; changes `labels`."""
     foreground = labels & 1  # GC_FGD and GC_PR_FGD are odd
     if foreground.all() or not foreground.any():  # nothing for GrabCut to separate
@@ -190,7 +190,7 @@ def _cut(grey: np.ndarray, labels: np.ndarray, iterations: int = ITERATIONS) -> 
     return labels & 1
 
 
-def _clean(mask: np.ndarray, segments: np.ndarray) -> np.ndarray:
+def clean(mask: np.ndarray, segments: np.ndarray) -> np.ndarray:
     """Return the component that holds most of the segments, holes filled; uint8."""
     count, components = cv2.connectedComponents(mask, connectivity=4)
     if count < 2:

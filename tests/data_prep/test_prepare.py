@@ -10,8 +10,9 @@ import pytest
 import SimpleITK as sitk
 from pycocotools.coco import COCO
 
-from data_prep import prepare
+from data_prep import prepare, verify
 from data_prep.dataset import coco_entries, intensity
+from data_prep.phantoms import abdomen
 from data_prep.pseudo_masks.mask_metrics import dice
 
 
@@ -187,3 +188,31 @@ def test_other_methods_are_recorded(phantom_dataset, tmp_path, method):
     assert run(phantom_dataset, tmp_path / "out", "--mask-method", method) == 0
     report = json.loads((tmp_path / "out" / "report.json").read_bytes())
     assert sum(n for source, n in report["mask_source"].items() if method in source) > 10
+
+
+def test_propagated_lesions_are_added_for_training(tmp_path):
+    abdomen.write_dataset(tmp_path, 6, n_nodes=2, shape=(12, 64, 64), spacing_mm=(2.0, 2.0, 2.0))
+    plain, out = tmp_path / "plain", tmp_path / "out"
+    assert run(tmp_path, plain) == run(tmp_path, out, "--propagate", 3, "--context", 1) == 0
+    marked, added = annotations(out, "train"), annotations(out, "train_propagated")
+    assert [a["recist"] for a in marked["annotations"]] == [
+        a["recist"] for a in annotations(plain, "train")["annotations"]
+    ]
+    # All that is in train.json, and slices near to its bookmarks that are in no other file.
+    assert all(entry in added["images"] for entry in marked["images"])
+    assert all(entry in added["annotations"] for entry in marked["annotations"])
+    more = [a for a in added["annotations"] if a["mask_source"] == "propagated"]
+    assert len(more) == len(added["annotations"]) - len(marked["annotations"]) >= 10
+    keys = {(i["volume_id"], i["slice_index"]) for i in marked["images"]}
+    images = {i["id"]: i for i in added["images"]}
+    for lesion in more:
+        image = images[lesion["image_id"]]
+        volume, z = image["volume_id"], image["slice_index"]
+        assert min(abs(z - key) for other, key in keys if other == volume) <= 3
+        assert all((out / "images" / name).is_file() for name in image["neighbours"])
+    assert len(added["images"]) > len(marked["images"])
+    assert verify.main([str(out), "--quiet"]) == 0
+    assert not (plain / "annotations" / "train_propagated.json").exists()
+    # Without the option again, the file goes.
+    assert run(tmp_path, out, "--overwrite") == 0
+    assert not (out / "annotations" / "train_propagated.json").exists()

@@ -11,11 +11,11 @@ def test_slices_are_listed_in_order_of_volumes():
     found = collect.collect([result(1, "a", [5.0, 6.0]), result(2, "b", slices=3)])
     assert found.volumes == [("v0001", "a"), ("v0002", "b")]
     assert found.slices.tolist() == [
-        (0, 0, True, 2, 0, b"1-0"),
-        (0, 1, False, 0, 0, b"1-1"),
-        (1, 0, True, 0, 0, b"2-0"),
-        (1, 1, False, 0, 0, b"2-1"),
-        (1, 2, False, 0, 0, b"2-2"),
+        (0, 0, True, 2, 0, 0, b"1-0"),
+        (0, 1, False, 0, 0, 0, b"1-1"),
+        (1, 0, True, 0, 0, 0, b"2-0"),
+        (1, 1, False, 0, 0, 0, b"2-1"),
+        (1, 2, False, 0, 0, 0, b"2-2"),
     ]
     assert found.sources == {"ellipse": 2} and found.bookmarks == 2 and not found.has_gt
 

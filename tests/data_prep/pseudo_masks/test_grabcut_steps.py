@@ -106,15 +106,15 @@ def test_eight_bits_run_from_the_1st_to_the_99th_percentile():
     # 201 values: the 1st percentile is 2, the 99th 198.
     image = np.arange(201.0)[::-1].reshape(3, 67)
     expected = np.floor((np.arange(201.0) - 2) * 255 / 196 + 0.5).clip(0, 255)[::-1]
-    found = grabcut._eight_bits(image)
+    found = grabcut.eight_bits(image)
     assert found.dtype == np.uint8 and (found == expected.reshape(3, 67)).all()
-    assert (grabcut._eight_bits(np.full((4, 5), 7)) == 0).all()
+    assert (grabcut.eight_bits(np.full((4, 5), 7)) == 0).all()
 
 
 def test_a_crop_of_one_label_is_not_cut():
     grey = np.random.default_rng(0).integers(0, 255, (6, 7)).astype(np.uint8)
     for label, foreground in ((0, 0), (1, 1), (2, 0), (3, 1)):
-        cut = grabcut._cut(grey, np.full(grey.shape, label, np.uint8))
+        cut = grabcut.cut(grey, np.full(grey.shape, label, np.uint8))
         assert (cut == foreground).all()
 
 
@@ -122,17 +122,17 @@ def test_the_component_that_holds_most_of_the_segments_is_kept_and_filled():
     """Part c meets part a at a corner only; the background holds more of the segments than any."""
     mask = picture("aa...bbbb", "aa...b..b", "..c..bbbb", "ccc......")
     segments = picture("s....ssss", "s...ss...", "s...s....", "s...s....")
-    kept = grabcut._clean(mask.copy(), segments)
+    kept = grabcut.clean(mask.copy(), segments)
     assert (kept == picture(*3 * [".....bbbb"], ".........")).all()
     segments = picture("ss.....ss", "s..ss....", "s..ss....", "...ss....")
-    kept = grabcut._clean(mask.copy(), segments)
+    kept = grabcut.clean(mask.copy(), segments)
     assert (kept == picture(*2 * ["aa......."], *2 * ["........."])).all()
 
 
 def test_cleaning_of_masks_that_miss_the_segments_or_are_empty():
     mask, segments = picture("aa.", "...", "..."), picture("...", "...", "..s")
-    assert not grabcut._clean(mask, segments).any()
-    assert not grabcut._clean(np.zeros_like(mask), segments).any()
+    assert not grabcut.clean(mask, segments).any()
+    assert not grabcut.clean(np.zeros_like(mask), segments).any()
 
 
 @pytest.mark.parametrize(
