@@ -9,13 +9,13 @@ from typing import Any
 from mmglan.evaluation.comparison import Comparison, compare_kinds
 from mmglan.evaluation.evaluate import evaluate_detections
 from mmglan.evaluation.evaluation_record import Evaluation
-from mmglan.evaluation.load_results import Results, load_detection_sets, read_test_set
+from mmglan.evaluation.load_results import Source, load_detection_sets, read_test_set
 from mmglan.evaluation.protocols import Protocol, get_protocol
 
 
 def evaluate(
     gt: str | Path | Mapping[str, Any] | None,
-    predictions: Results | Iterable[Results],
+    predictions: Source | Iterable[Source],
     *,
     protocol: str | Protocol = "deeplesion",
     bootstrap: int = 1000,
@@ -91,8 +91,8 @@ def evaluate(
 
 def compare(
     gt: str | Path | Mapping[str, Any] | None,
-    first: Results | Iterable[Results],
-    second: Results | Iterable[Results],
+    first: Source | Iterable[Source],
+    second: Source | Iterable[Source],
     *,
     protocol: str | Protocol = "deeplesion",
     bootstrap: int = 1000,

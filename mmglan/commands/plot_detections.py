@@ -17,7 +17,8 @@ import cv2
 from data_prep.atomic_files import write_bytes
 from data_prep.command_line import at_least, reports_errors
 from mmglan.commands.arguments import progress_bar
-from mmglan.detections.coco_files import read_ground_truth, read_results
+from mmglan.detections.coco_files import read_ground_truth
+from mmglan.detections.coco_results import read_results
 from mmglan.evaluation.detection_status import status_of_images
 from mmglan.evaluation.evaluation_record import read_evaluation
 from mmglan.reporting.detection_sheet import choose_slices, detection_sheet
@@ -68,10 +69,17 @@ def main(argv: list[str] | None = None) -> int:
     if args.fp is not None:
         score = score_at(read_evaluation(args.metrics), args.fp)
     names = [args.pred.name, args.segm.name if args.segm else ""]
-    masks = read_results(args.segm, gt, masks=True) if args.segm else None
-    images = status_of_images(gt, read_results(args.pred, gt), masks, names=names).images
+    boxes = read_results(args.pred, gt)
+    chosen = choose_slices(gt, boxes, args.count, score=score, seed=args.seed)
+    masks = read_results(args.segm, gt, masks=True, images=chosen) if args.segm else None
+    status = status_of_images(
+        gt.of_images(chosen),
+        boxes.of_images(chosen),
+        masks and masks.of_images(chosen),
+        names=names,
+    )
     sheet = detection_sheet(
-        choose_slices(images, args.count, score=score, seed=args.seed),
+        status.images,
         args.images,
         score=score,
         masks=not args.boxes_only,

@@ -15,7 +15,8 @@ from pathlib import Path
 from data_prep.atomic_files import write_text
 from data_prep.command_line import at_least, reports_errors
 from mmglan.commands.arguments import progress_bar
-from mmglan.detections.coco_files import read_ground_truth, read_results
+from mmglan.detections.coco_files import read_ground_truth
+from mmglan.detections.coco_results import read_results
 from mmglan.evaluation.detection_status import check_counts, same_detections, status_of_images
 from mmglan.reporting.html_report import build_report
 from mmglan.reporting.paper_tables import paper_metrics

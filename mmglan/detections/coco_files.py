@@ -1,4 +1,4 @@
-"""COCO annotation and result files: read, checked, and result files written."""
+"""COCO annotation files: read and checked."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from pycocotools import mask as mask_utils
-
-from data_prep.atomic_files import write_json
 from mmglan.detections.categories import read_categories
-from mmglan.detections.coco_masks import rle_of
 from mmglan.detections.value_checks import check_size, check_spacing, finite_numbers
 
 
@@ -58,6 +54,13 @@ class GroundTruth:
             for side in (self.lesions, self.regions)
         ]
         return GroundTruth(self.name, self.images, *sides, self.categories)
+
+    def of_images(self, places: Sequence[int]) -> GroundTruth:
+        """Return the ground truth of some images, in their order."""
+        parts = [
+            [side[one] for one in places] for side in (self.images, self.lesions, self.regions)
+        ]
+        return GroundTruth(self.name, *parts, self.categories)
 
     @property
     def has_patients(self) -> bool:
@@ -113,7 +116,8 @@ def read_ground_truth(source: str | Path | Mapping[str, Any]) -> GroundTruth:
         place = position_of(annotation, gt)
         if place is None:
             raise ValueError(
-                f"{where}: Expected the id of an image of this file but got {_found(annotation)}"
+                f"{where}: Expected the id of an image of this file "
+                f"but got {unknown_image(annotation)}"
             )
         check_annotation(annotation, where)
         check_category(annotation, gt, where)
@@ -155,7 +159,7 @@ def check_annotation(annotation: dict, where: str) -> None:
         annotation: The annotation.
         where: File and entry, for the message.
     """
-    _check_record(annotation, where)
+    check_box(annotation.get("bbox"), where)
     area = annotation.get("area", 1)
     empty = isinstance(area, Real) and not area > 0
     if min(annotation["bbox"][2:]) < 1 or empty:
@@ -163,97 +167,6 @@ def check_annotation(annotation: dict, where: str) -> None:
             f"{where}: Expected a lesion of at least 1 x 1 pixels but got bbox"
             f" {annotation['bbox']}, area {annotation.get('area', 'not given')}; remove it"
         )
-
-
-def group_results(results: Iterable[dict], gt: GroundTruth, name: str = "results"):
-    """Sort COCO results by image.
-
-    Returns:
-        list[list[dict]]: For each image of `gt` its results, in their order.
-
-    Raises:
-        ValueError: A result of an unknown image, or without a finite score and box.
-    """
-    grouped: list[list[dict]] = [[] for _ in gt.images]
-    for row, result in enumerate(results):
-        place = position_of(result, gt)
-        if place is None:
-            raise ValueError(
-                f"{name}: result {row}: Expected the id of an image of {gt.name} "
-                f"but got {_found(result)}"
-            )
-        _check_record(result, f"{name}: result {row}")
-        check_category(result, gt, f"{name}: result {row}")
-        if not finite_numbers([result.get("score")], 1):
-            raise ValueError(
-                f"{name}: result {row}: Expected a finite score but got {result.get('score')!r}"
-            )
-        grouped[place].append(result)
-    return grouped
-
-
-def read_results(
-    path: str | Path, gt: GroundTruth, *, masks: bool = False
-) -> list[list[dict[str, Any]]]:
-    """Read a COCO result file.
-
-    Args:
-        path: The file.
-        gt: Ground truth of the images.
-        masks: Results of masks: each needs a segmentation, and one without a box gets the mask's.
-
-    Returns:
-        list[list[dict]]: For each image of `gt` its results, in their order.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: No list of results, or one that cannot be used; file and row are named.
-    """
-    name, rows = Path(path).name, read_json(path)
-    if not isinstance(rows, list):
-        raise ValueError(f"{name}: Expected a list of results but got {type(rows).__name__}")
-    if masks:
-        rows = with_boxes(rows, gt)
-        for number, row in enumerate(rows):
-            if isinstance(row, dict) and not row.get("segmentation"):
-                raise ValueError(f"{name}: result {number}: Expected a segmentation but got none")
-    return group_results(rows, gt, name)
-
-
-def with_boxes(rows: Iterable[Any], gt: GroundTruth) -> list[Any]:
-    """Give mask results without a box the box of their mask."""
-    complete = []
-    for row in rows:
-        place = position_of(row, gt)
-        if place is not None and "bbox" not in row and "segmentation" in row:
-            row = row | {"bbox": mask_utils.toBbox(rle_of(gt.images[place], row)).tolist()}
-        complete.append(row)
-    return complete
-
-
-def result_row(
-    image_id: int | str,
-    box: Sequence[float],
-    score: float,
-    segmentation: Mapping[str, Any] | None = None,
-    category_id: int = 1,
-) -> dict[str, Any]:
-    """Return one COCO result.
-
-    Args:
-        image_id: Of the annotation file.
-        box: x, y, width, height, pixels.
-        score: Confidence.
-        segmentation: Compressed RLE with text counts; None for a result without a mask.
-        category_id: Class.
-    """
-    row = dict(image_id=image_id, category_id=category_id, score=score, bbox=list(box))
-    return row if segmentation is None else row | {"segmentation": dict(segmentation)}
-
-
-def write_results(path: str | Path, rows: list[dict[str, Any]]) -> None:
-    """Write a COCO result file, whole or not at all."""
-    write_json(path, rows)
 
 
 def position_of(record: dict, gt: GroundTruth) -> int | None:
@@ -266,7 +179,8 @@ def _is_id(value):
     return isinstance(value, (Real, str)) and not isinstance(value, bool)
 
 
-def _found(record):
+def unknown_image(record: Any) -> str:
+    """Say what stands where the id of a known image is expected."""
     return f"image_id {record.get('image_id')!r}" if isinstance(record, dict) else repr(record)
 
 
@@ -278,8 +192,7 @@ def _check_image(image, where: str):
     check_spacing(image.get("spacing_mm"), where, "x, y(, z)", (2, 3))
 
 
-def _check_record(record: dict, where: str):
-    """Check that a result or annotation has a box of four numbers x, y, width, height."""
-    box = record.get("bbox")
+def check_box(box: Any, where: str) -> None:
+    """Raise ValueError unless a box is four numbers x, y, width, height."""
     if not finite_numbers(box, 4) or min(box[2:]) < 0:
         raise ValueError(f"{where}: Expected bbox as x, y, width, height >= 0 but got {box!r}")

@@ -11,6 +11,7 @@ import numpy as np
 
 from mmglan.detections.coco_files import GroundTruth, read_json
 from mmglan.detections.coco_masks import rle_of
+from mmglan.detections.coco_results import Results
 from mmglan.detections.stacking import Stacks, stack
 from mmglan.detections.value_checks import check_size, check_spacing, finite_numbers
 
@@ -127,13 +128,13 @@ def _check_box_3d(box, where: str):
 
 
 def stack_results(
-    images: GroundTruth, grouped: list[list[dict]], ids: list[str], iou_threshold: float = 0.1
+    images: GroundTruth, results: Results, ids: list[str], iou_threshold: float = 0.1
 ) -> tuple[list[Stacks], list[dict]]:
     """Stack the 2D results of each volume.
 
     Args:
         images: Annotation file whose images name `volume_id` and `slice_index`.
-        grouped: Results by image.
+        results: Of a detector on the images.
         ids: Volumes wanted; results of others have no 3D ground truth and are left out.
         iou_threshold: See `mmglan.detections.stacking.stack`.
 
@@ -142,7 +143,8 @@ def stack_results(
     """
     slices: dict[str, dict[int, np.ndarray]] = {volume_id: {} for volume_id in ids}
     masks: dict[str, dict] = {volume_id: {} for volume_id in ids}
-    for image, rows in zip(images.images, grouped, strict=True):
+    boxes = np.column_stack([results.corners, results.scores])
+    for image, part in zip(images.images, results.slices(len(images.images)), strict=True):
         known = image.get("volume_id") is not None
         if not known or not finite_numbers([image.get("slice_index")], 1):
             raise ValueError(
@@ -157,13 +159,10 @@ def stack_results(
                 f"{images.name}: image {image['id']}: Expected each slice once but slice {index} "
                 f"of volume {volume} is there again"
             )
-        boxes = np.array([[*row["bbox"], row["score"]] for row in rows], dtype=np.float64)
-        boxes = boxes.reshape(-1, 5)
-        boxes[:, 2:4] += boxes[:, :2]
-        slices[volume][index] = boxes
-        for number, row in enumerate(rows):
-            if "segmentation" in row:
-                masks[volume][index, number] = rle_of(image, row)
+        slices[volume][index] = boxes[part]
+        for number, mask in enumerate(results.masks[part] if results.masks else ()):
+            if mask is not None:
+                masks[volume][index, number] = rle_of(image, {"segmentation": mask})
     stacks = [stack(slices[volume_id], iou_threshold=iou_threshold) for volume_id in ids]
     return stacks, [masks[volume_id] for volume_id in ids]
 

@@ -67,25 +67,6 @@ class DetectionSet:
             on_ignored=self.on_ignored,
         )
 
-    def iou_matrices(self) -> list[np.ndarray]:
-        """Compute `(n, m)` IoU for each image."""
-        pairs = self.overlaps["iou"]
-        n_pred = np.bincount(self.pred_image, minlength=self.n_images)
-        n_gt = np.bincount(self.gt_image, minlength=self.n_images)
-        first_pred = np.cumsum(n_pred) - n_pred
-        first_gt = np.cumsum(n_gt) - n_gt
-        sizes = n_pred * n_gt
-        flat = np.zeros(int(sizes.sum()))
-        first = np.cumsum(sizes) - sizes
-        image = self.pred_image[pairs.pred]
-        row = pairs.pred - first_pred[image]
-        column = pairs.gt - first_gt[image]
-        flat[first[image] + row * n_gt[image] + column] = pairs.overlap
-        return [
-            flat[start : start + size].reshape(rows, columns)
-            for start, size, rows, columns in zip(first, sizes, n_pred, n_gt, strict=True)
-        ]
-
 
 def rank_scores(detections: DetectionSet) -> DetectionSet:
     """Replace scores by minus the number of predictions per image at least as certain.

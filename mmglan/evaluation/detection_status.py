@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from mmglan.detections.coco_files import GroundTruth
-from mmglan.evaluation.detection_set import DetectionSet
+from mmglan.detections.coco_results import Results
 from mmglan.evaluation.detection_set_2d import detection_set_of_images
 from mmglan.evaluation.evaluation_record import Evaluation
 from mmglan.evaluation.matching import Matches
@@ -86,25 +86,76 @@ class ImageStatus:
     detections: list[DetectionStatus]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TestSetStatus:
-    """All images of a test set.
+    """All images of a test set; what is asked for is put together when it is.
 
     Attributes:
-        rules: By which they were matched, boxes first.
-        images: One entry per image, in the order of the ground truth.
+        gt: Ground truth.
+        boxes: Box results.
+        masks: For each box result its segmentation; None without masks.
+        overlap: For each box result its largest IoU with a lesion's box.
+        matches: By the rules by which they were matched, boxes first.
     """
 
     __test__ = False  # no test of pytest's
 
-    rules: tuple[Rule, ...]
-    images: list[ImageStatus]
+    gt: GroundTruth
+    boxes: Results
+    masks: list[Any] | None
+    overlap: np.ndarray
+    matches: dict[Rule, Matches]
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """By which detections and lesions were matched."""
+        return tuple(self.matches)
+
+    @cached_property
+    def first_lesions(self) -> np.ndarray:
+        """`(I + 1,)` number of the first lesion of each image."""
+        return np.cumsum([0, *map(len, self.gt.lesions)])
+
+    def image(self, place: int) -> ImageStatus:
+        """Return the statuses of an image of the ground truth."""
+        first, last = np.searchsorted(self.boxes.image, [place, place + 1]).tolist()
+        by_score = first + np.argsort(-self.boxes.scores[first:last], kind="stable")
+        lesions = self.gt.lesions[place]
+        numbers = range(self.first_lesions[place], self.first_lesions[place + 1])
+        return ImageStatus(
+            self.gt.images[place],
+            [self._lesion(*one) for one in zip(lesions, numbers, strict=True)],
+            [self._detection(index) for index in by_score.tolist()],
+        )
+
+    @property
+    def images(self) -> list[ImageStatus]:
+        """Every image, in the order of the ground truth."""
+        return list(map(self.image, range(len(self.gt.images))))
+
+    def _detection(self, index: int) -> DetectionStatus:
+        return DetectionStatus(
+            box=tuple(self.boxes.boxes[index].tolist()),
+            score=float(self.boxes.scores[index]),
+            segmentation=None if self.masks is None else self.masks[index],
+            overlap=float(self.overlap[index]),
+            status={rule: _status(one, index) for rule, one in self.matches.items()},
+        )
+
+    def _lesion(self, annotation: dict[str, Any], index: int) -> LesionStatus:
+        scores = self.boxes.scores
+        return LesionStatus(
+            box=tuple(annotation["bbox"]),
+            segmentation=annotation.get("segmentation"),
+            axes_mm=_axes(annotation),
+            found_at={rule: _found_at(one, index, scores) for rule, one in self.matches.items()},
+        )
 
 
 def status_of_images(
     gt: GroundTruth,
-    boxes: list[list[dict]],
-    masks: list[list[dict]] | None = None,
+    boxes: Results,
+    masks: Results | None = None,
     protocol: str | Protocol = "deeplesion",
     *,
     names: Sequence[str] = ("results", "mask results"),
@@ -117,10 +168,9 @@ def status_of_images(
 
     Args:
         gt: Ground truth.
-        boxes: For each image its COCO box results, see
-            `mmglan.detections.coco_files.group_results`.
-        masks: For each image the mask results of the same detections in the same order, or None.
-            They are matched where the ground truth has masks, and shown in any case.
+        boxes: Box results.
+        masks: Mask results of the same detections in the same order, or None. They are matched
+            where the ground truth has masks, and shown in any case.
         protocol: Criteria, assignment and duplicates.
         names: Of the two results, for messages.
 
@@ -144,13 +194,15 @@ def status_of_images(
         for one in sets
         for criterion in protocol.criteria_2d
     }
-    return TestSetStatus(tuple(matches), _by_image(gt, boxes, masks, sets[0], matches))
+    pairs, overlap = sets[0].overlaps["iou"], np.zeros(len(boxes))
+    np.maximum.at(overlap, pairs.pred, pairs.overlap)
+    shown = boxes.masks if masks is None else masks.masks
+    return TestSetStatus(gt, boxes, shown, overlap, matches)
 
 
-def same_detections(boxes: list[list[dict]], masks: list[list[dict]]) -> bool:
+def same_detections(boxes: Results, masks: Results) -> bool:
     """Whether mask results are of the same detections as box results, in the same order."""
-    scores = ([[row["score"] for row in rows] for rows in one] for one in (boxes, masks))
-    return next(scores) == next(scores)
+    return np.array_equal(boxes.image, masks.image) and np.array_equal(boxes.scores, masks.scores)
 
 
 def check_counts(evaluation: Evaluation, status: TestSetStatus) -> None:
@@ -161,9 +213,9 @@ def check_counts(evaluation: Evaluation, status: TestSetStatus) -> None:
     """
     counts = evaluation.counts.get("bbox")
     found = {
-        "n_images": len(status.images),
-        "n_lesions": sum(len(image.lesions) for image in status.images),
-        "n_predictions": sum(len(image.detections) for image in status.images),
+        "n_images": len(status.gt.images),
+        "n_lesions": int(status.first_lesions[-1]),
+        "n_predictions": len(status.boxes),
     }
     wanted = found if counts is None else {name: getattr(counts, name) for name in found}
     other = [name for name in found if found[name] != wanted[name]]
@@ -175,52 +227,6 @@ def check_counts(evaluation: Evaluation, status: TestSetStatus) -> None:
             + ", ".join(f"{name} {found[name]}" for name in other)
             + ". Name its annotations with --gt, or evaluate again."
         )
-
-
-def _by_image(gt, boxes, masks, detections: DetectionSet, matches: dict[Rule, Matches]):
-    """Return the statuses image by image; indices as in the detection sets."""
-    pairs = detections.overlaps["iou"]
-    overlap = np.zeros(len(detections.scores))
-    np.maximum.at(overlap, pairs.pred, pairs.overlap)
-    detection_number, lesion_number = itertools.count(), itertools.count()
-    images = []
-    for image, lesions, results, shapes in zip(
-        gt.images, gt.lesions, boxes, masks or boxes, strict=True
-    ):
-        rows = [
-            _detection(result, shape, index, overlap, matches)
-            for result, shape, index in zip(results, shapes, detection_number, strict=False)
-        ]
-        images.append(
-            ImageStatus(
-                image,
-                [
-                    _lesion(annotation, index, detections.scores, matches)
-                    for annotation, index in zip(lesions, lesion_number, strict=False)
-                ],
-                sorted(rows, key=lambda row: -row.score),
-            )
-        )
-    return images
-
-
-def _detection(result, shape, index, overlap, matches) -> DetectionStatus:
-    return DetectionStatus(
-        box=tuple(result["bbox"]),
-        score=float(result["score"]),
-        segmentation=shape.get("segmentation"),
-        overlap=float(overlap[index]),
-        status={rule: _status(one, index) for rule, one in matches.items()},
-    )
-
-
-def _lesion(annotation, index, scores, matches) -> LesionStatus:
-    return LesionStatus(
-        box=tuple(annotation["bbox"]),
-        segmentation=annotation.get("segmentation"),
-        axes_mm=_axes(annotation),
-        found_at={rule: _found_at(one, index, scores) for rule, one in matches.items()},
-    )
 
 
 def _status(matches: Matches, index: int) -> str:

@@ -15,12 +15,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
 from mmglan.detections.categories import category_ids
-from mmglan.detections.coco_files import (
-    group_results,
-    read_ground_truth,
-    result_row,
-    write_results,
-)
+from mmglan.detections.coco_files import read_ground_truth
+from mmglan.detections.coco_results import Results, write_results
 from mmglan.detections.volume_files import read_volumes, stack_results, warn_of_parts
 from mmglan.evaluation.detection_set_2d import detection_set_of_images
 from mmglan.evaluation.evaluate import evaluate_detections
@@ -100,7 +96,7 @@ class LesionMetric(BaseMetric):
             found = sample["pred_instances"]
             boxes = found["bboxes"].detach().cpu().numpy().astype(np.float64)
             scores = found["scores"].detach().cpu().numpy().astype(np.float64)
-            labels = found["labels"].detach().cpu().numpy()
+            labels = found["labels"].detach().cpu().numpy().astype(np.int64)
             masks = found.get("masks") if "segm" in self.iou_types else None
             if masks is not None and not isinstance(masks, list):
                 masks = encode_mask_results(masks.detach().cpu().numpy())
@@ -109,13 +105,12 @@ class LesionMetric(BaseMetric):
             if masks is not None:
                 masks = [mask for mask, good in zip(masks, finite, strict=True) if good]
             boxes, scores, labels = boxes[finite], scores[finite], labels[finite]
-            # Plain types: they are pickled between processes and written as JSON.
             self.results.append(
                 dict(
                     image_id=_plain_id(sample["img_id"]),
-                    boxes=np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]).tolist(),
-                    scores=scores.tolist(),
-                    labels=labels.tolist(),
+                    boxes=np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]),
+                    scores=scores,
+                    labels=labels,
                     masks=None if masks is None else [_text_rle(mask) for mask in masks],
                 )
             )
@@ -143,7 +138,6 @@ class LesionMetric(BaseMetric):
         logger = MMLogger.get_current_instance()
         ids = self._category_ids(results)
         gt = self.gt.of_categories(ids) if self.gt.categories else self.gt
-        # The same order of images for any number of processes.
         once = {result["image_id"]: result for result in reversed(results)}
         if len(once) < len(results):
             warnings.warn(
@@ -151,8 +145,8 @@ class LesionMetric(BaseMetric):
                 "tested before; the first ones count",
                 stacklevel=2,
             )
-        results = [once[image_id] for image_id in sorted(once, key=_by_type)]
-        missing = len(self.gt.images) - len({result["image_id"] for result in results})
+        results = list(once.values())
+        missing = len(self.gt.images) - len(results)
         if missing:
             warnings.warn(
                 f"{self.gt.name}: {missing} of {len(self.gt.images)} images were not "
@@ -167,13 +161,12 @@ class LesionMetric(BaseMetric):
             if kind == "segm" and not gt.has_masks:
                 logger.info(f"{gt.name} has no masks: metrics of boxes only.")
                 continue
-            rows = _coco_results(results, kind, ids)
+            found = _results(results, kind, ids, gt)
             if self.outfile_prefix:
-                write_results(f"{self.outfile_prefix}.{kind}.json", rows)
-            grouped = group_results(rows, gt)
-            sets.append(detection_set_of_images(gt, grouped, kind, self.protocol))
+                write_results(f"{self.outfile_prefix}.{kind}.json", found, gt)
+            sets.append(detection_set_of_images(gt, found, kind, self.protocol))
             if kind == "bbox" and self.volumes is not None:
-                stacks, _ = stack_results(gt, grouped, self.volumes.ids)
+                stacks, _ = stack_results(gt, found, self.volumes.ids)
                 boxes = [one.boxes for one in stacks]
                 sets.append(detection_set_of_volumes(self.volumes, boxes, self.protocol))
         evaluation = evaluate_detections(sets, self.protocol, **self.options)
@@ -185,7 +178,7 @@ class LesionMetric(BaseMetric):
 
     def _category_ids(self, results: list[dict]) -> list[int]:
         """Return the category of each label: of the data set's classes, else the file's own."""
-        highest = max((max(result["labels"], default=-1) for result in results), default=-1)
+        highest = max((result["labels"].max(initial=-1) for result in results), default=-1)
         classes = (self.dataset_meta or {}).get("classes")
         if classes is None:
             ids = list(self.gt.categories) or list(range(1, highest + 2))
@@ -210,10 +203,6 @@ def _plain_id(image_id):
     return image_id if isinstance(image_id, str) else int(image_id)
 
 
-def _by_type(image_id):
-    return isinstance(image_id, str), image_id
-
-
 def _text_rle(mask):
     counts = mask["counts"]
     return dict(
@@ -222,17 +211,17 @@ def _text_rle(mask):
     )
 
 
-def _coco_results(results, kind, category_of):
-    return [
-        result_row(
-            result["image_id"], box, score, mask if kind == "segm" else None, category_of[label]
-        )
-        for result in results
-        for box, score, label, mask in zip(
-            result["boxes"],
-            result["scores"],
-            result["labels"],
-            result["masks"] or [None] * len(result["scores"]),
-            strict=True,
-        )
-    ]
+def _results(results, kind, category_of, gt) -> Results:
+    category_of, parts = np.array(category_of, dtype=np.int64), []
+    for result in results:
+        place, count = gt.position.get(result["image_id"]), len(result["scores"])
+        if place is None:
+            raise ValueError(
+                f"{gt.name}: Expected the id of an image of this file but the test set has "
+                f"image {result['image_id']!r}; let dataloader and evaluator name one file"
+            )
+        masks = result["masks"] if kind == "segm" else None
+        category = category_of[result["labels"]]
+        image = np.full(count, place)
+        parts.append(Results(image, result["boxes"], result["scores"], category, masks))
+    return Results.of_parts(parts)

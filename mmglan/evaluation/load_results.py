@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmglan.detections.coco_files import (
-    GroundTruth,
-    group_results,
-    read_ground_truth,
-    read_json,
-    with_boxes,
-)
+from mmglan.detections.coco_files import GroundTruth, read_ground_truth
+from mmglan.detections.coco_results import group_results, json_blocks, read_results
 from mmglan.detections.volume_files import (
     VolumeGroundTruth,
     read_boxes_3d,
@@ -35,7 +31,7 @@ from mmglan.evaluation.label_maps import (
 from mmglan.evaluation.metric_values import KIND_WORDS
 from mmglan.evaluation.protocols import Protocol
 
-Results = str | Path | Sequence[Mapping[str, Any]]
+Source = str | Path | Sequence[Mapping[str, Any]]
 STACK_IOU = 0.1
 
 
@@ -102,7 +98,7 @@ def read_test_set(
 
 def load_detection_sets(
     test_set: TestSet,
-    predictions: Results | Iterable[Results],
+    predictions: Source | Iterable[Source],
     protocol: Protocol,
     *,
     scores: str | Path | None = None,
@@ -136,33 +132,36 @@ def load_detection_sets(
     _check_options(test_set, sources, scores, binary_masks, stack_iou)
     sets, grouped = [], {}
     for name, source in sources:
-        if isinstance(source, Path):
+        if _is_folder(source):
             confidences = read_scores(scores) if scores else None
             found = _label_maps(test_set, source, confidences, binary_masks, quiet)
             sets.append(_of_instances(test_set.volumes, found, protocol))
             continue
-        kind = _kind_of(source, name)
-        if kind == "bbox3d":
+        rows = _boxes_3d(source)
+        if rows is not None:
             if test_set.volumes is None:
                 raise ValueError(f"{name}: Expected --volumes to compare 3D boxes with")
-            boxes = read_boxes_3d(source, test_set.volumes, name)
+            boxes = read_boxes_3d(rows, test_set.volumes, name)
             sets.append(detection_set_of_volumes(test_set.volumes, boxes, protocol))
             continue
         images = test_set.images
         if images is None:
             raise ValueError(f"{name}: Expected --gt to compare COCO results with")
-        rows = with_boxes(source, images) if kind == "segm" else source
-        grouped[kind] = group_results(rows, images, name)
-        sets.append(detection_set_of_images(images, grouped[kind], kind, protocol, name=name))
+        read = read_results if isinstance(source, Path) else partial(group_results, name=name)
+        found = read(source, images)
+        masks = found.masks is not None or (not len(found) and ".segm" in name)
+        kind = "segm" if masks else "bbox"
+        grouped[kind] = found
+        sets.append(detection_set_of_images(images, found, kind, protocol, name=name))
     if test_set.volumes is not None and grouped:
-        rows = grouped.get("segm", grouped.get("bbox"))
-        sets += _of_stacks(test_set, rows, "segm" in grouped, protocol, stack_iou, quiet)
+        found = grouped.get("segm", grouped.get("bbox"))
+        sets += _of_stacks(test_set, found, "segm" in grouped, protocol, stack_iou, quiet)
     _check_one_of_each([one.kind for one in sets], [name for name, _ in sources])
     return sets
 
 
 def _sources(predictions) -> list[tuple[str, Path | list]]:
-    """Name, and content or folder, of each prediction."""
+    """Name, and content or path, of each prediction."""
     if isinstance(predictions, (str, Path)):
         predictions = [predictions]
     else:
@@ -174,17 +173,17 @@ def _sources(predictions) -> list[tuple[str, Path | list]]:
         if not isinstance(one, (str, Path)):
             sources.append((f"predictions[{number}]", list(one)))
             continue
-        path = Path(one)
-        content = path if path.is_dir() else read_json(path)
-        if not isinstance(content, (Path, list)):
-            raise ValueError(f"{path.name}: Expected a list of results")
-        sources.append((path.name, content))
+        sources.append((Path(one).name, Path(one)))
     return sources
+
+
+def _is_folder(source: Path | list) -> bool:
+    return isinstance(source, Path) and source.is_dir()
 
 
 def _check_options(test_set, sources, scores, binary_masks, stack_iou):
     """Refuse inputs that these predictions can not use, since they would have no effect."""
-    label_maps = any(isinstance(content, Path) for _, content in sources)
+    label_maps = any(_is_folder(content) for _, content in sources)
     if (scores or binary_masks) and not label_maps:
         option = "--scores" if scores else "--binary-masks"
         raise ValueError(
@@ -204,12 +203,13 @@ def _check_one_of_each(kinds, names):
             )
 
 
-def _kind_of(rows, name):
-    if any(isinstance(row, dict) and "box3d" in row for row in rows):
-        return "bbox3d"
-    if any(isinstance(row, dict) and "segmentation" in row for row in rows):
-        return "segm"
-    return "segm" if not rows and ".segm" in name else "bbox"
+def _boxes_3d(source: Path | list) -> list | None:
+    """Return the rows of 3D boxes; None where the first rows are no such."""
+    blocks = json_blocks(source) if isinstance(source, Path) else iter([source])
+    rows = next(blocks)
+    if not any(isinstance(row, dict) and "box3d" in row for row in rows):
+        return None
+    return [*rows, *(row for block in blocks for row in block)]
 
 
 def _label_maps(test_set, folder, scores, binary_masks, quiet):
@@ -226,12 +226,12 @@ def _label_maps(test_set, folder, scores, binary_masks, quiet):
     )
 
 
-def _of_stacks(test_set, rows, with_masks, protocol, stack_iou, quiet):
+def _of_stacks(test_set, results, with_masks, protocol, stack_iou, quiet):
     """Build sets of stacked 2D results: 3D boxes and, where there are label maps, voxels."""
     images, volumes = test_set.images, test_set.volumes
     warn_of_parts(images, volumes)
     iou = STACK_IOU if stack_iou is None else stack_iou
-    stacks, masks = stack_results(images, rows, volumes.ids, iou)
+    stacks, masks = stack_results(images, results, volumes.ids, iou)
     boxes = [one.boxes for one in stacks]
     sets = [detection_set_of_volumes(volumes, boxes, protocol)]
     if test_set.gt_masks and with_masks:

@@ -104,7 +104,9 @@ def match(
     if assignment == "every":
         found_by = _first_by_rank(pred, gt, order, n_gt)
     elif assignment == "greedy":
-        found_by = _greedy(pred, gt, pairs.overlap[enough], order, n_gt)
+        # By rank, then falling overlap, then the order of the lesions.
+        by = np.lexsort((gt, -pairs.overlap[enough], _ranks(order)[pred]))
+        found_by = greedy(pred[by], gt[by], n_gt)
     else:
         found_by = _optimal(pred, gt, pairs.overlap[enough], n_gt)
     hits = np.bincount(found_by[found_by >= 0], minlength=n_pred)
@@ -133,15 +135,23 @@ def _first_by_rank(pred, gt, order, n_gt):
     return found
 
 
-def _greedy(pred, gt, overlap, order, n_gt):
-    found = np.full(n_gt, -1, dtype=np.int64)
+def greedy(pred: np.ndarray, gt: np.ndarray, n_gt: int) -> np.ndarray:
+    """Give each prediction the first of its lesions that is free.
+
+    Args:
+        pred: `(K,)` prediction of each pair, pairs of one prediction one after the other.
+        gt: `(K,)` lesion of each pair.
+        n_gt: M.
+
+    Returns:
+        np.ndarray: `(M,)` the prediction that finds each lesion, -1 where none does.
+    """
+    found = [-1] * n_gt
     taken = -1
-    # By rank, then falling overlap, then the order of the lesions.
-    for index in np.lexsort((gt, -overlap, _ranks(order)[pred])):
-        if pred[index] != taken and found[gt[index]] < 0:
-            found[gt[index]] = pred[index]
-            taken = pred[index]
-    return found
+    for one, lesion in zip(pred.tolist(), gt.tolist(), strict=True):
+        if one != taken and found[lesion] < 0:
+            found[lesion] = taken = one
+    return np.array(found, dtype=np.int64)
 
 
 def _optimal(pred, gt, overlap, n_gt):

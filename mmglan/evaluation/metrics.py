@@ -6,12 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mmglan.evaluation.average_precision import (
-    AP_THRESHOLDS,
-    COCO_THRESHOLDS,
-    PrecisionRecall,
-    precision_recall,
-)
+from mmglan.evaluation.average_precision import AP_THRESHOLDS, COCO_THRESHOLDS, coco_ranking
 from mmglan.evaluation.detection_set import DetectionSet
 from mmglan.evaluation.froc import FROCCurve, curve_of
 from mmglan.evaluation.matching import Matches
@@ -36,7 +31,7 @@ class Metrics:
         strata: Lesions by size stratum, small ones first; strata without lesions are left out.
         curves: FROC curve by criterion.
         matches: Matches by criterion.
-        estimates: `(F,)` metrics of the test set itself; COCO's AP as COCOeval gives it.
+        estimates: `(F,)` metrics of the test set itself.
     """
 
     def __init__(self, detections: DetectionSet, protocol: Protocol):
@@ -46,15 +41,12 @@ class Metrics:
         self.curves: dict[Criterion, FROCCurve] = {}
         self.matches: dict[Criterion, Matches] = {}
         self._parts: list[Callable[[np.ndarray], np.ndarray]] = []
-        self._exact: dict[int, float] = {}
         self._members = _members_of_strata(detections.short_axis_mm)
         self.strata = {name: int(members.sum()) for name, members in self._members.items()}
         self._add_average_precision()
         for criterion in protocol.criteria(detections.dims):
             self._add_froc(criterion)
         self.estimates = self.values(np.ones((detections.n_patients, 1)))[:, 0]
-        for index, value in self._exact.items():
-            self.estimates[index] = value
 
     @property
     def names(self) -> list[str]:
@@ -79,52 +71,53 @@ class Metrics:
     def _key(self, metric, criterion, point=None, stratum=None):
         return MetricKey(self.detections.kind, metric, criterion, point, stratum)
 
-    def _add(self, keys, part, exact=None):
-        if exact is not None:
-            self._exact[len(self.keys)] = exact
+    def _add(self, keys, part):
         self.keys += keys
         self._parts.append(part)
 
     def _add_average_precision(self):
-        ranges = tuple(STRATA_MM[name] for name in self._members)
-        verdicts = precision_recall(self.detections, AP_THRESHOLDS, strata_mm=ranges)
+        ranking = coco_ranking(self.detections, AP_THRESHOLDS, self._members)
+        weighted = WeightedPrecision(self.detections, ranking)
+        place = {name: number for number, name in enumerate(ranking.verdicts)}
+        keys, rows, steps = [], [], {}
         for threshold in AP_THRESHOLDS:
-            for number, stratum in enumerate((None, *self._members)):
-                self._add_verdict(threshold, verdicts[threshold, number], stratum)
-        if self.detections.dims == 2:
-            self._add_mean_ap()
+            criterion = Criterion("iou", threshold)
+            for name in (None, *self._members):
+                if self._has_steps(criterion):
+                    steps[len(keys)] = self._steps(criterion, name)
+                keys.append(self._key("AP", criterion, stratum=name))
+                rows.append((place[threshold, name], 0))
+                if name is None:
+                    keys.append(self._key("mRecall", criterion))
+                    rows.append((place[threshold, name], 1))
 
-    def _add_verdict(self, threshold: float, verdict: PrecisionRecall, stratum: str | None):
-        weighted = WeightedPrecision(self.detections, verdict)
-        criterion = Criterion("iou", threshold)
-        keys = [self._key("AP", criterion, stratum=stratum)]
-        if stratum is None:
-            keys.append(self._key("mRecall", criterion))
+        def values(weights):
+            found = weighted.values(weights)[tuple(np.transpose(rows))]
+            for row, area in steps.items():
+                found[row] = area(weights)
+            return found
+
+        self._add(keys, values)
+        if self.detections.dims == 2:
+            mean = WeightedPrecision(
+                self.detections, coco_ranking(self.detections, COCO_THRESHOLDS)
+            )
+            self._add([self._key("mAP", None)], lambda w: mean.values(w)[:, 0].mean(axis=0)[None])
+
+    def _has_steps(self, criterion: Criterion) -> bool:
+        """Whether AP at a criterion is the area under the protocol's own steps."""
         own = criterion in self.protocol.criteria(self.detections.dims)
-        if own and self.protocol.average_precision == "step":
-            steps = self._steps(criterion, stratum)
-            self._add(keys, lambda w: np.vstack([steps(w), weighted.values(w)[1 : len(keys)]]))
-            return
-        self._add(keys, lambda w: weighted.values(w)[: len(keys)], exact=verdict.ap)
+        return own and self.protocol.average_precision == "step"
 
     def _steps(self, criterion: Criterion, stratum: str | None):
-        """Return the area under the steps as a function of weights, `(P, B)` to `(1, B)`."""
+        """Return the area under the steps as a function of weights, `(P, B)` to `(B,)`."""
         matches = self.detections.match(criterion, self.protocol)
         subsets = []
         if stratum is not None:
             members = self._members[stratum]
             subsets.append((matches.found_by[members], self.detections.gt_image[members]))
         curve = WeightedFROC(self.detections, matches, subsets)
-        return lambda weights: curve.average_precision(weights)[-1:]
-
-    def _add_mean_ap(self):
-        verdicts = precision_recall(self.detections, COCO_THRESHOLDS)
-        parts = [WeightedPrecision(self.detections, verdict) for verdict in verdicts.values()]
-        self._add(
-            [self._key("mAP", None)],
-            lambda w: np.mean([part.values(w)[0] for part in parts], axis=0)[None],
-            exact=float(np.mean([verdict.ap for verdict in verdicts.values()])),
-        )
+        return lambda weights: curve.average_precision(weights)[-1]
 
     def _add_froc(self, criterion: Criterion):
         detections, protocol = self.detections, self.protocol

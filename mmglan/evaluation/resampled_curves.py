@@ -16,13 +16,15 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from mmglan.evaluation.average_precision import MRECALL_PRECISIONS, PrecisionRecall
+from mmglan.evaluation.average_precision import Ranking
 from mmglan.evaluation.detection_set import DetectionSet
 from mmglan.evaluation.matching import Matches
 
 # Resamples at a time: keeps a block of weights in the processor's cache.
 BLOCK = 32
 _RECALL_STEPS = np.linspace(0.0, 1.0, 101)
+# As decimals, not by linspace: 0.1 + 4 * 0.05 is above 3 / 10.
+MRECALL_PRECISIONS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 
 
 def _number_type(n_predictions: int):
@@ -162,21 +164,33 @@ def _read(fp, sensitivity, fps, interpolation):
 
 
 class WeightedPrecision:
-    """AP and mean recall from COCO's verdicts."""
+    """AP and mean recall from COCO's verdicts on one ranking."""
 
-    def __init__(self, detections: DetectionSet, verdict: PrecisionRecall):
-        n_patients = detections.n_patients
-        patient = detections.patient[verdict.image]
-        finds = np.flatnonzero(verdict.hit)
-        before_last = finds[-1] + 1 if len(finds) else 0
-        row = np.searchsorted(finds, np.arange(before_last))
-        self._dtype = _number_type(len(verdict.image))
-        self._counts = _sparse(
-            row, patient[:before_last], np.ones(before_last), len(finds), n_patients, self._dtype
-        )
-        self._finder = patient[finds]
-        lesions = np.bincount(detections.patient[verdict.gt_image], minlength=n_patients)
-        self._lesions = lesions.astype(np.float64)
+    def __init__(self, detections: DetectionSet, ranking: Ranking):
+        self._n_patients = detections.n_patients
+        self._patient = detections.patient[ranking.image]
+        self._dtype = _number_type(len(ranking.image))
+        verdicts = list(ranking.verdicts.values())
+        # Only the places where a verdict finds a lesion matter; all share the sums between them.
+        finds = np.unique(np.concatenate([*(one.hits for one in verdicts), np.zeros(0, int)]))
+        self._counts = self._sums_before(finds, np.arange(finds[-1] + 1 if len(finds) else 0))
+        self._verdicts = [
+            (
+                self._patient[one.hits],
+                np.searchsorted(finds, one.hits),
+                self._sums_before(one.hits, one.ignored) if len(one.ignored) else None,
+                np.bincount(detections.patient[one.gt_image], minlength=self._n_patients),
+            )
+            for one in verdicts
+        ]
+
+    def _sums_before(self, finds, places):
+        """Count `places` per patient between one find and the next, as a sparse matrix."""
+        row = np.searchsorted(finds, places)
+        inside = row < len(finds)
+        patient = self._patient[places[inside]]
+        shape = len(finds), self._n_patients, self._dtype
+        return _sparse(row[inside], patient, np.ones(len(patient)), *shape)
 
     def values(self, weights: np.ndarray) -> np.ndarray:
         """Compute 101-point AP and mean recall over precisions 0.10, 0.15, …, 0.50.
@@ -185,30 +199,36 @@ class WeightedPrecision:
             weights: `(P, B)` how often each patient counts, whole numbers.
 
         Returns:
-            np.ndarray: `(2, B)`, NaN where no lesion was drawn.
+            np.ndarray: `(V, 2, B)`, one row per verdict; NaN where no lesion was drawn.
         """
-        blocks = [
-            self._block(np.ascontiguousarray(weights[:, first : first + BLOCK], dtype=self._dtype))
-            for first in range(0, weights.shape[1], BLOCK)
-        ]
-        return np.concatenate(blocks, axis=1) if blocks else np.zeros((2, 0))
-
-    def _block(self, weights):
-        lesions = self._lesions @ weights
-        values = np.zeros((2, weights.shape[1]))
-        if len(self._finder):
-            hits = _running_sums(weights[self._finder])
-            counts = _running_sums(self._counts @ weights)
-            precision = hits / (counts.astype(np.float64) + np.spacing(1))
-            with np.errstate(divide="ignore", invalid="ignore"):
-                recall = hits / lesions[:, None]
-            # The highest precision at this recall or a higher one, falling.
-            backwards = np.maximum.accumulate(precision[:, ::-1], axis=1)
-            for column, (steps, rising) in enumerate(zip(recall, backwards, strict=True)):
-                place = np.searchsorted(steps, _RECALL_STEPS, side="left")
-                place = place[place < len(steps)]
-                values[0, column] = rising[len(steps) - 1 - place].sum() / len(_RECALL_STEPS)
-                count = len(steps) - np.searchsorted(rising, MRECALL_PRECISIONS, side="left")
-                values[1, column] = np.append(0.0, steps)[count].mean()
-        values[:, lesions == 0] = np.nan
+        values = np.zeros((len(self._verdicts), 2, weights.shape[1]))
+        for first in range(0, weights.shape[1], BLOCK):
+            part = slice(first, first + BLOCK)
+            block = np.ascontiguousarray(weights[:, part], dtype=self._dtype)
+            counts = _running_sums(self._counts @ block)
+            for number, (finder, place, ignored, lesions) in enumerate(self._verdicts):
+                seen = counts[:, place].astype(np.float64)
+                if ignored is not None:
+                    seen -= _running_sums(ignored @ block)
+                values[number, :, part] = _ap_and_recall(
+                    _running_sums(block[finder]), seen, lesions @ weights[:, part]
+                )
         return values
+
+
+def _ap_and_recall(hits, seen, lesions):
+    """Compute `(2, B)` from `(B, H)` hits and predictions at each find and `(B,)` lesions."""
+    values = np.zeros((2, len(lesions)))
+    precision = hits / (seen + np.spacing(1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        recall = hits / lesions[:, None]
+    # The highest precision at this recall or a higher one, falling.
+    backwards = np.maximum.accumulate(precision[:, ::-1], axis=1)
+    for column, (steps, rising) in enumerate(zip(recall, backwards, strict=True)):
+        place = np.searchsorted(steps, _RECALL_STEPS, side="left")
+        place = place[place < len(steps)]
+        values[0, column] = rising[len(steps) - 1 - place].sum() / len(_RECALL_STEPS)
+        count = len(steps) - np.searchsorted(rising, MRECALL_PRECISIONS, side="left")
+        values[1, column] = np.append(0.0, steps)[count].mean()
+    values[:, lesions == 0] = np.nan
+    return values

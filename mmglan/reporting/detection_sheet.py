@@ -8,35 +8,38 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.overlay import draw, sheet
+from mmglan.detections.coco_files import GroundTruth
+from mmglan.detections.coco_results import Results
 from mmglan.evaluation.detection_status import ImageStatus
 from mmglan.reporting.slice_images import decode_mask, slice_of
 
 
 def choose_slices(
-    images: list[ImageStatus], count: int, *, score: float, seed: int | None = None
-) -> list[ImageStatus]:
+    gt: GroundTruth, results: Results, count: int, *, score: float, seed: int | None = None
+) -> list[int]:
     """Choose slices for a sheet.
 
     Args:
-        images: all images.
+        gt: all images.
+        results: all detections.
         count: how many at most.
         score: detections from this score upwards count.
         seed: None takes slices evenly spread over those with a lesion or a detection; a number
             draws at random among them.
 
     Returns:
-        Chosen slices in their order; slices with nothing on them only where no others are.
+        Places of the chosen slices, rising; slices with nothing on them only where no others are.
     """
-    shown = [
-        one for one in images if one.lesions or any(d.score >= score for d in one.detections)
-    ] or images
+    shown = np.array(list(map(bool, gt.lesions)), dtype=bool)
+    shown[results.image[results.scores >= score]] = True
+    shown = np.flatnonzero(shown if shown.any() else ~shown)
     if len(shown) <= count:
-        return shown
+        return shown.tolist()
     if seed is None:
         places = np.linspace(0, len(shown) - 1, count).round().astype(int)
     else:
         places = np.random.default_rng(seed).choice(len(shown), count, replace=False)
-    return [shown[place] for place in sorted(places.tolist())]
+    return sorted(shown[places].tolist())
 
 
 def _corners(box: tuple[float, ...]) -> tuple[float, float, float, float]:

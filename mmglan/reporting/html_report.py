@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 
-from mmglan.evaluation.detection_status import ImageStatus, TestSetStatus
+from mmglan.evaluation.detection_status import TestSetStatus
 from mmglan.evaluation.evaluation_record import Evaluation
 from mmglan.evaluation.metric_values import MetricKey
 from mmglan.reporting.page_tables import (
@@ -72,13 +73,11 @@ def build_report(
     Returns:
         HTML.
     """
-    rules, images = status.rules, status.images
+    rules = status.rules
     points = operating_points(evaluation, rules)
     start = start_threshold(points[rule_id(rules[0])])
-    chosen = choose(images, max_slices, rules[0], start)
-    slices, embedded = slice_data(
-        images, image_root, chosen=chosen, max_side=max_side, progress=progress
-    )
+    chosen = choose(status, max_slices, rules[0], start)
+    slices, embedded = slice_data(status, image_root, chosen, max_side=max_side, progress=progress)
     strata = strata_table(evaluation)
     training = training_charts(scalars or {})
     charts = {"froc": froc_chart(evaluation), **training}
@@ -86,12 +85,12 @@ def build_report(
         charts["strata"] = strata_chart(strata)
     data = {
         "slices": slices,
-        "totals": totals(images, rules),
+        "totals": totals(status),
         "points": points,
         "rules": rule_choices(rules),
         "start": start,
-        "n_images": len(images),
-        "n_lesions": sum(len(image.lesions) for image in images),
+        "n_images": len(status.gt.images),
+        "n_lesions": int(status.first_lesions[-1]),
         "charts": {name: chart for name, chart in charts.items() if chart},
     }
     loader = jinja2.FileSystemLoader(TEMPLATES)
@@ -109,7 +108,7 @@ def build_report(
             *notes,
         ],
         n_slices=len(slices),
-        slice_note=_slice_note(images, chosen),
+        slice_note=_slice_note(status, chosen),
         operating=operating_tables(evaluation),
         metrics=metric_tables(evaluation, paper),
         paper_note="The paper's metrics were measured on other data; they show the order of "
@@ -160,15 +159,17 @@ def _training_note(charts: dict[str, Any]) -> str:
     return "The losses of the training log. This run learned no σ." if charts else ""
 
 
-def _slice_note(images: list[ImageStatus], chosen: list[ImageStatus]) -> str:
-    if not images:
+def _slice_note(status: TestSetStatus, chosen: list[int]) -> str:
+    count = len(status.gt.images)
+    if not count:
         return "The test set holds no slices."
     note = "Statuses follow the matching rule chosen below. "
-    if len(chosen) < len(images):
+    if len(chosen) < count:
         note += (
-            f"{len(chosen):,} of {len(images):,} slices are in this file, those with most missed "
+            f"{len(chosen):,} of {count:,} slices are in this file, those with most missed "
             "lesions and false positives first; the counts in words are of all slices. "
         )
-    if any(len(image.detections) > MAX_DETECTIONS for image in chosen):
+    detections = np.bincount(status.boxes.image, minlength=count)
+    if (detections[chosen] > MAX_DETECTIONS).any():
         note += f"Each slice shows its {MAX_DETECTIONS} detections of the highest scores at most."
     return note.strip()

@@ -2,77 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mmglan.evaluation.detection_status import (
-    FALSE_POSITIVE,
     DetectionStatus,
-    ImageStatus,
     LesionStatus,
     Rule,
+    TestSetStatus,
 )
 from mmglan.reporting.page_tables import rule_id
 from mmglan.reporting.slice_images import decode_mask, encode, outline, slice_of, thumbnail
 
 MAX_DETECTIONS = 30
+# Scores that counts are told from: more of them would make the page as large as the results.
+MAX_SCORES = 5000
 
 
-def totals(images: list[ImageStatus], rules: Iterable[Rule]) -> dict[str, Any]:
+def totals(status: TestSetStatus) -> dict[str, Any]:
     """Return the scores from which the counts at any score threshold follow.
 
     Returns:
-        By rule `{'found': [...], 'fp': [...]}`: the scores at which lesions are found first, and
-        those of the false positives, both falling.
+        By rule `{'found': [...], 'fp': [...], 'steps': [m, n]}`: the scores at which lesions are
+        found first, and those of the false positives, both falling; of more than `MAX_SCORES`
+        every m-th or n-th one.
     """
-    out = {}
-    for rule in rules:
-        found = [lesion.found_at[rule] for image in images for lesion in image.lesions]
-        fp = [
-            one.score
-            for image in images
-            for one in image.detections
-            if one.status[rule] == FALSE_POSITIVE
-        ]
-        out[rule_id(rule)] = {
-            "found": sorted((round(s, 6) for s in found if s is not None), reverse=True),
-            "fp": sorted((round(s, 6) for s in fp), reverse=True),
-        }
+    out, scores = {}, status.boxes.scores
+    for rule, matches in status.matches.items():
+        found = scores[matches.found_by[matches.found_by >= 0]]
+        sides = [-np.sort(-one.round(6)) for one in (found, scores[matches.false_positive])]
+        steps = [max(1, -(-len(one) // MAX_SCORES)) for one in sides]
+        found, false = (
+            one[step - 1 :: step].tolist() for one, step in zip(sides, steps, strict=True)
+        )
+        out[rule_id(rule)] = {"found": found, "fp": false, "steps": steps}
     return out
 
 
-def choose(images: list[ImageStatus], limit: int, rule: Rule, score: float) -> list[ImageStatus]:
+def choose(status: TestSetStatus, limit: int, rule: Rule, score: float) -> list[int]:
     """Return at most `limit` images: most missed lesions and false positives first, then by id.
 
     Args:
-        images: all images.
+        status: of all images.
         limit: how many.
         rule: matching rule at which errors count.
         score: score threshold at which errors count.
 
     Returns:
-        The chosen images in the order given.
+        The places of the chosen images, rising.
     """
-    if len(images) <= limit:
-        return images
-
-    def errors(image: ImageStatus) -> int:
-        found = [lesion.found_at[rule] for lesion in image.lesions]
-        missed = sum(at is None or at < score for at in found)
-        false = [
-            one.status[rule] == FALSE_POSITIVE for one in image.detections if one.score >= score
-        ]
-        return missed + sum(false)
-
-    rank = sorted(
-        range(len(images)), key=lambda i: (-errors(images[i]), -len(images[i].lesions), i)
-    )
-    return [images[index] for index in sorted(rank[:limit])]
+    count = len(status.gt.images)
+    if count <= limit:
+        return list(range(count))
+    matches, scores = status.matches[rule], status.boxes.scores
+    at = np.append(scores, -np.inf)[matches.found_by]
+    lesions = np.diff(status.first_lesions)
+    missed = np.repeat(np.arange(count), lesions)[at < score]
+    false = status.boxes.image[matches.false_positive & (scores >= score)]
+    errors = np.bincount(np.append(missed, false), minlength=count)
+    return sorted(np.lexsort((-lesions, -errors))[:limit].tolist())
 
 
-def _numbers(images: list[ImageStatus], key: str) -> dict[Any, int]:
-    names = sorted({str(one.image[key]) for one in images if one.image.get(key) is not None})
+def _numbers(images: list[dict[str, Any]], key: str) -> dict[Any, int]:
+    names = sorted({str(image[key]) for image in images if image.get(key) is not None})
     return {name: number for number, name in enumerate(names, start=1)}
 
 
@@ -128,10 +123,10 @@ def _detection(detection: DetectionStatus, size: tuple[int, int], spacing: Any) 
 
 
 def slice_data(
-    images: list[ImageStatus],
+    status: TestSetStatus,
     image_root: Path,
+    chosen: Sequence[int],
     *,
-    chosen: list[ImageStatus] | None = None,
     max_side: int = 640,
     max_detections: int = MAX_DETECTIONS,
     progress: Callable[[Iterable], Iterable] = iter,
@@ -142,9 +137,9 @@ def slice_data(
     kept.
 
     Args:
-        images: all images; the numbers of patients and volumes come from these.
+        status: of all images; the numbers of patients and volumes come from these.
         image_root: `file_name` of the images is relative to it.
-        chosen: the images to embed (default all).
+        chosen: places of the images to embed.
         max_side: pixels of the embedded images' longer side.
         max_detections: those of the highest score on each image are kept.
         progress: wraps the loop, e.g. `tqdm`.
@@ -152,9 +147,9 @@ def slice_data(
     Returns:
         slices and `(number of the slice, base64 image)`.
     """
-    patients, volumes = _numbers(images, "patient_id"), _numbers(images, "volume_id")
+    patients, volumes = (_numbers(status.gt.images, key) for key in ("patient_id", "volume_id"))
     slices, embedded = [], []
-    for number, item in enumerate(progress(images if chosen is None else chosen), start=1):
+    for number, item in enumerate(map(status.image, progress(chosen)), start=1):
         grey = slice_of(item.image, image_root)
         spacing = item.image.get("spacing_mm")
         kind, text = encode(grey, max_side=max_side)

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from mmglan.detections.coco_files import group_results, read_ground_truth
+from mmglan.detections.coco_files import read_ground_truth
+from mmglan.detections.coco_results import NO_CATEGORY, group_results
 
 LESION = {"id": 1, "image_id": 1, "bbox": [0, 0, 9, 9]}
 
@@ -73,7 +74,9 @@ def test_annotations(tmp_path, change, words):
 def test_results(tmp_path, change, words):
     gt = read(tmp_path)
     row = {"image_id": 1, "bbox": [0, 0, 9, 9], "score": 0.5}
-    assert group_results([row], gt) == [[row]]
+    found = group_results([row], gt)
+    assert (found.image.tolist(), found.boxes.tolist()) == ([0], [[0, 0, 9, 9]])
+    assert found.scores.tolist() == [0.5] and found.masks is None
     with pytest.raises(ValueError, match=rf"my.json: result 1: .*{words}"):
         group_results([row, row | change], gt, "my.json")
     with pytest.raises(ValueError, match=r"my.json: result 0: .* got 'x'"):
@@ -118,7 +121,7 @@ def test_categories_are_those_of_the_ground_truth():
     assert gt.categories == {7: "node"}
     assert gt.of_categories([7]).lesions == gt.lesions and gt.of_categories([8]).lesions == [[]]
     rows = [box | {"score": 1.0, "category_id": 7}, box | {"score": 1.0}]
-    assert group_results(rows, gt) == [rows]
+    assert group_results(rows, gt).category.tolist() == [7, NO_CATEGORY]
     with pytest.raises(ValueError, match=r"r.json: result 1: .* 7 \(node\), but got 2"):
         group_results([rows[0], rows[0] | {"category_id": 2}], gt, "r.json")
 

@@ -8,6 +8,7 @@ import warnings
 import pytest
 
 from mmglan.detections.coco_files import read_ground_truth
+from mmglan.detections.coco_results import Results
 from mmglan.detections.volume_files import read_boxes_3d, read_volumes, stack_results
 from mmglan.evaluation.label_maps import read_ids, read_scores
 from mmglan.evaluation.load_results import load_detection_sets, read_test_set
@@ -58,7 +59,7 @@ def test_a_slice_that_is_there_twice(tmp_path):
     path = tmp_path / "ann.json"
     path.write_text(json.dumps({"images": images, "annotations": []}))
     with pytest.raises(ValueError, match=r"ann.json: image 2: .* slice 4 of volume v"):
-        stack_results(read_ground_truth(path), [[], []], ["v"])
+        stack_results(read_ground_truth(path), Results.of_parts([]), ["v"])
 
 
 def test_volumes_of_an_unknown_patient_are_a_patient_each(tmp_path):
@@ -76,7 +77,7 @@ def test_a_slice_without_a_place(tmp_path, change):
     image = {"id": 1, "volume_id": "v", "slice_index": 4} | change
     path.write_text(json.dumps({"images": [image], "annotations": []}))
     with pytest.raises(ValueError, match=r"ann.json: image 1: .* slice_index .* got (v|None) and"):
-        stack_results(read_ground_truth(path), [[]], ["v"])
+        stack_results(read_ground_truth(path), Results.of_parts([]), ["v"])
 
 
 def test_volumes_that_are_tested_in_part_are_told(tmp_path, coco_set):

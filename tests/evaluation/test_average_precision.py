@@ -11,14 +11,18 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mmglan.detections.coco_files import group_results, read_ground_truth
+from mmglan.detections.coco_files import read_ground_truth
+from mmglan.detections.coco_results import group_results
 from mmglan.evaluation.average_precision import (
     AP_THRESHOLDS,
     COCO_THRESHOLDS,
-    PrecisionRecall,
-    precision_recall,
+    Ranking,
+    Verdict,
+    coco_ranking,
 )
+from mmglan.evaluation.detection_set import DetectionSet
 from mmglan.evaluation.detection_set_2d import detection_set_of_images
+from mmglan.evaluation.resampled_curves import WeightedPrecision
 
 
 def coco_ap(ann, results, kind, thresholds, area=None):
@@ -37,6 +41,18 @@ def our_cases(ann, results, kind):
     return detection_set_of_images(gt, group_results(json.loads(results.read_text()), gt), kind)
 
 
+def precision(detections, ranking):
+    """(AP, mean recall) of each verdict, every patient once."""
+    values = WeightedPrecision(detections, ranking).values(np.ones((detections.n_patients, 1)))
+    return dict(zip(ranking.verdicts, values[:, :, 0].tolist(), strict=True))
+
+
+def our_ap(ann, results, kind, thresholds, **options):
+    detections = our_cases(ann, results, kind)
+    found = precision(detections, coco_ranking(detections, thresholds, **options))
+    return [ap for ap, _ in found.values()]
+
+
 @pytest.mark.parametrize("kind", ["bbox", "segm"])
 @pytest.mark.parametrize("tied", [False, True])
 def test_equals_cocoeval(coco_set, kind, tied):
@@ -44,8 +60,7 @@ def test_equals_cocoeval(coco_set, kind, tied):
     for seed in range(3):
         ann, boxes, masks = coco_set(seed, tied=tied)
         results = boxes if kind == "bbox" else masks
-        verdicts = precision_recall(our_cases(ann, results, kind), thresholds)
-        ours = [verdicts[threshold, 0].ap for threshold in thresholds]
+        ours = our_ap(ann, results, kind, thresholds)
         theirs = coco_ap(ann, results, kind, thresholds)
         assert np.abs(np.array(ours) - theirs).max() < 1e-9
         assert 0 < theirs[2] < theirs[0] < 1
@@ -56,7 +71,7 @@ def test_more_predictions_than_count(coco_set):
     rows = json.loads(boxes.read_text())
     crowded = [row | {"score": row["score"] * (1 - k / 60)} for k in range(60) for row in rows]
     boxes.write_text(json.dumps(crowded))
-    ours = precision_recall(our_cases(ann, boxes, "bbox"))[0.25, 0].ap
+    (ours,) = our_ap(ann, boxes, "bbox", (0.25,))
     assert abs(ours - coco_ap(ann, boxes, "bbox", [0.25])[0]) < 1e-9
 
 
@@ -65,7 +80,9 @@ def test_strata_are_cocos_area_ranges(coco_set):
     ann, boxes, _ = coco_set(7, n_images=40)
     data = json.loads(ann.read_text())
     ranges = ((0.0, 10.0), (10.0, 20.0), (20.0, 1e9))
-    verdicts = precision_recall(our_cases(ann, boxes, "bbox"), (0.25,), strata_mm=ranges)
+    sizes = our_cases(ann, boxes, "bbox").short_axis_mm
+    members = {str(low): (sizes >= low) & (sizes < high) for low, high in ranges}
+    _, *ours = our_ap(ann, boxes, "bbox", (0.25,), members=members)
     for lesion in data["annotations"]:
         lesion["area"] = lesion["short_axis_mm"]
     ann.write_text(json.dumps(data))
@@ -81,7 +98,6 @@ def test_strata_are_cocos_area_ranges(coco_set):
         evaluator.evaluate()
         evaluator.accumulate()
     theirs = evaluator.eval["precision"][0, :, 0, :, -1].mean(axis=0)
-    ours = [verdicts[0.25, 1 + number].ap for number in range(3)]
     assert np.abs(np.array(ours) - theirs).max() < 1e-9
 
 
@@ -89,31 +105,33 @@ def test_nothing_on_either_side(coco_set):
     ann, boxes, _ = coco_set(0)
     data = json.loads(ann.read_text())
     boxes.write_text("[]")
-    silent = precision_recall(our_cases(ann, boxes, "bbox"))[0.25, 0]
-    assert silent.ap == 0 and silent.mean_recall() == 0
-    ann.write_text(json.dumps(data | {"annotations": []}))
-    nothing = precision_recall(our_cases(ann, boxes, "bbox"))[0.25, 0]
-    assert np.isnan(nothing.ap) and np.isnan(nothing.mean_recall())
-    ann.write_text(json.dumps({"images": [], "annotations": []}))
-    assert np.isnan(precision_recall(our_cases(ann, boxes, "bbox"))[0.25, 0].ap)
+    for content, expected in (
+        (data, 0.0),
+        (data | {"annotations": []}, np.nan),
+        ({"images": [], "annotations": []}, np.nan),
+    ):
+        ann.write_text(json.dumps(content))
+        detections = our_cases(ann, boxes, "bbox")
+        found = precision(detections, coco_ranking(detections, (0.25,)))[0.25, None]
+        assert found == pytest.approx([expected] * 2, nan_ok=True)
 
 
-def test_mean_recall_by_hand():
-    """Hits at ranks 1 and 4 of 10, four lesions: precision 1, then 1/2; at the end 2/10.
-
-    Recall 2/4 is kept down to precision 0.5 (rank 4: 2/4), so at all nine precisions.
-    """
-    hit = np.zeros(10, dtype=bool)
-    hit[[0, 3]] = True
-    verdict = PrecisionRecall(np.zeros(10, int), hit, np.zeros(4, int), 0.0)
-    assert verdict.mean_recall() == pytest.approx(0.5)
-    # Hits at ranks 5 and 20: precision 0.2 and 0.1. Recall 1/2 at 0.10, 1/4 at 0.15 and 0.20.
-    hit = np.zeros(20, dtype=bool)
-    hit[[4, 19]] = True
-    verdict = PrecisionRecall(np.zeros(20, int), hit, np.zeros(4, int), 0.0)
-    assert verdict.mean_recall() == pytest.approx((0.5 + 0.25 + 0.25) / 9)
-    # 3 of 10 is a precision of exactly 0.30.
-    hit = np.zeros(10, dtype=bool)
-    hit[7:] = True
-    verdict = PrecisionRecall(np.zeros(10, int), hit, np.zeros(3, int), 0.0)
-    assert verdict.mean_recall() == pytest.approx(5 / 9)
+@pytest.mark.parametrize(
+    ("hits", "lesions", "expected"),
+    [
+        # Ranks 1 and 4 of four lesions: precision 1, then 1/2; recall 2/4 at all nine precisions.
+        ([0, 3], 4, 0.5),
+        # Ranks 5 and 20: precision 0.2 and 0.1. Recall 1/2 at 0.10, 1/4 at 0.15 and 0.20.
+        ([4, 19], 4, (0.5 + 0.25 + 0.25) / 9),
+        # 3 of 10 is a precision of exactly 0.30.
+        ([7, 8, 9], 3, 5 / 9),
+    ],
+)
+def test_mean_recall_by_hand(hits, lesions, expected):
+    none = np.zeros(0, int)
+    image = np.zeros(20, int)
+    one = np.zeros(1, int)
+    detections = DetectionSet("bbox", 2, one, np.ones(20), image, none, {}, none)
+    verdict = Verdict(np.array(hits), none, np.zeros(lesions, int))
+    found = precision(detections, Ranking(image, {(0.25, None): verdict}))
+    assert found[0.25, None][1] == pytest.approx(expected)

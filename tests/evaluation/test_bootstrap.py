@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mmglan.detections.coco_files import group_results, read_ground_truth
+from mmglan.detections.coco_files import read_ground_truth
+from mmglan.detections.coco_results import group_results
 from mmglan.evaluation import bootstrap as module
 from mmglan.evaluation.bootstrap import (
     bca_interval,

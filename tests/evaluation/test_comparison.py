@@ -9,7 +9,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from mmglan.detections.coco_files import group_results, read_ground_truth
+from mmglan.detections.coco_files import read_ground_truth
+from mmglan.detections.coco_results import group_results
 from mmglan.evaluation.comparison import compare_detections, permutation_p
 from mmglan.evaluation.detection_set import pooled, rank_scores
 from mmglan.evaluation.detection_set_2d import detection_set_of_images

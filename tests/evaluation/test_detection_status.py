@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from coco_sets import encode
 
-from mmglan.detections.coco_files import group_results, read_ground_truth, read_results
+from mmglan.detections.coco_files import read_ground_truth
+from mmglan.detections.coco_results import Results, group_results, read_results
 from mmglan.evaluation.detection_set_2d import detection_set_of_images
 from mmglan.evaluation.detection_status import Rule, check_counts, status_of_images
 from mmglan.evaluation.evaluate import evaluate_detections
 from mmglan.evaluation.protocols import PROTOCOLS, Criterion, Protocol
 
+NONE = Results.of_parts([])
 BOX_25, BOX_50 = (Rule("bbox", Criterion("iou", one)) for one in (0.25, 0.5))
 
 
@@ -131,16 +133,16 @@ def test_masks_join_their_boxes():
     (found,) = status_of_images(gt, boxes, masks).images
     assert [one.segmentation for one in found.detections] == ["b", "a"]
     with pytest.raises(ValueError, match=r"m.json: Expected the masks of the detections of b.json"):
-        status_of_images(gt, boxes, [masks[0][:1]], names=["b.json", "m.json"])
+        status_of_images(gt, boxes, masks.take(np.arange(1)), names=["b.json", "m.json"])
 
 
 def test_metrics_of_another_test_set_are_refused():
     gt = _gt({1: [[0, 0, 10, 10]]})
-    evaluation = evaluate_detections([detection_set_of_images(gt, [[]], "bbox")])
-    check_counts(evaluation, status_of_images(gt, [[]]))
+    evaluation = evaluate_detections([detection_set_of_images(gt, NONE, "bbox")])
+    check_counts(evaluation, status_of_images(gt, NONE))
     other = _gt({1: [[0, 0, 10, 10], [20, 20, 5, 5]]})
     with pytest.raises(ValueError, match="n_lesions 1, but got n_lesions 2"):
-        check_counts(evaluation, status_of_images(other, [[]]))
+        check_counts(evaluation, status_of_images(other, NONE))
 
 
 def test_ids_may_be_text_and_annotations_may_have_none(tmp_path):

@@ -10,10 +10,12 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mmglan.api import evaluate
-from mmglan.detections.coco_files import group_results, read_ground_truth
-from mmglan.evaluation.average_precision import precision_recall
+from mmglan.detections.coco_files import read_ground_truth
+from mmglan.detections.coco_results import group_results
+from mmglan.evaluation.average_precision import coco_ranking
 from mmglan.evaluation.detection_set import pooled
 from mmglan.evaluation.detection_set_2d import detection_set_of_images
+from mmglan.evaluation.evaluate import evaluate_detections
 from mmglan.evaluation.protocols import get_protocol
 
 PROTOCOL = get_protocol("deeplesion")
@@ -56,8 +58,10 @@ def test_a_detection_on_a_region_is_no_false_positive(flag):
     matches = found.match(PROTOCOL.criteria_2d[0], PROTOCOL)
     assert matches.hits.tolist() == [1, 0, 0, 0]
     assert matches.false_positive.tolist() == [False, False, False, True]
-    one = precision_recall(found, (0.5,))[0.5, 0]
-    assert one.hit.tolist() == [True, False] and one.ap == pytest.approx(1)
+    (one,) = coco_ranking(found, (0.5,)).verdicts.values()
+    assert (one.hits.tolist(), one.ignored.tolist()) == ([0], [1, 2])
+    evaluation = evaluate_detections([found])
+    assert evaluation["bbox_AP50"].value == pytest.approx(1)
 
 
 def test_half_of_the_detection_must_lie_inside():
@@ -97,8 +101,9 @@ def test_average_precision_is_that_of_pycocotools():
             run.evaluate()
             run.accumulate()
         theirs = run.eval["precision"][:, :, 0, 0, 2].mean(axis=1)
-        ours = precision_recall(set_of(annotations, results, 8), (0.25, 0.5))
-        assert [ours[t, 0].ap for t in (0.25, 0.5)] == pytest.approx(theirs, abs=1e-12)
+        ours = evaluate_detections([set_of(annotations, results, 8)])
+        found = [ours[name].value for name in ("bbox_AP25", "bbox_AP50")]
+        assert found == pytest.approx(theirs, abs=1e-12)
 
 
 def test_regions_of_masks():

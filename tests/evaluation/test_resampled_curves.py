@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from mmglan.detections.box_overlaps import Pairs
-from mmglan.detections.coco_files import group_results, read_ground_truth
+from mmglan.detections.coco_files import read_ground_truth
+from mmglan.detections.coco_results import group_results
 from mmglan.evaluation.bootstrap import patient_weights
 from mmglan.evaluation.detection_set import DetectionSet, pooled, rank_scores
 from mmglan.evaluation.detection_set_2d import detection_set_of_images

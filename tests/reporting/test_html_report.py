@@ -6,7 +6,9 @@ import shutil
 
 import pytest
 
-from mmglan.detections.coco_files import read_ground_truth, read_results
+import mmglan.reporting.slice_data as slice_data_module
+from mmglan.detections.coco_files import read_ground_truth
+from mmglan.detections.coco_results import Results, read_results
 from mmglan.evaluation.bootstrap import Interval
 from mmglan.evaluation.detection_status import status_of_images
 from mmglan.evaluation.evaluation_record import (
@@ -27,6 +29,8 @@ from mmglan.reporting.page_tables import (
 from mmglan.reporting.provenance import provenance_rows
 from mmglan.reporting.size_strata import strata_table
 from mmglan.reporting.slice_data import choose, slice_data, totals
+
+NONE = Results.of_parts([])
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +81,20 @@ def test_counts_by_score_threshold(data, status):
         for score in (0.0, 0.3, 0.6, 0.95):
             found = sum((lesion.found_at[rule] or -1) >= score for lesion in lesions)
             assert sum(s >= score for s in data["totals"][choice["id"]]["found"]) == found
-    assert totals([], status.rules[:1]) == {"bbox25": {"found": [], "fp": []}}
+    nothing = status_of_images(read_ground_truth({"images": [], "annotations": []}), NONE)
+    empty = {"found": [], "fp": [], "steps": [1, 1]}
+    assert totals(nothing) == {"bbox25": empty, "bbox50": empty}
+
+
+def test_of_many_scores_every_nth_is_embedded(status, monkeypatch):
+    exact = totals(status)["bbox25"]
+    monkeypatch.setattr(slice_data_module, "MAX_SCORES", 3)
+    few = totals(status)["bbox25"]
+    for side, step in zip(("found", "fp"), few["steps"], strict=True):
+        assert len(few[side]) <= 3 < len(exact[side])
+        for score in exact[side]:
+            count, about = (sum(s >= score for s in one[side]) for one in (exact, few))
+            assert count - step < about * step <= count
 
 
 @pytest.mark.parametrize("number", range(4))
@@ -106,7 +123,8 @@ def test_slices(data):
 
 def test_few_slices_are_the_ones_with_errors(status, made_run):
     rule = status.rules[0]
-    chosen = choose(status.images, 2, rule, 0.5)
+    places = choose(status, 2, rule, 0.5)
+    chosen = list(map(status.image, places))
     errors = {}
     for image in status.images:
         missed = sum((lesion.found_at[rule] or -1) < 0.5 for lesion in image.lesions)
@@ -115,7 +133,7 @@ def test_few_slices_are_the_ones_with_errors(status, made_run):
     least = min(errors[image.image["id"]] for image in chosen)
     rest = [n for i, n in errors.items() if i not in {image.image["id"] for image in chosen}]
     assert len(chosen) == 2 and least >= max(rest)
-    slices, embedded = slice_data(status.images, made_run / "data" / "images", chosen=chosen)
+    slices, embedded = slice_data(status, made_run / "data" / "images", places)
     assert [one["n"] for one in slices] == [1, 2] == [number for number, _ in embedded]
 
 
@@ -167,7 +185,7 @@ def test_first_threshold_is_the_one_at_one_false_positive():
 def test_text_in_names_can_not_break_out(made_run):
     value = MetricValue("bbox", "AP", Criterion("iou", 0.25), category="</script><b>", value=0.5)
     evaluation = Evaluation(PROTOCOLS["deeplesion"], values=(value,))
-    status = status_of_images(read_ground_truth({"images": [], "annotations": []}), [])
+    status = status_of_images(read_ground_truth({"images": [], "annotations": []}), NONE)
     page = build_report(evaluation, status, made_run, title="<img src=x onerror=alert(1)>")
     assert "<img src=x" not in page and "<b>" not in page.split("<h2")[4]
     assert "&lt;img src=x onerror=alert(1)&gt;" in page and "&lt;/script&gt;&lt;b&gt;" in page

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from data_prep.overlay import GT, PREDICTION, SCORE
-from mmglan.detections.coco_files import read_ground_truth, read_results
-from mmglan.evaluation.detection_status import ImageStatus, status_of_images
+from mmglan.detections.coco_files import read_ground_truth
+from mmglan.detections.coco_results import group_results, read_results
+from mmglan.evaluation.detection_status import status_of_images
 from mmglan.evaluation.evaluation_record import (
     Band,
     Evaluation,
@@ -133,11 +134,11 @@ def test_plots_are_the_same_bytes_each_time(tmp_path):
         save(plot_sigmas(scalars), tmp_path / "a.gif")
 
 
-def _images(made_run):
+def _status(made_run):
     gt = read_ground_truth(made_run / "data" / "annotations" / "test.json")
     run = made_run / "run"
     results = (read_results(run / f"results.{kind}.json", gt) for kind in ("bbox", "segm"))
-    return status_of_images(gt, *results).images
+    return status_of_images(gt, *results)
 
 
 def _has(picture, colour):
@@ -145,7 +146,7 @@ def _has(picture, colour):
 
 
 def test_colours_of_a_slice(made_run):
-    found, missed, alarm, empty, *_ = _images(made_run)
+    found, missed, alarm, empty, *_ = _status(made_run).images
     root = made_run / "data" / "images"
     picture = draw_slice(found, root, score=0.5, side=360)
     assert picture.shape == (360, 440, 3)
@@ -163,15 +164,14 @@ def test_colours_of_a_slice(made_run):
 
 
 def test_slices_with_something_on_them_are_chosen(made_run):
-    images = _images(made_run)
-    chosen = choose_slices(images, 4, score=0.5)
-    assert [f.image["id"] for f in chosen] == sorted(f.image["id"] for f in chosen)
-    assert len(chosen) == 4 and all(f.lesions or f.detections for f in chosen)
-    assert choose_slices(images, 4, score=0.5, seed=1) == choose_slices(
-        images, 4, score=0.5, seed=1
-    )
-    blank = [ImageStatus({"id": 1}, [], [])]
-    assert choose_slices(blank, 4, score=0.5) == blank
+    status = _status(made_run)
+    chosen = choose_slices(status.gt, status.boxes, 4, score=0.5)
+    assert chosen == sorted(chosen) and len(chosen) == 4
+    assert all(f.lesions or f.detections for f in map(status.image, chosen))
+    again = [choose_slices(status.gt, status.boxes, 4, score=0.5, seed=1) for _ in range(2)]
+    assert again[0] == again[1]
+    blank = read_ground_truth({"images": [{"id": 1}], "annotations": []})
+    assert choose_slices(blank, group_results([], blank), 4, score=0.5) == [0]
 
 
 def test_commands(made_run, tool, tmp_path, capsys):
