@@ -25,6 +25,7 @@ def evaluate(
     scores: str | Path | None = None,
     binary_masks: bool = False,
     stack_iou: float | None = None,
+    per_class: bool = False,
     seed: int = 0,
     level: float = 0.95,
     interval: str = "bca",
@@ -43,6 +44,7 @@ def evaluate(
         scores: CSV of the scores of predicted label maps.
         binary_masks: Predicted label maps are masks, not instances.
         stack_iou: IoU above which boxes on neighbouring slices are one lesion; default 0.1.
+        per_class: Metrics of each class on images, too.
         seed: Of the resampling.
         level: Confidence level.
         interval: `'bca'` or `'percentile'`.
@@ -83,6 +85,7 @@ def evaluate(
         scores=scores,
         binary_masks=binary_masks,
         stack_iou=stack_iou,
+        per_class=per_class,
     )
     return evaluate_detections(
         sets, protocol, bootstrap=bootstrap, seed=seed, level=level, interval=interval

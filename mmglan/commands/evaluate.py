@@ -44,6 +44,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="COCO results, JSON of 3D boxes, or a folder of label maps",
     )
     parser.add_argument("--scores", type=Path, help="CSV volume_id,label,score of label maps")
+    parser.add_argument(
+        "--per-class", action="store_true", help="metrics of each class, too (boxes and masks)"
+    )
     parser.add_argument("--out", type=Path, help="JSON file for the metrics, e.g. my.metrics.json")
     args = parser.parse_args(argv)
     if not (args.gt or args.volumes or args.gt_masks):
@@ -66,6 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         scores=args.scores,
         binary_masks=args.binary_masks,
         stack_iou=args.stack_iou,
+        per_class=args.per_class,
         quiet=args.quiet,
     )
     warn_of_unknown_patients(test_set)

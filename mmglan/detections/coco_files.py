@@ -53,7 +53,8 @@ class GroundTruth:
             [[one for one in rows if one.get("category_id", -1) in kept] for rows in side]
             for side in (self.lesions, self.regions)
         ]
-        return GroundTruth(self.name, self.images, *sides, self.categories)
+        named = {number: name for number, name in self.categories.items() if number in kept}
+        return GroundTruth(self.name, self.images, *sides, named)
 
     def of_images(self, places: Sequence[int]) -> GroundTruth:
         """Return the ground truth of some images, in their order."""

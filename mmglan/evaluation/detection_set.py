@@ -28,6 +28,8 @@ class DetectionSet:
         overlaps: Pairs by kind of overlap; `iou` is always there.
         short_axis_mm: `(M,)` short axis of the lesions, NaN where unknown.
         on_ignored: `(N,)` share of each prediction inside a region to ignore; None without any.
+        category: Class of its predictions and lesions; None for all classes taken as one.
+        classes: The same by class; None where metrics by class are not wanted.
     """
 
     kind: str
@@ -39,6 +41,8 @@ class DetectionSet:
     overlaps: dict[str, Pairs]
     short_axis_mm: np.ndarray
     on_ignored: np.ndarray | None = None
+    category: str | None = None
+    classes: Classes | None = None
 
     @property
     def n_images(self) -> int:
@@ -66,6 +70,23 @@ class DetectionSet:
             duplicates=protocol.duplicates,
             on_ignored=self.on_ignored,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """The classes of a detection set.
+
+    Attributes:
+        names: In the order of the annotation file.
+        of_pred: `(N,)` place in `names` of each prediction's class.
+        of_gt: `(M,)` of each lesion's.
+        sets: The predictions and lesions of each class.
+    """
+
+    names: tuple[str, ...]
+    of_pred: np.ndarray
+    of_gt: np.ndarray
+    sets: tuple[DetectionSet, ...]
 
 
 def rank_scores(detections: DetectionSet) -> DetectionSet:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mmglan.evaluation.bootstrap import Interval, bootstrap, resampled
+from mmglan.evaluation.class_metrics import ClassMean, confusion
 from mmglan.evaluation.detection_set import DetectionSet
 from mmglan.evaluation.evaluation_record import (
     Band,
@@ -56,7 +57,7 @@ def evaluate_detections(
     """
     protocol = get_protocol(protocol)
     options = dict(n=bootstrap, seed=seed, level=level)
-    counts, values, curves = {}, [], []
+    counts, values, curves, confusions = {}, [], [], []
     for detections in sets:
         metrics = Metrics(detections, protocol)
         counts[detections.kind] = Counts(
@@ -66,10 +67,17 @@ def evaluate_detections(
             n_predictions=len(detections.scores),
             strata=tuple(Stratum(name, count) for name, count in metrics.strata.items()),
         )
-        values += _values(metrics, method=interval, **options)
-        for criterion, curve in metrics.curves.items():
-            curves.append(_curve(metrics, criterion, curve, **options))
-    return Evaluation(protocol, counts, tuple(values), tuple(curves))
+        parts = [metrics]
+        if detections.classes is not None:
+            parts += [Metrics(one, protocol) for one in detections.classes.sets]
+            confusions.append(confusion(metrics))
+        for part in parts:
+            values += _values(part, method=interval, **options)
+            for criterion, curve in part.curves.items():
+                curves.append(_curve(part, criterion, curve, **options))
+        if parts[1:]:
+            values += _values(ClassMean(parts[1:]), method=interval, **options)
+    return Evaluation(protocol, counts, tuple(values), tuple(curves), tuple(confusions))
 
 
 def defined(value: float) -> float | None:
@@ -82,7 +90,7 @@ def known(interval: Interval) -> Interval | None:
     return interval if interval.n else None
 
 
-def _values(metrics: Metrics, *, n, seed, level, method):
+def _values(metrics: Metrics | ClassMean, *, n, seed, level, method):
     intervals = [None] * len(metrics.keys)
     if n:
         found = bootstrap(
@@ -121,6 +129,7 @@ def _curve(metrics: Metrics, criterion: Criterion, curve: FROCCurve, *, n, seed,
             for fp, value in zip(OPERATING_FPS, at, strict=True)
         ),
         band=band,
+        category=metrics.detections.category,
     )
 
 

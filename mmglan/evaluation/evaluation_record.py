@@ -15,6 +15,8 @@ from mmglan.evaluation.metric_values import KIND_WORDS, Kind, MetricKey, MetricV
 from mmglan.evaluation.protocols import Criterion, Protocol
 
 SCHEMA = 2
+# What tables of classes show; the file has everything.
+BY_CLASS = ("AP", "mAP", "SEN", "FROC_mean")
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,26 @@ class ReportedCurve:
 
 
 @dataclass(frozen=True)
+class Confusion:
+    """As which class lesions are found.
+
+    Attributes:
+        kind: `bbox` or `segm`.
+        criterion: When a detection finds a lesion, whatever their classes.
+        score: Detections of at least this score count.
+        classes: Names.
+        counts: One row per class of lesions, then one for false positives; one column per class of
+            the detection that finds the lesion, then one for lesions that are missed.
+    """
+
+    kind: Kind
+    criterion: Criterion
+    score: float
+    classes: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Everything that is reported about one detector on one test set.
 
@@ -114,6 +136,7 @@ class Evaluation:
         counts: Size of the test set by kind of prediction.
         values: Metrics, also those by size stratum.
         curves: FROC curves.
+        confusions: Where metrics by class are wanted, one for each kind.
         schema: Of the file.
     """
 
@@ -121,6 +144,7 @@ class Evaluation:
     counts: dict[Kind, Counts] = field(default_factory=dict)
     values: tuple[MetricValue, ...] = ()
     curves: tuple[ReportedCurve, ...] = ()
+    confusions: tuple[Confusion, ...] = ()
     schema: int = SCHEMA
 
     @property
@@ -145,6 +169,15 @@ class Evaluation:
         """Return the curve of all lesions, None where there is none."""
         wanted = (kind, criterion, None)
         return next((c for c in self.curves if (c.kind, c.criterion, c.category) == wanted), None)
+
+    def by_class(self, kind: str) -> dict[str, dict[str, MetricValue]]:
+        """Return AP and sensitivities of a kind by class and name without the class."""
+        found: dict[str, dict[str, MetricValue]] = {}
+        for value in self.values:
+            if value.kind == kind and value.category and value.metric in BY_CLASS:
+                name = replace(value.key, category=None).short_name
+                found.setdefault(value.category, {})[name] = value
+        return found
 
     def by_name(self) -> dict[str, float]:
         """Return the metrics of lesions of all sizes by name, NaN where not defined: for logs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mmglan import _require_openmmlab  # noqa: F401  # isort: skip
 
@@ -18,6 +19,7 @@ from mmglan.detections.categories import category_ids
 from mmglan.detections.coco_files import read_ground_truth
 from mmglan.detections.coco_results import Results, write_results
 from mmglan.detections.volume_files import read_volumes, stack_results, warn_of_parts
+from mmglan.evaluation.class_metrics import classes_of
 from mmglan.evaluation.detection_set_2d import detection_set_of_images
 from mmglan.evaluation.evaluate import evaluate_detections
 from mmglan.evaluation.evaluation_record import write_evaluation
@@ -33,9 +35,9 @@ class LesionMetric(BaseMetric):
     """AP, SEN, FROC and recall of boxes and masks, by patient with confidence intervals.
 
     All images of the annotation file count, also those without lesions or predictions. All classes
-    of the model are taken as one (lesion); annotations of other categories are left out, as in
-    training. Result files hold the categories' ids of the annotation file, found by the classes'
-    names. Names of the metrics: docs/metrics.md.
+    of the model are taken as one (lesion), with `per_class` also each for itself; annotations of
+    other categories are left out, as in training. Result files hold the categories' ids of the
+    annotation file, found by the classes' names. Names of the metrics: docs/metrics.md.
 
     Args:
         ann_file: COCO annotation file of the test set.
@@ -49,6 +51,8 @@ class LesionMetric(BaseMetric):
         seed: Of the resampling.
         level: Confidence level of the intervals.
         interval: `'bca'` or `'percentile'`.
+        per_class: Metrics of each class, too, and their mean: `bbox_AP50_<class>`,
+            `bbox_AP50_class mean`.
         collect_device: `'cpu'` or `'gpu'`, see MMEngine.
         prefix: Put before the names, `lesion` by default.
     """
@@ -66,6 +70,7 @@ class LesionMetric(BaseMetric):
         seed: int = 0,
         level: float = 0.95,
         interval: str = "bca",
+        per_class: bool = False,
         collect_device: str = "cpu",
         prefix: str | None = None,
     ):
@@ -80,6 +85,7 @@ class LesionMetric(BaseMetric):
             warn_of_parts(self.gt, self.volumes)
         self.outfile_prefix = outfile_prefix
         self.dropped = 0
+        self.per_class = per_class
         self.protocol = get_protocol(protocol)
         self.options = dict(bootstrap=bootstrap, seed=seed, level=level, interval=interval)
 
@@ -164,7 +170,10 @@ class LesionMetric(BaseMetric):
             found = _results(results, kind, ids, gt)
             if self.outfile_prefix:
                 write_results(f"{self.outfile_prefix}.{kind}.json", found, gt)
-            sets.append(detection_set_of_images(gt, found, kind, self.protocol))
+            one = detection_set_of_images(gt, found, kind, self.protocol)
+            if self.per_class:
+                one = replace(one, classes=classes_of(gt, found, kind, self.protocol))
+            sets.append(one)
             if kind == "bbox" and self.volumes is not None:
                 stacks, _ = stack_results(gt, found, self.volumes.ids)
                 boxes = [one.boxes for one in stacks]

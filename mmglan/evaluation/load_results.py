@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from mmglan.detections.volume_files import (
     stack_results,
     warn_of_parts,
 )
+from mmglan.evaluation.class_metrics import classes_of
 from mmglan.evaluation.detection_set import DetectionSet
 from mmglan.evaluation.detection_set_2d import detection_set_of_images
 from mmglan.evaluation.detection_set_3d import detection_set_of_boxes, detection_set_of_instances
@@ -104,6 +105,7 @@ def load_detection_sets(
     scores: str | Path | None = None,
     binary_masks: bool = False,
     stack_iou: float | None = None,
+    per_class: bool = False,
     quiet: bool = True,
 ) -> list[DetectionSet]:
     """Read the predictions of one detector.
@@ -117,6 +119,7 @@ def load_detection_sets(
         scores: CSV of the label maps' confidences.
         binary_masks: Label maps are masks, not instances: take their connected components.
         stack_iou: IoU above which 2D results on neighbouring slices are stacked; default 0.1.
+        per_class: Divide boxes and masks on images by class, too.
         quiet: Show no progress.
 
     Returns:
@@ -129,7 +132,7 @@ def load_detection_sets(
             or an option that these predictions have no use for.
     """
     sources = _sources(predictions)
-    _check_options(test_set, sources, scores, binary_masks, stack_iou)
+    _check_options(test_set, sources, scores, binary_masks, stack_iou, per_class)
     sets, grouped = [], {}
     for name, source in sources:
         if _is_folder(source):
@@ -152,7 +155,10 @@ def load_detection_sets(
         masks = found.masks is not None or (not len(found) and ".segm" in name)
         kind = "segm" if masks else "bbox"
         grouped[kind] = found
-        sets.append(detection_set_of_images(images, found, kind, protocol, name=name))
+        one = detection_set_of_images(images, found, kind, protocol, name=name)
+        if per_class:
+            one = replace(one, classes=classes_of(images, found, kind, protocol, name))
+        sets.append(one)
     if test_set.volumes is not None and grouped:
         found = grouped.get("segm", grouped.get("bbox"))
         sets += _of_stacks(test_set, found, "segm" in grouped, protocol, stack_iou, quiet)
@@ -181,7 +187,7 @@ def _is_folder(source: Path | list) -> bool:
     return isinstance(source, Path) and source.is_dir()
 
 
-def _check_options(test_set, sources, scores, binary_masks, stack_iou):
+def _check_options(test_set, sources, scores, binary_masks, stack_iou, per_class):
     """Refuse inputs that these predictions can not use, since they would have no effect."""
     label_maps = any(_is_folder(content) for _, content in sources)
     if (scores or binary_masks) and not label_maps:
@@ -191,6 +197,8 @@ def _check_options(test_set, sources, scores, binary_masks, stack_iou):
         )
     if stack_iou is not None and (test_set.volumes is None or test_set.images is None):
         raise ValueError("Expected --gt and --volumes with --stack-iou; leave it out")
+    if per_class and test_set.images is None:
+        raise ValueError("Expected --gt with --per-class: volumes have no classes; leave it out")
 
 
 def _check_one_of_each(kinds, names):

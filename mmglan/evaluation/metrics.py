@@ -41,7 +41,9 @@ class Metrics:
         self.curves: dict[Criterion, FROCCurve] = {}
         self.matches: dict[Criterion, Matches] = {}
         self._parts: list[Callable[[np.ndarray], np.ndarray]] = []
-        self._members = _members_of_strata(detections.short_axis_mm)
+        # Of a class there are too few lesions to divide them by size, too.
+        by_size = detections.category is None
+        self._members = _members_of_strata(detections.short_axis_mm) if by_size else {}
         self.strata = {name: int(members.sum()) for name, members in self._members.items()}
         self._add_average_precision()
         for criterion in protocol.criteria(detections.dims):
@@ -69,7 +71,8 @@ class Metrics:
         return WeightedFROC(self.detections, self.matches[criterion])
 
     def _key(self, metric, criterion, point=None, stratum=None):
-        return MetricKey(self.detections.kind, metric, criterion, point, stratum)
+        category = self.detections.category
+        return MetricKey(self.detections.kind, metric, criterion, point, stratum, category)
 
     def _add(self, keys, part):
         self.keys += keys

@@ -6,7 +6,7 @@ import math
 
 from mmglan.evaluation.bootstrap import Interval
 from mmglan.evaluation.comparison import Comparison
-from mmglan.evaluation.evaluation_record import Evaluation, ReportedCurve
+from mmglan.evaluation.evaluation_record import Confusion, Evaluation, ReportedCurve
 from mmglan.evaluation.metric_values import KIND_WORDS
 
 
@@ -33,13 +33,15 @@ def format_evaluation(evaluation: Evaluation) -> str:
         rows = [
             (value.short_name, percent(value.value), interval_text(value.interval))
             for value in values
-            if value.stratum is None
+            if value.stratum is None and value.category is None
         ]
         lines += columns(("metric", "value", "interval"), rows)
         for curve in evaluation.curves:
-            if curve.kind == kind:
+            if curve.kind == kind and curve.category is None:
                 lines += _operating_points(curve)
-        lines += _strata(kind, counts, values)
+        lines += _strata(kind, counts, values) + _by_class(evaluation, kind)
+        for one in evaluation.confusions:
+            lines += _confusion(one) if one.kind == kind else []
     return "\n".join(lines)
 
 
@@ -97,3 +99,25 @@ def _strata(kind, counts, values) -> list[str]:
         return []
     title = f"{KIND_WORDS[kind]}, by short axis"
     return ["", title, *columns(("short axis", "lesions", *names), rows)]
+
+
+def _by_class(evaluation, kind) -> list[str]:
+    rows = evaluation.by_class(kind)
+    if not rows:
+        return []
+    cells = [
+        (category, *(percent(value.value) for value in row.values()))
+        for category, row in rows.items()
+    ]
+    title = f"{KIND_WORDS[kind]}, by class"
+    return ["", title, *columns(("class", *next(iter(rows.values()))), cells)]
+
+
+def _confusion(one: Confusion) -> list[str]:
+    title = (
+        f"{KIND_WORDS[one.kind]}, lesions (rows) found as (columns), {one.criterion.words}, "
+        f"score from {score_text(one.score)}"
+    )
+    rows = zip((*one.classes, "no lesion"), one.counts, strict=True)
+    cells = [(name, *map(str, row)) for name, row in rows]
+    return ["", title, *columns(("", *one.classes, "missed"), cells)]

@@ -15,6 +15,7 @@ from mmglan.evaluation.evaluation_record import Evaluation
 from mmglan.evaluation.metric_values import MetricKey
 from mmglan.reporting.page_tables import (
     cards,
+    class_tables,
     metric_tables,
     operating_points,
     operating_tables,
@@ -111,6 +112,7 @@ def build_report(
         slice_note=_slice_note(status, chosen),
         operating=operating_tables(evaluation),
         metrics=metric_tables(evaluation, paper),
+        classes=class_tables(evaluation),
         paper_note="The paper's metrics were measured on other data; they show the order of "
         "magnitude, not a target."
         if paper

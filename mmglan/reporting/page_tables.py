@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 
@@ -57,7 +58,9 @@ def metric_tables(
         paper: Percent in the paper, for the row that this run belongs to.
     """
     tables: dict[str, dict[str, Any]] = {}
-    values = [value for value in evaluation.values if value.stratum is None]
+    values = [
+        value for value in evaluation.values if value.stratum is None and value.category is None
+    ]
     for value in sorted(values, key=order):
         table = tables.setdefault(
             value.kind, {"name": kind_title(value.kind), "rows": [], "paper": bool(paper)}
@@ -74,12 +77,43 @@ def metric_tables(
     return list(tables.values())
 
 
+def class_tables(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Return metrics by class and confusions, as tables of text; none without classes."""
+    tables = []
+    for kind in evaluation.counts:
+        rows = evaluation.by_class(kind)
+        if rows:
+            names = [words(replace(v, category=None)) for v in next(iter(rows.values())).values()]
+            cells = [
+                [category, *(percent(value.value) for value in row.values())]
+                for category, row in rows.items()
+            ]
+            name = f"{kind_title(kind)}, percent"
+            tables.append({"name": name, "columns": ["Class", *names], "rows": cells})
+    for one in evaluation.confusions:
+        tables.append(
+            {
+                "name": f"{kind_title(one.kind)}: lesions (rows) found as (columns), "
+                f"{one.criterion.words}, score from {score_text(one.score)}",
+                "columns": ["", *one.classes, "missed"],
+                "rows": [
+                    [name, *map(str, row)]
+                    for name, row in zip((*one.classes, "no lesion"), one.counts, strict=True)
+                ],
+            }
+        )
+    return tables
+
+
 def sorted_curves(evaluation: Evaluation) -> list[ReportedCurve]:
     """Return the FROC curves, boxes first, thresholds rising."""
     kinds = list(KIND_WORDS)
     return sorted(
         evaluation.curves,
-        key=lambda c: (kinds.index(c.kind), c.criterion.overlap, c.criterion.threshold),
+        key=lambda c: (
+            *(kinds.index(c.kind), c.category or ""),
+            *(c.criterion.overlap, c.criterion.threshold),
+        ),
     )
 
 
@@ -87,6 +121,8 @@ def operating_tables(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Return sensitivity and score threshold at each operating point, a table per FROC curve."""
     tables = []
     for curve in sorted_curves(evaluation):
+        if curve.category is not None:
+            continue
         points = [
             {
                 "fp": f"{point.fp:g}",

@@ -42,8 +42,9 @@ def froc_chart(evaluation: Evaluation) -> dict[str, Any] | None:
             continue
         name = curve_name(curve)
         colour = COLOURS[index % len(COLOURS)]
-        # Bands on bands can not be read: only boxes are shown until the reader picks others.
-        shown = True if curve.kind == curves[0].kind else "legendonly"
+        # Bands on bands can not be read: only boxes of all classes are shown at first.
+        first = curve.kind == curves[0].kind and curve.category is None
+        shown = True if first else "legendonly"
         if curve.band is not None:
             inside = _spread(len(curve.band.fp))
             common = {"x": _pick(curve.band.fp, inside), "mode": "lines", "line": {"width": 0}}
