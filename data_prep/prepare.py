@@ -35,7 +35,7 @@ from data_prep.dataset import (
 )
 from data_prep.dataset.given_split import split_options
 from data_prep.dataset.output_folder import OutputFolder
-from data_prep.dataset.prepare_args import parse_args, volume_options
+from data_prep.dataset.prepare_args import parse_args, series_choice, volume_options
 from data_prep.dataset.slice_selection import VolumeOptions
 from data_prep.dataset.sources import Source, list_sources
 from data_prep.dataset.split import read_split_file
@@ -45,6 +45,7 @@ from data_prep.dataset.volume_task import VolumeTask, plain
 from data_prep.errors import DataError
 from data_prep.paths import without_series
 from data_prep.volumes.find import VolumeIndex
+from data_prep.volumes.image_root import ImageRoot, open_images
 from data_prep.volumes.same_volume import check_names, overlapping, unnamed
 
 UNKNOWN_VOLUME = (
@@ -89,8 +90,19 @@ class Input:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare a data set as the command line says."""
+    with open_images(args.images) as images:
+        if images.unpacked and args.scheduler:
+            raise DataError(
+                "Expected volumes that other machines can read but got an archive. Unpack it, or"
+                " leave out --scheduler.",
+                path=args.images,
+            )
+        return _run(args, images)
+
+
+def _run(args: argparse.Namespace, images: ImageRoot) -> int:
     options = volume_options(args)
-    given = _read_input(args, options)
+    given = _read_input(args, options, images)
     if args.check:
         return _check(args, options, given)
     if args.ids:
@@ -103,23 +115,23 @@ def run(args: argparse.Namespace) -> int:
         return _write_dataset(args, options, given, split, out)
 
 
-def _read_input(args: argparse.Namespace, options: VolumeOptions) -> Input:
+def _read_input(args: argparse.Namespace, options: VolumeOptions, images: ImageRoot) -> Input:
     """Read the bookmarks, and find the volumes and masks that belong to them."""
-    images = Path(args.images)
-    if not os.path.exists(images):
+    root, only = images.root, images.only
+    if not os.path.exists(root):
         raise DataError(
-            "Expected the volumes but found nothing there. Correct --images.", path=images
+            "Expected the volumes but found nothing there. Correct --images.", path=args.images
         )
     masks = None if args.masks is None else Path(args.masks)
     if masks is not None and not masks.exists():
         raise DataError("Expected masks but found nothing there. Correct --masks.", path=masks)
-    root = images.parent if images.is_file() else images
-    index = VolumeIndex(root, [Path(args.out_dir), *([masks] if masks is not None else [])])
+    apart = [Path(args.out_dir), *([masks] if masks is not None else [])]
+    index = VolumeIndex(root, apart, series_choice(args))
     read = _read_bookmarks(args, index)
     records, ignored, notes = read.records, read.ignored, []
-    if images.is_file():
+    if only is not None:
         records, ignored = (
-            [record for record in group if without_series(record.volume) == images.name]
+            [record for record in group if without_series(record.volume) == only]
             for group in (records, ignored)
         )
         left_out = len(read.records) + len(read.ignored) - len(records) - len(ignored)
@@ -138,8 +150,9 @@ def _read_input(args: argparse.Namespace, options: VolumeOptions) -> Input:
         if not read.all_volumes_known:
             notes.append(UNKNOWN_VOLUME)
         if options.keep_empty != "slices":
-            found = [images.name] if images.is_file() else index.volumes
+            found = index.volumes if only is None else [only]
             extra = unnamed(root, found, volumes | read.incomplete_volumes)
+            notes += index.notes if only is None else []
     sources, more = list_sources(
         records,
         extra,

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.bookmarks.dicom_objects import series_named
 from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.csv_rows import dict_of, number, read_text, rows_of, whole_number
 from data_prep.errors import DataError, quoted
@@ -72,8 +73,10 @@ def read(path: Path, name: str, options: Options) -> ReadResult:
 
 def _volume(columns: list[str], cells: list[str] | DataError) -> str | None:
     """Return the volume of a broken row, if that can still be told."""
-    at = columns.index("volume")
+    at = columns.index("volume") if "volume" in columns else len(columns)
     if isinstance(cells, DataError) or (len(cells) != len(columns) and at > 0):
+        return None
+    if not cells[at : at + 1] or not cells[at].strip():
         return None
     try:
         return check_relative(cells[at].strip())
@@ -96,7 +99,9 @@ def _check_header(columns: list[str], name: str, row: int, options: Options) -> 
             row=row,
         )
     wanted = PIXEL_COLUMNS if not any(c in MM_COLUMNS for c in columns) else MM_COLUMNS
-    missing = [c for c in ("volume", *wanted) if c not in columns]
+    missing = [c for c in wanted if c not in columns]
+    if not {"volume", "series_uid"} & set(columns):
+        missing.insert(0, "volume")
     named = [c for c in SLICE_COLUMNS if c in columns]
     if wanted is PIXEL_COLUMNS and not named:
         missing.append("slice")
@@ -146,14 +151,16 @@ def _unknown_columns(columns: list[str], name: str, row: int) -> list[str]:
 
 
 def _record(cells: dict[str, str], name: str, row: int, options: Options) -> BookmarkRecord:
-    volume = check_relative(cells["volume"])
     uid = cells.get("series_uid")
+    volume = cells.get("volume") or ""
+    if volume or not uid:
+        volume = check_relative(volume)
     if uid:
         if not re.fullmatch(r"[0-9.]{1,64}", uid):
             raise DataError(
                 "Expected 1 to 64 digits and dots in series_uid but got others. Correct the cell."
             )
-        volume = f"{volume}#{uid}"
+        volume = f"{volume}#{uid}" if volume else series_named(uid, options)
     split = cells.get("split") or None
     if split is not None and split not in SPLITS:
         raise DataError(

@@ -97,13 +97,22 @@ def volume_named(options: Options, series: set[str]) -> str:
             f"Expected a reference to one series but got {len(series)}. Name the volume with"
             " --bookmark-volume."
         )
-    (uid,) = series
+    return series_named(next(iter(series)), options)
+
+
+def series_named(uid: str, options: Options) -> str:
+    """Return the volume of a series in the image folder.
+
+    Raises:
+        DataError: It is not there, or at several places.
+    """
     if options.images is None:
         return f".#{uid}"
     volume = options.images.by_series(uid)
     if volume is None:
         raise DataError(
-            f"Expected the series {uid} in the image folder but found it nowhere. Copy it there."
+            f"Expected the series {uid} in the image folder but found it nowhere. Copy it there, or"
+            " name the volume (--bookmark-volume; in a table, column volume)."
         )
     return volume
 
@@ -112,5 +121,13 @@ def read_grid(options: Options, volume: str) -> Volume:
     """Read the volume on whose grid an object is to be drawn."""
     if options.images is None:
         raise DataError("Expected the image folder but got none. Name it (image_root).")
-    root = Path(options.images.root)
-    return read_volume(root / volume, root=root)
+    root, choice = Path(options.images.root), options.images.choice
+    return read_volume(
+        root / volume,
+        root=root,
+        nifti_form=options.nifti_form,
+        nan="fill",
+        series_rule=choice.rule,
+        modality=choice.modality,
+        series_description=choice.description,
+    )

@@ -13,6 +13,7 @@ and a line in `FORMATS`.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from data_prep.bookmarks import (
@@ -108,8 +109,9 @@ def read_bookmarks(
         result = reader.read(path, name, Options(images=images, nifti_form=nifti_form, **options))
     apply_one_axis(result, one_axis, name)
     if images is not None:
-        result.records = _refuse_absent(result, result.records, images.root)
-        result.ignored = _refuse_absent(result, result.ignored, images.root)
+        result.incomplete_volumes = {_whole(volume, images) for volume in result.incomplete_volumes}
+        result.records = _refuse_absent(result, result.records, images)
+        result.ignored = _refuse_absent(result, result.ignored, images)
     return result
 
 
@@ -150,20 +152,33 @@ def _reader(path: Path, name: str, format: str):
 
 
 def _refuse_absent(
-    result: ReadResult, records: list[BookmarkRecord], root: Path
+    result: ReadResult, records: list[BookmarkRecord], images: VolumeIndex
 ) -> list[BookmarkRecord]:
     """Return the records whose volume is in the image folder; the others become errors."""
-    problems: dict[str, str | None] = {}
+    found: dict[str, tuple[str, str | None]] = {}
     kept = []
     for record in records:
-        if record.volume not in problems:
-            problems[record.volume] = _problem(record.volume, root)
-        problem = problems[record.volume]
+        if record.volume not in found:
+            found[record.volume] = _found(record.volume, images)
+        volume, problem = found[record.volume]
         if problem is None:
-            kept.append(record)
+            kept.append(record if volume == record.volume else replace(record, volume=volume))
         else:
             result.refuse(DataError(problem, path=record.file, row=record.row))
     return kept
+
+
+def _found(volume: str, images: VolumeIndex) -> tuple[str, str | None]:
+    """Return the one name of a volume, and what is wrong with it."""
+    problem = _problem(volume, images.root)
+    try:
+        return volume if problem else images.whole(volume), problem
+    except DataError as error:
+        return volume, error.message
+
+
+def _whole(volume: str, images: VolumeIndex) -> str:
+    return _found(volume, images)[0]
 
 
 def _is_there(path: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from data_prep.bookmarks import one_axis
 from data_prep.command_line import at_least
@@ -14,6 +14,7 @@ from data_prep.pseudo_masks import methods
 from data_prep.pseudo_masks.grabcut import ITERATIONS
 from data_prep.volumes.nifti_geometry import FORMS
 from data_prep.volumes.read_options import NAN_RULES, PHILIPS_RULES
+from data_prep.volumes.series_choice import SERIES_RULES, SeriesChoice
 
 DESCRIPTION = """From volumes and RECIST bookmarks to a COCO data set: normalised 16-bit slices,
 annotations with pseudo masks and without, ground truth where there are voxel masks, overlays to
@@ -33,12 +34,19 @@ def volume_options(args: argparse.Namespace) -> VolumeOptions:
         max_empty=args.max_empty,
         whole_volumes=args.whole_volumes,
         binary_masks=args.binary_masks,
-        series_rule=args.series,
+        series_rule=args.series_rule,
+        modality=args.modality,
+        series_description=args.series_description,
         nifti_form=args.nifti_form,
         nan=args.nan,
         philips_scaling=args.philips_scaling,
         iterations=args.grabcut_iterations,
     )
+
+
+def series_choice(args: argparse.Namespace) -> SeriesChoice:
+    """Return which DICOM series the command line asks for."""
+    return SeriesChoice(args.series_rule, args.modality, args.series_description)
 
 
 def _fractions(text: str) -> tuple[float, float, float]:
@@ -62,7 +70,27 @@ def normalization(text: str) -> str:
     return text
 
 
-def _pattern(text: str) -> str:
+def add_series_options(add: Callable) -> None:
+    """Add the options that choose DICOM series, by the parser's or group's `add_argument`."""
+    add(
+        "--series-rule",
+        "--series",
+        choices=SERIES_RULES,
+        default="only",
+        help="DICOM folders with several series that fit: refuse them (default), take the longest "
+        "of each study, or, in searches below a folder, all",
+    )
+    add("--modality", help="only DICOM series of this modality, e.g. MR")
+    add(
+        "--series-description",
+        type=pattern,
+        metavar="PATTERN",
+        help="only DICOM series whose description contains this regular expression, e.g. 't2.*tra'",
+    )
+
+
+def pattern(text: str) -> str:
+    """Type of an argument that is a regular expression."""
     try:
         re.compile(text)
     except re.error as error:
@@ -76,13 +104,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="mmglan prepare", description=DESCRIPTION)
     add = parser.add_argument_group("input").add_argument
-    add("--images", required=True, help="folder of the volumes, or one volume")
     add(
-        "--series",
-        choices=("only", "most-slices"),
-        default="only",
-        help="DICOM folders with several series: refuse them (default), or take the longest",
+        "--images",
+        required=True,
+        help="folder of the volumes, one volume, a DICOMDIR, or a zip archive of any of these",
     )
+    add_series_options(add)
     add(
         "--nifti-form",
         choices=FORMS,
@@ -120,7 +147,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--binary-masks", action="store_true", help="masks hold 0 and 1: separate the components")
     add(
         "--patient-pattern",
-        type=_pattern,
+        type=pattern,
         help="regular expression; its group 1 in the volume path = patient",
     )
     add = parser.add_argument_group("slices and masks").add_argument

@@ -124,6 +124,8 @@ def _fill(task: VolumeTask, result: VolumeResult) -> None:
         root=task.root,
         spacing_mm=stated,
         series_rule=options.series_rule,
+        modality=options.modality,
+        series_description=options.series_description,
         nifti_form=options.nifti_form,
         nan=options.nan,
         philips_scaling=options.philips_scaling,

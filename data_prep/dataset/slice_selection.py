@@ -27,7 +27,7 @@ class VolumeOptions:
             `volumes` without, `all` of both, or None.
         max_empty: Keep at most this many of them per volume, evenly spaced; None keeps all.
         whole_volumes: Write every slice, for testing on volumes.
-        series_rule: See `data_prep.read_volume`.
+        series_rule, modality, series_description: See `data_prep.read_volume`.
         nifti_form: See `data_prep.read_volume`; holds for masks too.
         nan: See `data_prep.read_volume`.
         philips_scaling: See `data_prep.read_volume`.
@@ -44,6 +44,8 @@ class VolumeOptions:
     whole_volumes: bool = False
     binary_masks: bool = False
     series_rule: str = "only"
+    modality: str | None = None
+    series_description: str | None = None
     nifti_form: str = "auto"
     nan: str = "refuse"
     philips_scaling: str = "display"

@@ -45,13 +45,25 @@ def read_stored(path: Path, name: str, options: ReadOptions | None = None) -> St
                     path=name,
                 )
             if series_uid is None and deeplesion_png.matches(entries) and not _hold_dicom(path):
+                _check_no_filter(options, name)
                 return deeplesion_png.read(path, name, options.spacing_mm)
             return dicom_files.read_folder(path, name, options)
         if path.suffix.lower() == ".img" and path.with_suffix(".hdr").is_file():
             path = path.with_suffix(".hdr")  # the voxels of this header
         if itk_files.matches(path):
+            _check_no_filter(options, name)
             return itk_files.read(path, name, options.nifti_form)
         return dicom_files.read_file(path, name, options)
+
+
+def _check_no_filter(options: ReadOptions, name: str) -> None:
+    """Refuse to choose among DICOM series where there are none."""
+    if options.choice.filters:
+        raise DataError(
+            f"Expected DICOM for {options.choice} but got another format, which does not say so."
+            " Leave the option out, or move the file elsewhere.",
+            path=name,
+        )
 
 
 def slice_folder(folder: Path) -> Path:

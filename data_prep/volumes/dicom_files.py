@@ -35,6 +35,7 @@ from data_prep.volumes.dicom_values import real_values, value_notes
 from data_prep.volumes.geometry import Grid
 from data_prep.volumes.instance_numbers import instance_numbers, numbering_note
 from data_prep.volumes.read_options import ReadOptions
+from data_prep.volumes.series_index import folders_of_series
 from data_prep.volumes.stored import Stored, check_size, only_data_errors
 
 
@@ -46,6 +47,7 @@ def read_file(path: Path, name: str, options: ReadOptions) -> Stored:
     if not is_image(image):
         what, advice = object_kind(sop_class(image))
         raise DataError(f"Expected a DICOM image but got {what}. {advice}", path=name)
+    choose_series({image.series: [image]}, name, None, options.choice)
     return _read([image], name, options)
 
 
@@ -53,7 +55,7 @@ def read_folder(path: Path, name: str, options: ReadOptions) -> Stored:
     """Read one image series of a folder; see `data_prep.read_volume` for the choice."""
     series: dict[str, list[DicomImage]] = {}
     others: list[str] = []
-    images, left_out = list_images(path, name)
+    images, left_out = _list(path, name, options.series_uid)
     for image in images:
         if is_image(image):
             series.setdefault(image.series, []).append(image)
@@ -66,9 +68,24 @@ def read_folder(path: Path, name: str, options: ReadOptions) -> Stored:
         raise DataError(
             f"Expected a DICOM series but got {got}. Name the folder with the images.", path=name
         )
-    chosen, notes = choose_series(series, name, options.series_uid, options.series_rule)
+    chosen, notes = choose_series(series, name, options.series_uid, options.choice)
     stored = _read(series[chosen], name, options)
     return replace(stored, notes=notes + left_out + stored.notes)
+
+
+def _list(
+    path: Path, name: str, series_uid: str | None
+) -> tuple[list[DicomImage], tuple[str, ...]]:
+    """Read the headers of a folder, or those of a series wherever it lies below the folder."""
+    if series_uid is None:
+        return list_images(path, name)
+    images, notes = [], ()
+    for part, others in folders_of_series(path, series_uid).items():
+        label = name if part == path else f"{name}/{part.relative_to(path).as_posix()}"
+        found, more = list_images(part, label, others)
+        images += found
+        notes += more
+    return images, notes
 
 
 def _read(images: Sequence[DicomImage], name: str, options: ReadOptions) -> Stored:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from data_prep.volumes.dicom_frames import frame_count
 from data_prep.volumes.dicom_header import read_header
 from data_prep.volumes.dicom_kinds import is_dicom, object_kind
 from data_prep.volumes.file_names import VOLUME_SUFFIXES
+from data_prep.volumes.series_choice import SeriesChoice
 
 _FOREIGN = (
     ".png",
@@ -55,13 +57,21 @@ def lies_beside(name: str) -> bool:
     return lower.startswith(".") or lower in _FOREIGN_NAMES or lower.endswith(_FOREIGN)
 
 
-def list_images(folder: Path, name: str) -> tuple[list[DicomImage], tuple[str, ...]]:
-    """Read the headers of a folder; also a note on strange files that were left out."""
+def list_images(
+    folder: Path, name: str, skipped: Collection[str] = ()
+) -> tuple[list[DicomImage], tuple[str, ...]]:
+    """Read the headers of a folder; also a note on strange files that were left out.
+
+    Args:
+        folder: The folder.
+        name: How messages call it.
+        skipped: Names of files that are known to be of no concern.
+    """
     images, strange = [], []
     for entry in sorted(os.listdir(folder)):
         path = folder / entry
         lower = entry.lower()
-        if path.is_dir() or lower.startswith(".") or lower in _FOREIGN_NAMES:
+        if path.is_dir() or lower.startswith(".") or lower in _FOREIGN_NAMES or entry in skipped:
             continue
         label = entry if name == "." else f"{name}/{entry}"
         if not is_dicom(path):
@@ -126,9 +136,16 @@ def sop_class(image: DicomImage) -> str:
 
 
 def choose_series(
-    series: dict[str, list[DicomImage]], name: str, series_uid: str | None, series_rule: str
+    series: dict[str, list[DicomImage]], name: str, series_uid: str | None, choice: SeriesChoice
 ) -> tuple[str, tuple[str, ...]]:
-    """Return the UID of the series to read, and a note if it was a choice by rule."""
+    """Return the UID of the series to read, and a note if it was a choice by rule.
+
+    Args:
+        series: Images by the UID of their series.
+        name: How messages call the folder.
+        series_uid: The series that the user named; no choice is made then.
+        choice: Which one to take without that.
+    """
     counts = {uid: sum(frame_count(i.data) for i in images) for uid, images in series.items()}
     shown = "; ".join(f"{uid} ({counts[uid]} slices)" for uid in sorted(series)[:8])
     if series_uid is not None:
@@ -138,14 +155,29 @@ def choose_series(
                 path=name,
             )
         return series_uid, ()
+    series = {uid: images for uid, images in series.items() if choice.fits(images[0].data)}
+    if not series:
+        raise DataError(
+            f"Expected a series that fits {choice} but got {len(counts)} that do not. Correct the"
+            " option, or leave this folder out.",
+            path=name,
+        )
     if len(series) == 1:
-        return next(iter(series)), ()
+        chosen = next(iter(series))
+        chosen_of = f"{name}: took series {chosen}, which fits {choice}, of {len(counts)}."
+        return chosen, (chosen_of,) if len(counts) > 1 else ()
+    shown = "; ".join(f"{uid} ({counts[uid]} slices)" for uid in sorted(series)[:8])
+    studies = len({str(images[0].data.get("StudyInstanceUID", "")) for images in series.values()})
     best = sorted(series, key=lambda uid: (-counts[uid], uid))
     tie = counts[best[0]] == counts[best[1]]
-    if series_rule == "only" or tie:
+    if choice.rule != "most-slices" or tie or studies > 1:
+        of_studies = f" of {studies} studies" if studies > 1 else ""
+        longest = (
+            "" if tie or studies > 1 else ", or take the longest with --series-rule most-slices"
+        )
         raise DataError(
-            f"Expected one image series but got {len(series)}: {shown}. Name one as folder#UID"
-            f"{'' if tie else ', or take the longest with --series most-slices'}.",
+            f"Expected one image series but got {len(series)}{of_studies}: {shown}. Name one as"
+            " folder#UID, choose with --modality or --series-description" + longest + ".",
             path=name,
         )
     note = f"{name}: took series {best[0]}, the longest of {len(series)}: {shown}."

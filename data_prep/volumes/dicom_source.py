@@ -10,11 +10,12 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from data_prep.errors import DataError
-from data_prep.paths import relative_name
+from data_prep.paths import relative_name, without_series
 from data_prep.volumes.any_format import slice_folder
 from data_prep.volumes.dicom_folder import lies_beside
 from data_prep.volumes.dicom_header import read_header
 from data_prep.volumes.dicom_kinds import is_dicom
+from data_prep.volumes.series_index import files_of_series
 from data_prep.volumes.volume import Volume
 
 
@@ -56,7 +57,8 @@ def read_source_slices(
             "dicom-seg and dicom-sr, or give the DICOM series.",
             path=name,
         )
-    headers = {str(h.SOPInstanceUID): h for h in _headers(Path(text), name)}
+    series = volume.source_id[len(without_series(volume.source_id)) + 1 :]
+    headers = {str(h.SOPInstanceUID): h for h in _headers(Path(text), name, series)}
     slices = []
     for uid in volume.slice_uids:
         image, _, frame = uid.partition("#")
@@ -75,10 +77,12 @@ def images_of(slices: Sequence[SourceSlice]) -> list[Dataset]:
     return list({str(s.header.SOPInstanceUID): s.header for s in slices}.values())
 
 
-def _headers(path: Path, name: str) -> list[Dataset]:
+def _headers(path: Path, name: str, series: str) -> list[Dataset]:
     if path.is_file():
         return [read_header(path, name)]
     folder = slice_folder(path)
-    files = [folder / entry for entry in sorted(os.listdir(folder)) if not lies_beside(entry)]
-    files = [file for file in files if file.is_file() and is_dicom(file)]
+    files = files_of_series(folder, series) if series else []
+    if not files:
+        files = [folder / entry for entry in sorted(os.listdir(folder)) if not lies_beside(entry)]
+        files = [file for file in files if file.is_file() and is_dicom(file)]
     return [read_header(file, f"{name}/{file.name}") for file in files]

@@ -12,7 +12,8 @@ from functools import cached_property
 
 from data_prep.errors import DataError, quoted
 from data_prep.paths import without_series
-from data_prep.volumes.dicom_series import hold_slices, multi_frame_files, series_volumes
+from data_prep.volumes.any_format import slice_folder
+from data_prep.volumes.dicom_series import hold_slices
 from data_prep.volumes.file_names import (
     VOLUME_SUFFIXES,
     mask_preference,
@@ -23,6 +24,8 @@ from data_prep.volumes.file_names import (
     suffix_of,
 )
 from data_prep.volumes.folder_tree import FolderTree
+from data_prep.volumes.series_choice import SeriesChoice
+from data_prep.volumes.series_index import SeriesIndex
 
 __all__ = ["VOLUME_SUFFIXES", "VolumeIndex", "strip_suffix"]
 
@@ -42,6 +45,7 @@ class VolumeIndex:
     Args:
         root: The folder.
         apart: Folders below it that are not searched: of masks, of output.
+        choice: Which DICOM series count.
 
     >>> import pathlib, tempfile
     >>> root = pathlib.Path(tempfile.mkdtemp())
@@ -52,8 +56,15 @@ class VolumeIndex:
     (['case7.nii.gz'], 'case7_mask.NII.GZ', 'case7.nii.gz')
     """
 
-    def __init__(self, root: str | os.PathLike, apart: Iterable[str | os.PathLike] = ()) -> None:
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        apart: Iterable[str | os.PathLike] = (),
+        choice: SeriesChoice | None = None,
+    ) -> None:
         self._tree = FolderTree(root, apart)
+        self.choice = choice or SeriesChoice()
+        self._series = SeriesIndex(self._tree, self.choice)
         self.root = self._tree.root
 
     def __fspath__(self) -> str:
@@ -73,17 +84,41 @@ class VolumeIndex:
     def volumes(self) -> list[str]:
         """Everything that looks like a volume, sorted.
 
-        Files of the volume formats count, folders that hold DICOM or PNG slices, and each of
-        several multi-frame DICOM files in one folder. DICOM files of other endings are known by the
-        four letters that they carry. Files that are called as masks are (`…_mask`, `…_seg`,
-        `labels` …) do not count; folders that cannot be read do, for their reader to say so.
+        Files of the volume formats count, folders that hold DICOM or PNG slices, each of several
+        multi-frame DICOM files in one folder, and DICOM series as `folder#UID` where they share a
+        folder or lie in several. DICOM files of other endings are known by the four letters that
+        they carry. Folders of nothing but reports and the like do not count. Files that are called
+        as masks are (`…_mask`, `…_seg`, `labels` …) do not count; folders that cannot be read do,
+        for their reader to say so.
         """
         found = [*self.refused_folders, *(f for f in self.label_maps if mask_word(f) is None)]
         for folder in self._tree.folders:
             rest = [file for file in self._tree.listing(folder).files if not suffix_of(file)]
             if hold_slices(self.root, rest):
-                found += multi_frame_files(self.root, rest) or [folder]
-        return sorted(found)
+                found += self._series.volumes_in(folder)
+        return sorted(found + self._series.joined_volumes())
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What lies below the folder that looks like volumes and is not among them."""
+        listed = [file for f in self._tree.folders for file in self._tree.listing(f).files]
+        told = (
+            (
+                sum(bool(c.objects) and not c.images for c in self._series.contents.values()),
+                "folders hold DICOM objects that are no images (reports, segmentations …) and are"
+                " no volumes.",
+            ),
+            (
+                self._series.left_out(),
+                f"DICOM series do not fit {self.choice} and were not used.",
+            ),
+            (
+                sum(file.lower().endswith(".zip") for file in listed),
+                "zip archives lie among the volumes and were not read; name each by itself, or"
+                " unpack them.",
+            ),
+        )
+        return [f"{count} {what}" for count, what in told if count]
 
     def by_path(self, path: str) -> str | None:
         """Return the file of a volume format at `path`, whatever the ending of either."""
@@ -121,12 +156,57 @@ class VolumeIndex:
         return found[0]
 
     def by_series(self, uid: str) -> str | None:
-        """Return the volume of a DICOM series: its folder, with `#UID` if it holds several."""
-        return self._series.get(uid)
+        """Return the volume of a DICOM series: its folder, with `#UID` if it holds several.
 
-    @cached_property
-    def _series(self) -> dict[str, str]:
-        return series_volumes(self._tree)
+        A series in several folders is `#UID` of the folder around them.
+
+        Raises:
+            DataError: Copies or phases of the series lie in several places.
+        """
+        return self._series.by_uid(uid)
+
+    def whole(self, volume: str) -> str:
+        """Return the one name of a volume that was named by a folder around its DICOM series.
+
+        `case7` is `case7/study/t2` if that is the only series below it that fits the choice.
+
+        Raises:
+            DataError: Several series fit, or the folder holds only a part of a series.
+        """
+        base = without_series(volume)
+        if suffix_of(base) or not (self.root / base).is_dir():
+            return volume
+        folder = slice_folder(self.root / base).relative_to(self.root).as_posix()
+        if base != volume:
+            uid = volume[len(base) + 1 :]
+            if list(self._series.parts.get(uid, [folder])) == [folder]:
+                return volume
+            whole = self._series.by_uid(uid)
+            return whole if whole and _is_below(without_series(whole), base) else volume
+        if files := self._tree.listing(folder).files:
+            if not all(file.lower().endswith(".png") for file in files):
+                self._series.check_whole(folder, volume)
+            return volume
+        found = self._series_below(folder)
+        if len(found) > 1:
+            raise DataError(
+                f"Expected one image series below the folder but got {len(found)}, e.g."
+                f" {quoted(found[0], 1000)} and {quoted(found[1], 1000)}. Name one of them, or"
+                " choose with --modality or --series-description.",
+                path=volume,
+            )
+        return found[0] if found else volume
+
+    def _series_below(self, folder: str) -> list[str]:
+        """Return the volumes of DICOM series below a folder, sorted."""
+        found = [
+            volume
+            for inner in self._series.contents
+            if _is_below(inner, folder)
+            for volume in self._series.volumes_in(inner)
+        ]
+        joined = self._series.joined_volumes()
+        return sorted(found + [v for v in joined if _is_below(without_series(v), folder)])
 
     def mask_of(self, volume: str) -> str | None:
         """Return the mask of a volume, if `self` is the index of a folder of masks.
@@ -192,20 +272,25 @@ class VolumeIndex:
 
     def _named(self, name: str, names: dict[str, list[tuple[str, bool]]]) -> list[str]:
         """Return the volumes that `names` knows by this name."""
-        found = (self._slices_below(p) if inner else p for p, inner in names.get(name, ()))
-        return [volume for volume in found if volume is not None]
+        found = (self._slices_below(p) if inner else [p] for p, inner in names.get(name, ()))
+        return [volume for volumes in found for volume in volumes]
 
-    def _slices_below(self, folder: str) -> str | None:
+    def _slices_below(self, folder: str) -> list[str]:
         """Return the folder of slices, going down as archives nest their series."""
         for _ in range(_MAX_NESTED):
             listing = self._tree.listing(folder)
             if listing.files or listing.refused:  # the reader of a refused one says so
-                return None if listing.volume_files else folder
+                return [] if listing.volume_files else [folder]
             inner = [f for f in listing.folders if not f.rpartition("/")[2].startswith(".")]
             if len(inner) != 1:
-                return None
+                return self._series_below(folder)
             folder = inner[0]
-        return None
+        return []
+
+
+def _is_below(path: str, folder: str) -> bool:
+    """Say whether a path is a folder or lies below it."""
+    return folder == "." or path == folder or path.startswith(f"{folder}/")
 
 
 def _folder_of(path: str) -> str:

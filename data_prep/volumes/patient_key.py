@@ -21,6 +21,7 @@ from data_prep.volumes.dicom_folder import lies_beside
 from data_prep.volumes.dicom_header import read_header
 from data_prep.volumes.dicom_kinds import is_dicom
 from data_prep.volumes.file_names import suffix_of
+from data_prep.volumes.series_index import files_of_series
 
 _KEY = secrets.token_bytes(32)
 # What anonymisers write for every patient alike.
@@ -52,7 +53,7 @@ def key_of_volume(root: str | os.PathLike, volume: str) -> str | None:
         return None
     series = volume[len(base) + 1 :]
     try:
-        for path in _files(Path(root, base)):
+        for path in _files(Path(root, base), series):
             if lies_beside(path.name) or not is_dicom(path):
                 continue
             header = read_header(path, path.name)
@@ -63,7 +64,9 @@ def key_of_volume(root: str | os.PathLike, volume: str) -> str | None:
     return None
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path, series: str) -> list[Path]:
     if not path.is_dir():
         return [path]
+    if series:
+        return files_of_series(slice_folder(path), series)
     return sorted(p for p in slice_folder(path).iterdir() if p.is_file())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from data_prep.volumes.nifti_geometry import FORMS
+from data_prep.volumes.series_choice import SeriesChoice
 
 NAN_RULES = ("refuse", "fill")
 PHILIPS_RULES = ("display", "precise")
@@ -24,14 +25,21 @@ class ReadOptions:
     nifti_form: str = "auto"
     nan: str = "refuse"
     philips_scaling: str = "display"
+    modality: str | None = None
+    series_description: str | None = None
+
+    @property
+    def choice(self) -> SeriesChoice:
+        """Which DICOM series are asked for."""
+        return SeriesChoice(self.series_rule, self.modality, self.series_description)
 
     def __post_init__(self) -> None:
         allowed = {
             "nifti_form": FORMS,
             "nan": NAN_RULES,
             "philips_scaling": PHILIPS_RULES,
-            "series_rule": ("only", "most-slices"),
         }
         for name, values in allowed.items():
             if (got := getattr(self, name)) not in values:
                 raise ValueError(f"Expected {name} {' or '.join(values)} but got {got!r}.")
+        _ = self.choice  # checks itself

@@ -17,8 +17,15 @@ def unnamed(root: Path, found: Iterable[str], named: Iterable[str]) -> list[str]
 
     A DICOM volume may be named by a series of its folder, by a folder around it, or by its file.
     """
+    named = set(named)
     taken = _places(root, named)
-    return [volume for volume in found if volume not in taken]
+    whole = _places(root, {volume for volume in named if without_series(volume) == volume})
+    return [
+        volume
+        for volume in found
+        if volume not in (named if without_series(volume) != volume else taken)
+        and without_series(volume) not in whole
+    ]
 
 
 def overlapping(root: Path, volumes: Iterable[str], others: Iterable[str]) -> set[str]:

@@ -105,6 +105,8 @@ def read_volume(
     nifti_form: str = "auto",
     nan: str = "refuse",
     philips_scaling: str = "display",
+    modality: str | None = None,
+    series_description: str | None = None,
 ) -> Volume:
     """Read a volume of any supported format into axial LPS order.
 
@@ -114,8 +116,9 @@ def read_volume(
         root: Folder that holds the data set; ids and messages show paths relative to it.
         series_uid: Series instance UID to take from a DICOM folder.
         series_rule: What to do when a DICOM folder holds several image series and no UID is
-            given: `only` refuses and lists them, `most-slices` takes the longest one (and
-            refuses a tie). The choice is one of the volume's `notes`.
+            given: `only` refuses and lists them, as `all` does for a folder that was named;
+            `most-slices` takes the longest one (and refuses a tie, or several studies). The choice
+            is one of the volume's `notes`.
         spacing_mm: Spacing (x, y, z) of a DeepLesion folder; default: from `DL_info.csv`.
         min_slices: Fewer stored slices are refused. A single slice has no known distance to its
             neighbours.
@@ -126,6 +129,8 @@ def read_volume(
             them as padding is.
         philips_scaling: Philips MR: `display` values (the rescale of the standard), or `precise`
             ones, which Philips' private scale turns them into.
+        modality: DICOM: only series of this modality; other formats are refused.
+        series_description: DICOM: only series whose description contains this regular expression.
 
     Returns:
         The volume. All intensities are finite and not all are equal. Padding (voxels that the file
@@ -157,7 +162,16 @@ def read_volume(
         text, series_uid = text.rsplit("#", 1)
     name = relative_name(text, root)
     source_id = f"{name}#{series_uid}" if series_uid else name
-    options = ReadOptions(series_uid, series_rule, spacing_mm, nifti_form, nan, philips_scaling)
+    options = ReadOptions(
+        series_uid,
+        series_rule,
+        spacing_mm,
+        nifti_form,
+        nan,
+        philips_scaling,
+        modality,
+        series_description,
+    )
     stored = read_stored(Path(text), name, options)
     array = stored.array.astype(stored.array.dtype.newbyteorder("="), copy=False)
     if array.dtype.kind == "f":

@@ -2,7 +2,8 @@
 
 mmglan infer config.py epoch_160.pth scans --out-dir findings
 
-INPUT is a scan (a file of any volume format or a DICOM folder) or a folder of many. Each scan gets
+INPUT is a scan (a file of any volume format or a DICOM folder), a folder of many, a DICOMDIR, or a
+zip archive of these. Each scan gets
 a folder in OUT that is named by a pseudonym. A run that was interrupted goes on when the same
 command is given again; a scan with a fault is named and leaves the others alone.
 """
@@ -14,17 +15,19 @@ import hashlib
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from data_prep.atomic_files import write_csv
 from data_prep.command_line import at_least, between, reports_errors
 from data_prep.dataset.output_folder import OutputFolder
-from data_prep.dataset.prepare_args import normalization
+from data_prep.dataset.prepare_args import add_series_options, normalization, series_choice
 from data_prep.errors import DataError
 from data_prep.parallel import run_tasks
 from data_prep.volumes.find import VolumeIndex
+from data_prep.volumes.image_root import open_images
 from mmglan.shipped_files import find_config
 
 FORMAT_NAMES = ("json", "csv", "labels", "slicer", "coco", "dicom-sr", "dicom-seg")
@@ -64,12 +67,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default="image",
         help="as in mmglan prepare: image, volume, window:low,high",
     )
-    add(
-        "--series",
-        choices=["only", "most-slices"],
-        default="only",
-        help="DICOM folders with several series: refuse them (default), or take the longest",
-    )
+    add_series_options(add)
     add("--ids", type=Path, help="also write the table of pseudonyms and paths; keep it apart")
     add("--jobs", type=at_least(1), default=1, help="worker processes (default 1)")
     add("--backend", default="loky", help="joblib backend: loky, threading, dask, …")
@@ -82,11 +80,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 1 if a scan was left out."""
     args = parse_args(argv)
-    scans = _find_scans(args.inputs, args.out_dir)
+    with ExitStack() as unpacked:
+        return _infer(args, _find_scans(args, unpacked))
+
+
+def _infer(args: argparse.Namespace, scans: Sequence[Scan]) -> int:
     if args.ids:
         _write_ids(args.ids, args.out_dir, scans)
     tasks = _tasks(args, scans)
-    run = _statement(args, tasks)
+    run = _statement(args, scans, tasks)
     with OutputFolder(args.out_dir, run, overwrite=None):
         outcomes = _run(args, [task for task in tasks if not task.folder.exists()])
     failed = [outcome for outcome in outcomes if outcome.error]
@@ -96,29 +98,48 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _find_scans(inputs: Sequence[Path], out_dir: Path) -> list[tuple[Path, str]]:
-    """List (root, path below it) of all scans."""
+@dataclass(frozen=True)
+class Scan:
+    """A scan: the input that it is of, the folder that holds it, and its path below that."""
+
+    given: Path
+    root: Path
+    path: str
+
+
+def _find_scans(args: argparse.Namespace, unpacked: ExitStack) -> list[Scan]:
+    """List all scans; archives stay unpacked as long as `unpacked` is open."""
     scans = []
-    for given in inputs:
+    for given in args.inputs:
         if not given.exists():
             raise DataError(
                 "Expected a scan or a folder of scans but found nothing there. Correct the path.",
                 path=given,
             )
-        if given.is_file():
-            scans.append((given.parent, given.name))
+        images = unpacked.enter_context(open_images(given))
+        if images.only is not None:
+            scans.append(Scan(given.parent, images.root, images.only))
             continue
-        found = VolumeIndex(given, apart=[out_dir]).volumes
+        if images.unpacked and args.scheduler:
+            raise DataError(
+                "Expected scans that other machines can read but got an archive. Unpack it, or"
+                " leave out --scheduler.",
+                path=given,
+            )
+        index = VolumeIndex(images.root, [args.out_dir], series_choice(args))
+        found = index.volumes
+        for note in index.notes:
+            print(f"{given.name}: {note}")
         if not found:
             raise DataError(
                 "Expected a scan or a folder of scans but found no volume in it. Name the scans.",
                 path=given,
             )
-        scans += [(given, name) for name in found]
+        scans += [Scan(given, images.root, path) for path in found]
     return scans
 
 
-def _write_ids(path: Path, out_dir: Path, scans: Sequence[tuple[Path, str]]) -> None:
+def _write_ids(path: Path, out_dir: Path, scans: Sequence[Scan]) -> None:
     if path.resolve().is_relative_to(out_dir.resolve()):
         raise DataError(
             "Expected --ids outside of --out-dir, which may be given away, but got a file in it."
@@ -126,7 +147,7 @@ def _write_ids(path: Path, out_dir: Path, scans: Sequence[tuple[Path, str]]) -> 
             path=path,
         )
     rows = [
-        (name, str(root / scan)) for name, (root, scan) in zip(_names(scans), scans, strict=True)
+        (name, str(scan.given / scan.path)) for name, scan in zip(_names(scans), scans, strict=True)
     ]
     write_csv(path, ["volume_id", "volume"], rows)
 
@@ -135,7 +156,7 @@ def _names(scans: Sequence) -> list[str]:
     return [f"v{number:04d}" for number in range(1, len(scans) + 1)]
 
 
-def _tasks(args: argparse.Namespace, scans: Sequence[tuple[Path, str]]) -> list[Any]:
+def _tasks(args: argparse.Namespace, scans: Sequence[Scan]) -> list[Any]:
     from mmglan.inference.scan_job import DetectorOptions, ScanTask  # imports PyTorch
 
     detector = DetectorOptions(
@@ -150,23 +171,25 @@ def _tasks(args: argparse.Namespace, scans: Sequence[tuple[Path, str]]) -> list[
     )
     formats = None if args.formats is None else tuple(args.formats)
     return [
-        ScanTask(root, path, name, args.out_dir, detector, formats, args.series)
-        for name, (root, path) in zip(_names(scans), scans, strict=True)
+        ScanTask(scan.root, scan.path, name, args.out_dir, detector, formats, series_choice(args))
+        for name, scan in zip(_names(scans), scans, strict=True)
     ]
 
 
-def _statement(args: argparse.Namespace, tasks: Sequence[Any]) -> dict[str, Any]:
+def _statement(
+    args: argparse.Namespace, scans: Sequence[Scan], tasks: Sequence[Any]
+) -> dict[str, Any]:
     """Say what the results depend on, without a path: a rerun goes on, another run is refused."""
     from mmengine.config import Config
 
     options = asdict(tasks[0].detector)
     for name in ("config", "checkpoint", "device", "batch_size", "threads"):
         del options[name]
-    paths = "\n".join(os.fspath(task.root / task.path) for task in tasks)
+    paths = "\n".join(os.fspath(scan.given / scan.path) for scan in scans)
     return {
         "command": "infer",
         **options,
-        "series": args.series,
+        "series": asdict(series_choice(args)),
         "formats": None if args.formats is None else sorted(args.formats),
         "config": _sha256(Config.fromfile(tasks[0].detector.config).pretty_text.encode()),
         "checkpoint": _sha256(args.checkpoint.read_bytes()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from data_prep.atomic_files import replace_folder, write_bytes
 from data_prep.dataset.output_folder import STATE, OutputError
 from data_prep.errors import DataError, printable
 from data_prep.volumes.dicom_source import read_source_slices
+from data_prep.volumes.series_choice import SeriesChoice
 from data_prep.volumes.volume import read_volume
 from mmglan.inference.outputs import FORMATS, Result, make_files
 from mmglan.inference.volume_detector import VolumeDetector
@@ -45,7 +46,7 @@ class ScanTask:
         out_dir: Folder of the results.
         detector: The detector.
         formats: Names in `FORMATS`; None for all that the scan allows. JSON is always written.
-        series_rule: See `data_prep.read_volume`.
+        choice: Which DICOM series are asked for.
     """
 
     root: Path
@@ -54,7 +55,7 @@ class ScanTask:
     out_dir: Path
     detector: DetectorOptions
     formats: tuple[str, ...] | None = None
-    series_rule: str = "only"
+    choice: SeriesChoice = field(default_factory=SeriesChoice)
 
     @property
     def folder(self) -> Path:
@@ -106,7 +107,13 @@ def process_scan(task: ScanTask, detector: VolumeDetector) -> int:
         OutputError: The output folder cannot take the results.
     """
     place = task.root / task.path
-    volume = read_volume(place, root=task.root, series_rule=task.series_rule)
+    volume = read_volume(
+        place,
+        root=task.root,
+        series_rule=task.choice.rule,
+        modality=task.choice.modality,
+        series_description=task.choice.description,
+    )
     formats = task.formats
     if formats is None:
         dicom = bool(volume.slice_uids)

@@ -143,3 +143,18 @@ def test_a_normalisation_that_is_none_is_refused(tmp_path, capsys, text):
     assert stopped.value.code == 2 and f"got {text}" in capsys.readouterr().err
     with pytest.raises(ValueError, match="expected image, volume or window"):
         Slices(np.zeros((2, 4, 4)), text)
+
+
+def test_an_archive_and_the_choice_of_series(model, scans, tmp_path, capsys):
+    archive, out = shutil.make_archive(str(tmp_path / "study"), "zip", scans), tmp_path / "out"
+    more = ["--formats", "json", "--modality", "mr", "--ids", str(tmp_path / "ids.csv")]
+    assert run(model, archive, out, *more) == 1
+    said = capsys.readouterr()
+    assert "1 of 2 scans done." in said.out and "Expected DICOM for --modality mr" in said.err
+    assert "study.zip/LEAK_b" in (tmp_path / "ids.csv").read_text()
+    written = content(out)
+    assert run(model, archive, out, *more) == 1 and content(out) == written  # it goes on
+    assert run(model, archive, out, *more, "--series-description", "t2") == 2
+    assert "series" in capsys.readouterr().err
+    assert run(model, scans, tmp_path / "none", "--modality", "pt") == 1
+    assert "1 DICOM series do not fit --modality pt" in capsys.readouterr().out

@@ -39,7 +39,7 @@ def test_several_series(make_series, tmp_path):
         path.rename(folder / f"b{path.name}")
     assert refused(folder, tmp_path) == (
         "series: Expected one image series but got 2: 1.2.3.1 (2 slices); 1.2.3.2 (2 slices). Name "
-        "one as folder#UID."
+        "one as folder#UID, choose with --modality or --series-description."
     )
     assert refused(f"{folder}#9.9", tmp_path) == (
         "series: Expected the series 9.9 but got only 1.2.3.1 (2 slices); 1.2.3.2 (2 slices). "
