@@ -28,6 +28,7 @@ from data_prep.command_line import reports_errors
 from data_prep.dataset import (
     annotation_files,
     bookmark_sheet,
+    coco_entries,
     collect,
     process_volume,
     run_report,
@@ -261,7 +262,10 @@ def _write_dataset(
     known = zip(given.sources, found.stored_sizes, strict=True)
     sizes = {source.volume: size for source, size in known if size is not None}
     file_notes = given.file_notes + found.notes + one_based_notes(given.records, sizes)
+    classes = tuple(sorted(found.sites)) if args.classes == "site" else coco_entries.ONE_CLASS
     plans, more = split_plan.plan_splits(found, split)
+    if args.classes == "site":
+        more.append(f"Classes, the line for a config: classes = {classes}")
     for plan in plans:
         annotation_files.write(
             out,
@@ -271,6 +275,7 @@ def _write_dataset(
             context=options.context,
             propagate=options.propagate,
             whole_volumes=options.whole_volumes,
+            classes=classes,
         )
     run_report.write_overlays(out, found, load, args.overlays)
     picture = bookmark_sheet.sheet(out.path, results())
@@ -288,7 +293,7 @@ def _stated(args: argparse.Namespace, options: VolumeOptions) -> dict:
     split = {"split": args.split, "folds": args.folds, "seed": args.seed}
     if args.split_file is not None:
         split = {"split_file": _digest(sorted(read_split_file(args.split_file).items()))}
-    split |= {"one_axis": args.one_axis}
+    split |= {"one_axis": args.one_axis} | ({"classes": "site"} if args.classes == "site" else {})
     return asdict(options) | split | {"overlays": args.overlays}
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from data_prep.atomic_files import json_bytes
-from data_prep.dataset import coco_entries
+from data_prep.dataset import coco_entries, collect
 from data_prep.dataset.collect import Dataset
 from data_prep.dataset.output_folder import OutputFolder
 from data_prep.dataset.split import SPLITS
@@ -46,26 +46,31 @@ class VolumeEntries:
     lesions_3d: list[Entry]
 
 
-def number(results: Iterable[VolumeResult], context: int) -> Iterator[VolumeEntries]:
+def number(
+    results: Iterable[VolumeResult],
+    context: int,
+    classes: Sequence[str] = coco_entries.ONE_CLASS,
+) -> Iterator[VolumeEntries]:
     """Number the entries of all volumes; one slice has the same image id in every file.
 
     Args:
         results: Ordered by volume id.
         context: Neighbouring slices to name in each image entry, on either side.
+        classes: Names of the categories 1, 2, …; of several a lesion's is its site.
     """
     n_images = n_lesions = n_gt = n_volumes = n_lesions_3d = 0
     for result in results:
         images = _images(result, context, n_images)
         ids = {image["slice_index"]: image["id"] for image in images}
         marked = [*result.lesions, *result.ignored]
-        lesions, gt_lesions = _annotations(marked, ids, n_lesions), []
-        propagated = _annotations(result.propagated, ids, n_lesions + len(lesions))
+        lesions, gt_lesions = _annotations(marked, ids, n_lesions, classes), []
+        propagated = _annotations(result.propagated, ids, n_lesions + len(lesions), classes)
         volume, lesions_3d = None, []
         if images and result.has_gt:
             n_volumes += 1
             names = ("volume_id", "patient_id", "shape_zyx", "spacing_mm")
             volume = {"id": n_volumes} | {name: getattr(result, name) for name in names}
-            gt_lesions = _annotations(result.gt_lesions, ids, n_gt)
+            gt_lesions = _annotations(result.gt_lesions, ids, n_gt, classes)
             lesions_3d = [
                 {"id": i, "volume_id": result.volume_id} | asdict(lesion)
                 for i, lesion in enumerate(result.gt_lesions_3d, start=n_lesions_3d + 1)
@@ -99,13 +104,24 @@ def _images(result: VolumeResult, context: int, before: int) -> list[Entry]:
 
 
 def _annotations(
-    lesions: Sequence[SliceLesion | IgnoreRegion], ids: Mapping[int, int], before: int
+    lesions: Sequence[SliceLesion | IgnoreRegion],
+    ids: Mapping[int, int],
+    before: int,
+    classes: Sequence[str],
 ) -> list[Entry]:
+    pairs = [(lesion, category) for lesion in lesions for category in _categories(lesion, classes)]
     return [
-        {"id": number, "image_id": ids[lesion.slice_index], "category_id": 1, "iscrowd": 0}
+        {"id": number, "image_id": ids[lesion.slice_index], "category_id": category, "iscrowd": 0}
         | lesion.annotation()
-        for number, lesion in enumerate(lesions, start=before + 1)
+        for number, (lesion, category) in enumerate(pairs, start=before + 1)
     ]
+
+
+def _categories(lesion: SliceLesion | IgnoreRegion, classes: Sequence[str]) -> Sequence[int]:
+    """Return the category of a lesion; a region to ignore is one for every class."""
+    if len(classes) == 1 or isinstance(lesion, IgnoreRegion):
+        return range(1, len(classes) + 1)
+    return [1 + classes.index(lesion.site or collect.NO_SITE)]
 
 
 def write(
@@ -117,6 +133,7 @@ def write(
     context: int = 0,
     propagate: int = 0,
     whole_volumes: bool = False,
+    classes: Sequence[str] = coco_entries.ONE_CLASS,
 ) -> None:
     """Write the files of one plan, and remove those that an earlier state of the input left.
 
@@ -126,6 +143,7 @@ def write(
         found, plan: What to write into which file.
         context: See `number`.
         propagate: If not 0, write the file of propagated lesions, too.
+        classes: See `number`.
         whole_volumes: Write the files of all slices, too.
     """
     kinds = ALWAYS + WITH_GT * found.has_gt + WHOLE * whole_volumes
@@ -135,14 +153,14 @@ def write(
         files = {
             name: ListFile(
                 stack.enter_context(out.stream(f"annotations/{plan.folder}{name}.json")),
-                EMPTY_3D if name.startswith("volumes_") else coco_entries.EMPTY,
+                EMPTY_3D if name.startswith("volumes_") else coco_entries.empty(classes),
             )
             for name in names
         }
         for choose in (_lesions, _slices):
             for file in files.values():
                 file.next_list()
-            for volume in number(results(), context):
+            for volume in number(results(), context, classes):
                 for name, entry in choose(volume, found, plan):
                     if name in files:
                         files[name].add(entry)

@@ -15,13 +15,17 @@ from data_prep.bookmarks import recist
 from data_prep.dataset.volume_result import Lesion3D
 from data_prep.volumes.labelled_voxels import labelled_voxels
 
-# A data set of no images.
-EMPTY = {
-    "info": {"description": "abnormal lymph nodes, RECIST bookmarks"},
-    "images": [],
-    "annotations": [],
-    "categories": [{"id": 1, "name": "lesion"}],
-}
+ONE_CLASS = ("lesion",)
+
+
+def empty(classes: Sequence[str] = ONE_CLASS) -> dict[str, Any]:
+    """Return a data set of no images, with categories 1, 2, …"""
+    return {
+        "info": {"description": "abnormal lymph nodes, RECIST bookmarks"},
+        "images": [],
+        "annotations": [],
+        "categories": [{"id": i, "name": name} for i, name in enumerate(classes, start=1)],
+    }
 
 
 def file_name(volume_id: str, slice_index: int) -> str:

@@ -17,6 +17,7 @@ from data_prep.dataset.volume_result import VolumeResult
 
 SIZE_LIMITS_MM = (10.0, 20.0)
 NO_LESION = "no lesion"
+NO_SITE = "unspecified"
 # Columns of the table of slices: the volume's place in the list, the slice's index in the volume,
 # whether it belongs into the data set (others serve as neighbours or for tests on whole volumes),
 # numbers of bookmarks, of lesions followed to it and of lesions of the voxel mask on it, digest of
@@ -38,6 +39,7 @@ class Dataset:
         slices: Table of their slices, see `SLICE`.
         strata: Patient → (most frequent site, size class of the largest short axis).
         sources: How many pseudo masks come from where.
+        sites: How many bookmarked lesions there are of each site, `NO_SITE` where none is named.
         has_gt: Whether any volume has a voxel mask.
         ignored: Number of regions to ignore.
         stored_sizes: Columns, rows and slices of every volume asked for; None if it is unreadable.
@@ -49,6 +51,7 @@ class Dataset:
     slices: np.ndarray = field(default_factory=lambda: np.zeros(0, SLICE))
     strata: dict[str, tuple[str, str]] = field(default_factory=dict)
     sources: Counter = field(default_factory=Counter)
+    sites: Counter = field(default_factory=Counter)
     has_gt: bool = False
     ignored: int = 0
     stored_sizes: list[tuple[int, ...] | None] = field(default_factory=list)
@@ -80,6 +83,7 @@ def collect(results: Iterable[VolumeResult]) -> Dataset:
             sites.setdefault(patient, Counter())
         for lesion in result.lesions:
             found.sources[lesion.mask_source] += 1
+            found.sites[lesion.site or NO_SITE] += 1
             sites[patient][lesion.site or ""] += 1
             largest[patient] = max(largest.get(patient, 0.0), lesion.short_axis_mm)
     found.slices = np.concatenate(tables)

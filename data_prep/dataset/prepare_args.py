@@ -179,6 +179,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--context", type=at_least(0), default=0, help="neighbouring slices on either side")
     add("--keep-empty", choices=KEEP_EMPTY, help="keep slices and/or volumes without lesions")
     add("--max-empty", type=at_least(0), help="keep at most so many empty slices per volume")
+    add(
+        "--classes",
+        choices=("one", "site"),
+        default="one",
+        help="categories of the annotations: lesion for all (default), or the bookmarks' sites",
+    )
     add("--whole-volumes", action="store_true", help="write all slices, for tests on volumes")
     add = parser.add_argument_group("split").add_argument
     kinds = parser.add_mutually_exclusive_group()
@@ -212,6 +218,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("expected --keep-empty with --max-empty, which limits what it keeps")
     if args.grabcut_iterations is not None and args.mask_method not in methods.ITERATING:
         parser.error(f"expected no --grabcut-iterations with --mask-method {args.mask_method}")
+    if args.classes == "site" and args.masks is not None:
+        parser.error("expected no --masks with --classes site: voxel masks name no sites")
     if args.split_file is not None and args.seed:
         parser.error("expected no --seed with --split-file, which leaves nothing to chance")
     return args

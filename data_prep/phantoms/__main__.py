@@ -28,6 +28,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--volumes", type=at_least(0), default=12, help="volumes with nodes (12)")
     add("--empty", type=at_least(0), default=0, help="lesion-free volumes added (0)")
     add("--nodes", type=at_least(1), default=4, help="nodes per volume (4)")
+    add(
+        "--three-classes",
+        action="store_true",
+        help="bookmark cysts and vessels across as well; `structure` names the class",
+    )
     irregular = kinds.add_parser("irregular-lesions", help="one volume of lobed lesions in clutter")
     add = irregular.add_argument
     add("--slices", type=at_least(1), default=100, help="slices, each with a lesion (100)")
@@ -56,7 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     if args.kind == "abdomen":
         abdomen.write_dataset(
-            args.out_dir, args.volumes, args.seed, n_nodes=args.nodes, n_empty=args.empty
+            args.out_dir,
+            args.volumes,
+            args.seed,
+            n_nodes=args.nodes,
+            n_empty=args.empty,
+            three_classes=args.three_classes,
         )
     else:
         irregular_lesions.write(args.out_dir, args.slices, args.seed, tuple(args.contrast))

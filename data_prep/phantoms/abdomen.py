@@ -13,7 +13,7 @@ centre of the volume, i.e. LPS as SimpleITK uses it.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,8 @@ _ORGANS = (
 )
 _BODY_SIGNAL = 480.0
 _NODE_SIGNAL = (600.0, 690.0)
+# Look-alikes that can be classes of their own, and their names.
+_CLASSES = {"cyst": "cyst", "vessel": "vessel cross-section"}
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,13 @@ class Phantom:
         image: `(Z, Y, X)` int16, axial LPS.
         labels: `(Z, Y, X)` uint16, 0 background, 1…n one label per node.
         spacing_mm: Voxel size (x, y, z) in mm.
+        classes: With three classes the class of each label, which may then be a look-alike.
     """
 
     image: np.ndarray
     labels: np.ndarray
     spacing_mm: tuple[float, float, float]
+    classes: dict[int, str] = field(default_factory=dict)
 
 
 def make_phantom(
@@ -66,6 +70,7 @@ def make_phantom(
     n_nodes: int = 4,
     n_lookalikes: int = 6,
     noise: float = 16.0,
+    three_classes: bool = False,
 ) -> Phantom:
     """Draw one phantom.
 
@@ -76,6 +81,7 @@ def make_phantom(
         n_nodes: Nodes to place; 0 gives a lesion-free volume.
         n_lookalikes: Distractors to place beside them.
         noise: Standard deviation of each channel of the Rician noise, in signal units.
+        three_classes: Label cysts and vessels across too; the volume is the same.
 
     Returns:
         The volume; it holds fewer nodes than asked for if no free place is left.
@@ -94,22 +100,25 @@ def make_phantom(
         if name not in ("muscle ring", "inner fat"):
             taken |= mask
 
-    labels = np.zeros(shape, np.uint16)
+    labels, classes = np.zeros(shape, np.uint16), {}
     for label in range(1, n_nodes + 1):
         mask = _place(rng, (z, y, x), half, height, taken, short_mm=(5.0, 10.0))
         if mask is not None:
-            labels[mask] = label
+            labels[mask], classes[label] = label, "node"
             image[mask] = rng.uniform(*_NODE_SIGNAL)
             taken |= ndimage.binary_dilation(mask, iterations=2)
-    for _ in range(n_lookalikes):
-        _paint_lookalike(rng, image, (z, y, x), half, height, taken)
-    return Phantom(_acquire(rng, image, noise), _relabel(labels), tuple(spacing_mm))
+    for label in range(n_nodes + 1, n_nodes + n_lookalikes + 1):
+        kind, mask = _paint_lookalike(rng, image, (z, y, x), half, height, taken)
+        if three_classes and mask is not None and kind in _CLASSES:
+            labels[mask], classes[label] = label, _CLASSES[kind]
+    named = dict(enumerate(classes.values(), start=1)) if three_classes else {}
+    return Phantom(_acquire(rng, image, noise), _relabel(labels), tuple(spacing_mm), named)
 
 
 def bookmarks(
     phantom: Phantom, *, min_short_mm: float = 6.0
 ) -> list[tuple[int, int, recist.Bookmark]]:
-    """Measure the phantom's nodes as a reader would.
+    """Measure the phantom's nodes (and other labels) as a reader would.
 
     Every node defines a key slice, the one where its longest diameter is largest. On a key slice
     all nodes with a short axis of at least `min_short_mm` are measured, so no slice in use holds
@@ -171,7 +180,8 @@ def write_dataset(
         write_nifti(out / "masks" / name, phantom.labels, phantom.spacing_mm)
         for label, k, mark in bookmarks(phantom):
             points = np.concatenate([mark.long_axis, mark.short_axis]).ravel()
-            rows.append([name, k, f"node_{label}", f"phantom_{index:03d}", *points.tolist()])
+            structure = phantom.classes.get(label, f"node_{label}")
+            rows.append([name, k, structure, f"phantom_{index:03d}", *points.tolist()])
     ends = [f"{axis}_{c}{i}" for axis in ("long", "short") for i in (1, 2) for c in "xy"]
     return write_csv(
         out / "bookmarks.csv", ["volume", "slice", "structure", "patient", *ends], rows
@@ -227,12 +237,13 @@ def _paint_lookalike(rng, image, grid, half, height, taken):
     size = {"bowel": (9.0, 14.0), "vessel": (3.0, 6.0), "cyst": (4.0, 7.0)}[kind]
     mask = _place(rng, grid, half, height, taken, short_mm=size)
     if mask is None:
-        return
+        return kind, None
     image[mask] = {"bowel": 140.0, "vessel": 70.0, "cyst": 980.0}[kind]
     if kind == "bowel":
         core = ndimage.binary_erosion(mask, structure=np.ones((1, 3, 3)), iterations=2)
         image[core] = rng.uniform(520.0, 800.0)
     taken |= mask
+    return kind, mask
 
 
 def _acquire(rng, image, noise):

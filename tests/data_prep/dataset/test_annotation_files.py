@@ -77,7 +77,7 @@ def test_each_entry_stands_in_the_files_of_its_split(written):
     assert [image["id"] for image in files["train"]["images"]] == [1, 2, 7, 8]
     assert [lesion["id"] for lesion in files["train"]["annotations"]] == [1, 3]
     assert [lesion["image_id"] for lesion in files["val"]["annotations"]] == [5]
-    assert files["test"] == coco_entries.EMPTY
+    assert files["test"] == coco_entries.empty()
     (box,) = files["val_recist"]["annotations"]
     assert box["bbox"] == [0.0, 0.0, 5.0, 4.0] and "segmentation" not in box
     assert files["val_recist"]["images"] == files["val"]["images"]
