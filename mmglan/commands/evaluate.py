@@ -11,6 +11,11 @@
     mmglan evaluate --gt-masks masks/ --pred label_maps/ [--scores scores.csv]
     mmglan evaluate --volumes volumes_test.json --pred boxes3d.json
 
+3D, from the folders of mmglan infer (FROC per volume):
+    mmglan evaluate --volumes volumes_test.json --ids ids.csv \\
+        --findings findings/ --findings-ids scans.csv
+    mmglan evaluate --gt-masks masks/ --findings findings/ --findings-ids scans.csv
+
 The table goes to standard output, the metrics in full precision to --out. Names and definitions:
 docs/metrics.md.
 """
@@ -23,10 +28,18 @@ from pathlib import Path
 
 from data_prep.command_line import reports_errors
 from mmglan.commands.arguments import add_evaluation_arguments
+from mmglan.detections.volume_files import VolumeGroundTruth, read_boxes_3d
+from mmglan.evaluation.detection_set import DetectionSet
 from mmglan.evaluation.evaluate import evaluate_detections
 from mmglan.evaluation.evaluation_record import write_evaluation
-from mmglan.evaluation.load_results import load_detection_sets, read_test_set
-from mmglan.evaluation.protocols import get_protocol
+from mmglan.evaluation.findings_results import boxes_of_findings, read_findings
+from mmglan.evaluation.label_maps import read_ids
+from mmglan.evaluation.load_results import (
+    detection_set_of_volumes,
+    load_detection_sets,
+    read_test_set,
+)
+from mmglan.evaluation.protocols import Protocol, get_protocol
 from mmglan.evaluation.text_table import format_evaluation
 
 
@@ -40,8 +53,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--pred",
         type=Path,
         nargs="+",
-        required=True,
+        default=[],
         help="COCO results, JSON of 3D boxes, or a folder of label maps",
+    )
+    parser.add_argument("--findings", type=Path, help="folder of mmglan infer, instead of --pred")
+    parser.add_argument(
+        "--findings-ids",
+        type=Path,
+        help="table of infer's --ids, if volumes are not named by its pseudonyms",
     )
     parser.add_argument("--scores", type=Path, help="CSV volume_id,label,score of label maps")
     parser.add_argument(
@@ -51,6 +70,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if not (args.gt or args.volumes or args.gt_masks):
         parser.error("expected --gt, --volumes or --gt-masks: there is nothing to compare with")
+    if bool(args.pred) == bool(args.findings):
+        parser.error("expected either --pred or --findings")
+    if args.findings and not (args.volumes or args.gt_masks):
+        parser.error("expected --volumes or --gt-masks with --findings: they are 3D")
+    for option in ("gt", "scores", "binary_masks", "stack_iou", "per_class"):
+        if args.findings and getattr(args, option) not in (None, False):
+            name = option.replace("_", "-")
+            parser.error(f"expected no --{name} with --findings, which have no use for it")
+    if args.findings_ids and not args.findings:
+        parser.error("expected --findings with --findings-ids")
     return args
 
 
@@ -60,18 +89,25 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     protocol = get_protocol(args.protocol)
     test_set = read_test_set(
-        args.gt, volumes=args.volumes, gt_masks=args.gt_masks, ids=args.ids, quiet=args.quiet
-    )
-    sets = load_detection_sets(
-        test_set,
-        args.pred,
-        protocol,
-        scores=args.scores,
-        binary_masks=args.binary_masks,
-        stack_iou=args.stack_iou,
-        per_class=args.per_class,
+        args.gt,
+        volumes=args.volumes,
+        gt_masks=args.gt_masks,
+        ids=None if args.findings else args.ids,
         quiet=args.quiet,
     )
+    if args.findings:
+        sets = [_findings_set(args, test_set.volumes, protocol)]
+    else:
+        sets = load_detection_sets(
+            test_set,
+            args.pred,
+            protocol,
+            scores=args.scores,
+            binary_masks=args.binary_masks,
+            stack_iou=args.stack_iou,
+            per_class=args.per_class,
+            quiet=args.quiet,
+        )
     warn_of_unknown_patients(test_set)
     evaluation = evaluate_detections(
         sets,
@@ -85,6 +121,19 @@ def main(argv: list[str] | None = None) -> int:
     if args.out:
         write_evaluation(evaluation, args.out)
     return 0
+
+
+def _findings_set(
+    args: argparse.Namespace, gt: VolumeGroundTruth, protocol: Protocol
+) -> DetectionSet:
+    rows = boxes_of_findings(
+        read_findings(args.findings),
+        gt,
+        scans=None if args.findings_ids is None else read_ids(args.findings_ids),
+        ids=None if args.ids is None else read_ids(args.ids),
+        name=args.findings.name,
+    )
+    return detection_set_of_volumes(gt, read_boxes_3d(rows, gt, args.findings.name), protocol)
 
 
 def warn_of_unknown_patients(test_set) -> None:
