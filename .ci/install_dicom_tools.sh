@@ -1,13 +1,22 @@
 #!/usr/bin/env bash
-# Installs dciodvfy, with which DICOM results are validated (Debian, Ubuntu). Does nothing where it
-# is there; without apt-get or the rights for it, the tests name the missing validator.
+# Installs what DICOM results are tried with (Debian, Ubuntu): dciodvfy, and OHIF's library for Node.
+# Does nothing where they are there; without apt-get or the rights for it, the tests name what is
+# missing.
 set -euo pipefail
-if command -v dciodvfy >/dev/null; then
-    exit 0
+cd "$(dirname "$0")/.."
+missing=()
+command -v dciodvfy >/dev/null || missing+=(dicom3tools)
+command -v npm >/dev/null || missing+=(nodejs npm)
+if [ ${#missing[@]} -gt 0 ]; then
+    if command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ]; then
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+            "${missing[@]}" >/dev/null
+    else
+        echo "No ${missing[*]} here and no rights to install: their tests will be skipped." >&2
+    fi
 fi
-if ! command -v apt-get >/dev/null || [ "$(id -u)" -ne 0 ]; then
-    echo "No dciodvfy here and no rights to install it: its tests will be skipped." >&2
-    exit 0
+if command -v npm >/dev/null && [ ! -e tests/inference/node/node_modules/.package-lock.json ]; then
+    (cd tests/inference/node && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) ||
+        echo "The npm packages could not be installed: their tests will be skipped." >&2
 fi
-apt-get update -qq
-DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends dicom3tools >/dev/null

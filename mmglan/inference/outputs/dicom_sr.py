@@ -6,7 +6,8 @@ meanings `Long Axis` and `Short Axis`, and nothing else in the group has coordin
 
 The axes lie on axial slices. Where these are the stored images (axial and tilted axial stacks) an
 axis is a SCOORD polyline on its image, in which the centre of pixel i is i + 0.5. In sagittal and
-coronal stacks no stored image holds the axes: there they are SCOORD3D polylines in mm.
+coronal stacks no stored image holds the axes: there they are SCOORD3D polylines in mm. So they are
+where pixels are not square: Cornerstone3D mistakes the two spacings in SCOORD (cornerstone3D#2758).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from highdicom.sr import (
     SourceImageForRegion,
     TrackingIdentifier,
 )
+from pydicom.dataset import Dataset
 from pydicom.sr.codedict import Code, codes
 
 from data_prep.volumes.dicom_source import SourceSlice, images_of
@@ -63,13 +65,12 @@ def make_sr(
     """
     images = images_of(sources)
     first = images[0]
-    stored = volume.grid.axes[2] == 2  # an axial slice is a stored image
+    i, j, _ = volume.grid.spacing
+    # An axial slice is a stored image, and OHIF draws on it where it should.
+    stored = volume.grid.axes[2] == 2 and abs(i - j) < 1e-3 * min(i, j) / max(volume.stored_size)
     kind = ComprehensiveSR if stored else Comprehensive3DSR
-    groups = [
-        _group(findings, lesion, volume, sources, stored)
-        for lesion in findings.lesions
-        if lesion.recist is not None
-    ]
+    measured = [lesion for lesion in findings.lesions if lesion.recist is not None]
+    groups = [_group(findings, lesion, volume, sources, stored) for lesion in measured]
     key = (first.SeriesInstanceUID, identity.findings_key(findings), "sr")
     device = DeviceObserverIdentifyingAttributes(
         uid=identity.derived_uid("device", identity.model_name(findings)),
@@ -83,8 +84,7 @@ def make_sr(
         procedure_reported=Code("363679005", "SCT", "Imaging procedure"),
         imaging_measurements=groups or None,
         title=codes.DCM.ImagingMeasurementReport,
-        # The image library takes what stands at the top of a header only: no multi-frame files.
-        referenced_images=images if sources[0].frame is None else None,
+        referenced_images=_library(measured, volume, sources) or None,
     )
     report = kind(
         evidence=images,
@@ -98,6 +98,7 @@ def make_sr(
         is_final=False,
         is_verified=False,
     )
+    report.SeriesDescription = "Lesions (measurements)"
     identity.fix_dates(report, first)
     return report
 
@@ -123,7 +124,8 @@ def _group(
     measurements = []
     for code, length, pixels, lps in axes:
         if stored:
-            coordinates = _on_image(pixels, recist.slice_index, volume, sources)
+            source = _source_of(lesion, volume, sources)
+            coordinates = _on_image(pixels, recist.slice_index, volume, source)
         else:
             coordinates = CoordinatesForMeasurement3D(
                 "POLYLINE", np.array(lps), first.FrameOfReferenceUID
@@ -148,29 +150,38 @@ def _group(
             name=identity.model_name(findings), version=identity.model_version(findings)
         ),
         measurements=measurements,
-        source_images=[_image_of_group(recist.slice_index, volume, sources)] if stored else None,
+        source_images=[
+            SourceImageForMeasurementGroup(*_reference(_source_of(lesion, volume, sources)))
+        ]
+        if stored
+        else None,
     )
 
 
-def _stored_slice(z: int, volume: Volume) -> int:
-    return round(float(volume.grid.stored_index(np.array([[0.0, 0.0, float(z)]]))[0, 2]))
+def _library(
+    lesions: Sequence[Lesion], volume: Volume, sources: Sequence[SourceSlice]
+) -> list[Dataset]:
+    """Return the images with findings; that of all images takes seconds to make.
+
+    It is made of what stands at the top of a header: multi-frame files have none.
+    """
+    on = [_source_of(lesion, volume, sources) for lesion in lesions]
+    return images_of([source for source in on if source.frame is None])
 
 
-def _on_image(pixels, z: int, volume: Volume, sources) -> CoordinatesForMeasurement:
+def _source_of(lesion: Lesion, volume: Volume, sources: Sequence[SourceSlice]) -> SourceSlice:
+    """Return the image that holds the middle of the long axis."""
+    x, y = np.mean(lesion.recist.long_axis, axis=0)
+    index = volume.grid.stored_index(np.array([[x, y, lesion.recist.slice_index]]))
+    return sources[round(float(index[0, 2]))]
+
+
+def _on_image(pixels, z: int, volume: Volume, source: SourceSlice) -> CoordinatesForMeasurement:
     index = volume.grid.stored_index(np.array([[x, y, float(z)] for x, y in pixels]))
-    source = sources[_stored_slice(z, volume)]
-    image = SourceImageForRegion(
-        source.header.SOPClassUID, source.header.SOPInstanceUID, _frames(source)
-    )
+    image = SourceImageForRegion(*_reference(source))
     return CoordinatesForMeasurement("POLYLINE", index[:, :2] + 0.5, image)
 
 
-def _image_of_group(z: int, volume: Volume, sources) -> SourceImageForMeasurementGroup:
-    source = sources[_stored_slice(z, volume)]
-    return SourceImageForMeasurementGroup(
-        source.header.SOPClassUID, source.header.SOPInstanceUID, _frames(source)
-    )
-
-
-def _frames(source: SourceSlice) -> list[int] | None:
-    return None if source.frame is None else [source.frame]
+def _reference(source: SourceSlice) -> tuple[str, str, list[int] | None]:
+    header, frame = source.header, source.frame
+    return header.SOPClassUID, header.SOPInstanceUID, None if frame is None else [frame]
