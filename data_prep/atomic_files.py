@@ -7,14 +7,18 @@ name in one step. Two writers at once, an interrupt or a full disk leave the old
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from data_prep.shown_text import csv_cell
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
@@ -38,7 +42,10 @@ def json_bytes(content: Any, *, indent: int | None = None) -> bytes:
 
 @contextmanager
 def open_atomically(
-    path: str | os.PathLike, *, spare_folder: str | os.PathLike | None = None
+    path: str | os.PathLike,
+    *,
+    spare_folder: str | os.PathLike | None = None,
+    permissions: int = 0o666,
 ) -> Iterator[BinaryIO]:
     """Open a file for writing that takes its name only when the `with` block ends well.
 
@@ -48,6 +55,7 @@ def open_atomically(
         path: The file.
         spare_folder: Folder on the same file system for the unfinished file; default the target's
             own.
+        permissions: Of the file, less what the process masks (`umask`).
 
     Yields:
         A binary stream.
@@ -59,7 +67,7 @@ def open_atomically(
     folder = path.parent if spare_folder is None else Path(spare_folder)
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f".{secrets.token_hex(8)}.part"
-    handle = os.open(unfinished, _FLAGS, 0o666)
+    handle = os.open(unfinished, _FLAGS, permissions)
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
@@ -71,13 +79,13 @@ def open_atomically(
         raise
 
 
-def write_bytes(path: str | os.PathLike, content: bytes) -> Path:
+def write_bytes(path: str | os.PathLike, content: bytes, *, permissions: int = 0o666) -> Path:
     """Write a file; see `open_atomically`.
 
     Returns:
         `path`.
     """
-    with open_atomically(path) as stream:
+    with open_atomically(path, permissions=permissions) as stream:
         stream.write(content)
     return Path(path)
 
@@ -92,16 +100,28 @@ def write_json(path: str | os.PathLike, content: Any, *, indent: int | None = No
     return write_bytes(path, json_bytes(content, indent=indent))
 
 
-def write_csv(path: str | os.PathLike, header: Sequence[str], rows: Iterable[Sequence]) -> Path:
-    """Write a UTF-8 CSV table; bytes of file names that are no text become `?`.
+def write_csv(
+    path: str | os.PathLike,
+    header: Sequence[str],
+    rows: Iterable[Sequence],
+    *,
+    permissions: int = 0o666,
+) -> Path:
+    """Write `csv_text` as UTF-8; bytes of file names that are no text become `?`.
 
     See `write_bytes`.
     """
+    content = csv_text(header, rows).encode("utf-8", "replace")
+    return write_bytes(path, content, permissions=permissions)
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence]) -> str:
+    """Return a CSV table in which no text is a formula; see `csv_cell`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(rows)
-    return write_bytes(path, text.getvalue().encode("utf-8", "replace"))
+    writer.writerows([csv_cell(value) for value in row] for row in rows)
+    return text.getvalue()
 
 
 def write_link(path: str | os.PathLike, target: str | os.PathLike) -> Path:
@@ -120,9 +140,15 @@ def open_lock(path: str | os.PathLike) -> int:
         Its descriptor, for reading and writing.
 
     Raises:
-        OSError: A link stands there, or the folder cannot be written.
+        OSError: A link, or a file that has another name too, stands there, or no file; or the
+            folder cannot be written.
     """
-    return os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666)
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK | os.O_NONBLOCK, 0o666)
+    found = os.fstat(lock)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        os.close(lock)
+        raise OSError(errno.ELOOP, "a link or no plain file in the place of a lock")
+    return lock
 
 
 def replace_folder(unfinished: str | os.PathLike, folder: str | os.PathLike) -> None:

@@ -9,6 +9,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from data_prep.errors import printable
+
 Main = Callable[[Sequence[str] | None], int]
 
 
@@ -67,7 +69,7 @@ def reports_errors(main: Main) -> Main:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
         except (ValueError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {printable(str(error))}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             print("Interrupted.", file=sys.stderr)

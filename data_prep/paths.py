@@ -93,6 +93,44 @@ def resolve_under(root: str | os.PathLike, relative: str | os.PathLike) -> Path:
     return path
 
 
+class PathsBelow:
+    """Paths below one folder, as `resolve_under` gives them, where there are many.
+
+    Args:
+        root: Folder that the user named.
+
+    Raises (when called):
+        DataError: As `resolve_under`.
+    """
+
+    def __init__(self, root: str | os.PathLike) -> None:
+        self.root = Path(root)
+        self._sound: set[str] = set()
+
+    def __call__(self, relative: str | os.PathLike) -> Path:
+        """Return `root / relative`."""
+        clean = check_relative(relative)
+        folder = clean.rpartition("/")[0] or "."
+        if folder not in self._sound:
+            resolve_under(self.root, folder)
+            self._sound.add(folder)
+        path = self.root / clean
+        return resolve_under(self.root, clean) if path.is_symlink() else path
+
+
+def check_no_link(root: str | os.PathLike, relative: str | os.PathLike) -> None:
+    """Raise DataError if `relative` or a folder on the way to it from `root` is a link."""
+    path = Path(root)
+    for part in PurePosixPath(relative).parts:
+        path /= part
+        if path.is_symlink():
+            raise DataError(
+                "Expected a folder or file of the output but got a link. Remove the link, or name"
+                " another output folder.",
+                path=path.relative_to(root),
+            )
+
+
 def _check_usable(path: Path) -> None:
     """Raise OSError for endless links and impossible names; a missing file is no error."""
     try:

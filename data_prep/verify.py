@@ -25,6 +25,8 @@ from data_prep.command_line import at_least, reports_errors
 from data_prep.dataset import checks, run_report
 from data_prep.dataset.split import SPLITS
 from data_prep.errors import DataError
+from data_prep.paths import check_no_link, resolve_under
+from data_prep.shown_text import markdown_text
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -35,8 +37,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 1 if the data set has problems."""
     args = parse_args(argv)
     data_dir = Path(args.data_dir)
-    out = Path(args.out_dir) if args.out_dir else data_dir / "overlays" / "verify"
+    out = Path(args.out_dir) if args.out_dir else None
+    if out is not None and out.is_relative_to(data_dir):
+        check_no_link(data_dir, out.relative_to(data_dir))
     report, sets = verify(data_dir, jobs=args.jobs, progress=not args.quiet)
+    print(as_markdown(report))
+    if out is None:
+        print("Nothing was written; --out-dir names a folder for report and pictures.")
+        return 1 if report["problems"] else 0
     try:
         write_json(out / "dataset_report.json", report)
         write_text(out / "dataset_report.md", as_markdown(report))
@@ -48,7 +56,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"Expected to write the report but got: {error.strerror}. Name another --out-dir.",
             path=out,
         ) from None
-    print(as_markdown(report))
     print(f"Written to {out}: dataset_report.json, dataset_report.md, histograms.png, lesions.png")
     return 1 if report["problems"] else 0
 
@@ -78,11 +85,13 @@ def verify(
             " none. Name the folder that data_prep.prepare wrote.",
             path=data_dir.name,
         )
-    sets = {name: checks.load(folder / f"{name}.json") for name in names}
+    sets = {
+        name: checks.load(resolve_under(data_dir, f"annotations/{name}.json")) for name in names
+    }
     files = {image["file_name"] for content in sets.values() for image in content["images"]}
     for content in sets.values():
         files |= {name for image in content["images"] for name in image.get("neighbours", ())}
-    tasks = [(str(data_dir / "images"), name) for name in sorted(files)]
+    tasks = [(str(data_dir), name) for name in sorted(files)]
     read = parallel.run_tasks(
         checks.read_pixels, tasks, jobs=jobs, description="slices", progress=progress
     )
@@ -97,6 +106,7 @@ def verify(
     ]
     checks.check_annotations(sets, found)
     for path in sorted(folder.rglob("volumes_*.json")):
+        resolve_under(data_dir, path.relative_to(data_dir))
         checks.check_volumes(path, found)
     for prefix in sorted({name.rpartition("/")[0] for name in plain}):
         group = {n.rpartition("/")[2]: sets[n] for n in plain if n.rpartition("/")[0] == prefix}
@@ -123,7 +133,8 @@ def as_markdown(report: Mapping[str, Any]) -> str:
             "–" if s is None else f"{s['min']:.1f} … {s['median']:.1f} … {s['max']:.1f}"
             for s in (n["short_axis_mm"], n["long_axis_mm"])
         ]
-        lines.append(f"| {split} | {' | '.join(str(n[k]) for k in keys)} | {' | '.join(axes)} |")
+        cells = [markdown_text(split), *(str(n[k]) for k in keys), *axes]
+        lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "Axes: minimum … median … maximum.", ""]
     for key, title in (
         ("mask_source", "Masks from"),
@@ -137,11 +148,13 @@ def as_markdown(report: Mapping[str, Any]) -> str:
                 total[value] = total.get(value, 0) + count
         shown = sorted(total.items(), key=lambda item: (-item[1], item[0]))
         more = f", and {len(shown) - 12} more" if len(shown) > 12 else ""
-        lines.append(f"{title}: " + ", ".join(f"{v} ({c})" for v, c in shown[:12]) + more)
+        lines.append(
+            f"{title}: " + ", ".join(f"{markdown_text(v)} ({c})" for v, c in shown[:12]) + more
+        )
         lines.append("")
     for key in ("notes", "problems"):
         lines.append(f"{len(report[key])} {key if len(report[key]) != 1 else key[:-1]}")
-        lines += [f"- {line}" for line in report[key][:50]]
+        lines += [f"- {markdown_text(line)}" for line in report[key][:50]]
         if len(report[key]) > 50:
             lines.append(f"- and {len(report[key]) - 50} more in dataset_report.json")
     return "\n".join(lines) + "\n"
@@ -194,7 +207,7 @@ def draw_sheet(data_dir: Path, sets: Mapping[str, Mapping[str, Any]]) -> bytes |
     for short, name, split, lesion, image in chosen:
         shape = (image["height"], image["width"])
         mask = lesion.get("segmentation")
-        pixels = checks.read_pixels((str(data_dir / "images"), name))
+        pixels = checks.read_pixels((str(data_dir), name))
         if mask is not None and not (checks.can_decode(mask) and tuple(mask["size"]) == shape):
             continue  # reported as a problem
         if pixels.error or pixels.shape != shape:
@@ -213,7 +226,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="mmglan verify", description=__doc__)
     parser.add_argument("data_dir", help="folder that data_prep.prepare wrote")
     parser.add_argument(
-        "--out-dir", help="for report, histograms and overlays (DATA_DIR/overlays/verify)"
+        "--out-dir",
+        help="write report, histograms and overlays there (default: nothing is written)",
     )
     parser.add_argument("--jobs", type=at_least(1), default=1, help="worker processes (default 1)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")

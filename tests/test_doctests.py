@@ -13,6 +13,7 @@ MODULES = [
     "data_prep.bookmarks.read_bookmarks",
     "data_prep.bookmarks.recist",
     "data_prep.pseudo_masks.methods",
+    "data_prep.shown_text",
     "data_prep.volumes.file_names",
     "data_prep.volumes.find",
     "data_prep.volumes.volume",

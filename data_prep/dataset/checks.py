@@ -17,6 +17,7 @@ from pycocotools import mask as rle
 
 from data_prep.dataset.split import SPLITS, leaks
 from data_prep.errors import DataError
+from data_prep.paths import check_relative, resolve_under
 
 TOLERANCE_PX = 1e-3
 # What the entries of the lists must hold.
@@ -107,10 +108,13 @@ def _entry_fault(entry: Any, needed: Sequence[str]) -> str | None:
 
 
 def read_pixels(task: tuple[str, str]) -> Pixels:
-    """Read the slice `(folder, file name)` and look at its pixels."""
+    """Read the slice `(data set, file name)` and look at its pixels."""
     folder, name = task
     try:
-        content = np.fromfile(Path(folder) / name, np.uint8)
+        path = resolve_under(folder, f"images/{check_relative(name)}")
+        content = np.fromfile(path, np.uint8)
+    except DataError:
+        return Pixels(name, error="is no file below the folder images of the data set")
     except OSError as error:
         return Pixels(name, error=f"cannot be read ({error.strerror})")
     image = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 from data_prep.atomic_files import json_bytes, open_atomically, open_lock
 from data_prep.errors import DataError
+from data_prep.paths import check_no_link
 
 STATE = ".state"
 
@@ -35,6 +36,7 @@ def write_output(out_dir: Path, relative: str, content: bytes) -> None:
 @contextmanager
 def open_output(out_dir: Path, relative: str, what: str = "the file") -> Iterator[BinaryIO]:
     """Open a file as `write_output` does, for content (`what`) written inside `with`."""
+    check_no_link(out_dir, Path(relative).parent)
     try:
         spare = Path(out_dir, STATE, "tmp")
         with open_atomically(Path(out_dir, relative), spare_folder=spare) as stream:
@@ -94,6 +96,14 @@ class OutputFolder:
                 " --out-dir, or empty this one.",
                 path=self.path.name,
             )
+        for name in (
+            *self.OURS[:3],
+            STATE,
+            f"{STATE}/volumes",
+            f"{STATE}/tmp",
+            f"{STATE}/run.json",
+        ):
+            check_no_link(self.path, name)
         self._acquire()
         self._claim(run, overwrite)
         self._remove_spare()

@@ -15,6 +15,7 @@ from data_prep import overlay
 from data_prep.bookmarks.recist import Bookmark
 from data_prep.pseudo_masks.cases import Case
 from data_prep.pseudo_masks.methods import pseudo_mask
+from data_prep.shown_text import csv_cell, markdown_text
 
 _TILE_PX = 176
 # DSC, ASD in mm and IoU of boxes that the paper reports (Sec. 4.4) on its own MR volumes.
@@ -30,7 +31,7 @@ def csv_bytes(rows: Sequence[dict[str, Any]]) -> bytes:
     def cell(value: Any) -> Any:
         if isinstance(value, float):
             return "" if math.isnan(value) else f"{value:.6g}"
-        return "" if value is None else value
+        return "" if value is None else csv_cell(value)
 
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
@@ -74,7 +75,7 @@ def table_text(summary: Sequence[dict[str, Any]], level: float) -> str:
     for group in dict.fromkeys(row["group"] for row in summary):
         rows = {row["mask_method"]: row for row in summary if row["group"] == group}
         means = " | ".join(f"{rows[method][metric]:.3f}" for method in methods)
-        lines.append(f"| {group} | {rows[methods[0]]['n']} | {means} |")
+        lines.append(f"| {markdown_text(group)} | {rows[methods[0]]['n']} | {means} |")
     return "\n".join(lines) + "\n"
 
 

@@ -20,9 +20,7 @@ from __future__ import annotations
 
 import argparse
 import ast
-import csv
 import hashlib
-import io
 import json
 import math
 import os
@@ -38,7 +36,7 @@ import optuna
 from mmengine.config import Config
 from sqlalchemy.exc import SQLAlchemyError
 
-from data_prep.atomic_files import write_text
+from data_prep.atomic_files import csv_text, write_text
 from data_prep.command_line import reports_errors
 from mmglan.experiments.child_run import run_command, validation_scores
 from mmglan.experiments.grid import (
@@ -269,12 +267,9 @@ def result_rows(
 
 def write_table(rows: list[dict[str, Any]], path: Path) -> None:
     """Write the rows as CSV and print them."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    write_text(path, text.getvalue())
-    print(text.getvalue(), end="")
+    text = csv_text(list(rows[0]), [list(row.values()) for row in rows])
+    write_text(path, text)
+    print(text, end="")
     print(f"Written to {path}")
 
 

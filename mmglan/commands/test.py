@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from mmglan.commands.hand_over import hand_over
 from mmglan.experiments.mmdet_tools import work_dir_of
+from mmglan.experiments.run_directory import refuse_links
 
 KEY = "test_evaluator.outfile_prefix"
 
@@ -29,8 +30,11 @@ def with_results(arguments: list[str]) -> list[str]:
 
     Raises:
         FileNotFoundError: The config named does not exist.
+        OSError: A link in the work directory leads out of it.
     """
     work_dir = work_dir_of(arguments)
+    if work_dir is not None:
+        refuse_links(work_dir)
     if work_dir is None or any(item.startswith(f"{KEY}=") for item in arguments):
         return arguments
     option = f"{KEY}={work_dir / 'results'}"

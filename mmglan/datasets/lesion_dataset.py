@@ -10,6 +10,7 @@ from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmdet.registry import DATASETS
 
+from data_prep.paths import PathsBelow
 from mmglan.detections.categories import category_ids, read_categories
 from mmglan.detections.coco_files import check_annotation, is_ignored, read_json
 from mmglan.random_numbers import numbers_of
@@ -61,6 +62,7 @@ class LesionDataset(CocoDataset):
     METAINFO: ClassVar[dict] = dict(classes=("lesion",), palette=[(220, 20, 60)])
     COCOAPI = CocoByName
     _entropy: torch.Tensor | None = None
+    _below: PathsBelow | None = None
 
     def seed_images(self, *entropy: int) -> None:
         """Let the pipeline draw from numbers that depend on `entropy` and the image only.
@@ -106,15 +108,25 @@ class LesionDataset(CocoDataset):
     def parse_data_info(self, raw_data_info: dict) -> dict:
         """Parse an image as the parent does, with patient, volume and neighbouring slices."""
         image = raw_data_info["raw_img_info"]
+        folder = self.data_prefix["img"]
+        self._check_below(folder, [image["file_name"], *image.get("neighbours", ())])
         raw_data_info["raw_ann_info"] = [
             self._checked(annotation) for annotation in raw_data_info["raw_ann_info"]
         ]
         data_info = super().parse_data_info(raw_data_info)
         data_info.update({key: image[key] for key in PASSED_ON if key in image})
         if "neighbours" in image:
-            folder = self.data_prefix["img"]
             data_info["neighbours"] = [osp.join(folder, name) for name in image["neighbours"]]
         return data_info
+
+    def _check_below(self, folder: str, names: list[str]) -> None:
+        """Raise DataError, a ValueError, if an image is not below the folder of the images."""
+        if "://" in folder:
+            return
+        if self._below is None:
+            self._below = PathsBelow(folder)
+        for name in names:
+            self._below(name)
 
     def _checked(self, annotation: dict) -> dict:
         """Return an annotation as the metric takes it: `ignore` means a region to ignore.

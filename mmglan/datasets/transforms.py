@@ -128,9 +128,14 @@ def numbered_neighbours(path: str | None, context: int) -> list[str | None]:
             if match:
                 number = int(match[1]) + offset
                 other = osp.join(folder, f"{number:0{len(match[1])}d}{match[2]}")
-                if number >= 0 and osp.exists(other):
+                if number >= 0 and osp.exists(other) and _stays_in(folder, other):
                     found[offset] = other
     return [found[offset] for offset in range(-context, context + 1) if offset]
+
+
+def _stays_in(folder: str, path: str) -> bool:
+    """Whether a file is no link to another folder."""
+    return not osp.islink(path) or osp.dirname(osp.realpath(path)) == osp.realpath(folder)
 
 
 def _read(path: str) -> np.ndarray:

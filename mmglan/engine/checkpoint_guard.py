@@ -26,10 +26,12 @@ import torch
 from mmengine.dist import barrier, get_rank
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import checkpoint as loaders
+from mmengine.runner import runner
 from mmengine.utils import digit_version
 
 from data_prep.atomic_files import open_atomically
 from data_prep.command_line import reports_errors
+from data_prep.errors import quoted
 from mmglan.engine import plain_arrays
 from mmglan.engine.restricted_pickle import load_restricted
 
@@ -43,6 +45,9 @@ def _history_method(owner: type, name: str) -> Any:
         raise pickle.UnpicklingError(f"a reference to {name!r} of {owner!r}")
     return getattr(owner, name)
 
+
+# As in PyTorch's and OpenMMLab's names: `resnet50-0676ba61.pth`, `…_20200130-9cb7a3a3.pth`.
+_HASH = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
 
 # What MMEngine's own training checkpoints hold beside tensors: the histories of the log.
 SAFE_GLOBALS: dict[str, Any] = {
@@ -137,12 +142,24 @@ def download_once(address: str, path: Path) -> None:
 
     Raises:
         ConnectionError: the address could not be fetched.
+        ValueError: its name carries a hash, as `…-0a1b2c3d.pth`, and the file has another one.
     """
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
+    named = _HASH.search(path.name)
     try:  # PyTorch downloads to a file with a random name beside it
-        torch.hub.download_url_to_file(address, str(path), progress=sys.stderr.isatty())
+        torch.hub.download_url_to_file(
+            address,
+            str(path),
+            hash_prefix=named[1] if named else None,
+            progress=sys.stderr.isatty(),
+        )
+    except RuntimeError as error:
+        raise ValueError(
+            f"{address}: Expected a file whose SHA-256 begins with {named[1] if named else ''}, as "
+            "its name says, but got another one. Fetch it from the place where it was published."
+        ) from error
     except (urllib.error.URLError, OSError) as error:
         raise ConnectionError(
             f"{address}: Expected to fetch this checkpoint but got {error}. Without network, fetch "
@@ -172,8 +189,37 @@ def refuse_remote_storage(filename: str, map_location: Any = None) -> Any:
     )
 
 
+def find_latest_checkpoint(path: str | Path) -> str | None:
+    """Find the checkpoint of a run directory for MMEngine, in that directory only.
+
+    The note `last_checkpoint` comes with the directory, perhaps from elsewhere: it may name no
+    address, and no file of another folder.
+
+    Args:
+        path: run directory.
+
+    Returns:
+        The file noted, None without a note.
+
+    Raises:
+        ValueError: the note names something else.
+    """
+    note = Path(path) / "last_checkpoint"
+    if not note.is_file():
+        return None
+    noted = note.read_text(errors="replace").strip()
+    found = Path(path) / Path(noted).name
+    if "://" in noted or not found.resolve().is_relative_to(Path(path).resolve()):
+        raise ValueError(
+            f"{note}: Expected the name of a checkpoint in the run directory but got "
+            f"{quoted(noted, 80)}. Name the file to go on from with --resume FILE."
+        )
+    return str(found)
+
+
 def install() -> None:
-    """Put the loaders above in the place of MMEngine's. Doing it twice does no harm."""
+    """Put the functions above in the place of MMEngine's. Doing it twice does no harm."""
+    runner.find_latest_checkpoint = find_latest_checkpoint
     register = loaders.CheckpointLoader.register_scheme
     register("", load_from_local, force=True)
     register(("http://", "https://"), load_from_http, force=True)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from data_prep.dataset.coco_entries import lesions_3d
 from data_prep.paths import check_relative, resolve_under
+from data_prep.shown_text import cell_text
 from data_prep.volumes.find import VolumeIndex, strip_suffix
 from data_prep.volumes.volume import Volume, read_label_volume
 from mmglan.detections.stacking import Stacks
@@ -32,7 +33,7 @@ def read_ids(path: str | Path) -> dict[str, str]:
     missing = sorted({"volume_id", "volume"} - set(reader.fieldnames or []))
     if missing:
         raise ValueError(f"{name}: Expected columns volume_id, volume but got no {missing}")
-    return {row["volume_id"]: row["volume"] for row in reader}
+    return {row["volume_id"]: cell_text(row["volume"] or "") for row in reader}
 
 
 def _table(path: str | Path) -> csv.DictReader:

@@ -104,7 +104,7 @@ def with_checkpoint_to_resume(arguments: Sequence[str]) -> list[str]:
 
     Returns:
         The command line with the file after `--resume`; without the option if the run directory
-        has no checkpoint; as it is if it names a file, or no whole one is left.
+        has no checkpoint; as it is if it names a file, or no whole one is left there.
     """
     words = [part for item in arguments for part in _resume_words(item)]
     if "--resume" not in words:

@@ -16,6 +16,7 @@ except ImportError:  # Windows: runs are not guarded there
     fcntl = None
 
 from data_prep.atomic_files import open_lock
+from data_prep.errors import printable
 
 LOCK_NAME = ".training.lock"
 _NUMBERED = re.compile(r"(?:epoch|iter)_(\d+)\.pth")
@@ -35,28 +36,46 @@ def latest_checkpoint(run_dir: Path) -> Path | None:
     """Find the checkpoint from which a run continues.
 
     MMEngine notes its path in `last_checkpoint`, from the root or from the folder the run was
-    started in: a directory that was moved or copied since has it under the same name.
+    started in: a directory that was moved or copied since has it under the same name. The note is
+    part of the directory, which may come from elsewhere: only files of the directory count.
 
     Args:
         run_dir: `--work-dir` of a run.
 
     Returns:
-        The one noted if it is whole, here or where the note says; else the whole one of the
-        highest number here (a kill may have cut the last one short); None if there is none.
+        The one noted if it is whole; else the whole one of the highest number (a kill may have cut
+        the last one short); None if there is none.
     """
     note = run_dir / "last_checkpoint"
     if not note.is_file():
         return None
-    noted = Path(note.read_text().strip())
-    for path in (run_dir / noted.name, noted):
-        if is_whole(path):
-            return path
+    noted = run_dir / Path(note.read_text(errors="replace").strip()).name
+    if _stays_in(run_dir, noted) and is_whole(noted):
+        return noted
     numbered = [
         (int(match[1]), path)
         for path in run_dir.glob("*.pth")
-        if (match := _NUMBERED.fullmatch(path.name)) and is_whole(path)
+        if (match := _NUMBERED.fullmatch(path.name)) and _stays_in(run_dir, path) and is_whole(path)
     ]
     return max(numbered)[1] if numbered else None
+
+
+def _stays_in(run_dir: Path, path: Path) -> bool:
+    return path.resolve().is_relative_to(run_dir.resolve())
+
+
+def refuse_links(run_dir: Path) -> None:
+    """Refuse a run directory with links that lead out of it: what a run writes would follow them.
+
+    Raises:
+        OSError: There is one; it is named.
+    """
+    for path in sorted(run_dir.iterdir()) if run_dir.is_dir() else ():
+        if path.is_symlink() and not _stays_in(run_dir, path):
+            raise OSError(
+                f"{path}: Expected files of this run but got a link that leads out of its "
+                "directory. Remove the link, or name another --work-dir."
+            )
 
 
 def hold(run_dir: Path) -> None:
@@ -71,7 +90,9 @@ def hold(run_dir: Path) -> None:
 
     Raises:
         BlockingIOError: another process trains there.
+        OSError: a link in it leads elsewhere, or the lock is no plain file.
     """
+    refuse_links(run_dir)
     if fcntl is None:
         return
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -93,14 +114,16 @@ def hold(run_dir: Path) -> None:
 
 def holder_name(run_dir: Path) -> str:
     """Process and machine that hold, or last held, a directory."""
-    return (run_dir / LOCK_NAME).read_text().strip() or "another process"
+    lock = run_dir / LOCK_NAME
+    text = "" if lock.is_symlink() else lock.read_text(errors="replace")[:200]
+    return printable(text) or "another process"
 
 
 def is_held(run_dir: Path) -> bool:
     """Tell whether another process trains in a directory; not for the process that holds it."""
     if fcntl is None or not (run_dir / LOCK_NAME).exists():
         return False
-    with (run_dir / LOCK_NAME).open("r+") as lock:
+    with os.fdopen(open_lock(run_dir / LOCK_NAME), "r+") as lock:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from data_prep.shown_text import chart_text
 from mmglan.evaluation.detection_status import TestSetStatus
 from mmglan.evaluation.evaluation_record import Evaluation
 from mmglan.evaluation.metric_values import MetricKey
@@ -92,7 +93,7 @@ def build_report(
         "start": start,
         "n_images": len(status.gt.images),
         "n_lesions": int(status.first_lesions[-1]),
-        "charts": {name: chart for name, chart in charts.items() if chart},
+        "charts": {name: _texts(chart) for name, chart in charts.items() if chart},
     }
     loader = jinja2.FileSystemLoader(TEMPLATES)
     environment = jinja2.Environment(
@@ -127,6 +128,15 @@ def build_report(
         plotly=_plotly(),
         charts=_text("charts.js"),
     )
+
+
+def _texts(chart: Any) -> Any:
+    """Return a chart whose texts hold no tags, whatever the names of its series are."""
+    if isinstance(chart, dict):
+        return {key: _texts(value) for key, value in chart.items()}
+    if isinstance(chart, list):
+        return [_texts(value) for value in chart]
+    return chart_text(chart) if isinstance(chart, str) else chart
 
 
 def _script_json(value: Any) -> str:

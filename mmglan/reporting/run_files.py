@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -149,19 +150,31 @@ def config_test_set(run: Run, annotations: Path | None, images: Path | None) -> 
         images: likewise.
 
     Raises:
-        ValueError: neither the user nor the config names one.
+        ValueError: neither the user nor the config names one, or the config, which comes with the
+            run, names files outside of the current folder, the run and `$MMGLAN_DATA`.
     """
     dataset = run.config.get("test_dataloader", {}).get("dataset", {})
     while "dataset" in dataset:
         dataset = dataset["dataset"]
     root = Path(dataset.get("data_root") or "")
     if annotations is None and dataset.get("ann_file"):
-        annotations = root / dataset["ann_file"]
+        annotations = _known(run, root / dataset["ann_file"])
     if images is None and dataset.get("data_prefix", {}).get("img") is not None:
-        images = root / dataset["data_prefix"]["img"]
+        images = _known(run, root / dataset["data_prefix"]["img"])
     if annotations is None or images is None:
         raise ValueError(
             f"Expected the config of run {run.stem} to name its test set but got none. "
             "Give --gt and --images."
         )
     return annotations, images
+
+
+def _known(run: Run, path: Path) -> Path:
+    """Return a path of a config if it lies where the user works."""
+    places = [Path.cwd(), run.folder, Path(os.environ.get("MMGLAN_DATA") or ".")]
+    if any(Path(os.path.abspath(path)).is_relative_to(os.path.abspath(p)) for p in places):
+        return path
+    raise ValueError(
+        f"Expected the config of run {run.stem} to name a test set in the current folder, in the "
+        "run or in $MMGLAN_DATA but got another place. Give --gt and --images."
+    )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from data_prep import atomic_files
+from data_prep.shown_text import markdown_text
 from mmglan.evaluation.metric_values import MetricKey
 from mmglan.reporting.paper_tables import PaperTable, Part, Row
 from mmglan.reporting.run_files import Run
@@ -123,22 +123,19 @@ def markdown(table: PaperTable, cells: dict[str, list[Cell]]) -> str:
 
 def csv_text(table: PaperTable, cells: dict[str, list[Cell]]) -> str:
     """Format one line per row and metric, numbers in full precision, for further work."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(
-        ["table", "method", "config", "metric", "ours_percent", "ours_low", "ours_high"]
-        + ["ours_deviation", "ours_runs", "ours_note", "paper_percent"]
-    )
+    header = ["table", "method", "config", "metric", "ours_percent", "ours_low", "ours_high"]
+    header += ["ours_deviation", "ours_runs", "ours_note", "paper_percent"]
+    rows = []
     for row in table.rows:
         for key, ours in zip(table.columns, cells[row.name], strict=True):
             numbers = (ours.value, ours.low, ours.high, ours.deviation)
-            writer.writerow(
+            rows.append(
                 [table.label, row.name, row.stem or "", key.name]
                 + ["" if n is None else repr(round(n, 10)) for n in numbers]
                 + [ours.runs, MARK if ours.runs else ""]
                 + ["" if table.paper_value(row, key) is None else table.paper_value(row, key)]
             )
-    return stream.getvalue()
+    return atomic_files.csv_text(header, rows)
 
 
 def _tex(text: str) -> str:
@@ -186,5 +183,6 @@ def provenance(runs: list[Run]) -> str:
         size = run.evaluation.size
         counts = [size.n_images, size.n_patients, size.n_lesions]
         epochs = (run.config.get("train_cfg") or {}).get("max_epochs", "–")
-        lines.append("| " + " | ".join(map(str, [run.stem, *counts, epochs])) + " |")
+        cells = [markdown_text(run.stem), *map(str, counts), markdown_text(epochs)]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, ""])

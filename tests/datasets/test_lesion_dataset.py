@@ -223,3 +223,28 @@ def test_classes_are_found_by_name(root):
     assert dataset.cat_ids == [3, 7]
     with pytest.raises(ValueError, match=r"train.json: .*\['nods'\].* mean 'node' for 'nods'"):
         build(root, metainfo=dict(classes=("cyst", "nods")))
+
+
+@pytest.mark.parametrize("key", ["file_name", "neighbours"])
+@pytest.mark.parametrize(
+    "name", ["/etc/hostname", "../../outside.png", "v0001/link.png", "linked/0.png"]
+)
+def test_images_lie_below_the_folder_of_the_images(root, tmp_path_factory, key, name):
+    outside = tmp_path_factory.mktemp("outside")
+    cv2.imwrite(str(outside / "0.png"), np.zeros((10, 20), np.uint16))
+    (root / "images/v0001/link.png").symlink_to(outside / "0.png")
+    (root / "images/linked").symlink_to(outside)
+    path = root / "annotations/train.json"
+    content = json.loads(path.read_text())
+    content["images"][0][key] = name if key == "file_name" else [name]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"Expected a path (inside|relative to) the image folder"):
+        DATASETS.build(
+            dict(
+                type="LesionDataset",
+                data_root=str(root),
+                ann_file="annotations/train.json",
+                data_prefix=dict(img="images/"),
+                pipeline=[],
+            )
+        )

@@ -133,3 +133,10 @@ def test_errors_name_the_file(volume, tmp_path):
         LoadSlice(-1)
     with pytest.raises(ValueError, match=r"Expected 8-bit, 16-bit or float pixels but got int32"):
         LoadSlice()(dict(img=np.zeros((4, 5), dtype=np.int32)))
+
+
+def test_neighbours_that_are_links_out_of_the_folder_are_not_read(volume, tmp_path):
+    cv2.imwrite(str(tmp_path / "secret.png"), np.full((4, 5), 60000, dtype=np.uint16))
+    (volume / "0004.png").unlink()
+    (volume / "0004.png").symlink_to(tmp_path / "secret.png")
+    assert numbered_neighbours(str(volume / "0003.png"), 1) == [str(volume / "0002.png"), None]

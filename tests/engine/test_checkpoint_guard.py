@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import hashlib
 import io
 import os
 import threading
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.runner import runner
 from mmengine.runner.checkpoint import _load_checkpoint
 
 import mmglan.engine
@@ -243,6 +245,35 @@ def test_address_that_cannot_be_fetched_says_what_to_do(server, tmp_path, monkey
         _load_checkpoint(f"{address}/none.pth")
     assert f"put it at {tmp_path}/home/hub/checkpoints/none.pth" in str(error.value)
     assert list((tmp_path / "home/hub/checkpoints").iterdir()) == []
+
+
+def test_a_hash_in_the_name_is_checked(server, tmp_path, monkeypatch):
+    address, folder = server
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    torch.save({"state_dict": {"a": torch.ones(1)}}, folder / "w.pth")
+    content = (folder / "w.pth").read_bytes()
+    digest = hashlib.sha256(content).hexdigest()[:8]
+    (folder / f"w-{digest}.pth").write_bytes(content)
+    assert _load_checkpoint(f"{address}/w-{digest}.pth")["state_dict"]["a"].item() == 1
+    (folder / "w-00000000.pth").write_bytes(content)
+    with pytest.raises(ValueError, match="SHA-256 begins with 00000000"):
+        _load_checkpoint(f"{address}/w-00000000.pth")
+    assert not (tmp_path / "home/hub/checkpoints/w-00000000.pth").exists()
+
+
+def test_a_note_of_a_run_directory_goes_nowhere_else(tmp_path):
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    find = runner.find_latest_checkpoint  # what MMEngine calls for --resume
+    assert find(str(run_dir)) is None
+    torch.save({}, tmp_path / "outside.pth")
+    (run_dir / "link.pth").symlink_to(tmp_path / "outside.pth")
+    (run_dir / "last_checkpoint").write_text("work_dirs/before/epoch_3.pth\n")
+    assert find(str(run_dir)) == str(run_dir / "epoch_3.pth")
+    for note in ("http://127.0.0.1:1/epoch_3.pth", "open-mmlab://resnet50", "link.pth"):
+        (run_dir / "last_checkpoint").write_text(note)
+        with pytest.raises(ValueError, match=r"last_checkpoint: Expected .* --resume FILE"):
+            find(str(run_dir))
 
 
 def test_first_process_of_a_node_without_the_cache_of_rank_0_downloads(

@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmglan.experiments.run_directory import hold, is_held, latest_checkpoint
+from mmglan.experiments.run_directory import (
+    hold,
+    holder_name,
+    is_held,
+    latest_checkpoint,
+    refuse_links,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,11 +38,38 @@ def test_checkpoint_is_found_where_the_directory_is_now(tmp_path):
     assert latest_checkpoint(tmp_path) == first
 
 
-def test_checkpoints_kept_outside_the_run_directory_are_followed(tmp_path):
+@pytest.mark.parametrize(
+    "note", ["{}", "http://127.0.0.1:1/epoch_3.pth", "../epoch_3.pth", "link.pth"]
+)
+def test_only_checkpoints_of_the_run_directory_are_resumed(tmp_path, note):
     (tmp_path / "run").mkdir()
     outside = save(tmp_path / "epoch_3.pth")
-    (tmp_path / "run/last_checkpoint").write_text(str(outside))
-    assert latest_checkpoint(tmp_path / "run") == outside
+    (tmp_path / "run/link.pth").symlink_to(outside)
+    (tmp_path / "run/last_checkpoint").write_text(note.format(outside))
+    assert latest_checkpoint(tmp_path / "run") is None
+    (tmp_path / "run/link.pth").unlink()
+    inside = save(tmp_path / "run/epoch_2.pth")
+    assert latest_checkpoint(tmp_path / "run") == inside
+
+
+@pytest.mark.parametrize("name", [".training.lock", "last_checkpoint", "vis_data", "config.py"])
+def test_links_out_of_a_run_directory_are_refused(tmp_path, name):
+    treasure = tmp_path / "treasure"
+    treasure.write_text("years of work")
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    (run_dir / name).symlink_to(treasure)
+    for act in (hold, refuse_links):
+        with pytest.raises(OSError, match=f"{name}: Expected files of this run but got a link"):
+            act(run_dir)
+    if name == ".training.lock":
+        assert holder_name(run_dir) == "another process"
+        with pytest.raises(OSError, match="link"):
+            is_held(run_dir)
+    assert treasure.read_text() == "years of work"
+    (run_dir / name).unlink()
+    (run_dir / "last.pth").symlink_to(save(run_dir / "epoch_1.pth").name)
+    refuse_links(run_dir)
 
 
 @pytest.mark.parametrize("note", ["run/epoch_10.pth", ""])

@@ -178,6 +178,14 @@ def _log_lines():
     yield {"lesion/bbox_AP25": 0.5, "step": 1}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _place_of_the_data(tmp_path_factory):
+    """Configs of runs may name test sets below MMGLAN_DATA."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMGLAN_DATA", str(tmp_path_factory.getbasetemp()))
+        yield
+
+
 @pytest.fixture(scope="session")
 def made_run(tmp_path_factory):
     """Folder with `data/` and `run/` of twelve slices."""

@@ -257,3 +257,14 @@ def test_cards_of_a_run(evaluation):
         "Masks: AP at IoU 0.25",
         "Masks: Sens. at 5 FP / image, IoU 0.25",
     ]
+
+
+def test_names_of_a_received_run_are_no_links_in_the_charts(status, made_run, tool):
+    link = "<a href='http://evil.example'>x</a>\n"
+    scalars = {f"sigma/{link}": ([1, 2], [1.0, 0.9])}
+    evaluation = read_evaluation(made_run / "run" / "results.metrics.json")
+    page = build_report(
+        evaluation, status, made_run / "data" / "images", title=link, scalars=scalars, max_slices=0
+    )
+    assert '"\\u003ca href' not in page and "<a href='http" not in page
+    assert "&lt;a href='http://evil.example'>x&lt;/a>" in page

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from mmglan.evaluation.evaluation_record import (
 from mmglan.evaluation.metric_values import MetricValue
 from mmglan.evaluation.protocols import PROTOCOLS, Criterion
 from mmglan.reporting.run_files import (
+    Run,
     config_test_set,
     find_runs,
     read_dumped_config,
@@ -145,3 +147,22 @@ def test_a_broken_line_is_named(tmp_path):
     path.write_text('{"iter": 1}\n{"iter"\n{"iter": 2}\n')
     with pytest.raises(ValueError, match=r"scalars.json, line 2"):
         read_scalars([path])
+
+
+def test_a_received_config_names_no_place_outside(tmp_path, monkeypatch):
+    run_dir, outside = tmp_path / "run", tmp_path / "private"
+    run_dir.mkdir(), outside.mkdir()
+    monkeypatch.chdir(run_dir)
+    monkeypatch.delenv("MMGLAN_DATA", raising=False)
+    dataset = dict(ann_file="a.json", data_prefix=dict(img="i/"))
+
+    def places(root):
+        config = dict(test_dataloader=dict(dataset=dict(dataset, data_root=root)))
+        return config_test_set(Run(run_dir, "c", EVALUATION, config), None, None)
+
+    for root in (str(outside), "../private", "/"):
+        with pytest.raises(ValueError, match="Give --gt and --images"):
+            places(root)
+    assert places("data/") == (Path("data/a.json"), Path("data/i"))
+    monkeypatch.setenv("MMGLAN_DATA", str(outside))
+    assert places(str(outside)) == (outside / "a.json", outside / "i")

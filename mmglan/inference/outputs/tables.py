@@ -7,6 +7,7 @@ import io
 
 from data_prep.atomic_files import json_bytes
 from data_prep.bookmarks.csv_table import MM_COLUMNS
+from data_prep.shown_text import csv_cell
 from mmglan.detections.findings import Findings
 
 COLUMNS = (
@@ -29,7 +30,7 @@ def csv_of(findings: Findings) -> bytes:
         row = {
             "volume": findings.volume_id,
             "frame": "LPS",
-            "site": lesion.site or "",
+            "site": csv_cell(lesion.site or ""),
             "lesion": lesion.number,
             "score": lesion.score,
             "probability": "" if lesion.probability is None else lesion.probability,
