@@ -25,6 +25,7 @@ def evaluate(
     scores: str | Path | None = None,
     binary_masks: bool = False,
     stack_iou: float | None = None,
+    neighbour_reach: int = 0,
     per_class: bool = False,
     seed: int = 0,
     level: float = 0.95,
@@ -44,6 +45,7 @@ def evaluate(
         scores: CSV of the scores of predicted label maps.
         binary_masks: Predicted label maps are masks, not instances.
         stack_iou: IoU above which boxes on neighbouring slices are one lesion; default 0.1.
+        neighbour_reach: Average scores over the slices up to so many away; 0 does not.
         per_class: Metrics of each class on images, too.
         seed: Of the resampling.
         level: Confidence level.
@@ -85,6 +87,7 @@ def evaluate(
         scores=scores,
         binary_masks=binary_masks,
         stack_iou=stack_iou,
+        neighbour_reach=neighbour_reach,
         per_class=per_class,
     )
     return evaluate_detections(
@@ -107,6 +110,7 @@ def compare(
     second_scores: str | Path | None = None,
     binary_masks: bool = False,
     stack_iou: float | None = None,
+    neighbour_reach: int = 0,
     seed: int = 0,
     level: float = 0.95,
     interval: str = "bca",
@@ -127,6 +131,7 @@ def compare(
         second_scores: CSV of the scores of B's label maps.
         binary_masks: As in `evaluate`.
         stack_iou: As in `evaluate`.
+        neighbour_reach: As in `evaluate`.
         seed: Of both.
         level: Confidence level.
         interval: `'bca'` or `'percentile'`.
@@ -157,12 +162,20 @@ def compare(
     test_set = read_test_set(gt, volumes=volumes, gt_masks=gt_masks, ids=ids)
     sides = []
     for name, side, scores in (("first", first, first_scores), ("second", second, second_scores)):
-        options = dict(scores=scores, binary_masks=binary_masks, stack_iou=stack_iou)
         try:
-            sides.append(load_detection_sets(test_set, side, protocol, **options))
+            found = load_detection_sets(
+                test_set,
+                side,
+                protocol,
+                scores=scores,
+                binary_masks=binary_masks,
+                stack_iou=stack_iou,
+                neighbour_reach=neighbour_reach,
+            )
         except ValueError as error:
             # Both detectors' files often have the same name.
             raise ValueError(f"{name}: {error}") from error
+        sides.append(found)
     return compare_kinds(
         *sides,
         protocol,

@@ -55,6 +55,14 @@ def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
         type=_iou,
         help="2D boxes on neighbouring slices are one lesion above this IoU (default 0.1)",
     )
+    parser.add_argument(
+        "--neighbour-reach",
+        type=at_least(0),
+        default=0,
+        metavar="N",
+        help="average the scores of 2D boxes and masks with those at the same place on the slices "
+        "up to N away (default 0: do not)",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 

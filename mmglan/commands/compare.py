@@ -55,6 +55,7 @@ def _side(args, side, test_set, protocol):
             scores=getattr(args, f"scores_{side}"),
             binary_masks=args.binary_masks,
             stack_iou=args.stack_iou,
+            neighbour_reach=args.neighbour_reach,
             quiet=args.quiet,
         )
     except (ValueError, OSError) as error:

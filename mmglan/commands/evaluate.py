@@ -74,8 +74,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error("expected either --pred or --findings")
     if args.findings and not (args.volumes or args.gt_masks):
         parser.error("expected --volumes or --gt-masks with --findings: they are 3D")
-    for option in ("gt", "scores", "binary_masks", "stack_iou", "per_class"):
-        if args.findings and getattr(args, option) not in (None, False):
+    for option in ("gt", "scores", "binary_masks", "stack_iou", "neighbour_reach", "per_class"):
+        if args.findings and getattr(args, option):
             name = option.replace("_", "-")
             parser.error(f"expected no --{name} with --findings, which have no use for it")
     if args.findings_ids and not args.findings:
@@ -105,6 +105,7 @@ def main(argv: list[str] | None = None) -> int:
             scores=args.scores,
             binary_masks=args.binary_masks,
             stack_iou=args.stack_iou,
+            neighbour_reach=args.neighbour_reach,
             per_class=args.per_class,
             quiet=args.quiet,
         )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -144,27 +146,43 @@ def stack_results(
     slices: dict[str, dict[int, np.ndarray]] = {volume_id: {} for volume_id in ids}
     masks: dict[str, dict] = {volume_id: {} for volume_id in ids}
     boxes = np.column_stack([results.corners, results.scores])
+    for volume, parts in slices_of_volumes(images, results).items():
+        if volume not in slices:
+            continue
+        for index, (image, part) in parts.items():
+            slices[volume][index] = boxes[part]
+            for number, mask in enumerate(results.masks[part] if results.masks else ()):
+                if mask is not None:
+                    masks[volume][index, number] = rle_of(image, {"segmentation": mask})
+    stacks = [stack(slices[volume_id], iou_threshold=iou_threshold) for volume_id in ids]
+    return stacks, [masks[volume_id] for volume_id in ids]
+
+
+def slices_of_volumes(
+    images: GroundTruth, results: Results
+) -> dict[str, dict[int, tuple[Mapping[str, Any], slice]]]:
+    """Sort images by volume and slice: the image entry, and where its results stand.
+
+    Raises:
+        ValueError: An image does not say which slice it is, or a slice is there twice.
+    """
+    volumes: dict[str, dict] = {}
     for image, part in zip(images.images, results.slices(len(images.images)), strict=True):
+        where = f"{images.name}: image {image['id']}"
         known = image.get("volume_id") is not None
         if not known or not finite_numbers([image.get("slice_index")], 1):
             raise ValueError(
-                f"{images.name}: image {image['id']}: Expected volume_id and slice_index for "
-                f"stacking but got {image.get('volume_id')} and {image.get('slice_index')}"
+                f"{where}: Expected volume_id and slice_index for stacking but got "
+                f"{image.get('volume_id')} and {image.get('slice_index')}"
             )
         volume, index = str(image["volume_id"]), int(image["slice_index"])
-        if volume not in slices:
-            continue
-        if index in slices[volume]:
+        if index in volumes.setdefault(volume, {}):
             raise ValueError(
-                f"{images.name}: image {image['id']}: Expected each slice once but slice {index} "
-                f"of volume {volume} is there again"
+                f"{where}: Expected each slice once but slice {index} of volume {volume} is there "
+                "again"
             )
-        slices[volume][index] = boxes[part]
-        for number, mask in enumerate(results.masks[part] if results.masks else ()):
-            if mask is not None:
-                masks[volume][index, number] = rle_of(image, {"segmentation": mask})
-    stacks = [stack(slices[volume_id], iou_threshold=iou_threshold) for volume_id in ids]
-    return stacks, [masks[volume_id] for volume_id in ids]
+        volumes[volume][index] = image, part
+    return volumes
 
 
 def warn_of_parts(images: GroundTruth, volumes: VolumeGroundTruth) -> None:

@@ -18,6 +18,7 @@ from mmengine.logging import MMLogger
 from mmglan.detections.categories import category_ids
 from mmglan.detections.coco_files import read_ground_truth
 from mmglan.detections.coco_results import Results, write_results
+from mmglan.detections.neighbour_scores import average_results
 from mmglan.detections.volume_files import read_volumes, stack_results, warn_of_parts
 from mmglan.evaluation.class_metrics import classes_of
 from mmglan.evaluation.detection_set_2d import detection_set_of_images
@@ -48,6 +49,9 @@ class LesionMetric(BaseMetric):
         protocol: `'deeplesion'`, `'picai'`, `'luna'` or `'centre-in-box'`.
         volumes_file: `volumes_<split>.json`. If given, detections are stacked over the slices and
             compared in 3D as well (`bbox3d_...`); the test set should hold whole volumes.
+        neighbour_reach: Scores are averaged with those at the same place on the slices up to so
+            many away, see `mmglan.detections.neighbour_scores`; 0 keeps them. The test set should
+            hold whole volumes. Result files have the new scores.
         seed: Of the resampling.
         level: Confidence level of the intervals.
         interval: `'bca'` or `'percentile'`.
@@ -67,6 +71,7 @@ class LesionMetric(BaseMetric):
         bootstrap: int = 0,
         protocol: str = "deeplesion",
         volumes_file: str | None = None,
+        neighbour_reach: int = 0,
         seed: int = 0,
         level: float = 0.95,
         interval: str = "bca",
@@ -85,7 +90,7 @@ class LesionMetric(BaseMetric):
             warn_of_parts(self.gt, self.volumes)
         self.outfile_prefix = outfile_prefix
         self.dropped = 0
-        self.per_class = per_class
+        self.per_class, self.neighbour_reach = per_class, neighbour_reach
         self.protocol = get_protocol(protocol)
         self.options = dict(bootstrap=bootstrap, seed=seed, level=level, interval=interval)
 
@@ -168,6 +173,8 @@ class LesionMetric(BaseMetric):
                 logger.info(f"{gt.name} has no masks: metrics of boxes only.")
                 continue
             found = _results(results, kind, ids, gt)
+            if self.neighbour_reach:
+                found = average_results(gt, found, self.neighbour_reach)
             if self.outfile_prefix:
                 write_results(f"{self.outfile_prefix}.{kind}.json", found, gt)
             one = detection_set_of_images(gt, found, kind, self.protocol)

@@ -12,6 +12,7 @@ import numpy as np
 
 from mmglan.detections.coco_files import GroundTruth, read_ground_truth
 from mmglan.detections.coco_results import group_results, json_blocks, read_results
+from mmglan.detections.neighbour_scores import average_results
 from mmglan.detections.volume_files import (
     VolumeGroundTruth,
     read_boxes_3d,
@@ -105,6 +106,7 @@ def load_detection_sets(
     scores: str | Path | None = None,
     binary_masks: bool = False,
     stack_iou: float | None = None,
+    neighbour_reach: int = 0,
     per_class: bool = False,
     quiet: bool = True,
 ) -> list[DetectionSet]:
@@ -119,6 +121,8 @@ def load_detection_sets(
         scores: CSV of the label maps' confidences.
         binary_masks: Label maps are masks, not instances: take their connected components.
         stack_iou: IoU above which 2D results on neighbouring slices are stacked; default 0.1.
+        neighbour_reach: Average the scores of 2D results over the slices up to so many away, see
+            `mmglan.detections.neighbour_scores`; 0 keeps them.
         per_class: Divide boxes and masks on images by class, too.
         quiet: Show no progress.
 
@@ -133,6 +137,8 @@ def load_detection_sets(
     """
     sources = _sources(predictions)
     _check_options(test_set, sources, scores, binary_masks, stack_iou, per_class)
+    if neighbour_reach and test_set.images is None:
+        raise ValueError("Expected --gt with --neighbour-reach; leave it out")
     sets, grouped = [], {}
     for name, source in sources:
         if _is_folder(source):
@@ -152,6 +158,8 @@ def load_detection_sets(
             raise ValueError(f"{name}: Expected --gt to compare COCO results with")
         read = read_results if isinstance(source, Path) else partial(group_results, name=name)
         found = read(source, images)
+        if neighbour_reach:
+            found = average_results(images, found, neighbour_reach)
         masks = found.masks is not None or (not len(found) and ".segm" in name)
         kind = "segm" if masks else "bbox"
         grouped[kind] = found

@@ -105,6 +105,23 @@ def test_volumes_as_from_files(coco_set, tmp_path):
     assert metrics["lesion/bbox3d_SEN_IoBB30"] > 0 and metrics["lesion/bbox3d_SEN25"] > 0
 
 
+def test_scores_averaged_over_slices(coco_set, tmp_path):
+    ann, boxes, _ = coco_set(0)
+    rows = json.loads(boxes.read_text())
+    config = dict(type="LesionMetric", ann_file=str(ann), outfile_prefix=str(tmp_path / "results"))
+    metrics = run(METRICS.build(config | dict(neighbour_reach=1)), ann, rows)
+    averaged = json.loads((tmp_path / "results.bbox.json").read_text())
+    plain = run(METRICS.build(config), ann, rows)
+    written = tmp_path / "results.bbox.json"
+    options = dict(protocol=PROTOCOLS["deeplesion"], neighbour_reach=1)
+    test_set = read_test_set(ann)
+    expected = evaluate_detections(load_detection_sets(test_set, written, **options)).by_name()
+    assert metrics == {f"lesion/{name}": value for name, value in expected.items()} != plain
+    before = json.loads(written.read_text())
+    assert [row["bbox"] for row in averaged] == [row["bbox"] for row in before]
+    assert [row["score"] for row in averaged] != [row["score"] for row in before]
+
+
 def test_detector_without_masks(coco_set, tmp_path):
     ann, boxes, _ = coco_set(1)
     metric = METRICS.build(dict(type="LesionMetric", ann_file=str(ann)))
