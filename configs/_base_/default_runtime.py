@@ -25,16 +25,17 @@ custom_imports = dict(
 )
 visualizer = dict(vis_backends=vis_backends)
 randomness = dict(seed=seed)
+# Ours stand here and not in `custom_hooks`, so that a config that sets those keeps them.
 default_hooks = dict(
     logger=dict(interval=10),
     checkpoint=dict(interval=1, max_keep_ckpts=2, save_best="lesion/bbox_AP25", rule="greater"),
+    epoch_seed=dict(type="EpochSeedHook"),
+    run_info=dict(type="RunInfoHook"),
+    resumed_run=dict(type="ResumedRunHook"),
+    adapt_stem=dict(type="AdaptStemHook"),
+    finite_loss=dict(type="FiniteLossHook"),
+    settings_check=dict(type="SettingsCheckHook"),
 )
-custom_hooks = [
-    dict(type="EpochSeedHook"),
-    dict(type="RunInfoHook"),
-    dict(type="ResumedRunHook"),
-    dict(type="AdaptStemHook"),
-]
 # `device_ids=None` is right for one device per process, GPU or CPU: the data preprocessor moves
 # the inputs. Together with `mmglan.engine.cpu_processes` it lets several CPU processes train.
 model_wrapper_cfg = dict(

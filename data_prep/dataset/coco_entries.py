@@ -15,13 +15,16 @@ from data_prep.bookmarks import recist
 from data_prep.dataset.volume_result import Lesion3D
 from data_prep.volumes.labelled_voxels import labelled_voxels
 
+# Pixel values of the slices that stand for black and white.
+VALUE_RANGE = (0, 65535)
+DESCRIPTION = "abnormal lymph nodes, RECIST bookmarks"
 ONE_CLASS = ("lesion",)
 
 
 def empty(classes: Sequence[str] = ONE_CLASS) -> dict[str, Any]:
     """Return a data set of no images, with categories 1, 2, …"""
     return {
-        "info": {"description": "abnormal lymph nodes, RECIST bookmarks"},
+        "info": {"description": DESCRIPTION, "value_range": list(VALUE_RANGE)},
         "images": [],
         "annotations": [],
         "categories": [{"id": i, "name": name} for i, name in enumerate(classes, start=1)],
@@ -29,8 +32,8 @@ def empty(classes: Sequence[str] = ONE_CLASS) -> dict[str, Any]:
 
 
 def file_name(volume_id: str, slice_index: int) -> str:
-    """Return the path of a slice below `images/`."""
-    return f"{volume_id}/{slice_index:04d}.png"
+    """Return the path of a slice below `images/`; the name alone is unique too."""
+    return f"{volume_id}/{volume_id}_{slice_index:04d}.png"
 
 
 def neighbour_names(volume_id: str, slice_index: int, context: int, depth: int) -> list[str]:

@@ -173,7 +173,7 @@ def loss_of_first_and_last_epoch(run_dir: Path) -> tuple[float, float]:
     for path in sorted(run_dir.glob("*/vis_data/scalars.json")):
         for line in path.read_text().splitlines():
             entry = json.loads(line)
-            raw = [value for key, value in entry.items() if key.startswith("raw/")]
+            raw = [value for key, value in entry.items() if key.startswith("raw_")]
             if raw:
                 by_epoch.setdefault(entry["epoch"], []).append(sum(raw))
     first, last = by_epoch[min(by_epoch)], by_epoch[max(by_epoch)]

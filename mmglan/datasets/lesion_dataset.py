@@ -5,15 +5,15 @@ from __future__ import annotations
 import os.path as osp
 from typing import ClassVar
 
-import torch
 from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmdet.registry import DATASETS
 
 from data_prep.paths import PathsBelow
+from mmglan.datasets.grey_values import stated_range
+from mmglan.datasets.uint8_transforms import check_pipeline
 from mmglan.detections.categories import category_ids, read_categories
 from mmglan.detections.coco_files import check_annotation, is_ignored, read_json
-from mmglan.random_numbers import numbers_of
 
 NEEDED = {
     "images": ("id", "file_name", "width", "height"),
@@ -50,39 +50,23 @@ class LesionDataset(CocoDataset):
 
     Takes the arguments of `CocoDataset`. Images without lesions stay in unless
     `filter_cfg=dict(filter_empty_gt=True)`. Adds to each sample, where the file has them:
-    `patient_id`, `volume_id`, `slice_index`, `spacing_mm` (x, y), and `neighbours`, the paths of
-    the slices below and above (for `LoadSlice`).
+    `patient_id`, `volume_id`, `slice_index`, `spacing_mm` (x, y), and, for `LoadSlice`,
+    `value_range` and `neighbours`, the paths of the slices below and above.
 
     Raises:
         FileNotFoundError: The annotation file is missing.
         ValueError: It lacks one of the classes, an entry without a field that is needed, or an
-            annotation that is no lesion of 1 x 1 pixels at least.
+            annotation that is no lesion of 1 x 1 pixels at least; or the pipeline has a transform
+            that cannot take slices.
     """
 
     METAINFO: ClassVar[dict] = dict(classes=("lesion",), palette=[(220, 20, 60)])
     COCOAPI = CocoByName
-    _entropy: torch.Tensor | None = None
     _below: PathsBelow | None = None
 
-    def seed_images(self, *entropy: int) -> None:
-        """Let the pipeline draw from numbers that depend on `entropy` and the image only.
-
-        `EpochSeedHook` calls this at the start of each epoch. Workers that are running
-        already (`persistent_workers=True`) follow.
-
-        Args:
-            *entropy: whole numbers ≥ 0, e.g. seed and epoch; as many at each call.
-        """
-        if self._entropy is None:
-            self._entropy = torch.zeros(len(entropy), dtype=torch.int64).share_memory_()
-        self._entropy.copy_(torch.tensor(entropy))
-
-    def __getitem__(self, idx: int) -> dict:
-        """Return an item as the parent does, with the random numbers of `seed_images`."""
-        if self._entropy is None:
-            return super().__getitem__(idx)
-        with numbers_of(*self._entropy.tolist(), idx % len(self)):
-            return super().__getitem__(idx)
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        check_pipeline(self.pipeline)
 
     def load_data_list(self) -> list[dict]:
         """Load the annotations as the parent does, with errors that name the file."""
@@ -115,6 +99,7 @@ class LesionDataset(CocoDataset):
         ]
         data_info = super().parse_data_info(raw_data_info)
         data_info.update({key: image[key] for key in PASSED_ON if key in image})
+        data_info["value_range"] = stated_range(self.coco.dataset.get("info"))
         if "neighbours" in image:
             data_info["neighbours"] = [osp.join(folder, name) for name in image["neighbours"]]
         return data_info

@@ -14,12 +14,12 @@ from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
 from mmengine.fileio import get
 
-GREY_MAX = 255.0
+from mmglan.datasets.grey_values import Range, stated_range, to_float
 
 
 @TRANSFORMS.register_module()
 class LoadSlice(BaseTransform):
-    """Load a grey slice of 8 or 16 bits as float32 in [0, 255].
+    """Load a grey slice as float32 in [0, 255].
 
     Reads `img_path`, or takes an `img` that another transform has loaded (with
     `color_type='unchanged'`; MMDetection's own inference needs `LoadImageFromFile` in the pipeline
@@ -30,41 +30,54 @@ class LoadSlice(BaseTransform):
     Args:
         context: k. 0 repeats the slice over three channels; k > 0 gives the 2k + 1 slices from
             k below to k above as channels.
+        value_range: Values that stand for black and white. None: what the data set states
+            (`value_range` of the sample), else see `to_float`.
+        to_uint8: Round to 8 bits, for transforms that know no other pixels.
 
     Raises:
         FileNotFoundError: No such image.
-        ValueError: Not a grey image, a neighbour of another size, or too few neighbours prepared.
+        ValueError: Not a grey image, values out of their range, a neighbour of another size, or
+            too few neighbours prepared.
     """
 
-    def __init__(self, context: int = 0) -> None:
+    def __init__(
+        self, context: int = 0, value_range: Range | None = None, to_uint8: bool = False
+    ) -> None:
         if context < 0:
             raise ValueError(f"Expected context to be 0 or more but got {context}.")
         self.context = context
+        self.value_range = stated_range({"value_range": value_range})
+        self.to_uint8 = to_uint8
 
     def transform(self, results: dict) -> dict:
         """Load the slice; see the class for what is read and set."""
         path = results.get("img_path")
+        values = self.value_range or results.get("value_range")
         loaded = results.get("img")
         if loaded is None:
             loaded = _read(path)
         stacked = path is None and loaded.ndim == 3 and loaded.shape[2] == 2 * self.context + 1
         if self.context and stacked:  # an array that brings its neighbours along
-            img = to_float(loaded, path)
+            img = to_float(loaded, path, values)
         else:
-            centre = to_float(_single_channel(loaded, path), path)
-            img = self._stack(centre, results, path)
+            centre = to_float(_single_channel(loaded, path), path, values)
+            img = self._stack(centre, results, path, values)
+        if self.to_uint8:
+            img = np.rint(img).astype(np.uint8)
         results["img"] = np.ascontiguousarray(img)
         results["img_shape"] = results["ori_shape"] = img.shape[:2]
         return results
 
-    def _stack(self, centre: np.ndarray, results: dict, path: str | None) -> np.ndarray:
+    def _stack(
+        self, centre: np.ndarray, results: dict, path: str | None, values: Range | None
+    ) -> np.ndarray:
         if self.context == 0:
             return np.repeat(centre[..., None], 3, axis=2)
         slices = []
         for neighbour in self._neighbour_paths(results, path):
             image = centre
             if neighbour is not None and neighbour != path:
-                image = to_float(_single_channel(_read(neighbour), neighbour), neighbour)
+                image = to_float(_single_channel(_read(neighbour), neighbour), neighbour, values)
             if image.shape != centre.shape:
                 raise ValueError(
                     f"{neighbour}: Expected a slice of {centre.shape} pixels like {path} "
@@ -88,31 +101,17 @@ class LoadSlice(BaseTransform):
         return listed[middle - self.context : middle + self.context]
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(context={self.context})"
-
-
-def to_float(image: np.ndarray, path: str | None = None) -> np.ndarray:
-    """Return grey values as float32 in [0, 255].
-
-    Args:
-        image: uint8, uint16 (full range), or float, which is taken as it is.
-        path: For the error.
-
-    Raises:
-        ValueError: Another type.
-    """
-    if image.dtype == np.uint8 or image.dtype.kind == "f":
-        return image.astype(np.float32)
-    if image.dtype == np.uint16:
-        return image.astype(np.float32) * np.float32(GREY_MAX / 65535)
-    raise ValueError(f"{path}: Expected 8-bit, 16-bit or float pixels but got {image.dtype}.")
+        return (
+            f"{type(self).__name__}(context={self.context}, value_range={self.value_range}, "
+            f"to_uint8={self.to_uint8})"
+        )
 
 
 def numbered_neighbours(path: str | None, context: int) -> list[str | None]:
-    """Return the paths of the files numbered around `path`, as in `v0001/0040.png`.
+    """Return the paths of the files numbered around `path`, as in `v0001/v0001_0040.png`.
 
     Args:
-        path: Of the slice; None, or a name that is no number, has no neighbours.
+        path: Of the slice; None, or a name without a number at its end, has no neighbours.
         context: k.
 
     Returns:
@@ -120,14 +119,15 @@ def numbered_neighbours(path: str | None, context: int) -> list[str | None]:
         the slice; None for the slice itself.
     """
     folder, name = osp.split(path or "")
-    match = re.fullmatch(r"(\d+)(\.\w+)", name)
+    match = re.fullmatch(r"(.*?)(\d+)(\.\w+)", name)
     found: dict[int, str | None] = {0: None}
     for step in (-1, 1):
         for offset in range(step, step * (context + 1), step):
             found[offset] = found[offset - step]
             if match:
-                number = int(match[1]) + offset
-                other = osp.join(folder, f"{number:0{len(match[1])}d}{match[2]}")
+                number = int(match[2]) + offset
+                other = f"{match[1]}{number:0{len(match[2])}d}{match[3]}"
+                other = osp.join(folder, other)
                 if number >= 0 and osp.exists(other) and _stays_in(folder, other):
                     found[offset] = other
     return [found[offset] for offset in range(-context, context + 1) if offset]

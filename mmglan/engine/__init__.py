@@ -9,8 +9,10 @@ compat.require_openmmlab()
 from mmglan.engine.checkpoint_guard import install as _install_checkpoint_guard
 from mmglan.engine.hooks.adapt_stem_hook import AdaptStemHook
 from mmglan.engine.hooks.epoch_seed_hook import EpochSeedHook, seed_worker_from_torch
+from mmglan.engine.hooks.finite_loss_hook import FiniteLossHook
 from mmglan.engine.hooks.resumed_run_hook import ResumedRunHook
 from mmglan.engine.hooks.run_info_hook import RunInfoHook
+from mmglan.engine.hooks.settings_check_hook import SettingsCheckHook
 from mmglan.engine.lesion_runner import LesionRunner
 
 _install_checkpoint_guard()
@@ -18,8 +20,10 @@ _install_checkpoint_guard()
 __all__ = [
     "AdaptStemHook",
     "EpochSeedHook",
+    "FiniteLossHook",
     "LesionRunner",
     "ResumedRunHook",
     "RunInfoHook",
+    "SettingsCheckHook",
     "seed_worker_from_torch",
 ]

@@ -13,6 +13,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from data_prep.dataset.coco_entries import VALUE_RANGE
 from data_prep.dataset.slice_selection import Slices
 from data_prep.errors import DataError
 from mmglan.engine.checkpoint_guard import safe_load
@@ -102,7 +103,7 @@ class SliceDetector:
             for k in range(-self.context, self.context + 1)
         ]
         image = near[0] if self.context == 0 else np.stack(near, axis=2)
-        return {"img": image, "img_id": z, "img_path": None}
+        return {"img": image, "img_id": z, "img_path": None, "value_range": VALUE_RANGE}
 
 
 def _load_weights(model: torch.nn.Module, checkpoint: str | os.PathLike) -> None:

@@ -13,10 +13,12 @@ T: number of tasks. s = log sigma^2 is what is learned, so that sigma stays posi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 VARIANTS = ("paper", "kendall", "liebel", "uw_so")
@@ -33,7 +35,8 @@ def weights_and_terms(
     """Weight of each task's loss, and what is added for it.
 
     A task whose loss is exactly 0 has nothing to learn from in this batch (no positives, say). It
-    gets a term of 0, so that its sigma does not shrink for nothing.
+    gets a term of 0, so that its sigma does not shrink for nothing. Nor does a loss that is not
+    finite reach its sigma: the weight has no gradient then.
 
     Args:
         losses: `(T,)` raw losses, float32; their means over the processes where there are several.
@@ -45,7 +48,7 @@ def weights_and_terms(
     Returns:
         weights `(T,)` and terms `(T,)`. The total loss is `(weights * losses + terms).sum()`.
     """
-    active = losses.detach() != 0
+    active = _active(losses)
     if variant == "uw_so":
         inverse = (1 / losses.detach() / temperature).clamp(max=torch.finfo(losses.dtype).max)
         inverse = torch.where(active, inverse, -torch.inf)
@@ -57,7 +60,13 @@ def weights_and_terms(
         weights, terms = (-log_variance).exp(), log_variance / 2
         if variant == "kendall":
             weights = torch.where(regression, weights / 2, weights)
+    weights = torch.where(losses.detach().isfinite(), weights, weights.detach())
     return weights, terms * active
+
+
+def _active(losses: Tensor) -> Tensor:
+    """`(T,)` bool: tasks that a batch teaches something."""
+    return (losses.detach() != 0) & losses.detach().isfinite()
 
 
 def best_log_variance(
@@ -166,9 +175,13 @@ class TaskUncertainty(nn.Module):
             "regression", torch.tensor([name in regression for name in names]), persistent=False
         )
         start = initial.expand(len(names)).clone()
+        # In checkpoints, so that a config with another order of the tasks gives each its own.
+        text = torch.tensor(list("\n".join(names).encode()), dtype=torch.uint8)
+        self.register_buffer("task_names", text)
         self.learned = solver == "gradient"
         if self.learned:
             self.log_variance = None if variant == "uw_so" else nn.Parameter(start)
+            self.register_buffer("last_finite", start.clone(), persistent=False)
         else:
             self.register_buffer("log_variance", start)
             # Running mean of the losses and of 1: their ratio has no bias to the start.
@@ -193,9 +206,9 @@ class TaskUncertainty(nn.Module):
 
     @torch.no_grad()
     def _update(self, losses: Tensor) -> None:
-        """Follow the running mean, and keep s in its range."""
+        """Follow the running mean, and keep s finite and in its range."""
         if not self.learned:
-            active = losses.detach() != 0
+            active = _active(losses)
             batch = torch.stack([losses.detach(), torch.ones_like(losses)])
             self.running[:, active] = self.running.lerp(batch, self.momentum)[:, active]
             total, share = self.running
@@ -203,8 +216,31 @@ class TaskUncertainty(nn.Module):
             self.log_variance.copy_(torch.where(share > 0, best, self.log_variance))
         # Projecting the parameter keeps its gradient alive at the bounds, clamping the value
         # would not. `.data`, since a graph of an earlier forward may still be waiting.
-        self.log_variance.data.clamp_(self.low, self.high)
+        s = self.log_variance.data.clamp_(self.low, self.high)
+        if self.learned:  # a step that was clipped by a norm that is not finite spoils every s
+            s.copy_(torch.where(s.isfinite(), s, self.last_finite))
+            self.last_finite.copy_(s)
 
     def sigmas(self) -> Tensor | None:
         """Return `(T,)` sigma without gradient; None where the variant has none."""
         return None if self.log_variance is None else (self.log_variance.detach().float() / 2).exp()
+
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
+        """Give each task what was stored under its name; checkpoints without names are in order."""
+        stored = state_dict.get(f"{prefix}task_names")
+        if stored is not None and not torch.equal(stored.cpu(), self.task_names.cpu()):
+            names = bytes(stored.tolist()).decode().split("\n")
+            if new := [name for name in self.names if name not in names]:
+                note = f"The checkpoint has uncertainties of {names}: those of {new} start new."
+                print_log(note, "current", logging.WARNING)
+            for key in ("log_variance", "running"):
+                value, own = state_dict.get(prefix + key), getattr(self, key, None)
+                if value is None or own is None:
+                    continue
+                columns = [
+                    value[..., names.index(name)] if name in names else own[..., column].to(value)
+                    for column, name in enumerate(self.names)
+                ]
+                state_dict[prefix + key] = torch.stack(columns, dim=-1)
+        state_dict[f"{prefix}task_names"] = self.task_names
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -16,15 +16,18 @@ from torch import Tensor
 from mmglan.models.uncertainty_loss import TaskUncertainty
 from mmglan.models.uncertainty_tasks import claim_keys, regression_tasks, resolve_tasks
 
-_OWN_PARTS = ("uncertainty.", "detector.")
+# What a module registers. The detector's tables become the wrapper's, so that its parts and
+# parameters have their plain names here, for optimiser constructors, hooks and checkpoints.
+_TABLES = ("_parameters", "_buffers", "_non_persistent_buffers_set", "_modules")
 
 
 @MODELS.register_module()
 class UncertaintyLossWrapper(BaseDetector):
     """Wraps a detector and replaces the sum of its losses by Eq. 6 or a variant.
 
-    Checkpoints look like those of the plain detector plus `uncertainty.*`, so that either loads the
-    other's. Attributes that the wrapper lacks (`backbone`, `roi_head`, …) are the detector's.
+    Parameters and checkpoints have the names of the plain detector's, and `uncertainty.*` more, so
+    that either loads the other's and optimiser settings fit both. Attributes that the wrapper
+    lacks (`backbone`, `roi_head`, …) are the detector's.
 
     Two forms of config build the same thing. The flat one is one line over a plain config and keeps
     the detector's settings in their place. In the nested one, `backbone` gives MMDetection's
@@ -48,7 +51,7 @@ class UncertaintyLossWrapper(BaseDetector):
         solver: 'gradient', or 'running-mean' for the closed form; see `TaskUncertainty`.
         momentum: Of 'running-mean'.
         data_preprocessor: Used where the detector's config has none.
-        init_cfg: As in MMEngine.
+        init_cfg: As in MMEngine; used in place of the detector's.
         **settings: Settings of the detector, merged into its config.
 
     Raises:
@@ -77,9 +80,11 @@ class UncertaintyLossWrapper(BaseDetector):
         config = config._cfg_dict
         if data_preprocessor is not None:
             config.setdefault("data_preprocessor", data_preprocessor)
+        if init_cfg is not None:
+            config.init_cfg = init_cfg
         inner = MODELS.build(config)
-        super().__init__(data_preprocessor=inner.data_preprocessor, init_cfg=init_cfg)
-        self.detector = inner
+        super().__init__(data_preprocessor=inner.data_preprocessor)
+        self.__dict__.update({name: inner.__dict__[name] for name in _TABLES}, detector=inner)
         self.tasks = resolve_tasks(tasks)
         self.uncertainty = TaskUncertainty(
             list(self.tasks),
@@ -94,15 +99,25 @@ class UncertaintyLossWrapper(BaseDetector):
         )
         self._seen_tasks: set[str] = set()
         self._warned_keys: set[str] = set()
-        self._register_state_dict_hook(_strip_detector_prefix)
 
     def __getattr__(self, name: str):
         try:
             return super().__getattr__(name)
         except AttributeError:
-            if name == "detector":
+            if "detector" not in self.__dict__:
                 raise
-            return getattr(super().__getattr__("detector"), name)
+            return getattr(self.detector, name)
+
+    def init_weights(self) -> None:
+        """Initialise the detector, as it does by itself."""
+        self.detector.init_weights()
+        self._is_init = True
+
+    def train(self, mode: bool = True) -> UncertaintyLossWrapper:
+        """Put the detector into training mode too, as it does by itself."""
+        super().train(mode)
+        self.detector.train(mode)
+        return self
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list) -> dict:
         """Compute weighted losses under their own keys, `loss_uncertainty`, and the logs.
@@ -113,7 +128,7 @@ class UncertaintyLossWrapper(BaseDetector):
 
         Returns:
             The detector's dict with weighted losses, plus `loss_uncertainty` (the sum of the added
-            terms) and, without gradient, `sigma/<task>`, `weight/<task>` and `raw/<task>`.
+            terms) and, without gradient, `sigma_<task>`, `weight_<task>` and `raw_<task>`.
         """
         return self.weigh(self.detector.loss(batch_inputs, batch_data_samples))
 
@@ -178,30 +193,19 @@ class UncertaintyLossWrapper(BaseDetector):
         if (sigmas := self.uncertainty.sigmas()) is not None:
             logs["sigma"] = sigmas
         return {
-            f"{kind}/{name}": value
+            f"{kind}_{name}": value
             for kind, values in logs.items()
             for name, value in zip(self.tasks, values.unbind(), strict=True)
         }
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
         """Accept keys with and without `detector.`; a plain detector has no `uncertainty.`."""
-        for key in [key for key in state_dict if key.startswith(prefix)]:
-            rest = key[len(prefix) :]
-            if not rest.startswith(_OWN_PARTS):
-                state_dict[f"{prefix}detector.{rest}"] = state_dict.pop(key)
+        old = f"{prefix}detector."
+        for key in [key for key in state_dict if key.startswith(old)]:
+            state_dict[prefix + key[len(old) :]] = state_dict.pop(key)
         for name, value in self.uncertainty.state_dict(prefix=f"{prefix}uncertainty.").items():
             state_dict.setdefault(name, value)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
-
-def _strip_detector_prefix(module, state_dict: dict, prefix: str, local_metadata: dict) -> None:
-    """State dict hook: the detector's entries under their plain names, in their own order."""
-    tables = [state_dict, getattr(state_dict, "_metadata", {})]
-    for table, start in zip(tables, (f"{prefix}detector.", f"{prefix}detector"), strict=True):
-        for key in [key for key in table if key.startswith(start)]:
-            plain = prefix + key[len(f"{prefix}detector.") :]
-            if plain:
-                table[plain] = table.pop(key)
+        self.detector._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
 def _total(value: Tensor | Sequence[Tensor]) -> Tensor:

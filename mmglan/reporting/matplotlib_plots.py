@@ -124,7 +124,7 @@ def plot_sigmas(scalars: dict[str, Series]) -> Any:
     sigmas, weights = group(scalars, "sigma"), group(scalars, "weight")
     if not sigmas and not weights:
         raise ValueError(
-            "Expected sigma/<task> in the training log but got none. "
+            "Expected sigma_<task> in the training log but got none. "
             "Only runs with the uncertainty loss have them."
         )
     figure, panels = _figure(11, 4.2, 2)

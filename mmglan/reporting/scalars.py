@@ -61,8 +61,13 @@ def read_scalars(paths: list[Path]) -> dict[str, Series]:
 
 
 def group(scalars: dict[str, Series], prefix: str) -> dict[str, Series]:
-    """Return the series under `prefix/` by what follows it (`sigma/mask` -> `mask`)."""
-    start = f"{prefix}/"
+    """Return the series under `prefix_` by what follows it (`sigma_mask` -> `mask`).
+
+    Logs of before have `sigma/mask`, which MMDetection's `analyze_logs.py` takes for a metric.
+    """
+    length = len(prefix) + 1
     return {
-        name[len(start) :]: series for name, series in scalars.items() if name.startswith(start)
+        name[length:]: series
+        for name, series in scalars.items()
+        if name.startswith((f"{prefix}_", f"{prefix}/"))
     }

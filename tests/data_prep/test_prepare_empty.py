@@ -108,7 +108,7 @@ def test_a_changed_volume_with_a_number_sign_in_its_name_is_done_again(tmp_path)
     for seed in (0, 1):
         volume(path, seed)
         kept(tmp_path, marks)
-        pictures.append((tmp_path / "out" / "images" / "v0001" / "0001.png").read_bytes())
+        pictures.append((tmp_path / "out" / "images" / "v0001" / "v0001_0001.png").read_bytes())
     assert pictures[0] != pictures[1]
 
 

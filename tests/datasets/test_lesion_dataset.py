@@ -1,21 +1,14 @@
 """The lesion dataset on a hand-made annotation file."""
 
 import json
-import random
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
-import torch
 from mmdet.registry import DATASETS
 from mmdet.utils import register_all_modules
-from mmengine.dataset import ConcatDataset, RepeatDataset
-from torch.utils.data import DataLoader
 
 from mmglan.datasets import LesionDataset
-from mmglan.engine import EpochSeedHook
-from mmglan.random_numbers import seed_everything
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -112,68 +105,6 @@ def test_missing_file_and_other_classes(root):
         LesionDataset(ann_file=str(root / "no.json"))
     with pytest.raises(ValueError, match=r"Expected categories \['node'\] but got \['lesion'\]"):
         build(root, metainfo=dict(classes=("node",)))
-
-
-def drawing(dataset):
-    """Let a dataset give, instead of images, what a pipeline draws for each of them."""
-
-    def pipeline(info):
-        return [info["img_id"], random.random(), np.random.rand(), float(torch.rand(()))]
-
-    dataset.pipeline = pipeline
-    return dataset
-
-
-def epoch_of(loader, seed, epoch):
-    EpochSeedHook().before_train_epoch(
-        SimpleNamespace(seed=seed, epoch=epoch, train_dataloader=loader)
-    )
-    return torch.tensor([row for batch in loader for row in batch], dtype=torch.float64)
-
-
-def loader_of(dataset, **kwargs):
-    return DataLoader(dataset, batch_size=1, collate_fn=list, **kwargs)
-
-
-def test_augmentations_do_not_depend_on_the_number_of_workers_or_the_order(root):
-    dataset = drawing(build(root))
-    expected = [epoch_of(loader_of(dataset), 0, epoch) for epoch in range(3)]
-    assert len(torch.stack(expected)[..., 1:].unique()) == 3 * 2 * 3  # all numbers differ
-    for workers, persistent in [(1, False), (2, False), (2, True)]:
-        loader = loader_of(dataset, num_workers=workers, persistent_workers=persistent)
-        for epoch, rows in enumerate(expected):
-            assert epoch_of(loader, 0, epoch).equal(rows)
-    shuffled = epoch_of(loader_of(dataset, sampler=[1, 0, -1]), 0, 2)
-    assert shuffled.equal(expected[2][[1, 0, 1]])
-    assert not epoch_of(loader_of(dataset), 1, 0).equal(expected[0])
-
-
-def test_parts_of_a_concatenation_draw_numbers_of_their_own(root):
-    dataset = ConcatDataset([drawing(build(root)) for _ in range(2)])
-    rows = epoch_of(loader_of(dataset), 0, 0)
-    assert rows[:, 0].tolist() == [1, 2, 1, 2]
-    assert len(rows[:, 1:].unique()) == 12
-
-
-def test_an_image_shown_several_times_per_epoch_draws_other_numbers_each_time(root):
-    dataset = RepeatDataset(drawing(build(root)), times=2)
-    rows = epoch_of(loader_of(dataset), 0, 0)
-    assert rows[:, 0].tolist() == [1, 2, 1, 2]
-    assert len(rows[:, 1:].unique()) == 12
-    assert epoch_of(loader_of(dataset), 0, 0).equal(rows)
-
-
-def test_reading_an_image_leaves_the_numbers_of_the_training_alone(root):
-    dataset = drawing(build(root))
-    dataset.seed_images(0, 0)
-
-    def draws(read):
-        seed_everything(0)
-        if read:
-            dataset[0]
-        return random.random(), np.random.rand(), float(torch.rand(()))
-
-    assert draws(read=True) == draws(read=False)
 
 
 def rewrite(root, change):

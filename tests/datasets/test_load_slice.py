@@ -7,7 +7,8 @@ from mmcv.transforms import Compose
 from mmdet.utils import register_all_modules
 
 from mmglan.datasets import LoadSlice
-from mmglan.datasets.transforms import numbered_neighbours, to_float
+from mmglan.datasets.grey_values import to_float
+from mmglan.datasets.transforms import numbered_neighbours
 
 
 @pytest.fixture(scope="module", autouse=True)

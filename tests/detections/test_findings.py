@@ -47,7 +47,7 @@ def test_json_and_back():
 
 def test_coco_results_number_the_classes_as_prepare_does():
     (row,) = json.loads(coco_of(made()))
-    assert row["category_id"] == 2 and row["image_id"] == "v0001/0001.png"
+    assert row["category_id"] == 2 and row["image_id"] == "v0001/v0001_0001.png"
     assert (row["bbox"], row["score"]) == ([4.0, 4.0, 7.0, 3.0], 0.9)
 
 

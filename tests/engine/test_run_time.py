@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from mmengine.runner import EpochBasedTrainLoop
 from torch.utils.data import DataLoader, Dataset
 
 from mmglan.engine.cpu_processes import should_start_gloo
@@ -30,7 +31,9 @@ def draws() -> tuple[float, float, float]:
 
 
 def start_epoch(seed: int, epoch: int, loader: DataLoader) -> None:
-    runner = SimpleNamespace(seed=seed, epoch=epoch, train_dataloader=loader)
+    loop = EpochBasedTrainLoop.__new__(EpochBasedTrainLoop)
+    runner = SimpleNamespace(seed=seed, epoch=epoch, train_loop=loop, train_dataloader=loader)
+    EpochSeedHook().before_train(runner)
     EpochSeedHook().before_train_epoch(runner)
 
 

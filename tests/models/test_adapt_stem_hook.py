@@ -69,7 +69,7 @@ def test_five_slices_train_and_predict(zoo_config, build, batch):
     assert data["inputs"].shape == (2, 5, 64, 64)
     total, _ = model.parse_losses(model(**data, mode="loss"))
     total.backward()
-    grad = model.detector.backbone.conv1.weight.grad
+    grad = model.backbone.conv1.weight.grad
     assert torch.isfinite(total) and (grad.abs().sum(dim=(0, 2, 3)) > 0).all()
     model.eval()
     with torch.no_grad():

@@ -81,7 +81,7 @@ def mean_of_gradients(model, shares):
     with torch.no_grad():
         for share in shares:
             logs = model(**copy.deepcopy(share), mode="loss")
-            raw.append(torch.stack([logs[f"raw/{task}"] for task in model.tasks]))
+            raw.append(torch.stack([logs[f"raw_{task}"] for task in model.tasks]))
     assert (raw[0] > 0).all()
     with pytest.MonkeyPatch.context() as patch:
         mean = sum(raw) / len(raw)

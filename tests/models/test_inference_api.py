@@ -66,3 +66,7 @@ def test_det_inferencer(trained, tmp_path):
     scores = output["predictions"][0]["scores"]
     torch.testing.assert_close(torch.tensor(scores), expected_scores(model, pixels))
     assert (tmp_path / "vis/0001.png").exists() and (tmp_path / "preds/0001.json").exists()
+    floats = (pixels / 65535).astype(np.float32)
+    for values, words in ((floats, r"value_range=\(0, 1\)"), (pixels // 16, r"\(0, 4095\)")):
+        with pytest.raises(ValueError, match=words):
+            inferencer(values)

@@ -32,7 +32,7 @@ def test_htc_trains_and_predicts(semantic, build, batch):
         sample.gt_sem_seg = PixelData(sem_seg=torch.randint(183, (1, 64, 64)))
     total, logs = model.parse_losses(model(**data, mode="loss"))
     total.backward()
-    assert ("sigma/semantic" in logs) == semantic
+    assert ("sigma_semantic" in logs) == semantic
     assert torch.isfinite(total)
     attentions = [m for m in model.modules() if isinstance(m, GlobalLocalAttention)]
     assert len(attentions) == 3

@@ -170,9 +170,9 @@ def _log_lines():
         for index, task in enumerate(("rpn_cls", "rpn_box", "cls", "box", "mask")):
             sigma = 1 - (index + 1) * step / 1500
             line |= {
-                f"sigma/{task}": sigma,
-                f"weight/{task}": sigma**-2,
-                f"raw/{task}": sigma**2,
+                f"sigma_{task}": sigma,
+                f"weight_{task}": sigma**-2,
+                f"raw_{task}": sigma**2,
             }
         yield {**line, "iter": step, "epoch": 1, "step": step}
     yield {"lesion/bbox_AP25": 0.5, "step": 1}

@@ -111,8 +111,8 @@ def test_the_froc_plot_ends_where_the_curves_do():
 
 def test_sigma_plot_and_the_kinds_of_curves():
     scalars = {
-        "sigma/a": ([1, 2], [1.0, 0.5]),
-        "weight/a": ([1, 2], [1.0, 4.0]),
+        "sigma_a": ([1, 2], [1.0, 0.5]),
+        "weight_a": ([1, 2], [1.0, 4.0]),
         "loss": ([1, 2], [3.0, 2.0]),
     }
     left, right = plot_sigmas(scalars).axes
@@ -121,12 +121,12 @@ def test_sigma_plot_and_the_kinds_of_curves():
     assert set(training_charts(scalars)) == {"sigma", "weight", "loss"}
     assert set(training_charts({"loss": ([1], [3.0])})) == {"loss"}
     assert training_charts({}) == {}
-    with pytest.raises(ValueError, match="sigma/<task>"):
+    with pytest.raises(ValueError, match="sigma_<task>"):
         plot_sigmas({"loss": ([1], [3.0])})
 
 
 def test_plots_are_the_same_bytes_each_time(tmp_path):
-    scalars = {"sigma/a": ([1, 2], [1.0, 0.5])}
+    scalars = {"sigma_a": ([1, 2], [1.0, 0.5])}
     for kind in ("png", "pdf"):
         first = save(plot_sigmas(scalars), tmp_path / f"a.{kind}").read_bytes()
         assert save(plot_sigmas(scalars), tmp_path / f"b.{kind}").read_bytes() == first

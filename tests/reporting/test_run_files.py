@@ -127,18 +127,18 @@ def test_test_set_of_the_config(tmp_path):
 
 def test_scalars_of_a_resumed_run(tmp_path):
     lines = [
-        {"sigma/a": 1.0, "loss": 2, "iter": 10, "epoch": 1, "step": 10},
-        {"sigma/a": 0.9, "loss": float("nan"), "iter": 20, "epoch": 1, "step": 20},
+        {"sigma_a": 1.0, "loss": 2, "iter": 10, "epoch": 1, "step": 10},
+        {"sigma_a": 0.9, "loss": float("nan"), "iter": 20, "epoch": 1, "step": 20},
         {"lesion/bbox_AP25": 0.5, "step": 1},
     ]
-    resumed = [{"sigma/a": 0.8, "loss": 1, "iter": 20, "epoch": 1, "step": 20}]
-    for name, part, tail in (("20260101", lines, '{"sigma/a": 0.'), ("20260102", resumed, "")):
+    resumed = [{"sigma_a": 0.8, "loss": 1, "iter": 20, "epoch": 1, "step": 20}]
+    for name, part, tail in (("20260101", lines, '{"sigma_a": 0.'), ("20260102", resumed, "")):
         folder = tmp_path / name / "vis_data"
         folder.mkdir(parents=True)
         text = "".join(json.dumps(line) + "\n" for line in part) + tail
         (folder / "scalars.json").write_text(text)
     scalars = read_scalars(find_logs(tmp_path))
-    assert scalars == {"loss": ([10, 20], [2.0, 1.0]), "sigma/a": ([10, 20], [1.0, 0.8])}
+    assert scalars == {"loss": ([10, 20], [2.0, 1.0]), "sigma_a": ([10, 20], [1.0, 0.8])}
     assert group(scalars, "sigma") == {"a": ([10, 20], [1.0, 0.8])}
 
 

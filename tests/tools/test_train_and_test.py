@@ -60,7 +60,7 @@ def killed_then_resumed(tiny_config, tmp_path, command_environment):
             f"_base_ = {str(tiny_config)!r}\n"
             "imports = [*_base_.custom_imports.imports, 'self_killing_hook']\n"
             "custom_imports = dict(imports=imports)\n"
-            f"custom_hooks = [*_base_.custom_hooks, {hook}]\n"
+            f"custom_hooks = [{hook}]\n"
         )
         scripts = str(Path(__file__).with_name("scripts"))
         paths = os.pathsep.join([scripts, command_environment["PYTHONPATH"]])

@@ -1,22 +1,20 @@
-"""Random numbers that depend on the seed and the epoch only.
+"""Random numbers that depend on the seed and the progress of the training only.
 
 MMEngine seeds the generators once per process. A run resumed at epoch k would therefore draw the
-numbers of epoch 0 again: other augmentations, other sampled RoIs, other weights. Seeding at
-each epoch makes a killed and resumed run end with the weights of an uninterrupted one.
+numbers of epoch 0 again: other augmentations, other sampled RoIs, other weights. Seeding at each
+epoch, or at each iteration of a loop without epochs, makes a killed and resumed run end with the
+weights of an uninterrupted one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import torch
-from mmengine.dataset import ConcatDataset
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.registry import FUNCTIONS, HOOKS
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from mmglan.engine.visits import number_visits, start_round
 from mmglan.random_numbers import seed_everything
 
 
@@ -36,29 +34,33 @@ def seed_worker_from_torch(worker_id: int) -> None:
 
 @HOOKS.register_module()
 class EpochSeedHook(Hook):
-    """Seed all random generators at the start of each epoch from (seed, epoch, rank).
+    """Seed all random generators from (seed, epoch, rank), without epochs (seed, iteration, rank).
 
-    A `LesionDataset`, also several joined by `ConcatDataset`, gets numbers of its own for
-    each image, from (seed, epoch, image): its augmentations depend neither on the number of
-    workers nor on that of the processes. In wrappers that show an image several times per epoch
-    (`RepeatDataset`, `ClassBalancedDataset`) it draws from the numbers of its worker, so that the
-    times differ.
+    Each visit to a training image has numbers of its own, see `visits`: augmentations depend
+    neither on the number of workers nor on that of the processes, and no image gets the same one
+    again, also where a sampler or a wrapper shows it several times per epoch.
     """
 
     priority = "VERY_HIGH"
 
+    def before_train(self, runner: Runner) -> None:
+        """Number the visits before the data loader starts its workers."""
+        number_visits(runner.train_dataloader, runner.seed)
+
     def before_train_epoch(self, runner: Runner) -> None:
-        """Seed before the data loader starts its workers."""
-        seed_everything(runner.seed, runner.epoch, get_rank())
-        for place, dataset in enumerate(_parts(runner.train_dataloader.dataset)):
-            if hasattr(dataset, "seed_images"):
-                dataset.seed_images(runner.seed, runner.epoch, place)
+        """Seed an epoch. A loop without epochs is one, and resumes at its start."""
+        epoch = runner.epoch if _has_epochs(runner) else 0
+        unskipped = (
+            runner.iter if getattr(runner.train_loop, "fast_forward_on_resume", False) else 0
+        )
+        seed_everything(runner.seed, epoch, get_rank())
+        start_round(runner.train_dataloader, epoch, unskipped)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
+        """Seed an iteration of a loop without epochs."""
+        if not _has_epochs(runner):
+            seed_everything(runner.seed, runner.iter, get_rank())
 
 
-def _parts(dataset: Any) -> Iterator[Any]:
-    """Yield the datasets of a concatenation, or the dataset itself."""
-    if isinstance(dataset, ConcatDataset):
-        for part in dataset.datasets:
-            yield from _parts(part)
-    else:
-        yield dataset
+def _has_epochs(runner: Runner) -> bool:
+    return isinstance(runner.train_loop, EpochBasedTrainLoop)

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 
 @HOOKS.register_module()
@@ -32,11 +32,15 @@ class ResumedRunHook(Hook):
                 info["best_ckpt"] = str(here)
 
     def before_train(self, runner: Runner) -> None:
-        """Validate the epoch resumed from if its turn was; doing it again changes nothing."""
+        """Validate what was resumed from if its turn was; doing it again changes nothing."""
         loop = runner.train_loop
-        if runner.val_loop is None or not isinstance(loop, EpochBasedTrainLoop):
+        if runner.val_loop is None:
             return
-        last = loop.epoch == loop.max_epochs
-        due = loop.epoch >= loop.val_begin and (loop.epoch % loop.val_interval == 0 or last)
-        if loop.epoch > 0 and due:
+        if isinstance(loop, EpochBasedTrainLoop):
+            done, end = loop.epoch, loop.max_epochs
+        elif isinstance(loop, IterBasedTrainLoop):
+            done, end = loop.iter, loop.max_iters
+        else:
+            return
+        if done > 0 and done >= loop.val_begin and (done % loop.val_interval == 0 or done == end):
             runner.val_loop.run()

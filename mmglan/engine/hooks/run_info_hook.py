@@ -171,6 +171,7 @@ class RunInfoHook(Hook):
             "threads": torch.get_num_threads(),
             "batch_size_per_process": getattr(loader.batch_sampler, "batch_size", None),
             "resumed_from_epoch": runner.epoch if name == "run_info.json" else None,
+            "resumed_from_iteration": runner.iter if name == "run_info.json" else None,
             "load_from": runner._load_from,
             **describe_data(loader.dataset),
         }

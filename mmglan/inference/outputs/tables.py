@@ -7,6 +7,7 @@ import io
 
 from data_prep.atomic_files import json_bytes
 from data_prep.bookmarks.csv_table import MM_COLUMNS
+from data_prep.dataset.coco_entries import file_name
 from data_prep.shown_text import csv_cell
 from mmglan.detections.findings import Findings
 
@@ -55,7 +56,7 @@ def coco_of(findings: Findings) -> bytes:
     return json_bytes(
         [
             {
-                "image_id": f"{findings.volume_id}/{part.slice_index:04d}.png",
+                "image_id": file_name(findings.volume_id, part.slice_index),
                 "category_id": 1 + findings.classes.index(lesion.category),
                 "category": lesion.category,
                 "bbox": list(part.box),

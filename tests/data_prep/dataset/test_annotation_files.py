@@ -65,7 +65,7 @@ def test_entries_are_numbered_through_all_volumes():
     assert (gt["lesion"], gt["mask_source"]) == (7, "truth") and "slice_index" not in gt
     assert "site" not in gt and "lesion" not in one.lesions[0]
     assert three.lesions_3d[0]["volume_id"] == "v0003" and three.lesions_3d[0]["key_slice"] == 2
-    assert three.images[1]["neighbours"] == ["v0003/0000.png", "v0003/0002.png"]
+    assert three.images[1]["neighbours"] == ["v0003/v0003_0000.png", "v0003/v0003_0002.png"]
     assert "neighbours" not in three.images[2]
     assert (one.images[0]["width"], one.images[0]["height"]) == (5, 4)
 

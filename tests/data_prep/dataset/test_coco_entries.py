@@ -58,12 +58,15 @@ def test_the_recist_box_stays_in_the_image(points, box):
 
 def test_neighbours_are_replicated_at_the_ends():
     assert coco_entries.neighbour_names("v0001", 0, 2, 4) == [
-        "v0001/0000.png",
-        "v0001/0000.png",
-        "v0001/0001.png",
-        "v0001/0002.png",
+        "v0001/v0001_0000.png",
+        "v0001/v0001_0000.png",
+        "v0001/v0001_0001.png",
+        "v0001/v0001_0002.png",
     ]
-    assert coco_entries.neighbour_names("v0001", 3, 1, 4) == ["v0001/0002.png", "v0001/0003.png"]
+    assert coco_entries.neighbour_names("v0001", 3, 1, 4) == [
+        "v0001/v0001_0002.png",
+        "v0001/v0001_0003.png",
+    ]
     assert coco_entries.neighbour_names("v0001", 3, 0, 4) == []
 
 

@@ -32,7 +32,9 @@ def test_copies_of_a_slice_may_stand_in_one_split_only():
     given = {"p0": "train", "p1": "val", "p2": "val", "p3": "test"}
     (plan,), _ = plan_splits(found, SplitOptions(given=given))
     assert plan.codes.tolist() == [0, 0, 1, 1, 1, 1, 2, 2]
-    message = r"identical slices in test \(v0002/0000.png\) and val \(v0001/0001.png\)\. "
+    message = (
+        r"identical slices in test \(v0002/v0002_0000.png\) and val \(v0001/v0001_0001.png\)\. "
+    )
     with pytest.raises(DataError, match=message):
         plan_splits(found, SplitOptions(given=given | {"p2": "test"}))
 
