@@ -202,7 +202,7 @@ def test_bad_options(option, value, zoo_config, build):
 def test_cascade_has_one_attention_per_stage(zoo_config, build):
     model = build(model_config(zoo_config, CASCADE))
     attentions = [n for n, m in model.named_modules() if isinstance(m, GlobalLocalAttention)]
-    assert attentions == [f"detector.roi_head.attention.{stage}" for stage in range(3)]
+    assert attentions == [f"roi_head.attention.{stage}" for stage in range(3)]
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2])

@@ -12,7 +12,10 @@ optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(type="AdamW", lr=learning_rate, weight_decay=1e-4),
     clip_grad=dict(max_norm=5, norm_type=2),
-    paramwise_cfg=dict(custom_keys={"uncertainty": dict(lr_mult=10.0, decay_mult=0.0)}),
+    paramwise_cfg=dict(
+        custom_keys={"uncertainty": dict(lr_mult=10.0, decay_mult=0.0)},
+        bypass_duplicate=True,  # heads that share layers (RTMDet)
+    ),
 )
 param_scheduler = [dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=20)]
 auto_scale_lr = dict(enable=False, base_batch_size=4)
