@@ -1,9 +1,11 @@
 """A small form of ours that trains from scratch on two CPU cores in minutes (`make demo`)."""
 
+import os
+
 _base_ = "../glan/glan_r50_fpn_160e_lesions.py"
 
 # ---- what users change ----
-data_root = "{{$MMGLAN_DATA:work_dirs/demo/data/}}".rstrip("/") + "/"
+data_root = os.environ.get("MMGLAN_DATA", "work_dirs/demo/data/").rstrip("/") + "/"
 image_scale = (128, 128)
 max_epochs = 12
 learning_rate = 3e-4

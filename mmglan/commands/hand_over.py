@@ -42,10 +42,12 @@ def hand_over(
         print(f"error: {error}", file=sys.stderr)
         return 2
     from mmglan.config_options import ConfigOptionError  # imports MMEngine
+    from mmglan.option_values import options_of_scripts
 
     sys.argv[1:] = arguments
     try:
-        runpy.run_path(str(path), run_name="__main__")
+        with options_of_scripts():
+            runpy.run_path(str(path), run_name="__main__")
     except ConfigOptionError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ from mmengine.config import Config
 
 from data_prep import prepare
 from data_prep.phantoms import abdomen
+from mmglan.evaluation.evaluation_record import read_evaluation
+from mmglan.experiments.mmdet_tools import tool_path
 from mmglan.experiments.shrink import shrink
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,3 +72,25 @@ def free_port() -> Callable[[], str]:
             return str(probe.getsockname()[1])
 
     return find
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_config, tmp_path_factory, command_environment) -> Path:
+    """Run directory of an undisturbed training by mmdet's own script; its name has a space."""
+    run_dir = tmp_path_factory.mktemp("undisturbed") / "run, 1"
+    command = [sys.executable, str(tool_path("train.py")), str(tiny_config)]
+    command += ["--work-dir", str(run_dir)]
+    done = subprocess.run(command, env=command_environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return run_dir
+
+
+@pytest.fixture(scope="session")
+def tested(trained, tiny_config, command_environment) -> dict[str, float]:
+    """Metrics of one process; `results.pkl` holds the predictions."""
+    command = [sys.executable, str(ROOT / "tools/test.py"), str(tiny_config)]
+    command += [str(trained / "epoch_3.pth"), "--work-dir", str(trained)]
+    command += ["--out", str(trained / "results.pkl")]
+    done = subprocess.run(command, env=command_environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return read_evaluation(trained / "results.metrics.json").by_name()

@@ -22,22 +22,6 @@ def weights(run_dir: Path, epoch: int = 3) -> dict[str, torch.Tensor]:
     return torch.load(run_dir / f"epoch_{epoch}.pth", weights_only=False)["state_dict"]
 
 
-@pytest.fixture(scope="module")
-def trained(tiny_config, tmp_path_factory, command_environment) -> Path:
-    """Run directory of an undisturbed training by mmdet's own script."""
-    run_dir = tmp_path_factory.mktemp("undisturbed")
-    command = [
-        sys.executable,
-        str(tool_path("train.py")),
-        str(tiny_config),
-        "--work-dir",
-        str(run_dir),
-    ]
-    done = subprocess.run(command, env=command_environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return run_dir
-
-
 def test_run_directory_says_what_the_run_was(trained, tiny_set):
     info = json.loads((trained / "run_info.json").read_text())
     assert (info["seed"], info["processes"], info["resumed_from_epoch"]) == (0, 1, 0)
@@ -113,16 +97,6 @@ def test_run_killed_while_validating_and_moved_ends_with_the_same_best_checkpoin
     assert differing(expected["state_dict"], found["state_dict"]) == []
     scores = [validation_scores(f, "lesion/bbox_AP25") for f in (trained, run_dir)]
     assert scores[0] == scores[1] != {}
-
-
-@pytest.fixture(scope="module")
-def tested(trained, tiny_config, command_environment) -> dict[str, float]:
-    """Metrics of one process."""
-    command = [sys.executable, str(TEST), str(tiny_config), str(trained / "epoch_3.pth")]
-    command += ["--work-dir", str(trained)]
-    done = subprocess.run(command, env=command_environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return read_evaluation(trained / "results.metrics.json").by_name()
 
 
 def test_test_leaves_results_where_reports_look(trained, tested):

@@ -3,8 +3,10 @@
 The environment variable MMGLAN_DATA names another folder for all splits at once.
 """
 
+import os
+
 # ---- what users change ----
-data_root = "{{$MMGLAN_DATA:data/lesions/}}".rstrip("/") + "/"
+data_root = os.environ.get("MMGLAN_DATA", "data/lesions/").rstrip("/") + "/"
 # Unspecified in the paper. Its slices are 256-640 pixels long; 512 enlarges the small ones,
 # so that a 5 mm node covers more than one cell of the finest map.
 image_scale = (512, 512)
@@ -34,8 +36,6 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=batch_size,
     num_workers=num_workers,
-    # New workers each epoch draw new seeds from the epoch's own (EpochSeedHook), so that a
-    # resumed run sees the same augmentations as an undisturbed one.
     persistent_workers=False,
     worker_init_fn=dict(type="seed_worker_from_torch"),
     sampler=dict(type="DefaultSampler", shuffle=True),

@@ -4,10 +4,12 @@
 the fold. Slices are 128 pixels long.
 """
 
+import os
+
 _base_ = "./lesions_instance.py"
 
 # ---- what users change ----
-data_root = "{{$MMGLAN_DATA:data/lgg-key/}}".rstrip("/") + "/"
+data_root = os.environ.get("MMGLAN_DATA", "data/lgg-key/").rstrip("/") + "/"
 image_scale = (128, 128)
 num_workers = 0
 

@@ -5,6 +5,8 @@ four slices takes about half a second on one core. The backbone starts from Imag
 `mmglan evidence` fetches; MMGLAN_MOBILENET names another file. Not a model of its own.
 """
 
+import os
+
 channels = 128
 strides = [8, 16, 32]
 parts = dict(
@@ -16,7 +18,8 @@ parts = dict(
         frozen_stages=2,
         norm_eval=True,
         init_cfg=dict(
-            type="Pretrained", checkpoint="{{$MMGLAN_MOBILENET:data/mobilenetv2_imagenet.pth}}"
+            type="Pretrained",
+            checkpoint=os.environ.get("MMGLAN_MOBILENET", "data/mobilenetv2_imagenet.pth"),
         ),
     ),
     neck=dict(in_channels=[32, 96, 320], out_channels=channels, num_outs=3),
