@@ -14,6 +14,7 @@ import optuna
 import pytest
 import sqlalchemy
 from optuna.trial import TrialState
+from postgres_server import postgres_server
 
 from mmglan.experiments.grid import (
     grid_points,
@@ -46,7 +47,7 @@ def run_point(trial, point):
     time.sleep(0.2)
     return point["a"] + 0.5 * (point["b"] == "y")
 
-study = open_study(f"sqlite:///{folder}/grid.db", "grid", AXES, heartbeat_s=2)
+study = open_study(sys.argv[3], "grid", AXES, heartbeat_s=2)
 work_through(study, AXES, run_point, poll_s=0.3)
 """
 
@@ -87,11 +88,22 @@ def test_one_worker_runs_every_point_once(address):
     assert len(runs) == 6 and study.best_value == 5
 
 
-def test_point_of_a_killed_worker_is_done_by_another(tmp_path):
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request, tmp_path):
+    """Address of a database that several processes reach."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/grid.db"
+        return
+    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install '.[sweep-server]'")
+    with postgres_server() as server:
+        yield server
+
+
+def test_point_of_a_killed_worker_is_done_by_another(tmp_path, database):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def start(mode):
-        command = [sys.executable, "-W", "ignore", "-c", WORKER, str(tmp_path), mode]
+        command = [sys.executable, "-W", "ignore", "-c", WORKER, str(tmp_path), mode, database]
         return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
     victim = start("hang")
@@ -105,7 +117,7 @@ def test_point_of_a_killed_worker_is_done_by_another(tmp_path):
         _, errors = other.communicate(timeout=200)
         assert other.returncode == 0, errors[-2000:]
 
-    study = open_study(f"sqlite:///{tmp_path}/grid.db", "grid", AXES, heartbeat_s=2)
+    study = open_study(database, "grid", AXES, heartbeat_s=2)
     assert completed(study).keys() == set(map(key_of, grid_points(AXES)))
     runs = [line.split() for line in started.read_text().splitlines()]
     assert runs[0][1] == str(victim.pid)
