@@ -31,6 +31,18 @@ def test_trains_as_the_paper_does(stem, load_config):
     assert cfg.optim_wrapper.clip_grad == dict(max_norm=35 if "yolo" in stem else 5, norm_type=2)
 
 
+def test_custom_hooks_of_a_config_keep_ours(tmp_path):
+    """As MMDetection documents EMAHook."""
+    path = tmp_path / "mine.py"
+    base = CONFIGS / "glan" / f"{OURS}.py"
+    path.write_text(f"_base_ = {str(base)!r}\ncustom_hooks = [dict(type='EMAHook')]\n")
+    cfg = Config.fromfile(path, import_custom_modules=False)
+    ours = {"EpochSeedHook", "RunInfoHook", "ResumedRunHook", "AdaptStemHook"}
+    ours |= {"FiniteLossHook", "SettingsCheckHook"}
+    assert ours <= {hook.type for hook in cfg.default_hooks.values()}
+    assert cfg.custom_hooks == [dict(type="EMAHook")]
+
+
 @pytest.mark.parametrize("stem", sorted(STEMS))
 def test_slices_are_resized_and_flipped_alike(stem, load_config):
     cfg = load_config(stem)

@@ -36,12 +36,12 @@ def test_run_directory_says_what_the_run_was(trained, tiny_set):
 def killed_then_resumed(tiny_config, tmp_path, command_environment):
     """Trains until a hook kills the run, then resumes; gives the run directory."""
 
-    def run(between, **hook) -> Path:
-        killing = tmp_path / "config" / tiny_config.name
+    def run(between, config=tiny_config, **hook) -> Path:
+        killing = tmp_path / "config" / config.name
         killing.parent.mkdir()
         hook = {"type": "SelfKillingHook", **hook}
         killing.write_text(
-            f"_base_ = {str(tiny_config)!r}\n"
+            f"_base_ = {str(config)!r}\n"
             "imports = [*_base_.custom_imports.imports, 'self_killing_hook']\n"
             "custom_imports = dict(imports=imports)\n"
             f"custom_hooks = [{hook}]\n"
@@ -58,7 +58,7 @@ def killed_then_resumed(tiny_config, tmp_path, command_environment):
         first = train(killing, tmp_path / "run", PYTHONPATH=paths)
         assert first.returncode == -signal.SIGKILL, first.stderr[-2000:]
         run_dir = between(tmp_path / "run")
-        done = train(tiny_config, run_dir)
+        done = train(config, run_dir)
         assert done.returncode == 0, done.stderr[-2000:]
         return run_dir
 
@@ -82,6 +82,43 @@ def test_killed_and_resumed_run_ends_with_the_same_weights(trained, killed_then_
     assert differing(expected, found) == []
     start = torch.zeros_like(expected["uncertainty.log_variance"])
     assert not torch.equal(found["uncertainty.log_variance"], start)
+
+
+ITERATIONS = """
+sampler = dict(_delete_=True, type="InfiniteSampler", shuffle=True)
+train_dataloader = dict(sampler=sampler)
+train_cfg = dict(_delete_=True, type="IterBasedTrainLoop", max_iters=9, val_interval=6)
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=3))
+log_processor = dict(by_epoch=False)
+"""
+
+
+@pytest.mark.slow
+def test_a_loop_without_epochs_resumes_to_the_same_weights(
+    tiny_config, tmp_path, killed_then_resumed, command_environment
+):
+    config = tmp_path / "iterations.py"
+    config.write_text(f"_base_ = {str(tiny_config)!r}\n{ITERATIONS}")
+    command = [sys.executable, str(TRAIN), str(config), "--work-dir", str(tmp_path / "whole")]
+    done = subprocess.run(command, env=command_environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+    def after_first_checkpoint(run_dir):
+        assert (run_dir / "iter_3.pth").exists() and not (run_dir / "iter_6.pth").exists()
+        return run_dir
+
+    run_dir = killed_then_resumed(after_first_checkpoint, config, iterations=5)
+    info = json.loads((run_dir / "run_info.json").read_text())
+    assert info["resumed_from_iteration"] == 3
+    expected, found = (
+        torch.load(folder / "iter_9.pth", weights_only=False)["state_dict"]
+        for folder in (tmp_path / "whole", run_dir)
+    )
+    assert differing(expected, found) == []
+    scores = [
+        validation_scores(folder, "lesion/bbox_AP25") for folder in (tmp_path / "whole", run_dir)
+    ]
+    assert scores[0] == scores[1] != {}
 
 
 def test_run_killed_while_validating_and_moved_ends_with_the_same_best_checkpoint(
