@@ -38,14 +38,12 @@ def read(path: Path, name: str, options: Options) -> ReadResult:
 
 def _read_one(path: Path, name: str, options: Options) -> ReadResult:
     data = checked(path, name, CLASSES, "a structure set")
-    volume_name = volume_named(options, set(_series(data)))
+    volume_name = volume_named(options, set(referenced_series(data)))
     volume = read_grid(options, volume_name)
     result = ReadResult()
-    regions = data.get("ROIContourSequence", None) or ()
-    drawn = [list(region.get("ContourSequence", None) or ()) for region in regions]
-    for row, contours in enumerate(drawn, start=1):
+    for row, contours in enumerate(regions(data), start=1):
         try:
-            mask = _mask(contours, volume, volume_name, name, row)
+            mask = region_mask(contours, volume, name, row)
         except DataError as error:
             result.refuse(DataError(error.message, path=name, row=row), volume_name)
             continue
@@ -56,16 +54,21 @@ def _read_one(path: Path, name: str, options: Options) -> ReadResult:
     return result
 
 
-def _series(data: Dataset) -> Iterable[str]:
+def referenced_series(data: Dataset) -> Iterable[str]:
+    """Yield the UIDs of the series that a structure set refers to."""
     for frame in data.get("ReferencedFrameOfReferenceSequence", None) or ():
         for study in frame.get("RTReferencedStudySequence", None) or ():
             for series in study.get("RTReferencedSeriesSequence", None) or ():
                 yield str(series.SeriesInstanceUID)
 
 
-def _mask(
-    contours: list[Dataset], volume: Volume, volume_name: str, name: str, row: int
-) -> np.ndarray:
+def regions(data: Dataset) -> list[list[Dataset]]:
+    """Return the contours of each region."""
+    drawn = data.get("ROIContourSequence", None) or ()
+    return [list(region.get("ContourSequence", None) or ()) for region in drawn]
+
+
+def region_mask(contours: list[Dataset], volume: Volume, name: str, row: int) -> np.ndarray:
     """Return the voxels `(Z, Y, X)` inside the contours of one region."""
     depth, rows, columns = volume.array.shape
     mask = np.zeros((depth, rows, columns), bool)
@@ -78,7 +81,7 @@ def _mask(
                 " outline, or measure both axes."
             )
         record = BookmarkRecord(
-            volume_name, numbers.reshape(-1, 3), "LPS", file=name, row=row, shape="outline"
+            volume.source_id, numbers.reshape(-1, 3), "LPS", file=name, row=row, shape="outline"
         )
         points = axial_points(record, volume)
         mask[slice_of(record, points)] ^= fill(points[:, :2], (columns, rows))

@@ -6,6 +6,7 @@ frames and any order of frames do no harm. Segments may overlap.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,10 +41,7 @@ def read(path: Path, name: str, options: Options) -> ReadResult:
 
 def _read_one(path: Path, name: str, options: Options) -> ReadResult:
     data = checked(path, name, CLASSES, "a segmentation")
-    series = {
-        str(one.SeriesInstanceUID) for one in data.get("ReferencedSeriesSequence", None) or ()
-    }
-    name_of_volume = volume_named(options, series)
+    name_of_volume = volume_named(options, set(referenced_series(data)))
     volume = read_grid(options, name_of_volume)
     masks = segments(data, volume, name)
     result = ReadResult()
@@ -57,6 +55,12 @@ def _read_one(path: Path, name: str, options: Options) -> ReadResult:
         found.records = [replace(record, row=number) for record in found.records]
         result.add(found)
     return result
+
+
+def referenced_series(data: Dataset) -> Iterable[str]:
+    """Yield the UIDs of the series that a segmentation or presentation state refers to."""
+    for one in data.get("ReferencedSeriesSequence", None) or ():
+        yield str(one.SeriesInstanceUID)
 
 
 def segments(data: Dataset, volume: Volume, name: str) -> dict[int, np.ndarray]:

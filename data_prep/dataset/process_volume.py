@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import SimpleITK as sitk
 
+from data_prep.bookmarks.dicom_labels import read_mask
 from data_prep.bookmarks.label_masks import components, pieces_note
 from data_prep.dataset import coco_entries, volume_lesions
 from data_prep.dataset.output_folder import STATE, OutputError, write_output
@@ -24,7 +25,7 @@ from data_prep.dataset.volume_result import SliceResult, VolumeResult
 from data_prep.dataset.volume_task import VolumeTask
 from data_prep.errors import DataError
 from data_prep.paths import resolve_under
-from data_prep.volumes.volume import Volume, read_labels, read_volume
+from data_prep.volumes.volume import Volume, read_volume
 
 
 def run(task: VolumeTask) -> str:
@@ -177,7 +178,7 @@ def _labels(task: VolumeTask, volume: Volume, result: VolumeResult) -> np.ndarra
         return None
     try:
         path = resolve_under(task.mask_root, source.mask)
-        mask = read_labels(
+        mask = read_mask(
             path,
             volume,
             root=task.mask_root,

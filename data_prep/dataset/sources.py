@@ -6,15 +6,16 @@ Volumes and patients get pseudonyms (`v0001`, `p0001`) in the order of their nam
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_prep.bookmarks.dicom_labels import DicomMasks
 from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.dataset.patients import group as group_patients
 from data_prep.errors import DataError
 from data_prep.volumes.find import VolumeIndex
-from data_prep.volumes.patient_key import key_of_volume
+from data_prep.volumes.patient_key import header_of_volume, key_of_header
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,18 @@ def list_sources(
         by_volume.setdefault(volume, [])
     names = sorted(by_volume)
     marks = {volume: by_volume[volume] + regions[volume] for volume in names}
-    keys = {} if root is None else {volume: key_of_volume(root, volume) for volume in names}
+    keys, series = {}, {}
+    for volume in names if root is not None else ():
+        if (header := header_of_volume(root, volume)) is not None:
+            keys[volume] = key_of_header(header)
+            series[volume] = str(header.get("SeriesInstanceUID", ""))
     grouped = group_patients(marks, keys, patient_pattern)
     patients, notes = grouped.of_volume, grouped.notes
     volume_digits = max(4, len(str(len(names))))
     order = {patient: i for i, patient in enumerate(sorted(set(patients.values())), start=1)}
     index = VolumeIndex(masks) if masks is not None and masks.is_dir() else None
-    mask_of = _mask_finder(masks, index, len(names))
+    objects = None if index is None else DicomMasks(masks)
+    mask_of = _mask_finder(masks, index, objects, series, len(names))
     sources = []
     for number, volume in enumerate(names, start=1):
         sources.append(
@@ -103,7 +109,8 @@ def list_sources(
         )
     bare = sum(source.mask is None for source in sources)
     if index is not None and sources:
-        notes += _unused_masks(index, {source.mask for source in sources})
+        all_masks = {*index.label_maps, *objects.files}
+        notes += _unused_masks(masks.name, all_masks, {source.mask for source in sources})
     if masks is not None and bare:
         notes.append(
             f"No mask was found for {bare} of {len(sources)} volumes: no true lesions are written"
@@ -116,7 +123,7 @@ def _place(record: BookmarkRecord) -> tuple[str, int]:
     return record.file, record.row or 0
 
 
-def _unused_masks(masks: VolumeIndex, used: set[str | None]) -> list[str]:
+def _unused_masks(folder: str, masks: set[str], used: set[str | None]) -> list[str]:
     """Return a note on masks of no volume of the run.
 
     Raises:
@@ -125,21 +132,26 @@ def _unused_masks(masks: VolumeIndex, used: set[str | None]) -> list[str]:
     if used == {None}:
         raise DataError(
             "Expected masks that are called as the volumes are, e.g. case7_mask.nii.gz for"
-            " case7.nii.gz, but got none that fits a volume. Rename them or correct --masks.",
-            path=masks.root.name,
+            " case7.nii.gz, or DICOM objects of their series, but got none that fits a volume."
+            " Rename them or correct --masks.",
+            path=folder,
         )
-    unused = len(set(masks.label_maps) - used)
+    unused = len(masks - used)
     return [f"{unused} masks belong to no volume of this run and were not used."] * (unused > 0)
 
 
 def _mask_finder(
-    masks: Path | None, index: VolumeIndex | None, n_volumes: int
+    masks: Path | None,
+    index: VolumeIndex | None,
+    objects: DicomMasks | None,
+    series: Mapping[str, str],
+    n_volumes: int,
 ) -> Callable[[str], str | None]:
     """Return what finds the mask of a volume, relative to the folder of the masks."""
     if masks is None:
         return lambda volume: None
     if index is not None:
-        return index.mask_of
+        return lambda volume: index.mask_of(volume) or objects.mask_of(volume, series.get(volume))
     if n_volumes > 1:
         raise DataError(
             f"Expected a folder of masks for {n_volumes} volumes but got one file. Name the"

@@ -13,7 +13,7 @@ _OBJECTS = {
     ),
     f"{_STORAGE}.66.7": (
         "a label map segmentation (DICOM SEG)",
-        "Name the image series as volume, and save this as a label map in NIfTI or NRRD.",
+        "Name the image series as volume, and this as mask with --masks or --bookmarks.",
     ),
     f"{_STORAGE}.481.3": (
         "contours (RTSTRUCT)",

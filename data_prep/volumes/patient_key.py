@@ -44,6 +44,15 @@ def key_of_header(header: Dataset) -> str | None:
 def key_of_volume(root: str | os.PathLike, volume: str) -> str | None:
     """Return the keyed hash of a volume's patient; None if it is no DICOM or states none.
 
+    See `header_of_volume`.
+    """
+    header = header_of_volume(root, volume)
+    return None if header is None else key_of_header(header)
+
+
+def header_of_volume(root: str | os.PathLike, volume: str) -> Dataset | None:
+    """Return the header of the first image of a volume; None if it is no DICOM, or broken.
+
     Args:
         root: Folder of the volumes.
         volume: Path relative to it, `folder#UID` for one series.
@@ -58,7 +67,7 @@ def key_of_volume(root: str | os.PathLike, volume: str) -> str | None:
                 continue
             header = read_header(path, path.name)
             if "Rows" in header and series in ("", str(header.get("SeriesInstanceUID", ""))):
-                return key_of_header(header)
+                return header
     except (DataError, OSError, ValueError):
         pass  # the reader of the volume says so
     return None

@@ -1,12 +1,9 @@
 """DICOM SEG, RTSTRUCT and GSPS as bookmarks."""
 
-import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.sr.codedict import codes
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from dicom_makers import dataset, item, segmentation, structure_set
 from said import says
 
 from data_prep.bookmarks.locate import place
@@ -14,6 +11,7 @@ from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.errors import DataError
 from data_prep.volumes.volume import read_volume
 
+CORNERS = np.array([[30.0, 20], [38, 20], [38, 24], [30, 24]])
 AXIAL, SAGITTAL = (1, 0, 0, 0, 1, 0), (0, 1, 0, 0, 0, -1)
 
 
@@ -36,33 +34,6 @@ def lesions(shape=(6, 64, 64)):
     masks[1:3, 20:25, 30:39, 0] = 1
     masks[4, 50, 10, 1] = 1
     return masks
-
-
-def segmentation(sources, masks, path, kind="BINARY"):
-    def segment(number):
-        return hd.seg.SegmentDescription(
-            segment_number=number,
-            segment_label=f"node {number}",
-            segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
-            segmented_property_type=codes.SCT.Neoplasm,
-            algorithm_type="MANUAL",
-        )
-
-    hd.seg.Segmentation(
-        source_images=sources,
-        pixel_array=masks if kind != "LABELMAP" else (masks * [1, 2]).sum(-1).astype(np.uint8),
-        segmentation_type=kind,
-        segment_descriptions=[segment(1), segment(2)],
-        series_instance_uid=hd.UID(),
-        series_number=7,
-        sop_instance_uid=hd.UID(),
-        instance_number=1,
-        manufacturer="m",
-        manufacturer_model_name="m",
-        software_versions="1",
-        device_serial_number="1",
-    ).save_as(path)
-    return path
 
 
 def stored_points(placed, volume):
@@ -102,41 +73,10 @@ def test_segmentation_of_another_grid(series, make_series, tmp_path):
     assert says(caught.value, "case_seg.dcm", "other", "but got others")
 
 
-def dataset(sop_class, source):
-    data = Dataset()
-    data.file_meta = FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = sop_class
-    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = generate_uid()
-    data.PatientID = source.PatientID
-    return data
-
-
-def item(**fields):
-    data = Dataset()
-    for name, value in fields.items():
-        setattr(data, name, value)
-    return data
-
-
 def test_structure_set(series, tmp_path):
     folder, volume, sources = series
-    data = dataset("1.2.840.10008.5.1.4.1.1.481.3", sources[0])
-    one = item(SeriesInstanceUID=sources[0].SeriesInstanceUID)
-    study = item(RTReferencedSeriesSequence=[one])
-    data.ReferencedFrameOfReferenceSequence = [item(RTReferencedStudySequence=[study])]
-    corners = np.array([[30.0, 20], [38, 20], [38, 24], [30, 24]])
-    mm = volume.to_patient_mm(volume.from_stored(corners, 1))
-    contour = item(
-        ContourGeometricType="CLOSED_PLANAR",
-        NumberOfContourPoints=4,
-        ContourData=[f"{v:.6f}" for v in mm.ravel()],
-    )
-    point = item(ContourGeometricType="POINT", ContourData=[f"{v:.6f}" for v in mm[0]])
-    data.ROIContourSequence = [
-        item(ReferencedROINumber=1, ContourSequence=[contour]),
-        item(ReferencedROINumber=2, ContourSequence=[point]),
-    ]
+    mm = volume.to_patient_mm(volume.from_stored(CORNERS, 1))
+    data = structure_set(sources[0], [("CLOSED_PLANAR", mm), ("POINT", mm[:1])])
     path = tmp_path / "rt.dcm"
     data.save_as(path, enforce_file_format=True)
     found = read_bookmarks(path, image_root=folder.parent)

@@ -1,0 +1,72 @@
+"""Makers of DICOM objects beside images, for tests of their readers."""
+
+import highdicom as hd
+import numpy as np
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+
+def segmentation(sources, masks, path, kind="BINARY"):
+    def segment(number):
+        return hd.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=f"node {number}",
+            segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
+            segmented_property_type=codes.SCT.Neoplasm,
+            algorithm_type="MANUAL",
+        )
+
+    hd.seg.Segmentation(
+        source_images=sources,
+        pixel_array=masks if kind != "LABELMAP" else (masks * [1, 2]).sum(-1).astype(np.uint8),
+        segmentation_type=kind,
+        segment_descriptions=[segment(1), segment(2)],
+        series_instance_uid=hd.UID(),
+        series_number=7,
+        sop_instance_uid=hd.UID(),
+        instance_number=1,
+        manufacturer="m",
+        manufacturer_model_name="m",
+        software_versions="1",
+        device_serial_number="1",
+    ).save_as(path)
+    return path
+
+
+def dataset(sop_class, source):
+    data = Dataset()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = sop_class
+    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = generate_uid()
+    data.PatientID = source.PatientID
+    return data
+
+
+def item(**fields):
+    data = Dataset()
+    for name, value in fields.items():
+        setattr(data, name, value)
+    return data
+
+
+def structure_set(source, regions):
+    """Return a structure set of regions of one contour each: its kind, and its points in mm."""
+    data = dataset("1.2.840.10008.5.1.4.1.1.481.3", source)
+    one = item(SeriesInstanceUID=source.SeriesInstanceUID)
+    study = item(RTReferencedSeriesSequence=[one])
+    data.ReferencedFrameOfReferenceSequence = [item(RTReferencedStudySequence=[study])]
+    contours = [
+        item(
+            ContourGeometricType=kind,
+            NumberOfContourPoints=len(points),
+            ContourData=[f"{value:.6f}" for value in np.ravel(points)],
+        )
+        for kind, points in regions
+    ]
+    data.ROIContourSequence = [
+        item(ReferencedROINumber=number, ContourSequence=[contour])
+        for number, contour in enumerate(contours, start=1)
+    ]
+    return data
