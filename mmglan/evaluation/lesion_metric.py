@@ -169,6 +169,9 @@ class LesionMetric(BaseMetric):
             if kind == "segm" and not _has_masks(results):
                 logger.info("No masks were predicted: metrics of boxes only.")
                 continue
+            if kind == "bbox" and _only_masks(results):
+                logger.info("Masks without boxes were predicted: no metrics of boxes.")
+                continue
             if kind == "segm" and not gt.has_masks:
                 logger.info(f"{gt.name} has no masks: metrics of boxes only.")
                 continue
@@ -212,6 +215,12 @@ class LesionMetric(BaseMetric):
 def _has_masks(results):
     """Whether the model predicts masks; unknown, then no, where it predicts nothing at all."""
     return any(result["masks"] is not None for result in results)
+
+
+def _only_masks(results):
+    """Whether every prediction is a mask with a box of no size, as detectors without boxes give."""
+    masks = [result for result in results if result["masks"] is not None and len(result["scores"])]
+    return bool(masks) and not any(np.any(result["boxes"][:, 2:] > 0) for result in masks)
 
 
 def _plain_id(image_id):

@@ -130,6 +130,22 @@ def test_detector_without_masks(coco_set, tmp_path):
     assert not any(name.startswith("lesion/segm") for name in metrics)
 
 
+def test_masks_without_boxes_give_no_metric_of_boxes(coco_set, tmp_path):
+    """SOLO's boxes, say, are four zeros each."""
+    ann, boxes, _ = coco_set(0)
+    rows = json.loads(boxes.read_text())
+    prefix = tmp_path / "results"
+    metric = METRICS.build(dict(type="LesionMetric", ann_file=str(ann), outfile_prefix=str(prefix)))
+    for image in json.loads(ann.read_text())["images"]:
+        found = instances([r for r in rows if r["image_id"] == image["id"]], with_masks=True)
+        found["bboxes"] = torch.zeros_like(found["bboxes"])
+        metric.process(None, [{"img_id": image["id"], "pred_instances": found}])
+    metrics = metric.evaluate(len(rows))
+    assert 0 < metrics["lesion/segm_AP25"] < 1
+    assert not any("bbox" in name for name in metrics)
+    assert not (tmp_path / "results.bbox.json").exists()
+
+
 def test_no_predictions_and_no_lesions(coco_set):
     ann, boxes, _ = coco_set(2)
     rows = json.loads(boxes.read_text())

@@ -130,7 +130,8 @@ def test_s_stays_in_its_range_and_comes_back():
 def test_initial_values_and_storage():
     uncertainty = TaskUncertainty(["a", "b"], init_log_variance=[0.0, 1.0])
     assert uncertainty.sigmas().tolist() == pytest.approx([1, math.exp(0.5)])
-    assert list(uncertainty.state_dict()) == ["log_variance"]
+    assert list(uncertainty.state_dict()) == ["log_variance", "task_names"]
+    assert bytes(uncertainty.task_names.tolist()) == b"a\nb"
     assert TaskUncertainty(["a", "b"], init_log_variance=-1.0).log_variance.tolist() == [-1, -1]
     assert list(TaskUncertainty(["a"], "uw_so").parameters()) == []
 
