@@ -10,7 +10,13 @@ The public calls are loaded when they are first used:
 
 from __future__ import annotations
 
+import logging
+import warnings
 from importlib import import_module
+
+# They quote values of the files, names among them. Faults of files are told by `DataError`.
+warnings.filterwarnings("ignore", module="pydicom|highdicom")
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 _MODULES = {
     "measure": "data_prep.bookmarks.recist",

@@ -12,7 +12,6 @@ import hashlib
 import os
 import sys
 import tempfile
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -107,7 +106,9 @@ def _run(args: argparse.Namespace, images: ImageRoot) -> int:
     if args.check:
         return _check(args, options, given)
     if args.ids:
-        run_report.write_ids(Path(args.ids), Path(args.out_dir), given.sources)
+        header = ["volume_id", "patient_id", "volume", "patient"]
+        rows = ([s.volume_id, s.patient_id, s.volume, s.patient] for s in given.sources)
+        run_report.write_ids(Path(args.ids), Path(args.out_dir), header, rows)
     split = split_options(args, given.sources)
     with OutputFolder(
         args.out_dir, _identity(args, options, given), overwrite=args.overwrite
@@ -168,7 +169,6 @@ def _read_input(args: argparse.Namespace, options: VolumeOptions, images: ImageR
 
 
 def _read_bookmarks(args: argparse.Namespace, images: VolumeIndex) -> ReadResult:
-    warnings.filterwarnings("ignore", module="pydicom")  # they quote values of the files
     given = {"one_based": args.one_based or None, "frame": args.frame}
     given |= {"slices": args.bookmark_slices, "volume": args.bookmark_volume}
     if args.binary_masks:

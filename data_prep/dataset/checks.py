@@ -15,20 +15,13 @@ import cv2
 import numpy as np
 from pycocotools import mask as rle
 
+from data_prep.dataset.annotation_schema import fault
+from data_prep.dataset.mask_codes import checked_code
 from data_prep.dataset.split import SPLITS, leaks
-from data_prep.errors import DataError
+from data_prep.errors import DataError, quoted
 from data_prep.paths import check_relative, resolve_under
 
 TOLERANCE_PX = 1e-3
-# What the entries of the lists must hold.
-NEEDED = {
-    "images": ("id", "file_name", "width", "height", "patient_id", "volume_id", "spacing_mm"),
-    "annotations": ("id", "image_id", "bbox"),
-    "categories": (),
-    "volumes": ("volume_id", "shape_zyx"),
-    "lesions": ("id", "volume_id", "box3d"),
-}
-_NUMBERS = {"bbox": 4, "recist": 8, "box3d": 6, "shape_zyx": 3}
 
 
 @dataclass
@@ -57,10 +50,10 @@ def load(
 
     Args:
         path: The file.
-        lists: The lists of entries that it must hold, see `NEEDED`.
+        lists: The lists of entries that it must hold, see `annotation_schema`.
 
     Raises:
-        DataError: If it is not JSON, holds NaN or infinity, or lacks what it must hold.
+        DataError: If it is not JSON, holds NaN or infinity, or an entry is not as it must be.
     """
 
     def refuse(constant: str) -> None:
@@ -71,40 +64,16 @@ def load(
 
     try:
         content = json.loads(path.read_bytes(), parse_constant=refuse)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise DataError(
             f"Expected JSON but got: {error}. Run data_prep.prepare again.", path=path.name
         ) from None
-    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in lists):
+    if (text := fault(content, lists)) is not None:
         raise DataError(
-            f"Expected the lists {', '.join(lists)} but got something else. Name the folder that"
-            " data_prep.prepare wrote.",
+            f"{text}. Name the folder that data_prep.prepare wrote, or run it again.",
             path=path.name,
         )
-    for kind in lists:
-        for number, entry in enumerate(content[kind], start=1):
-            if (fault := _entry_fault(entry, NEEDED[kind])) is not None:
-                raise DataError(
-                    f"Expected {fault} in entry {number} of {kind} but got something else. Run"
-                    " data_prep.prepare again.",
-                    path=path.name,
-                )
     return content
-
-
-def _entry_fault(entry: Any, needed: Sequence[str]) -> str | None:
-    """Say what an entry lacks."""
-    if not isinstance(entry, dict) or not set(needed) <= set(entry):
-        return ", ".join(needed) or "fields"
-    for field_name, count in _NUMBERS.items():
-        values = entry.get(field_name, [0] * count)
-        if (
-            not isinstance(values, list)
-            or len(values) != count
-            or not all(isinstance(v, (int, float)) for v in values)
-        ):
-            return f"{count} numbers as {field_name}"
-    return None
 
 
 def read_pixels(task: tuple[str, str]) -> Pixels:
@@ -205,8 +174,8 @@ def _lesion_problems(lesion: Mapping[str, Any], image: Mapping[str, Any]) -> Ite
         return
     if not isinstance(segmentation, dict) or not {"size", "counts"} <= set(segmentation):
         yield "mask that is no run-length code"
-    elif list(segmentation["size"]) != [image["height"], image["width"]]:
-        yield f"mask of {segmentation['size']} on another size of image"
+    elif segmentation["size"] != [image["height"], image["width"]]:
+        yield f"mask of {quoted(segmentation['size'])} on another size of image"
     elif int(rle.area(segmentation)) == 0:
         yield "empty mask"
     elif not can_decode(segmentation):
@@ -216,10 +185,10 @@ def _lesion_problems(lesion: Mapping[str, Any], image: Mapping[str, Any]) -> Ite
 
 
 def can_decode(segmentation: Any) -> bool:
-    """Say whether a segmentation is a run-length code that can be decoded."""
+    """Say whether a segmentation is a run-length code in text form that can be decoded."""
     try:
-        return rle.decode(segmentation).ndim == 2
-    except (KeyError, TypeError, ValueError):
+        return checked_code(segmentation, *segmentation["size"]) is segmentation
+    except (AttributeError, KeyError, TypeError, ValueError):
         return False
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import warnings
 from pathlib import Path
 
 import cv2
@@ -39,7 +38,6 @@ def run(task: VolumeTask) -> str:
     """
     cv2.setNumThreads(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    warnings.filterwarnings("ignore", module="pydicom")  # they quote values of the files
     volume_id, out_dir = task.source.volume_id, Path(task.out_dir)
     key = task.key()
     if not _is_done(out_dir, volume_id, key):

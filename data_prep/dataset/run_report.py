@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from data_prep.bookmarks.recist import Bookmark
 from data_prep.dataset import coco_entries
 from data_prep.dataset.collect import Dataset
 from data_prep.dataset.output_folder import OutputFolder
-from data_prep.dataset.sources import Source
 from data_prep.dataset.split import SPLITS
 from data_prep.dataset.split_plan import Plan
 from data_prep.dataset.volume_result import VolumeResult
@@ -76,8 +75,12 @@ def write(
     out.write("report.json", json_bytes(report))
 
 
-def write_ids(path: Path, out_dir: Path, sources: Sequence[Source]) -> None:
-    """Write the table of pseudonyms and names, apart from the data set, which holds no names.
+def write_ids(
+    path: Path, out_dir: Path, header: Sequence[str], rows: Iterable[Sequence[str]]
+) -> None:
+    """Write the table of pseudonyms and names, apart from the output, which holds no names.
+
+    Only its owner may read it.
 
     Raises:
         DataError: `path` lies in `out_dir`, or cannot be written.
@@ -88,9 +91,8 @@ def write_ids(path: Path, out_dir: Path, sources: Sequence[Source]) -> None:
             " Name a file elsewhere.",
             path=path,
         )
-    rows = ([s.volume_id, s.patient_id, s.volume, s.patient] for s in sources)
     try:
-        write_csv(path, ["volume_id", "patient_id", "volume", "patient"], rows)
+        write_csv(path, header, rows, permissions=0o600)
     except OSError as error:
         raise DataError(
             f"Expected to write the table of --ids but got: {error.strerror}. Name another file.",

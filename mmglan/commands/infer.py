@@ -20,10 +20,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from data_prep.atomic_files import write_csv
 from data_prep.command_line import at_least, between, reports_errors
 from data_prep.dataset.output_folder import OutputFolder
 from data_prep.dataset.prepare_args import add_series_options, normalization, series_choice
+from data_prep.dataset.run_report import write_ids
 from data_prep.errors import DataError
 from data_prep.parallel import run_tasks
 from data_prep.volumes.find import VolumeIndex
@@ -86,7 +86,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _infer(args: argparse.Namespace, scans: Sequence[Scan]) -> int:
     if args.ids:
-        _write_ids(args.ids, args.out_dir, scans)
+        rows = [
+            (name, str(scan.given / scan.path))
+            for name, scan in zip(_names(scans), scans, strict=True)
+        ]
+        write_ids(args.ids, args.out_dir, ["volume_id", "volume"], rows)
     tasks = _tasks(args, scans)
     run = _statement(args, scans, tasks)
     with OutputFolder(args.out_dir, run, overwrite=None):
@@ -137,19 +141,6 @@ def _find_scans(args: argparse.Namespace, unpacked: ExitStack) -> list[Scan]:
             )
         scans += [Scan(given, images.root, path) for path in found]
     return scans
-
-
-def _write_ids(path: Path, out_dir: Path, scans: Sequence[Scan]) -> None:
-    if path.resolve().is_relative_to(out_dir.resolve()):
-        raise DataError(
-            "Expected --ids outside of --out-dir, which may be given away, but got a file in it."
-            " Name a file elsewhere.",
-            path=path,
-        )
-    rows = [
-        (name, str(scan.given / scan.path)) for name, scan in zip(_names(scans), scans, strict=True)
-    ]
-    write_csv(path, ["volume_id", "volume"], rows)
 
 
 def _names(scans: Sequence) -> list[str]:

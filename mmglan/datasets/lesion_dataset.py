@@ -14,6 +14,7 @@ from mmglan.datasets.grey_values import stated_range
 from mmglan.datasets.uint8_transforms import check_pipeline
 from mmglan.detections.categories import category_ids, read_categories
 from mmglan.detections.coco_files import check_annotation, is_ignored, read_json
+from mmglan.detections.coco_masks import rle_of
 
 NEEDED = {
     "images": ("id", "file_name", "width", "height"),
@@ -97,6 +98,9 @@ class LesionDataset(CocoDataset):
         raw_data_info["raw_ann_info"] = [
             self._checked(annotation) for annotation in raw_data_info["raw_ann_info"]
         ]
+        for annotation in raw_data_info["raw_ann_info"]:
+            if annotation.get("segmentation"):
+                rle_of(image, annotation)  # a damaged one would end the process
         data_info = super().parse_data_info(raw_data_info)
         data_info.update({key: image[key] for key in PASSED_ON if key in image})
         data_info["value_range"] = stated_range(self.coco.dataset.get("info"))

@@ -81,7 +81,7 @@ def read_json(path: str | Path):
         raise FileNotFoundError(f"{path}: Expected a JSON file but there is no such file.")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path.name}: Expected JSON but got {error}") from error
 
 

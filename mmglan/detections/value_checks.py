@@ -6,13 +6,21 @@ from numbers import Real
 
 import numpy as np
 
+# Neither scores, pixels nor millimetres go beyond; sums and products of larger ones overflow.
+MAX_NUMBER = 1e100
+
 
 def finite_numbers(values, count: int) -> bool:
-    """Whether `values` is a list of so many finite numbers."""
+    """Whether `values` is a list of so many finite numbers of at most `MAX_NUMBER`."""
     return (
         isinstance(values, (list, tuple))
         and len(values) == count
-        and all(isinstance(value, Real) and np.isfinite(value) for value in values)
+        and all(
+            isinstance(value, Real)
+            and not isinstance(value, (bool, np.bool_))
+            and abs(value) <= MAX_NUMBER
+            for value in values
+        )
     )
 
 

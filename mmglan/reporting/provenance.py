@@ -5,14 +5,51 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from mmglan.detections.coco_files import read_json
 
 
+class Git(msgspec.Struct):
+    """State of the code."""
+
+    commit: str | None = None
+    changed_files: list[str] | None = None
+
+
+class Environment(msgspec.Struct):
+    """What was installed."""
+
+    packages: dict[str, str] | None = None
+    gpu: str | None = None
+    python: str | None = None
+
+
+class RunInfo(msgspec.Struct):
+    """What the report reads of `run_info.json`."""
+
+    git: Git | None = None
+    environment: Environment | None = None
+    dataset_sha256: str | None = None
+    n_images: int | None = None
+    seed: int | None = None
+    processes: int | None = None
+    batch_size_per_process: int | None = None
+
+
 def read_run_info(folder: Path) -> dict[str, Any]:
-    """Read a work directory's `run_info.json`; `{}` where there is none."""
+    """Read a work directory's `run_info.json`; `{}` where there is none.
+
+    Raises:
+        ValueError: Not JSON, or a value of another type than training writes; it is named.
+    """
     path = Path(folder) / "run_info.json"
     info = read_json(path) if path.is_file() else {}
-    return info if isinstance(info, dict) else {}
+    try:
+        msgspec.convert(info, RunInfo)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{path.name}: {error}") from error
+    return info
 
 
 def provenance_rows(info: dict[str, Any]) -> list[tuple[str, str]]:

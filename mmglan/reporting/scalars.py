@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
+
+from data_prep.errors import quoted
+from mmglan.detections.value_checks import MAX_NUMBER
 
 Series = tuple[list[int], list[float]]
 
@@ -40,7 +42,7 @@ def read_scalars(paths: list[Path]) -> dict[str, Series]:
                 continue
             try:
                 record = json.loads(line)
-            except json.JSONDecodeError as error:
+            except (json.JSONDecodeError, RecursionError) as error:
                 if number == len(lines):
                     continue
                 raise ValueError(
@@ -48,11 +50,16 @@ def read_scalars(paths: list[Path]) -> dict[str, Series]:
                 ) from error
             if not isinstance(record, dict) or "iter" not in record:
                 continue
-            step = int(record.get("step", record["iter"]))
+            step = record.get("step", record["iter"])
+            if not isinstance(step, int) or not 0 <= step < 1 << 53:
+                raise ValueError(
+                    f"{path.name}, line {number}: Expected a whole number as step but got "
+                    f"{quoted(step)}."
+                )
             for name, value in record.items():
                 if name in ("iter", "epoch", "step") or isinstance(value, bool):
                     continue
-                if isinstance(value, int | float) and math.isfinite(value):
+                if isinstance(value, int | float) and abs(value) <= MAX_NUMBER:
                     values.setdefault(name, {})[step] = float(value)
     return {
         name: (sorted(points), [points[step] for step in sorted(points)])

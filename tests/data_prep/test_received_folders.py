@@ -128,7 +128,14 @@ def test_verify_reads_nothing_outside(received, tmp_path, key, through):
     report, _ = verify.verify(received, progress=False)
     wanted = f"images/{name} is no file below the folder images of the data set"
     assert any(wanted in line for line in report["problems"]), report["problems"]
-    assert verify.main([str(received), "--out-dir", str(tmp_path / "seen"), "--quiet"]) == 1
+    if through == "link":
+        assert (
+            verify.draw_sheet(
+                received,
+                {"train": json.loads((received / "annotations" / "train.json").read_bytes())},
+            )
+            is not None
+        )
 
 
 def test_linked_annotations_are_refused(received, tmp_path, capsys):
@@ -153,3 +160,17 @@ def test_markdown_and_charts_hold_no_mark():
     assert markdown_text("[x](javascript:y)") == r"[x\](javascript\:y)"
     assert markdown_text("me@x.org &amp; `c`") == r"me\@x.org \&amp; \`c\`"
     assert chart_text("n < 10<br>5 <a href='x'>") == "n &lt; 10<br>5 &lt;a href='x'>"
+
+
+def test_masks_that_would_end_the_process_are_problems(received):
+    huge = {"size": [100_000, 100_000], "counts": "PPYo1"}
+
+    def change(content):
+        content["annotations"][0]["segmentation"] = huge
+        content["annotations"][1]["segmentation"]["counts"] = "oooooooooooo0" * 9
+        image = {image["id"]: image for image in content["images"]}
+        image[content["annotations"][0]["image_id"]].update(height=100_000, width=100_000)
+
+    edit(received, change)
+    report, _ = verify.verify(received, progress=False)
+    assert sum("damaged mask" in line for line in report["problems"]) == 2

@@ -227,27 +227,27 @@ def flatten(content):
         (
             "train",
             lambda c: c["annotations"][0].pop("bbox"),
-            "id, image_id, bbox in entry 1 of annotations",
+            "entry 1 of annotations: Object missing required field `bbox`",
         ),
         (
             "val_recist",
             lambda c: c["annotations"][1]["bbox"].pop(),
-            "4 numbers as bbox in entry 2 of annotations",
+            "entry 2 of annotations, .bbox: Expected `array` of length >= 4",
         ),
-        ("train", reword_points, "8 numbers as recist in entry 1 of annotations"),
+        ("train", reword_points, "entry 1 of annotations, .recist[0]: Expected `float`, got `str`"),
         (
             "train_truth",
             lambda c: c["images"][2].pop("patient_id"),
-            "id, file_name, width, height, patient_id, volume_id, spacing_mm in entry 3 of images",
+            "entry 3 of images: Object missing required field `patient_id`",
         ),
-        ("volumes_train", flatten, "6 numbers as box3d in entry 1 of lesions"),
+        ("volumes_train", flatten, "entry 1 of lesions, .box3d: Expected `array`, got `str`"),
     ],
 )
 def test_entries_that_are_none(data, capsys, name, change, error):
     edit(data, name, change)
     assert verify.main([str(data), "--quiet"]) == 2
     assert capsys.readouterr().err == (
-        f"error: {name}.json: Expected {error} but got something else. Run data_prep.prepare"
+        f"error: {name}.json: {error}. Name the folder that data_prep.prepare wrote, or run it"
         " again.\n"
     )
 
@@ -257,7 +257,7 @@ def test_files_that_are_cut_off_or_others(data, capsys):
     assert verify.main([str(data), "--quiet"]) == 2
     assert capsys.readouterr().err == (
         "error: volumes_val.json: Expected the lists volumes, lesions but got something else. Name"
-        " the folder that data_prep.prepare wrote.\n"
+        " the folder that data_prep.prepare wrote, or run it again.\n"
     )
     path = data / "annotations" / "volumes_test.json"
     path.write_bytes(path.read_bytes()[:-9])

@@ -36,6 +36,7 @@ def test_polygon():
     [
         ([5, 50000, 9216], "3 runs over 59221 pixels"),
         ([5, 5], "2 runs over 10 pixels"),
+        ([10**30, 5], "damaged"),
         ([-5, 5, 7680], "0 or more pixels but got one of -5;"),
         ([0.5, 3], "damaged"),
         (GOOD["counts"][:-3], "damaged"),
@@ -59,6 +60,8 @@ def test_damaged_codes_are_errors(counts, words):
         ([], "one has none"),
         (5, "polygons"),
         ([[1, 2, 3, 4]], "polygons"),
+        ([[1e9, 1e9, 2e9, 1e9, 2e9, 2e9]], "polygons"),
+        ([[-81, 0, 5, 0, 5, 5]], "polygons"),
         ([[1, 2, 3, 4, 5]], "polygons"),
         ([[1, 2, 3, 4, 5, float("nan")]], "polygons"),
         ({"counts": GOOD["counts"]}, "96 x 80 pixels but got None"),
@@ -79,3 +82,14 @@ def test_a_size_in_words_is_shown_as_such():
 def test_an_image_without_a_size():
     with pytest.raises(ValueError, match=r"image 7: Expected height and width, .* None and 80"):
         rle_of({"id": 7, "width": 80}, {"segmentation": GOOD})
+
+
+def test_sizes_that_no_memory_holds_are_errors():
+    """The decoder of pycocotools ends the process where height times width overflows."""
+    image = {"id": 7, "height": 100_000, "width": 100_000}
+    for segmentation in ({"size": [100_000, 100_000], "counts": "PPYo1"}, [[0, 0, 9, 0, 9, 9]]):
+        with pytest.raises(ValueError, match=r"image 7: Expected an image of at most 268435456 "):
+            rle_of(image, {"segmentation": segmentation})
+    floats = {"size": [96.0, 80.0], "counts": GOOD["counts"]}
+    with pytest.raises(ValueError, match=r"mask of 96 x 80 pixels but got 96\.0 x 80\.0"):
+        rle_of(IMAGE, {"segmentation": floats})
