@@ -39,7 +39,7 @@ READ = (
     *("default_hooks", "custom_hooks", "visualizer", "log_processor", "log_level", "randomness"),
     *("default_scope", "env_cfg", "launcher", "runner_type", "model_wrapper_cfg", "sync_bn"),
     *("compile", "find_unused_parameters", "activation_checkpointing", "efficient_conv_bn_eval"),
-    *("tta_model", "tta_pipeline"),
+    *("tta_model", "tta_pipeline", "classes"),
 )
 
 

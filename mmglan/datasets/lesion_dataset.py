@@ -8,6 +8,7 @@ from typing import ClassVar
 from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmdet.registry import DATASETS
+from mmdet.visualization.palette import get_palette
 
 from data_prep.paths import PathsBelow
 from mmglan.datasets.grey_values import stated_range
@@ -64,6 +65,13 @@ class LesionDataset(CocoDataset):
     METAINFO: ClassVar[dict] = dict(classes=("lesion",), palette=[(220, 20, 60)])
     COCOAPI = CocoByName
     _below: PathsBelow | None = None
+
+    @classmethod
+    def _load_metainfo(cls, metainfo=None) -> dict:
+        """Return classes and palette as the parent; more classes than colours get more colours."""
+        info = super()._load_metainfo(metainfo)
+        count, palette = len(info["classes"]), list(info["palette"])
+        return info | {"palette": palette + get_palette("random", count)[len(palette) :]}
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)

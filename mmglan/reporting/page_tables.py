@@ -80,7 +80,7 @@ def metric_tables(
 def class_tables(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Return metrics by class and confusions, as tables of text; none without classes."""
     tables = []
-    for kind in dict.fromkeys(value.kind for value in evaluation.values):
+    for kind in KIND_WORDS:
         rows = evaluation.by_class(kind)
         if rows:
             names = [words(replace(v, category=None)) for v in next(iter(rows.values())).values()]
