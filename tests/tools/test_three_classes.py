@@ -68,9 +68,7 @@ def test_other_classes_than_the_data_are_refused(three_class_set, tmp_path, run)
         ("classes = ('nodes', 'cyst')", "Did you mean 'node' for 'nodes'?"),
     ):
         path = config(three_class_set, tmp_path / "mine.py", line)
-        done = run(
-            "train.py", path, "--work-dir", tmp_path / "run", environment=command_environment
-        )
+        done = run("train", path, "--work-dir", tmp_path / "run")
         assert done.returncode != 0 and words in done.stderr
         assert not list((tmp_path / "run").glob("*.pth"))
 
