@@ -1,4 +1,4 @@
-"""Nodes, cysts and vessels across as three classes: prepare, train, test, and others' evaluators."""
+"""Nodes, cysts and vessels as three classes: prepare, train, test, and others' evaluators."""
 
 import contextlib
 import io
