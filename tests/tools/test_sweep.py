@@ -1,12 +1,15 @@
 import argparse
 import concurrent.futures
 import csv
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.trial import TrialState
+from postgres_server import postgres_server
 
 from mmglan.commands import sweep
 from mmglan.experiments.run_directory import is_held
@@ -154,6 +157,32 @@ def test_points_are_trained_once_and_tabled(tiny_config, tmp_path, capsys):
     assert "Expected the grid that study" in capsys.readouterr().err
     assert sweep.main([*command[:5], "--metric", "lesion/bbox_AP50"]) == 2
     assert "Expected the metric that study" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_workers_on_a_server_one_of_them_killed(tiny_config, tmp_path, command_environment):
+    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install '.[sweep-server]'")
+    work_dir = tmp_path / "sweep"
+    command = [sys.executable, "-m", "mmglan", "sweep", str(tiny_config)]
+    command += ["--work-dir", str(work_dir), "--heartbeat", "5", "--grid", f"{AXIS}=1,9"]
+    options = ["--cfg-options", "train_cfg.max_epochs=1", "train_cfg.val_interval=1"]
+    with postgres_server() as storage:
+        command += ["--storage", storage, *options]
+        victim = subprocess.Popen(command, env=command_environment)
+        while not list(work_dir.glob("*/train.log")):
+            assert victim.poll() is None
+            time.sleep(0.2)
+        time.sleep(6)  # a heartbeat
+        other = subprocess.Popen(command, env=command_environment)
+        victim.kill()
+        victim.wait()
+        assert other.wait(timeout=500) == 0
+    rows = list(csv.DictReader((work_dir / "results.csv").open()))
+    assert sorted((row[AXIS], row["state"]) for row in rows) == [
+        ("1", "COMPLETE"),
+        ("9", "COMPLETE"),
+    ]
+    assert sorted(row["runs"] for row in rows) == ["1", "2"]
 
 
 def test_failing_point_gives_a_failing_status(tiny_config, tmp_path):
