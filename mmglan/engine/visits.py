@@ -9,13 +9,15 @@ position is that in the stream of all processes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from mmengine.dataset import DefaultSampler
 from mmengine.dist import get_dist_info
-from torch.utils.data import DataLoader, Sampler
+from mmengine.logging import print_log
+from torch.utils.data import DataLoader, IterableDataset, Sampler
 
 from mmglan.random_numbers import numbers_of
 
@@ -78,10 +80,15 @@ def number_visits(loader: DataLoader, seed: int) -> None:
     """Let the items of a data loader draw from the numbers of their visits.
 
     Args:
-        loader: Loader of a data set with a length; nothing changes the second time.
+        loader: Loader; nothing changes the second time. A data set without indices, or a batch
+            sampler of another kind, draws from the numbers of its worker, with a message.
         seed: Seed of the run.
     """
     batches = loader.batch_sampler
+    if not hasattr(batches, "sampler") or isinstance(loader.dataset, IterableDataset):
+        note = "Items have no numbers of their own: a resumed run draws other augmentations."
+        print_log(note, "current", logging.WARNING)
+        return
     if isinstance(batches.sampler, NumberedSampler):
         return
     numbered = NumberedSampler(batches.sampler)
@@ -101,7 +108,9 @@ def start_round(loader: DataLoader, number: int, batches_before: int = 0) -> Non
         batches_before: Batches of the round that an earlier run has seen and that the sampler,
             which starts from its first index, does not skip.
     """
-    sampler = loader.batch_sampler.sampler
+    sampler = getattr(loader.batch_sampler, "sampler", None)
+    if not isinstance(sampler, NumberedSampler):
+        return
     sampler.round, sampler.skipped = number, batches_before * loader.batch_sampler.batch_size
 
 

@@ -15,7 +15,7 @@ from mmdet.registry import TRANSFORMS
 from mmengine.dataset import BaseDataset, ClassBalancedDataset, ConcatDataset, RepeatDataset
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from torch.utils.data import BatchSampler, RandomSampler
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler
 
 import mmglan.engine.visits as visits
 from mmglan.datasets import LesionBalancedSampler  # noqa: F401  (registers it)
@@ -224,6 +224,26 @@ def test_a_plain_sampler_of_pytorch_is_numbered_too():
     assert sorted(visit for batch in first for visit in batch) == [0, 1, 2, 3]
     assert len({visit.entropy for batch in first + second for visit in batch}) == 8
     assert not hasattr(sampler, "skip") and not hasattr(sampler, "set_epoch")
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(range(3))
+
+
+@pytest.mark.parametrize(
+    "loader",
+    [
+        DataLoader(Stream(), batch_size=1),
+        DataLoader(range(3), batch_size=None),
+        DataLoader(range(3), batch_sampler=[[0], [1, 2]]),
+    ],
+)
+def test_loaders_without_indices_or_with_other_batches_are_left_as_they_are(loader):
+    before = list(loader)
+    visits.number_visits(loader, 0)
+    visits.start_round(loader, 1, 2)
+    assert list(loader) == before
 
 
 @pytest.mark.parametrize(
