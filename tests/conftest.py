@@ -20,3 +20,11 @@ def shared_data() -> Path:
     if not path.is_dir():
         pytest.skip("shared data not present")
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_model(repository, tmp_path_factory) -> tuple[str, str]:
+    """Paths of config and untrained weights of our detector in its tiny form."""
+    from tiny_models import make_tiny_model  # imports PyTorch
+
+    return make_tiny_model(repository, tmp_path_factory.mktemp("tiny_model"))

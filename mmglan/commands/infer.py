@@ -1,11 +1,12 @@
 """Find lesions in scans: findings, label map, DICOM SR and SEG, Slicer markups.
 
+mmglan infer model.zip scans --out-dir findings
 mmglan infer config.py epoch_160.pth scans --out-dir findings
 
-INPUT is a scan (a file of any volume format or a DICOM folder), a folder of many, a DICOMDIR, or a
-zip archive of these. Each scan gets
-a folder in OUT that is named by a pseudonym. A run that was interrupted goes on when the same
-command is given again; a scan with a fault is named and leaves the others alone.
+MODEL is a file of `mmglan package`, or several, whose detections are fused. INPUT is a scan (a file
+of any volume format or a DICOM folder), a folder of many, a DICOMDIR, or a zip archive of these.
+Each scan gets a folder in OUT that is named by a pseudonym. A run that was interrupted goes on when
+the same command is given again; a scan with a fault is named and leaves the others alone.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from data_prep.command_line import at_least, between, reports_errors
 from data_prep.dataset.output_folder import OutputFolder
@@ -28,6 +32,7 @@ from data_prep.errors import DataError
 from data_prep.parallel import run_tasks
 from data_prep.volumes.find import VolumeIndex
 from data_prep.volumes.image_root import open_images
+from mmglan.inference.model_label import is_model_file
 from mmglan.shipped_files import find_config
 
 FORMAT_NAMES = ("json", "csv", "labels", "slicer", "coco", "dicom-sr", "dicom-seg")
@@ -41,9 +46,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("config", help="config file, or the name of one that comes with mmglan")
-    add("checkpoint", type=Path, help="weights of the detector")
-    add("inputs", type=Path, nargs="+", metavar="INPUT", help="scans or folders of scans")
+    add(
+        "words",
+        nargs="+",
+        metavar="MODEL INPUT",
+        help="one or more model files (.zip), or CONFIG CHECKPOINT; then scans or folders of scans",
+    )
     add("--out-dir", type=Path, required=True, help="folder of the results")
     add(
         "--formats",
@@ -51,7 +59,18 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         choices=FORMAT_NAMES,
         help="files to write beside findings.json (default: all that the scan allows)",
     )
-    add("--threshold", type=between(0, 1), default=0.3, help="lowest score reported (0.3)")
+    add(
+        "--threshold",
+        type=between(0, 1),
+        help="lowest score reported (default: 2 false positives per volume for one model file, "
+        "else 0.3)",
+    )
+    add(
+        "--fp-per-volume",
+        type=at_least(0, float),
+        metavar="N",
+        help="instead: so many false positives per volume on the model file's validation set",
+    )
     add(
         "--min-short-axis",
         type=at_least(0, float),
@@ -61,11 +80,17 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add("--device", default="cpu", help="cpu (default), cuda, cuda:1")
     add("--batch-size", type=at_least(1), default=8, help="slices at once (default 8)")
+    add("--amp", action="store_true", help="run backbone and neck in bfloat16")
+    add("--tta", choices=["flip"], help="also predict on mirrored slices")
+    add(
+        "--strict",
+        action="store_true",
+        help="refuse scans that the model file is not for, instead of a warning",
+    )
     add(
         "--normalize",
         type=normalization,
-        default="image",
-        help="as in mmglan prepare: image, volume, window:low,high",
+        help="as in mmglan prepare: image (default), volume, window:low,high; model files know it",
     )
     add_series_options(add)
     add("--ids", type=Path, help="also write the table of pseudonyms and paths; keep it apart")
@@ -73,7 +98,24 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--backend", default="loky", help="joblib backend: loky, threading, dask, …")
     add("--scheduler", help="address of a Dask scheduler, tcp://host:8786")
     add("--quiet", action="store_true", help="no progress bar")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    first, *others = args.words
+    models, rest = [first], list(others)
+    args.checkpoint = None
+    if is_zip(first):
+        more = list(takewhile(is_model_file, others))
+        models, rest = [first, *more], others[len(more) :]
+    elif rest:
+        args.checkpoint = rest.pop(0)
+    if not rest:
+        parser.error("expected MODEL INPUT or CONFIG CHECKPOINT INPUT")
+    args.models, args.inputs = models, [Path(word) for word in rest]
+    return args
+
+
+def is_zip(word: str) -> bool:
+    """Tell whether a word names an archive: as the first word, a model file."""
+    return word.lower().endswith(".zip")
 
 
 @reports_errors
@@ -96,6 +138,9 @@ def _infer(args: argparse.Namespace, scans: Sequence[Scan]) -> int:
     with OutputFolder(args.out_dir, run, overwrite=None):
         outcomes = _run(args, [task for task in tasks if not task.folder.exists()])
     failed = [outcome for outcome in outcomes if outcome.error]
+    for outcome in outcomes:
+        for warning in outcome.warnings:
+            print(f"warning: {outcome.volume_id}: {warning}", file=sys.stderr)
     for outcome in failed:
         print(f"error: {outcome.volume_id}: {outcome.error}", file=sys.stderr)
     print(f"{len(tasks) - len(failed)} of {len(tasks)} scans done.")
@@ -151,13 +196,17 @@ def _tasks(args: argparse.Namespace, scans: Sequence[Scan]) -> list[Any]:
     from mmglan.inference.scan_job import DetectorOptions, ScanTask  # imports PyTorch
 
     detector = DetectorOptions(
-        str(find_config(args.config)),
-        str(args.checkpoint),
-        args.threshold,
-        args.min_short_axis,
-        args.device,
-        args.batch_size,
-        args.normalize,
+        models=tuple(map(_model_path, args.models)),
+        checkpoint=args.checkpoint,
+        threshold=args.threshold,
+        fp_per_volume=args.fp_per_volume,
+        min_short_axis_mm=args.min_short_axis,
+        strict=args.strict,
+        normalize=args.normalize,
+        tta=args.tta,
+        amp=args.amp,
+        device=args.device,
+        batch_size=args.batch_size,
         threads=1 if args.jobs > 1 else None,
     )
     formats = None if args.formats is None else tuple(args.formats)
@@ -167,14 +216,16 @@ def _tasks(args: argparse.Namespace, scans: Sequence[Scan]) -> list[Any]:
     ]
 
 
+def _model_path(word: str) -> str:
+    return word if is_zip(word) else str(find_config(word))
+
+
 def _statement(
     args: argparse.Namespace, scans: Sequence[Scan], tasks: Sequence[Any]
 ) -> dict[str, Any]:
     """Say what the results depend on, without a path: a rerun goes on, another run is refused."""
-    from mmengine.config import Config
-
     options = asdict(tasks[0].detector)
-    for name in ("config", "checkpoint", "device", "batch_size", "threads"):
+    for name in ("models", "checkpoint", "device", "batch_size", "threads"):
         del options[name]
     paths = "\n".join(os.fspath(scan.given / scan.path) for scan in scans)
     return {
@@ -182,11 +233,19 @@ def _statement(
         **options,
         "series": asdict(series_choice(args)),
         "formats": None if args.formats is None else sorted(args.formats),
-        "config": _sha256(Config.fromfile(tasks[0].detector.config).pretty_text.encode()),
-        "checkpoint": _sha256(args.checkpoint.read_bytes()),
+        "models": [_content_hash(model) for model in tasks[0].detector.models],
+        "checkpoint": None if args.checkpoint is None else _content_hash(args.checkpoint),
         "scans": len(tasks),
         "paths": _sha256(paths.encode("utf-8", "surrogateescape")),
     }
+
+
+def _content_hash(path: str) -> str:
+    if not path.endswith(".py"):
+        return _sha256(Path(path).read_bytes())
+    from mmengine.config import Config
+
+    return _sha256(Config.fromfile(path).pretty_text.encode())
 
 
 def _sha256(content: bytes) -> str:
@@ -194,8 +253,11 @@ def _sha256(content: bytes) -> str:
 
 
 def _run(args: argparse.Namespace, tasks: Sequence[Any]) -> list[Any]:
-    from mmglan.inference.scan_job import run_scan
+    from mmglan.inference.scan_job import run_scan, run_scans
 
+    if tasks and args.jobs == 1 and args.backend == "loky" and args.scheduler is None:
+        bar = tqdm(run_scans(tasks), "scans", len(tasks), file=sys.stderr, disable=args.quiet)
+        return list(bar)
     outcomes = run_tasks(
         run_scan,
         tasks,

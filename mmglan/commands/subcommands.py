@@ -56,6 +56,7 @@ GROUPS: dict[str, tuple[Subcommand, ...]] = {
         ),
     ),
     "Inference (needs PyTorch and MMDetection)": (
+        _ours("package", "make a model file of a run: weights, operating points, calibration"),
         _ours("infer", "find lesions in scans; write DICOM SR and SEG, label maps, tables, JSON"),
     ),
     "Evaluation and reports (of any detector's result files)": (

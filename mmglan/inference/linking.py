@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pycocotools import mask as mask_utils
 
 from data_prep.bookmarks.recist import Bookmark
 from data_prep.volumes.volume import Volume
+from mmglan.detections.calibration import Calibration
 from mmglan.detections.findings import Lesion, RecistMeasurement, SliceDetection
 from mmglan.detections.stacking import stack
 from mmglan.inference.soft_masks import SoftMask
@@ -42,6 +43,7 @@ def link_lesions(
     min_short_axis_mm: float = 0.0,
     classes: Sequence[str] = ("lesion",),
     iou_threshold: float = 0.1,
+    calibration: Calibration | None = None,
 ) -> tuple[tuple[Lesion, ...], np.ndarray]:
     """Join detections on consecutive slices to lesions, class by class.
 
@@ -52,6 +54,7 @@ def link_lesions(
         min_short_axis_mm: Lesions with a shorter short axis are left out; those without axes stay.
         classes: Names of the classes; several are node sites.
         iou_threshold: See `mmglan.detections.stacking.stack`.
+        calibration: From scores to probabilities; None leaves these out.
 
     Returns:
         Lesions by falling score, and the label map `(Z, Y, X)` uint16 of their numbers; where two
@@ -63,6 +66,8 @@ def link_lesions(
         site = name if len(classes) > 1 else None
         if score >= threshold:
             lesion = _lesion(len(lesions) + 1, score, name, site, slices, members, volume)
+            if calibration is not None:
+                lesion = replace(lesion, probability=round(float(calibration(score)), 6))
             if lesion.recist is None or lesion.recist.short_axis_mm >= min_short_axis_mm:
                 lesions.append(lesion)
     return tuple(lesions), _label_map(lesions, volume.array.shape)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from data_prep.atomic_files import replace_folder, write_bytes
 from data_prep.dataset.output_folder import STATE, OutputError
 from data_prep.errors import DataError, printable
-from data_prep.volumes.dicom_source import read_source_slices
+from data_prep.volumes.dicom_source import SourceSlice, read_source_slices
 from data_prep.volumes.series_choice import SeriesChoice
-from data_prep.volumes.volume import read_volume
+from data_prep.volumes.volume import Volume, read_volume
 from mmglan.inference.outputs import FORMATS, Result, make_files
 from mmglan.inference.volume_detector import VolumeDetector
+
+# Options of a worker that are no options of the detector.
+_NOT_CHOSEN = ("models", "threads")
 
 
 @dataclass(frozen=True)
@@ -26,13 +32,17 @@ class DetectorOptions:
     `threads` limits PyTorch's threads in each process; None keeps its own number.
     """
 
-    config: str
-    checkpoint: str
-    threshold: float = 0.3
+    models: tuple[str, ...]
+    checkpoint: str | None = None
+    threshold: float | None = None
+    fp_per_volume: float | None = None
     min_short_axis_mm: float = 0.0
+    strict: bool = False
+    normalize: str | None = None
+    tta: str | None = None
+    amp: bool = False
     device: str = "cpu"
     batch_size: int = 8
-    normalize: str = "image"
     threads: int | None = None
 
 
@@ -65,11 +75,21 @@ class ScanTask:
 
 @dataclass(frozen=True)
 class ScanOutcome:
-    """How a scan ended: the number of its lesions, or what went wrong."""
+    """How a scan ended: the number of its lesions and warnings, or what went wrong."""
 
     volume_id: str
     lesions: int = 0
     error: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Scan:
+    """A scan that was read: the volume, its DICOM images, the formats to write."""
+
+    volume: Volume
+    sources: Sequence[SourceSlice]
+    formats: frozenset[str]
 
 
 def run_scan(task: ScanTask) -> ScanOutcome:
@@ -79,9 +99,34 @@ def run_scan(task: ScanTask) -> ScanOutcome:
         DataError: The detector cannot be built.
         OutputError: The output folder cannot take the results, nor those of other scans.
     """
-    detector = _detector(task.detector)
+    return next(run_scans([task]))
+
+
+def run_scans(tasks: Sequence[ScanTask]) -> Iterator[ScanOutcome]:
+    """Do several scans in this process, as `run_scan`, in their order.
+
+    While the network works on a scan, one thread reads the next and one writes the last.
+    """
+    detector = _detector(tasks[0].detector)
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        coming = reader.submit(_told, _read, tasks[0], detector)
+        going: Future | None = None
+        for number, task in enumerate(tasks, start=1):
+            found = coming.result()
+            if number < len(tasks):
+                coming = reader.submit(_told, _read, tasks[number], detector)
+            if isinstance(found, _Scan):
+                found = _told(_detect, task, detector, found)
+            if going is not None:
+                yield going.result()
+            going = writer.submit(_told, _write, task, found)
+        yield going.result()
+
+
+def _told(step: Callable[..., Any], task: ScanTask, *given: Any) -> Any:
+    """Do a step of a scan; give the outcome in place of its result where the scan has a fault."""
     try:
-        return ScanOutcome(task.volume_id, process_scan(task, detector))
+        return step(task, *given)
     except OutputError:
         raise
     except DataError as error:
@@ -96,16 +141,7 @@ def run_scan(task: ScanTask) -> ScanOutcome:
         return ScanOutcome(task.volume_id, error=str(error))
 
 
-def process_scan(task: ScanTask, detector: VolumeDetector) -> int:
-    """Do the work of `run_scan` with a detector that is there already.
-
-    Returns:
-        Number of lesions.
-
-    Raises:
-        DataError: The scan cannot be read, or has no images to refer to.
-        OutputError: The output folder cannot take the results.
-    """
+def _read(task: ScanTask, detector: VolumeDetector) -> _Scan:
     place = task.root / task.path
     volume = read_volume(
         place,
@@ -119,12 +155,25 @@ def process_scan(task: ScanTask, detector: VolumeDetector) -> int:
         dicom = bool(volume.slice_uids)
         formats = [name for name, kind in FORMATS.items() if dicom or not kind.needs_dicom]
     sources = ()
-    if any(FORMATS[name].needs_dicom for name in formats):
+    compared = volume.slice_uids and detector.records
+    if compared or any(FORMATS[name].needs_dicom for name in formats):
         sources = read_source_slices(place, volume, root=task.root)
-    findings, labels = detector.detect_in(volume, volume_id=task.volume_id)
-    result = Result(findings, labels, volume, sources)
-    _write_folder(task, make_files(result, {"json", *formats}))
-    return len(findings.lesions)
+    return _Scan(volume, sources, frozenset({"json", *formats}))
+
+
+def _detect(task: ScanTask, detector: VolumeDetector, scan: _Scan) -> tuple[_Scan, Result]:
+    header = scan.sources[0].header if scan.sources else None
+    found = detector.detect_in(scan.volume, volume_id=task.volume_id, header=header)
+    return scan, Result(*found, scan.volume, scan.sources)
+
+
+def _write(task: ScanTask, found: tuple[_Scan, Result] | ScanOutcome) -> ScanOutcome:
+    if isinstance(found, ScanOutcome):
+        return found
+    scan, result = found
+    _write_folder(task, make_files(result, scan.formats))
+    findings = result.findings
+    return ScanOutcome(task.volume_id, len(findings.lesions), warnings=findings.warnings)
 
 
 def _write_folder(task: ScanTask, files: dict[str, bytes]) -> None:
@@ -148,12 +197,6 @@ def _detector(options: DetectorOptions) -> VolumeDetector:
     """Build the detector once per process."""
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    return VolumeDetector(
-        options.config,
-        options.checkpoint,
-        threshold=options.threshold,
-        min_short_axis_mm=options.min_short_axis_mm,
-        device=options.device,
-        batch_size=options.batch_size,
-        normalize=options.normalize,
-    )
+    chosen = {name: value for name, value in vars(options).items() if name not in _NOT_CHOSEN}
+    models = options.models if len(options.models) > 1 else options.models[0]
+    return VolumeDetector(models, **chosen)

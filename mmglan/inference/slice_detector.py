@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 from mmcv.transforms import Compose
 from mmdet.registry import MODELS
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from data_prep.dataset.coco_entries import VALUE_RANGE
 from data_prep.dataset.slice_selection import Slices
 from data_prep.errors import DataError
-from mmglan.engine.checkpoint_guard import safe_load
+from mmglan.inference.detector_model import DetectorModel
 from mmglan.inference.linking import Detections2D
 from mmglan.inference.soft_masks import SoftMask
 
@@ -28,38 +26,36 @@ class SliceDetector:
     """Predict on axial slices as the config's test pipeline prepares them.
 
     Args:
-        config: Config file, or the config itself.
-        checkpoint: Weights; None keeps the initial ones.
+        model: Config and weights.
         device: `cpu`, `cuda`, `cuda:1`.
-        normalize: Normalisation of slices, as `prepare --normalize`.
         batch_size: Slices per forward pass.
         min_score: Detections of a lower score are dropped before masks are made.
+        amp: Run backbone and neck in bfloat16 where PyTorch deems that safe.
 
     Raises:
-        DataError: The checkpoint is of another model, or holds more than weights.
+        DataError: The weights are those of another model, or there is no such device.
     """
 
     def __init__(
         self,
-        config: str | os.PathLike | Config,
-        checkpoint: str | os.PathLike | None,
+        model: DetectorModel,
         *,
         device: str = "cpu",
-        normalize: str = "image",
         batch_size: int = 8,
         min_score: float = 0.0,
+        amp: bool = False,
     ) -> None:
-        self.config = config if isinstance(config, Config) else Config.fromfile(Path(config))
         init_default_scope("mmdet")
-        self.model = MODELS.build(self.config.model)
-        if checkpoint is not None:
-            _load_weights(self.model, checkpoint)
-        self.model.to(device).eval()
-        self.normalize, self.batch_size = normalize, batch_size
-        self.classes = tuple(
-            self.config.test_dataloader.dataset.get("metainfo", {}).get("classes", ("lesion",))
-        )
-        pipeline = self.config.test_dataloader.dataset.pipeline
+        self.network = MODELS.build(model.config.model)
+        if model.weights is not None:
+            _load_weights(self.network, model)
+        self.device = _device(device)
+        self.network.to(self.device).eval()
+        if amp:
+            _extract_in_bfloat16(self.network, self.device.type)
+        self.normalize, self.batch_size = model.normalize, batch_size
+        self.classes = model.classes
+        pipeline = model.config.test_dataloader.dataset.pipeline
         self.context = max((int(step.get("context", 0)) for step in pipeline), default=0)
         self.pipeline = Compose([step for step in pipeline if step["type"] not in _LOADERS])
         self.min_score = min_score
@@ -67,7 +63,7 @@ class SliceDetector:
 
     def _prepare_heads(self, min_score: float) -> None:
         """Ask for soft masks, and for no masks of detections that nobody will see."""
-        detector = getattr(self.model, "detector", self.model)
+        detector = getattr(self.network, "detector", self.network)
         head = getattr(detector, "roi_head", None)
         if head is None or head.test_cfg is None:
             return
@@ -78,47 +74,94 @@ class SliceDetector:
     def detect(self, array: np.ndarray) -> Iterator[tuple[int, Detections2D]]:
         """Yield (slice index, detections) for every axial slice.
 
+        While the network works on a batch, a thread prepares the next one and reads the last.
+
         Args:
             array: Axial volume `(Z, Y, X)`.
         """
-        slices = Slices(array, self.normalize)
+        slices = array if self.normalize is None else Slices(array, self.normalize)
         depth = len(array)
-        for first in range(0, depth, self.batch_size):
-            indices = range(first, min(first + self.batch_size, depth))
-            packed = [self.pipeline(self._slice(slices, z, depth)) for z in indices]
-            batch = {
-                "inputs": [item["inputs"] for item in packed],
-                "data_samples": [item["data_samples"] for item in packed],
-            }
-            with torch.inference_mode():
-                results = self.model.test_step(batch)
-            for z, result in zip(indices, results, strict=True):
-                # Detectors without RoIs know no lowest score but their own.
-                instances = result.pred_instances
-                yield z, _detections(instances[instances.scores >= self.min_score])
+        starts = range(0, depth, self.batch_size)
+        batches = [range(first, min(first + self.batch_size, depth)) for first in starts]
+        with ThreadPoolExecutor(1) as helper:
+            coming = helper.submit(self.prepare, slices, batches[0], depth) if batches else None
+            going = None
+            for number, indices in enumerate(batches, start=1):
+                batch = coming.result()
+                if number < len(batches):
+                    coming = helper.submit(self.prepare, slices, batches[number], depth)
+                results = self.predict(batch)
+                if going is not None:
+                    yield from going.result()
+                going = helper.submit(self._read, indices, results)
+            if going is not None:
+                yield from going.result()
 
-    def _slice(self, slices: Slices, z: int, depth: int) -> dict:
-        near = [
-            slices.normalized(min(max(z + k, 0), depth - 1))
-            for k in range(-self.context, self.context + 1)
-        ]
+    def predict(self, batch: dict) -> list:
+        """Run the network on a batch."""
+        with torch.inference_mode():
+            return self.network.test_step(batch)
+
+    def prepare(self, slices, indices: Sequence[int], depth: int) -> dict:
+        """Return slices as the network takes them."""
+        packed = [self.pipeline(self._slice(slices, z, depth)) for z in indices]
+        return {
+            "inputs": [item["inputs"] for item in packed],
+            "data_samples": [item["data_samples"] for item in packed],
+        }
+
+    def _slice(self, slices, z: int, depth: int) -> dict:
+        read = slices.__getitem__ if self.normalize is None else slices.normalized
+        near = [read(min(max(z + k, 0), depth - 1)) for k in range(-self.context, self.context + 1)]
         image = near[0] if self.context == 0 else np.stack(near, axis=2)
         return {"img": image, "img_id": z, "img_path": None, "value_range": VALUE_RANGE}
 
+    def _read(self, indices: Sequence[int], results: Sequence) -> list[tuple[int, Detections2D]]:
+        found = []
+        for z, result in zip(indices, results, strict=True):
+            # Detectors without RoIs know no lowest score but their own.
+            instances = result.pred_instances
+            found.append((z, _detections(instances[instances.scores >= self.min_score])))
+        return found
 
-def _load_weights(model: torch.nn.Module, checkpoint: str | os.PathLike) -> None:
-    """Load a checkpoint without running code from it; every weight of the model must be there."""
-    content = safe_load(checkpoint, map_location="cpu")
-    state = content.get("state_dict", content) if isinstance(content, dict) else {}
+
+def _extract_in_bfloat16(network: torch.nn.Module, device: str) -> None:
+    """Run what makes the features in bfloat16; mmcv's NMS on CPUs takes float32 only."""
+    detector = getattr(network, "detector", network)
+    extract = detector.extract_feat
+
+    def extract_feat(*inputs):
+        with torch.autocast(device, torch.bfloat16):
+            features = extract(*inputs)
+        return tuple(feature.float() for feature in features)
+
+    detector.extract_feat = extract_feat
+
+
+def _device(name: str) -> torch.device:
     try:
-        missing = model.load_state_dict(state, strict=False).missing_keys
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"Expected a device of this machine but got {name} ({reason}). Use --device cpu, or "
+            "see mmglan doctor."
+        ) from None
+    return device
+
+
+def _load_weights(network: torch.nn.Module, model: DetectorModel) -> None:
+    """Load the weights; every one of the network must be there."""
+    try:
+        missing = network.load_state_dict(model.weights, strict=False).missing_keys
     except RuntimeError:  # a weight of another shape
         missing = ["weights of its sizes"]
     if missing:
         raise DataError(
             f"Expected the weights of this config's detector but {missing[0]} is not there. "
             "Give the config that the checkpoint was trained with.",
-            path=checkpoint,
+            path=model.name,
         )
 
 

@@ -44,6 +44,18 @@ class SoftMask:
         """Return `(N, 2)` rows and columns of the pixels of probability above one half."""
         return np.argwhere(self.values >= 128) + self.corner
 
+    def whole(self) -> np.ndarray:
+        """Return the `(H, W)` mask."""
+        whole = np.zeros(self.shape, np.uint8)
+        (y, x), (height, width) = self.corner, self.values.shape
+        whole[y : y + height, x : x + width] = self.values
+        return whole
+
+    def mirrored(self) -> SoftMask:
+        """Return the mask of the slice mirrored left to right."""
+        x = self.shape[1] - self.corner[1] - self.values.shape[1]
+        return SoftMask(self.values[:, ::-1], (self.corner[0], x), self.shape)
+
     def encode(self) -> dict:
         """Return the compressed RLE of those pixels, as JSON holds it."""
         whole = np.zeros(self.shape, np.uint8, order="F")

@@ -2,57 +2,101 @@
 
 from __future__ import annotations
 
-import hashlib
+# The check comes first: the imports below fail without a reason the reader could act on.
+from mmglan import _require_openmmlab  # noqa: F401
+
+# isort: split
 import os
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from mmengine.config import Config
+from pydicom.dataset import Dataset
 
+from data_prep.errors import DataError
+from data_prep.volumes.dicom_source import read_source_slices
 from data_prep.volumes.volume import Volume, read_volume
 from mmglan.detections.findings import Findings, ScanGeometry
+from mmglan.inference.detector_model import DetectorModel, load_detector_model
+from mmglan.inference.fusion import FusedSlices, MirroredSlices, Slices2D
 from mmglan.inference.linking import link_lesions
+from mmglan.inference.model_file import ModelRecord
+from mmglan.inference.operating_point import choose_threshold
 from mmglan.inference.slice_detector import SliceDetector
-from mmglan.version import __version__
+
+Model = str | os.PathLike | Config
 
 
 class VolumeDetector:
     """Find lesions in scans with a trained detector.
 
     Args:
-        config: Config file of the detector, or the config itself.
-        checkpoint: Its weights; None keeps the initial ones.
-        threshold: Lowest score of a lesion that is reported.
+        model: Model file (`mmglan package`), a list of them (their boxes are fused), or a config.
+        checkpoint: Weights of a config; None keeps the initial ones.
+        threshold: Lowest score of a lesion that is reported. Default: for one model file the
+            threshold at 2 false positives per volume, else 0.3.
+        fp_per_volume: Instead of `threshold`, false positives per volume on the validation set of
+            the model file.
         min_short_axis_mm: Lesions with a shorter short axis are left out; those without axes stay.
-        **options: See `SliceDetector`.
+        strict: Refuse scans that the model file is not for, instead of a warning.
+        normalize: Normalisation of slices; default that of the model file, `image` for a config.
+        tta: `flip` also predicts on mirrored slices and fuses both.
+        device, batch_size, amp: See `SliceDetector`.
+
+    Raises:
+        DataError: A model file that is refused, or options that do not go together.
 
     Example:
-        `VolumeDetector("config.py", "epoch_20.pth").detect("scan.nii.gz").lesions`
+        `VolumeDetector("model.zip", fp_per_volume=1).detect("scan.nii.gz").lesions`
     """
 
     def __init__(
         self,
-        config: str | os.PathLike | Config,
-        checkpoint: str | os.PathLike | None,
+        model: Model | Sequence[Model],
+        checkpoint: str | os.PathLike | None = None,
         *,
-        threshold: float = 0.3,
+        threshold: float | None = None,
+        fp_per_volume: float | None = None,
         min_short_axis_mm: float = 0.0,
-        **options: Any,
+        strict: bool = False,
+        normalize: str | None = None,
+        tta: str | None = None,
+        device: str = "cpu",
+        batch_size: int = 8,
+        amp: bool = False,
     ) -> None:
-        self.threshold, self.min_short_axis_mm = threshold, min_short_axis_mm
-        # A lesion may be seen less clearly on its outer slices than where it is found.
-        self.slices = SliceDetector(config, checkpoint, min_score=threshold / 2, **options)
-        name = Path(config).stem if isinstance(config, (str, os.PathLike)) else "detector"
-        self.model = {"name": name, "version": __version__, "hash": None}
-        if checkpoint is not None:
-            self.model["hash"] = hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()
+        single = isinstance(model, (str, os.PathLike, Config))
+        if not single and checkpoint is not None:
+            raise DataError("Expected several model files, or one config with its checkpoint.")
+        loaded = [
+            load_detector_model(one, checkpoint, normalize=normalize)
+            for one in ([model] if single else model)
+        ]
+        record = loaded[0].record if len(loaded) == 1 else None
+        choice = choose_threshold(record, threshold, fp_per_volume, tta)
+        if strict and any(one.record is None for one in loaded):
+            raise DataError("Expected a model file with --strict. Make one with mmglan package.")
+        self._set(
+            fused_slices(
+                loaded,
+                tta=tta,
+                min_score=choice.slice_floor,
+                device=device,
+                batch_size=batch_size,
+                amp=amp,
+            ),
+            choice.threshold,
+            min_short_axis_mm,
+            _description(loaded),
+        )
+        self.records = tuple(one.record for one in loaded if one.record is not None)
+        self.strict, self.calibration, self.remarks = strict, choice.calibration, choice.remarks
 
     @classmethod
     def of(
         cls,
-        slices: SliceDetector,
+        slices: Slices2D,
         *,
         threshold: float = 0.3,
         min_short_axis_mm: float = 0.0,
@@ -60,47 +104,96 @@ class VolumeDetector:
     ) -> VolumeDetector:
         """Make a detector of volumes from anything with `classes` and `detect(array)`."""
         detector = cls.__new__(cls)
-        detector.slices, detector.threshold = slices, threshold
-        detector.min_short_axis_mm, detector.model = min_short_axis_mm, dict(model or {})
+        detector._set(slices, threshold, min_short_axis_mm, dict(model or {}))
         return detector
+
+    def _set(self, slices, threshold, min_short_axis_mm, model) -> None:
+        self.slices, self.threshold = slices, threshold
+        self.min_short_axis_mm, self.model = min_short_axis_mm, model
+        self.records: tuple[ModelRecord, ...] = ()
+        self.strict, self.calibration, self.remarks = False, None, ()
 
     def detect(self, path: str | os.PathLike, *, volume_id: str = "v0001") -> Findings:
         """Read a scan of any format and find its lesions.
 
         Raises:
-            DataError: The scan cannot be read.
+            DataError: The scan cannot be read, or with `strict` is not what the model is for.
         """
-        return self.detect_in(read_volume(path), volume_id=volume_id)[0]
+        volume = read_volume(path)
+        header = None
+        if volume.slice_uids and self.records:
+            header = read_source_slices(path, volume)[0].header
+        return self.detect_in(volume, volume_id=volume_id, header=header)[0]
 
-    def detect_in(self, volume: Volume, *, volume_id: str = "v0001") -> tuple[Findings, np.ndarray]:
+    def detect_in(
+        self, volume: Volume, *, volume_id: str = "v0001", header: Dataset | None = None
+    ) -> tuple[Findings, np.ndarray]:
         """Find the lesions of a volume that is read already.
+
+        Args:
+            volume: The scan.
+            volume_id: Its pseudonym.
+            header: Header of one of its DICOM images; without it a model file's modality and
+                series descriptions are not compared.
 
         Returns:
             The findings, and their label map `(Z, Y, X)` on the axial grid.
         """
+        warnings = self._warnings(volume, header)
         lesions, labels = link_lesions(
             dict(self.slices.detect(volume.array)),
             volume,
             threshold=self.threshold,
             classes=self.slices.classes,
             min_short_axis_mm=self.min_short_axis_mm,
-        )
-        grid = volume.grid
-        geometry = ScanGeometry(
-            tuple(int(n) for n in volume.array.shape),
-            tuple(float(v) for v in volume.spacing_mm),
-            tuple(int(n) for n in grid.size),
-            tuple(float(v) for v in grid.spacing),
-            tuple(float(v) for v in grid.origin),
-            tuple(float(v) for v in grid.direction),
+            calibration=self.calibration,
         )
         findings = Findings(
             volume_id,
-            geometry,
+            _geometry(volume),
             lesions,
             classes=tuple(self.slices.classes),
             model=self.model,
             threshold=self.threshold,
-            warnings=tuple(volume.notes),
+            warnings=(*volume.notes, *self.remarks, *warnings),
         )
         return findings, labels
+
+    def _warnings(self, volume: Volume, header: Dataset | None) -> list[str]:
+        found = dict.fromkeys(
+            line for record in self.records for line in record.expected.departures(volume, header)
+        )
+        if found and self.strict:
+            raise DataError(
+                f"Expected a scan as the model is for but got one whose {'; '.join(found)}. Leave "
+                "--strict out to get findings with a warning.",
+                path=volume.source_id,
+            )
+        return [f"Not what the model is for: {line}." for line in found]
+
+
+def fused_slices(loaded: Sequence[DetectorModel], *, tta: str | None, **options: Any) -> Slices2D:
+    """Build the detector of slices: one model, or several and mirrored views fused."""
+    members: list[Slices2D] = [SliceDetector(model, **options) for model in loaded]
+    if tta == "flip":
+        members = [view for member in members for view in (member, MirroredSlices(member))]
+    return members[0] if len(members) == 1 else FusedSlices(members)
+
+
+def _description(loaded: Sequence[DetectorModel]) -> dict[str, Any]:
+    if len(loaded) == 1:
+        return loaded[0].description
+    parts = [model.description for model in loaded]
+    return {**parts[0], "name": " + ".join(p["name"] for p in parts), "hash": None, "parts": parts}
+
+
+def _geometry(volume: Volume) -> ScanGeometry:
+    grid = volume.grid
+    return ScanGeometry(
+        tuple(int(n) for n in volume.array.shape),
+        tuple(float(v) for v in volume.spacing_mm),
+        tuple(int(n) for n in grid.size),
+        tuple(float(v) for v in grid.spacing),
+        tuple(float(v) for v in grid.origin),
+        tuple(float(v) for v in grid.direction),
+    )

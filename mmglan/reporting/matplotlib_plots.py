@@ -17,7 +17,8 @@ from mmglan.reporting.scalars import Series, group
 TICKS = (0.125, 0.25, 0.5, 1, 2, 4, 8)
 
 
-def _figure(width: float, height: float, columns: int = 1):
+def new_figure(width: float, height: float, columns: int = 1):
+    """Make an empty figure and its row of axes."""
     # The object-oriented interface: no display, no global state, safe in threads.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -36,11 +37,15 @@ def save(figure: Any, path: Path, *, dpi: int = 150) -> Path:
     kind = path.suffix.lstrip(".") or "png"
     if kind not in ("png", "pdf", "svg"):
         raise ValueError(f"{path.name}: Expected a file name in .png, .pdf or .svg.")
+    return write_bytes(path, figure_bytes(figure, kind, dpi=dpi))
+
+
+def figure_bytes(figure: Any, kind: str = "png", *, dpi: int = 150) -> bytes:
+    """Return a figure as a file of a kind; see `save`."""
     empty = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
     stream = io.BytesIO()
     figure.savefig(stream, format=kind, dpi=dpi, metadata=empty[kind])
-    write_bytes(path, stream.getvalue())
-    return path
+    return stream.getvalue()
 
 
 def _percent(values: Iterable[float | None]) -> list[float]:
@@ -76,7 +81,7 @@ def plot_froc(
             f"Expected the axis to end above {TICKS[0]:g} and at {CURVE_FP:g} false positives at "
             f"most, where the curves of metrics files end, but got {max_fp}."
         )
-    figure, (axes,) = _figure(6.4, 4.8)
+    figure, (axes,) = new_figure(6.4, 4.8)
     drawn = 0
     for label, evaluation in evaluations.items():
         for curve in sorted_curves(evaluation):
@@ -127,7 +132,7 @@ def plot_sigmas(scalars: dict[str, Series]) -> Any:
             "Expected sigma_<task> in the training log but got none. "
             "Only runs with the uncertainty loss have them."
         )
-    figure, panels = _figure(11, 4.2, 2)
+    figure, panels = new_figure(11, 4.2, 2)
     for axes, series, name in zip(panels, (sigmas, weights), ("σ", "weight"), strict=True):
         for task, (steps, values) in sorted(series.items()):
             axes.plot(steps, values, label=task, marker="." if len(steps) == 1 else "")

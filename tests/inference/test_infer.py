@@ -7,30 +7,19 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from mmdet.registry import MODELS
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from scan_storages import spots, store
 
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.dataset.slice_selection import Slices
 from mmglan.commands.infer import FORMAT_NAMES, main, parse_args
 from mmglan.detections.findings import Findings
-from mmglan.experiments.shrink import shrink
 from mmglan.inference.outputs import FORMATS
 
 
 @pytest.fixture(scope="module")
-def model(repository, tmp_path_factory):
+def model(tiny_model):
     """Config and untrained weights of our detector in its tiny form."""
-    folder = tmp_path_factory.mktemp("model")
-    config = Config.fromfile(repository / "configs/glan/glan_r50_fpn_160e_lesions.py")
-    config = shrink(config, folder)
-    config.dump(folder / "tiny.py")
-    init_default_scope("mmdet")
-    torch.manual_seed(0)
-    torch.save(MODELS.build(config.model).state_dict(), folder / "tiny.pth")
-    return [str(folder / "tiny.py"), str(folder / "tiny.pth")]
+    return list(tiny_model)
 
 
 @pytest.fixture
@@ -86,7 +75,7 @@ def test_a_second_run_writes_nothing_and_other_options_are_refused(model, scans,
     assert [p.stat().st_mtime_ns for p in sorted(out.glob("v*"))] == times
     assert set(before) == {f"v000{n}/findings.{kind}" for n in (1, 2) for kind in ("csv", "json")}
     assert run(model, scans, out, "--formats", "csv", "--threshold", "0.5") == 2
-    assert "threshold 0.3 there and 0.5 here" in capsys.readouterr().err
+    assert "threshold None there and 0.5 here" in capsys.readouterr().err
     shutil.rmtree(out / "v0002")  # as if the run had been interrupted
     assert run(model, scans, out, "--formats", "csv", "--jobs", "2") == 0
     assert content(out) == before

@@ -13,7 +13,7 @@ from mmglan.detections.findings import Findings
 
 COLUMNS = (
     *("volume", "frame", *MM_COLUMNS, "site"),
-    *("lesion", "score", "probability", "long_axis_mm", "short_axis_mm", "volume_ml"),
+    *("lesion", "score", "probability", "long_axis_mm", "short_axis_mm", "volume_ml", "warnings"),
 )
 
 
@@ -36,6 +36,7 @@ def csv_of(findings: Findings) -> bytes:
             "score": lesion.score,
             "probability": "" if lesion.probability is None else lesion.probability,
             "volume_ml": "" if lesion.volume_ml is None else lesion.volume_ml,
+            "warnings": " ".join(findings.warnings),
         }
         if lesion.recist is not None:
             ends = (*lesion.recist.long_axis_lps, *lesion.recist.short_axis_lps)

@@ -1,0 +1,18 @@
+"""The inference benchmark on a tiny network."""
+
+import json
+
+import pytest
+
+from tools.benchmarks import infer_speed
+
+
+def test_all_ways_find_the_same(tiny_model, tmp_path, capsys):
+    config, checkpoint = tiny_model
+    words = ["--config", config, "--checkpoint", checkpoint, "--slices", "3", "--size", "64"]
+    words += ["--rounds", "1", "--threads", "1", "--depths", "--out", str(tmp_path / "r.json")]
+    assert infer_speed.main(words) == 0
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["same"] == pytest.approx([0, 0], abs=1e-3)
+    assert 0 < report["scan"]["network_share"] <= 1
+    assert "slices per second" in capsys.readouterr().out
