@@ -23,6 +23,7 @@ import numpy as np
 
 from data_prep import overlay, parallel
 from data_prep.atomic_files import write_bytes
+from data_prep.bookmarks.dicom_labels import refuse_objects
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.command_line import at_least, between, reports_errors
@@ -37,6 +38,7 @@ from data_prep.pseudo_masks.cases import BoxRow, Case, Selection
 from data_prep.pseudo_masks.grabcut import ITERATIONS
 from data_prep.pseudo_masks.methods import METHODS
 from data_prep.volumes.find import VolumeIndex, strip_suffix
+from data_prep.volumes.nifti_geometry import FORMS
 
 # With fewer volumes than this, 3D objects are resampled instead of volumes.
 MIN_VOLUMES = 10
@@ -65,7 +67,7 @@ class Task:
         elif self.records is not None:
             image = self.root / self.volume
             found, wrong = pseudo_mask_cases.from_bookmarks(
-                image, self.mask, self.root, self.records
+                image, self.mask, self.root, self.records, self.select.nifti_form
             )
             errors += wrong
             yield from found
@@ -90,7 +92,7 @@ def run(task: Task) -> tuple[list[dict[str, Any]], list[str]]:
 def find_tasks(args: argparse.Namespace) -> tuple[list[Task], list[str]]:
     """Find volumes with masks (or rows with boxes), and the error lines of volumes without."""
     images = Path(args.images)
-    select = Selection(args.min_short_px, args.max_long_mm, args.noise, args.seed)
+    select = Selection(args.min_short_px, args.max_long_mm, args.noise, args.seed, args.nifti_form)
     iterations = args.grabcut_iterations
     if args.boxes:
         rows = pseudo_mask_cases.read_boxes(Path(args.boxes))
@@ -98,6 +100,7 @@ def find_tasks(args: argparse.Namespace) -> tuple[list[Task], list[str]]:
         base = replace(base, iterations=iterations)
         return [replace(base, volume=row.cells["file"] or "", box=row) for row in rows], []
     masks = Path(args.masks)
+    refuse_objects(masks)
     root = images.parent if images.is_file() else images
     mask_index = None if masks.is_file() else VolumeIndex(masks)
     index = VolumeIndex(root, [] if mask_index is None else [masks])
@@ -105,7 +108,10 @@ def find_tasks(args: argparse.Namespace) -> tuple[list[Task], list[str]]:
     records: dict[str, list[BookmarkRecord]] = {}
     if args.bookmarks:
         read = read_bookmarks(
-            args.bookmarks, image_root=index, **({"one_based": True} if args.one_based else {})
+            args.bookmarks,
+            image_root=index,
+            nifti_form=args.nifti_form,
+            **({"one_based": True} if args.one_based else {}),
         )
         errors += map(str, read.errors)
         for record in read.records:
@@ -194,6 +200,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--grabcut-iterations", type=at_least(1), help=f"of GrabCut (default {ITERATIONS})")
     add("--out-dir", required=True, help="receives scores.csv, summary.csv, summary.md, worst.png")
     add("--instances", action="store_true", help="labels number lesions, not structures")
+    add(
+        "--nifti-form",
+        choices=FORMS,
+        default="auto",
+        help="volumes and masks whose qform and sform disagree: refuse them (default), or take one",
+    )
     add("--min-short-px", type=number, default=3.0, help="shortest short axis, pixels (3)")
     add("--max-long-mm", type=number, default=60.0, help="longest long axis, mm (60)")
     add("--noise", type=number, default=0.0, help="noise of end points, share of short axis (0)")
@@ -215,6 +227,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
             "--one-based goes with --boxes or --bookmarks only",
         ),
         (args.bookmarks and not args.masks, "--bookmarks goes with --masks only"),
+        (args.nifti_form != "auto" and not args.masks, "--nifti-form goes with --masks only"),
         (args.gt and args.grabcut_iterations, "--grabcut-iterations: --pred has its masks"),
         (
             (args.bookmarks or args.gt)

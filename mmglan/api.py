@@ -27,6 +27,7 @@ def evaluate(
     stack_iou: float | None = None,
     neighbour_reach: int = 0,
     per_class: bool = False,
+    nifti_form: str = "auto",
     seed: int = 0,
     level: float = 0.95,
     interval: str = "bca",
@@ -47,6 +48,7 @@ def evaluate(
         stack_iou: IoU above which boxes on neighbouring slices are one lesion; default 0.1.
         neighbour_reach: Average scores over the slices up to so many away; 0 does not.
         per_class: Metrics of each class on images, too.
+        nifti_form: Form of NIfTI label maps that counts, see `data_prep.read_volume`.
         seed: Of the resampling.
         level: Confidence level.
         interval: `'bca'` or `'percentile'`.
@@ -79,7 +81,7 @@ def evaluate(
         [(0.125, 0.9), (0.25, 0.9), (0.5, 0.8)]
     """
     protocol = get_protocol(protocol)
-    test_set = read_test_set(gt, volumes=volumes, gt_masks=gt_masks, ids=ids)
+    test_set = read_test_set(gt, volumes=volumes, gt_masks=gt_masks, ids=ids, nifti_form=nifti_form)
     sets = load_detection_sets(
         test_set,
         predictions,
@@ -111,6 +113,7 @@ def compare(
     binary_masks: bool = False,
     stack_iou: float | None = None,
     neighbour_reach: int = 0,
+    nifti_form: str = "auto",
     seed: int = 0,
     level: float = 0.95,
     interval: str = "bca",
@@ -132,6 +135,7 @@ def compare(
         binary_masks: As in `evaluate`.
         stack_iou: As in `evaluate`.
         neighbour_reach: As in `evaluate`.
+        nifti_form: As in `evaluate`.
         seed: Of both.
         level: Confidence level.
         interval: `'bca'` or `'percentile'`.
@@ -159,7 +163,7 @@ def compare(
         (1.0, 0.5, 0.5)
     """
     protocol = get_protocol(protocol)
-    test_set = read_test_set(gt, volumes=volumes, gt_masks=gt_masks, ids=ids)
+    test_set = read_test_set(gt, volumes=volumes, gt_masks=gt_masks, ids=ids, nifti_form=nifti_form)
     sides = []
     for name, side, scores in (("first", first, first_scores), ("second", second, second_scores)):
         try:

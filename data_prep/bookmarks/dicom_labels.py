@@ -76,6 +76,22 @@ class DicomMasks:
         return found
 
 
+def refuse_objects(path: Path) -> None:
+    """Raise DataError if segmentations or structure sets lie where only label maps are read."""
+    files = DicomMasks(path).files if path.is_dir() else {path.name} if _is_object(path) else ()
+    if files:
+        raise DataError(
+            f"Expected label maps but got {len(files)} DICOM segmentations or structure sets, e.g."
+            f" {quoted(min(files), 1000)}. Save them as NIfTI or NRRD on the grid of their volumes,"
+            " e.g. with 3D Slicer, and move them elsewhere.",
+            path=path.name,
+        )
+
+
+def _is_object(path: Path) -> bool:
+    return path.is_file() and kind_of(path).startswith(_CLASSES)
+
+
 def read_mask(path: Path, like: Volume, *, root: str, allow_empty: bool, nifti_form: str) -> Volume:
     """Read the mask of a volume: a label map, a DICOM segmentation, or a DICOM structure set.
 

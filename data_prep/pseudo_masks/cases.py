@@ -66,12 +66,14 @@ class Selection:
         max_long_mm: longest accepted long axis, mm.
         noise: standard deviation of each end point's coordinates, as a share of the short axis.
         seed: of the noise.
+        nifti_form: of volumes and masks, see `data_prep.read_volume`.
     """
 
     min_short_px: float = 3.0
     max_long_mm: float = 60.0
     noise: float = 0.0
     seed: int = 0
+    nifti_form: str = "auto"
 
 
 def from_masks(image: Path, mask: Path, root: Path, select: Selection) -> Iterator[Case]:
@@ -80,7 +82,7 @@ def from_masks(image: Path, mask: Path, root: Path, select: Selection) -> Iterat
     Raises:
         DataError: whatever is wrong with the files.
     """
-    volume, labels = _read(image, mask, root)
+    volume, labels = _read(image, mask, root, select.nifti_form)
     for part in components(labels):
         bookmark = recist.measure(part.mask, volume.spacing_mm[:2])
         if (
@@ -92,7 +94,11 @@ def from_masks(image: Path, mask: Path, root: Path, select: Selection) -> Iterat
 
 
 def from_bookmarks(
-    image: Path, mask: Path, root: Path, records: Sequence[BookmarkRecord]
+    image: Path,
+    mask: Path,
+    root: Path,
+    records: Sequence[BookmarkRecord],
+    nifti_form: str = "auto",
 ) -> tuple[list[Case], list[DataError]]:
     """Pair the bookmarks of a volume with the 2D components of its mask that they lie on.
 
@@ -105,7 +111,7 @@ def from_bookmarks(
     Raises:
         DataError: whatever is wrong with the files.
     """
-    volume, labels = _read(image, mask, root)
+    volume, labels = _read(image, mask, root, nifti_form)
     placed: dict[int, list[PlacedBookmark]] = defaultdict(list)
     errors, found = [], []
     for record in records:
@@ -138,10 +144,10 @@ def from_bookmarks(
     return found, errors
 
 
-def _read(image: Path, mask: Path, root: Path) -> tuple[Volume, np.ndarray]:
+def _read(image: Path, mask: Path, root: Path, nifti_form: str) -> tuple[Volume, np.ndarray]:
     """Read a volume and its labels `(Z, Y, X)`; what their readers note are warnings."""
-    volume = read_volume(image, root=root, min_slices=1)
-    mask_volume = read_labels(mask, volume)
+    volume = read_volume(image, root=root, min_slices=1, nifti_form=nifti_form)
+    mask_volume = read_labels(mask, volume, nifti_form=nifti_form)
     for note in (*volume.notes, *mask_volume.notes):
         warnings.warn(note, stacklevel=3)
     return volume, mask_volume.array

@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data_prep.command_line import at_least, between
+from data_prep.volumes.nifti_geometry import FORMS
 from mmglan.evaluation.protocols import PROTOCOLS
 
 
@@ -31,6 +32,12 @@ def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
         "--ids",
         type=Path,
         help="table of prepare's --ids, if label maps are named as the source volumes",
+    )
+    parser.add_argument(
+        "--nifti-form",
+        choices=FORMS,
+        default="auto",
+        help="label maps whose qform and sform disagree: refuse them (default), or take one",
     )
     parser.add_argument("--protocol", choices=sorted(PROTOCOLS), default="deeplesion")
     parser.add_argument(

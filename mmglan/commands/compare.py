@@ -68,7 +68,12 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     protocol = get_protocol(args.protocol)
     test_set = read_test_set(
-        args.gt, volumes=args.volumes, gt_masks=args.gt_masks, ids=args.ids, quiet=args.quiet
+        args.gt,
+        volumes=args.volumes,
+        gt_masks=args.gt_masks,
+        ids=args.ids,
+        nifti_form=args.nifti_form,
+        quiet=args.quiet,
     )
     sides = [_side(args, side, test_set, protocol) for side in "ab"]
     warn_of_unknown_patients(test_set)

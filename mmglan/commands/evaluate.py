@@ -93,6 +93,7 @@ def main(argv: list[str] | None = None) -> int:
         volumes=args.volumes,
         gt_masks=args.gt_masks,
         ids=None if args.findings else args.ids,
+        nifti_form=args.nifti_form,
         quiet=args.quiet,
     )
     if args.findings:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from data_prep.bookmarks.dicom_labels import refuse_objects
 from data_prep.dataset.coco_entries import lesions_3d
 from data_prep.paths import check_relative, resolve_under
 from data_prep.shown_text import cell_text
@@ -53,6 +54,7 @@ def label_map(
     volume_id: str,
     binary_masks: bool = False,
     ids: Mapping[str, str] | None = None,
+    nifti_form: str = "auto",
 ) -> Volume:
     """Read the label map of a volume from a folder, on the axial grid.
 
@@ -62,6 +64,7 @@ def label_map(
         volume_id: The volume.
         binary_masks: Number the connected components.
         ids: Names of the source volumes; maps may also be named as these.
+        nifti_form: See `data_prep.read_volume`.
 
     Raises:
         FileNotFoundError: There is none.
@@ -71,7 +74,7 @@ def label_map(
     found = next(filter(None, map(maps.by_path, _names(volume_id, ids))), None)
     if found is not None:
         path = resolve_under(folder, found)
-        volume = read_label_volume(path, root=folder, allow_empty=True)
+        volume = read_label_volume(path, root=folder, allow_empty=True, nifti_form=nifti_form)
         for note in volume.notes:
             warnings.warn(note, stacklevel=2)
         if binary_masks:
@@ -105,16 +108,19 @@ def _warn_of_others(
         )
 
 
-def gt_of_label_maps(folder: str | Path, *, quiet: bool = True) -> VolumeGroundTruth:
+def gt_of_label_maps(
+    folder: str | Path, *, nifti_form: str = "auto", quiet: bool = True
+) -> VolumeGroundTruth:
     """Read 3D ground truth from a folder of label maps; every volume counts as a patient."""
     folder = Path(folder)
+    refuse_objects(folder)
     index = VolumeIndex(folder)
     ids = sorted(set(map(strip_suffix, index.label_maps)))
     if not ids:
         raise FileNotFoundError(
             f"{folder.name}: Expected a folder of label maps (*.nii.gz) but found none"
         )
-    maps = (label_map(index, volume_id) for volume_id in ids)
+    maps = (label_map(index, volume_id, nifti_form=nifti_form) for volume_id in ids)
     spacing, boxes, axes = [], [], []
     for volume in tqdm(maps, total=len(ids), desc="true label maps", disable=quiet):
         lesions = lesions_3d(volume.array, volume.spacing_mm)
@@ -162,6 +168,7 @@ def compare_label_maps(
     masks: list[dict] | None = None,
     binary_masks: bool = False,
     ids: Mapping[str, str] | None = None,
+    nifti_form: str = "auto",
     quiet: bool = True,
 ) -> list[VolumeInstances]:
     """Compare the voxel instances of every volume, read one after the other.
@@ -175,20 +182,22 @@ def compare_label_maps(
         scores: Confidences by volume and label, see `read_scores`.
         binary_masks: Predicted maps are not instances: number their connected components.
         ids: Names of the source volumes by volume id.
+        nifti_form: See `data_prep.read_volume`.
         quiet: Show no progress.
     """
     true_maps = VolumeIndex(gt_folder)
     if predicted_folder is not None:
+        refuse_objects(Path(predicted_folder))
         predicted_maps = VolumeIndex(predicted_folder)
         _warn_of_others(predicted_maps, gt, ids)
     found = []
     for number, volume_id in enumerate(tqdm(gt.ids, desc="label maps", disable=quiet)):
-        true_map = label_map(true_maps, volume_id, ids=ids)
+        true_map = label_map(true_maps, volume_id, ids=ids, nifti_form=nifti_form)
         try:
             if predicted_folder is None:
                 one = instances_of_stacks(stacks[number], masks[number], true_map.array)
             else:
-                predicted = label_map(predicted_maps, volume_id, binary_masks, ids)
+                predicted = label_map(predicted_maps, volume_id, binary_masks, ids, nifti_form)
                 difference = predicted.grid.difference_from(true_map.grid)
                 if difference:
                     raise ValueError(f"Expected the grid of the ground truth with {difference}")

@@ -46,6 +46,7 @@ class TestSet:
         volumes: 3D lesions; None without volumes.
         gt_masks: Folder of true label maps, `<volume_id>.nii.gz`, if there are any.
         ids: Names of the source volumes by volume id, if label maps are named as these.
+        nifti_form: How label maps in NIfTI are read, see `data_prep.read_volume`.
     """
 
     __test__ = False  # no test of pytest's
@@ -54,6 +55,7 @@ class TestSet:
     volumes: VolumeGroundTruth | None
     gt_masks: Path | None = None
     ids: dict[str, str] | None = None
+    nifti_form: str = "auto"
 
 
 def read_test_set(
@@ -62,6 +64,7 @@ def read_test_set(
     volumes: str | Path | None = None,
     gt_masks: str | Path | None = None,
     ids: str | Path | None = None,
+    nifti_form: str = "auto",
     quiet: bool = True,
 ) -> TestSet:
     """Read the ground truth of a test set.
@@ -71,16 +74,21 @@ def read_test_set(
         volumes: `volumes_<split>.json`.
         gt_masks: Folder of true label maps; without `volumes`, every map is a volume.
         ids: Table of `data_prep.prepare --ids`, if label maps are named as the source volumes.
+        nifti_form: Label maps whose qform and sform disagree, true and predicted ones: refuse them
+            (`auto`), or take the form named, `qform` or `sform`.
         quiet: Show no progress.
 
     Raises:
         FileNotFoundError: A file that is not there.
-        ValueError: No ground truth at all, a file that cannot be used, or `ids` without label maps.
+        ValueError: No ground truth at all, a file that cannot be used, or `ids` or `nifti_form`
+            without label maps.
     """
     if gt is None and volumes is None and gt_masks is None:
         raise ValueError("Expected gt, volumes or gt_masks: there is nothing to compare with")
     if ids is not None and gt_masks is None:
         raise ValueError("Expected gt_masks with ids: only label maps are named as source volumes")
+    if nifti_form != "auto" and gt_masks is None:
+        raise ValueError("Expected --gt-masks with --nifti-form: only label maps are NIfTI files")
     if volumes is not None:
         lesions_3d = read_volumes(volumes)
         if gt_masks is not None and lesions_3d.has_ignored:
@@ -89,12 +97,15 @@ def read_test_set(
                 "since they hold it as a lesion; compare boxes only, without --gt-masks"
             )
     else:
-        lesions_3d = None if gt_masks is None else gt_of_label_maps(gt_masks, quiet=quiet)
+        lesions_3d = None
+        if gt_masks is not None:
+            lesions_3d = gt_of_label_maps(gt_masks, nifti_form=nifti_form, quiet=quiet)
     return TestSet(
         images=None if gt is None else read_ground_truth(gt),
         volumes=lesions_3d,
         gt_masks=None if gt_masks is None else Path(gt_masks),
         ids=None if ids is None else read_ids(ids),
+        nifti_form=nifti_form,
     )
 
 
@@ -238,6 +249,7 @@ def _label_maps(test_set, folder, scores, binary_masks, quiet):
         scores=scores,
         binary_masks=binary_masks,
         ids=test_set.ids,
+        nifti_form=test_set.nifti_form,
         quiet=quiet,
     )
 
@@ -257,6 +269,7 @@ def _of_stacks(test_set, results, with_masks, protocol, stack_iou, quiet):
             stacks=stacks,
             masks=masks,
             ids=test_set.ids,
+            nifti_form=test_set.nifti_form,
             quiet=quiet,
         )
         sets.append(_of_instances(volumes, found, protocol))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import shutil
+import struct
 
 import cv2
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from dicom_makers import dataset
+from pydicom.dataset import Dataset
 from scipy import ndimage
 
 from data_prep import prepare, score_pseudo_masks
@@ -377,3 +381,34 @@ def test_kinds_of_input_do_not_mix(call, tmp_path):
     with pytest.raises(SystemExit) as ended:
         score_pseudo_masks.main([*call, "--out-dir", str(tmp_path / "o")])
     assert ended.value.code == 2
+
+
+def forms_apart(path):
+    """Give a NIfTI file an sform that lies 30 mm from its qform."""
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    struct.pack_into("<2h", content, 252, 1, 2)
+    offset = struct.unpack_from("<f", content, 268)[0]
+    row = struct.unpack_from("<4f", content, 280)
+    struct.pack_into("<4f", content, 280, *row[:3], offset + 30)
+    path.write_bytes(gzip.compress(bytes(content), mtime=0))
+
+
+def test_nifti_whose_forms_disagree(phantoms, tmp_path, capsys):
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+        file = "phantom_000.nii.gz"
+        (tmp_path / name / file).write_bytes((phantoms / name / file).read_bytes())
+        forms_apart(tmp_path / name / file)
+    assert command(tmp_path, tmp_path / "out") == 2
+    assert "--nifti-form qform" in capsys.readouterr().err
+    assert command(tmp_path, tmp_path / "out", "--nifti-form", "qform") == 0
+
+
+def test_dicom_masks_are_refused_by_name(phantoms, tmp_path, capsys):
+    (tmp_path / "masks").mkdir()
+    data = dataset("1.2.840.10008.5.1.4.1.1.66.4", Dataset())
+    data.save_as(tmp_path / "masks/a.dcm", enforce_file_format=True)
+    for masks in (tmp_path / "masks", tmp_path / "masks/a.dcm"):
+        assert command(phantoms, tmp_path / "out", "--masks", str(masks)) == 2
+        error = capsys.readouterr().err
+        assert "1 DICOM segmentations or structure sets" in error and "Save them as NIfTI" in error

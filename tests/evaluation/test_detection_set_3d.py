@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import struct
+import warnings
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from dicom_makers import dataset
+from pydicom.dataset import Dataset
 from scipy import ndimage
 
 from mmglan.detections.stacking import stack
@@ -271,3 +275,28 @@ def test_components_are_numbered_as_in_the_whole_map():
     labels[1:4, 5:18, 2:9] = rng.random((3, 13, 7)) < 0.2
     whole = ndimage.label(labels, structure=np.ones((3, 3, 3)))[0]
     assert whole.max() > 3 and np.array_equal(connected_instances(labels), whole)
+
+
+def test_label_maps_whose_forms_disagree(tmp_path):
+    for folder, labels in (("gt", TRUTH), ("found", FOUND)):
+        write(tmp_path / folder / "a.nii", label_map(labels))
+        content = bytearray((tmp_path / folder / "a.nii").read_bytes())
+        struct.pack_into("<f", content, 292, struct.unpack_from("<f", content, 292)[0] + 30)
+        (tmp_path / folder / "a.nii").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a.nii: Expected forms of one place"):
+        read_test_set(gt_masks=tmp_path / "gt")
+    test_set = read_test_set(gt_masks=tmp_path / "gt", nifti_form="qform")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # which form was taken
+        (found,) = load_detection_sets(test_set, [tmp_path / "found"], DEEPLESION)
+    assert found.n_lesions == len(TRUTH)
+    with pytest.raises(ValueError, match="Expected --gt-masks with --nifti-form"):
+        read_test_set(volumes="v.json", nifti_form="qform")
+
+
+def test_dicom_objects_among_label_maps_are_refused(tmp_path):
+    write(tmp_path / "gt/a.nii", label_map(TRUTH))
+    data = dataset("1.2.840.10008.5.1.4.1.1.481.3", Dataset())
+    data.save_as(tmp_path / "gt/b.dcm", enforce_file_format=True)
+    with pytest.raises(ValueError, match=r"1 DICOM segmentations or structure sets, e.g. 'b.dcm'"):
+        read_test_set(gt_masks=tmp_path / "gt")

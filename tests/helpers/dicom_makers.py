@@ -40,7 +40,7 @@ def dataset(sop_class, source):
     data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = sop_class
     data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = generate_uid()
-    data.PatientID = source.PatientID
+    data.PatientID = source.get("PatientID", "")
     return data
 
 
