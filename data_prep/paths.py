@@ -9,11 +9,14 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from data_prep.errors import DataError, quoted
 
-_SERIES = re.compile(r"#\d+(\.\d+)+$")
+_SERIES = re.compile(r"#(\d+(\.\d+)+|\d+-\d+)$")
 
 
 def without_series(volume: str) -> str:
-    """Return the path of a volume: `folder` of `folder#UID`. Other `#` belong to names."""
+    """Return the path of a volume: `folder` of `folder#UID` (DICOM) or `folder#5-17` (PNG slices).
+
+    Other `#` belong to names.
+    """
     return _SERIES.sub("", volume)
 
 

@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -38,12 +38,13 @@ from data_prep.dataset.output_folder import OutputFolder
 from data_prep.dataset.prepare_args import parse_args, series_choice, volume_options
 from data_prep.dataset.slice_selection import VolumeOptions
 from data_prep.dataset.sources import Source, list_sources
-from data_prep.dataset.split import read_split_file
+from data_prep.dataset.split import SPLITS, read_split_file
 from data_prep.dataset.split_plan import SplitOptions
 from data_prep.dataset.volume_result import VolumeResult
 from data_prep.dataset.volume_task import VolumeTask, plain
 from data_prep.errors import DataError
 from data_prep.paths import without_series
+from data_prep.public_sets.deeplesion_subvolumes import labelled_volumes
 from data_prep.volumes.find import VolumeIndex
 from data_prep.volumes.image_root import ImageRoot, open_images
 from data_prep.volumes.same_volume import check_names, overlapping, unnamed
@@ -110,10 +111,11 @@ def _run(args: argparse.Namespace, images: ImageRoot) -> int:
         rows = ([s.volume_id, s.patient_id, s.volume, s.patient] for s in given.sources)
         run_report.write_ids(Path(args.ids), Path(args.out_dir), header, rows)
     split = split_options(args, given.sources)
+    _check_whole_volumes(args, split)
     with OutputFolder(
         args.out_dir, _identity(args, options, given), overwrite=args.overwrite
     ) as out:
-        _process_volumes(args, options, given, out.path)
+        _process_volumes(args, options, given, split, out.path)
         return _write_dataset(args, options, given, split, out)
 
 
@@ -155,6 +157,9 @@ def _read_input(args: argparse.Namespace, options: VolumeOptions, images: ImageR
             found = index.volumes if only is None else [only]
             extra = unnamed(root, found, volumes | read.incomplete_volumes)
             notes += index.notes if only is None else []
+    labelled, absent = {}, []
+    if args.subvolumes is not None:
+        labelled, absent = labelled_volumes(Path(args.subvolumes), index, records)
     sources, more = list_sources(
         records,
         extra,
@@ -163,9 +168,20 @@ def _read_input(args: argparse.Namespace, options: VolumeOptions, images: ImageR
         incomplete=incomplete,
         ignored=ignored,
         root=root,
+        labelled=labelled,
     )
     file_notes = sorted(set(read.notes))
-    return Input(root, masks, records, sources, read.errors, notes + more, file_notes)
+    errors = read.errors + absent
+    return Input(root, masks, records, sources, errors, notes + more, file_notes)
+
+
+def _check_whole_volumes(args: argparse.Namespace, split: SplitOptions) -> None:
+    """Raise DataError for whole volumes of some splits where the split is found out later."""
+    if set(args.whole_volumes) not in (set(), set(SPLITS)) and split.given is None:
+        raise DataError(
+            f"Expected a given split for --whole-volumes {','.join(args.whole_volumes)} but got a"
+            " random one. Name a --split-file, or write all volumes whole."
+        )
 
 
 def _read_bookmarks(args: argparse.Namespace, images: VolumeIndex) -> ReadResult:
@@ -223,7 +239,11 @@ def _check(args: argparse.Namespace, options: VolumeOptions, given: Input) -> in
 
 
 def _process_volumes(
-    args: argparse.Namespace, options: VolumeOptions, given: Input, out_dir: Path
+    args: argparse.Namespace,
+    options: VolumeOptions,
+    given: Input,
+    split: SplitOptions,
+    out_dir: Path,
 ) -> None:
     """Let the workers make what is missing in the output folder."""
     masks = given.masks
@@ -231,9 +251,16 @@ def _process_volumes(
     # Workers elsewhere have another current folder.
     root, out = os.path.abspath(given.root), os.path.abspath(out_dir)
     mask_root = None if mask_root is None else os.path.abspath(mask_root)
+
+    def options_of(source: Source) -> VolumeOptions:
+        split_of = split.given or {}
+        chosen = set(SPLITS) == set(args.whole_volumes)
+        chosen = chosen or split_of.get(source.patient_id) in args.whole_volumes
+        return replace(options, whole_volumes=chosen)
+
     work = parallel.run_tasks(
         process_volume.run,
-        (VolumeTask(source, root, mask_root, options, out) for source in given.sources),
+        (VolumeTask(s, root, mask_root, options_of(s), out) for s in given.sources),
         total=len(given.sources),
         jobs=args.jobs,
         backend=args.backend,
@@ -274,7 +301,7 @@ def _write_dataset(
             plan,
             context=options.context,
             propagate=options.propagate,
-            whole_volumes=options.whole_volumes,
+            whole={*args.whole_volumes, *(["test"] if args.subvolumes else [])},
             classes=classes,
         )
     run_report.write_overlays(out, found, load, args.overlays)
@@ -294,12 +321,15 @@ def _stated(args: argparse.Namespace, options: VolumeOptions) -> dict:
     if args.split_file is not None:
         split = {"split_file": _digest(sorted(read_split_file(args.split_file).items()))}
     split |= {"one_axis": args.one_axis} | ({"classes": "site"} if args.classes == "site" else {})
+    split |= {"whole_volumes": list(args.whole_volumes)}
     return asdict(options) | split | {"overlays": args.overlays}
 
 
 def _identity(args: argparse.Namespace, options: VolumeOptions, given: Input) -> dict:
     """Collect what tells this run from another, the input included."""
-    listed = ([s.volume_id, s.patient_id, s.volume, s.patient, s.mask] for s in given.sources)
+    listed = (
+        [s.volume_id, s.patient_id, s.volume, s.patient, s.mask, s.boxes] for s in given.sources
+    )
     marks = (plain(record) for s in given.sources for record in (*s.records, *s.ignored))
     read = chain(marks, map(str, given.errors))
     return _stated(args, options) | {"bookmarks": _digest(read), "volumes": _digest(listed)}

@@ -1,4 +1,7 @@
-"""Ours on DeepLesion (Table 6): boxes of all slices, stacked, FROC per sub-volume; docs/zoo.md."""
+"""Ours on DeepLesion (Table 6): boxes of all slices, stacked, FROC per sub-volume.
+
+Data: docs/public_data.md. Of sub-volumes only boxes are known.
+"""
 
 import os
 
@@ -12,4 +15,5 @@ test_dataloader = dict(dataset=dict(data_root=data_root, ann_file="annotations/t
 test_evaluator = dict(
     ann_file=data_root + "annotations/test_whole.json",
     volumes_file=data_root + "annotations/volumes_test.json",
+    iou_types=("bbox",),
 )

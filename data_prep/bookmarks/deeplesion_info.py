@@ -3,11 +3,13 @@
 Of a `File_name` such as `000089_01_01_037.png` the last `_` stands for the folder separator:
 folder `000089_01_01`, slice number 37. `Measurement_coordinates` are the long axis, then the
 short axis, (x, y) (x, y) each. The file's own boxes are padded by 5 pixels and are not used. Rows
-marked as possibly noisy are left out, as the data set's authors do.
+marked as possibly noisy are left out, as the data set's authors do. Where the slice numbers of a
+folder have gaps, the volume is the block of the slice, `000089_01_01#31-43`.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,9 @@ import numpy as np
 from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.csv_rows import dict_of, number, read_text, rows_of, whole_number
 from data_prep.errors import DataError, quoted
-from data_prep.paths import check_relative
+from data_prep.paths import check_relative, resolve_under
+from data_prep.volumes import deeplesion_png
+from data_prep.volumes.find import VolumeIndex
 
 OPTIONS: frozenset[str] = frozenset()
 NEEDED = ("File_name", "Patient_index", "Measurement_coordinates")
@@ -53,6 +57,7 @@ def read(path: Path, name: str, options: Options) -> ReadResult:
             row=row_number,
         )
     result, noisy = ReadResult(), []
+    block_of = _Blocks(options.images)
     for row_number, cells in rows:
         row = {}
         try:
@@ -62,7 +67,8 @@ def read(path: Path, name: str, options: Options) -> ReadResult:
             if row.get("Possibly_noisy", "0") not in ("", "0"):
                 noisy.append(_volume(row))
                 continue
-            result.records.append(_record(row, name, row_number))
+            record = _record(row, name, row_number)
+            result.records.append(replace(record, volume=block_of.volume(record)))
         except DataError as error:
             result.refuse(DataError(error.message, path=name, row=row_number), _volume(row))
     if noisy:
@@ -71,6 +77,38 @@ def read(path: Path, name: str, options: Options) -> ReadResult:
     if not result.records and not result.errors and not noisy:
         raise DataError("Expected bookmarks but got only a header. Fill the table.", path=name)
     return result
+
+
+class _Blocks:
+    """The block of slices that a bookmark lies in, where the numbers of its folder have gaps."""
+
+    def __init__(self, images: VolumeIndex | None) -> None:
+        self._images = images
+        self._of_folder: dict[str, list[tuple[int, int]]] = {}
+
+    def volume(self, record: BookmarkRecord) -> str:
+        """Return the volume of a record, which names the folder."""
+        folder, number = record.volume, record.slice_number
+        if folder not in self._of_folder:
+            self._of_folder[folder] = self._blocks(folder)
+        there = self._of_folder[folder]
+        for block in there if len(there) > 1 else ():
+            if block[0] <= number <= block[1]:
+                return deeplesion_png.part_name(folder, block, there)
+        if len(there) > 1:
+            raise DataError(
+                f"Expected slice {number} of {folder} but got a folder without. Add the slice or "
+                "leave the row out."
+            )
+        return folder
+
+    def _blocks(self, folder: str) -> list[tuple[int, int]]:
+        if self._images is None:
+            return []
+        try:
+            return deeplesion_png.blocks(resolve_under(self._images, folder), folder)
+        except (DataError, OSError):  # whoever reads the volume says so
+            return []
 
 
 def _volume(row: dict[str, str]) -> str | None:

@@ -5,7 +5,7 @@ One volume's result is in memory at a time, however large the files become.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -132,7 +132,7 @@ def write(
     *,
     context: int = 0,
     propagate: int = 0,
-    whole_volumes: bool = False,
+    whole: Collection[str] = (),
     classes: Sequence[str] = coco_entries.ONE_CLASS,
 ) -> None:
     """Write the files of one plan, and remove those that an earlier state of the input left.
@@ -143,11 +143,11 @@ def write(
         found, plan: What to write into which file.
         context: See `number`.
         propagate: If not 0, write the file of propagated lesions, too.
+        whole: Splits of which the file of all slices is written, too.
         classes: See `number`.
-        whole_volumes: Write the files of all slices, too.
     """
-    kinds = ALWAYS + WITH_GT * found.has_gt + WHOLE * whole_volumes
-    names = [kind.format(split) for split in SPLITS for kind in kinds]
+    kinds = {s: ALWAYS + WITH_GT * found.has_gt + WHOLE * (s in whole) for s in SPLITS}
+    names = [kind.format(split) for split in SPLITS for kind in kinds[split]]
     names += [PROPAGATED] * bool(propagate)
     with ExitStack() as stack:
         files = {

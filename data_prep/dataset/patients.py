@@ -28,6 +28,7 @@ def group(
     records: Mapping[str, Sequence[BookmarkRecord]],
     keys: Mapping[str, str | None],
     pattern: str | None = None,
+    known: Mapping[str, str] | None = None,
 ) -> Patients:
     """Group volumes by patient.
 
@@ -36,12 +37,13 @@ def group(
         keys: Keyed hash of each DICOM volume's PatientID, where known.
         pattern: Regular expression; its first group, found in a volume's path, is the patient. It
             overrides the bookmarks' own column.
+        known: Patient of volumes beside what their bookmarks say.
 
     Raises:
         DataError: A volume of two patients, or a pattern that does not fit.
     """
-    names = sorted(records)
-    stated = {volume: _stated(volume, records[volume], pattern) for volume in names}
+    names, known = sorted(records), known or {}
+    stated = {v: _stated(v, records[v], pattern, known.get(v)) for v in names}
     key_of = {volume: _key(records[volume], keys.get(volume)) for volume in names}
     named: dict[str, set[str]] = defaultdict(set)
     members: dict[str, list[str]] = defaultdict(list)
@@ -125,7 +127,9 @@ def _contradictions(
     return [f"{count} {what}." for count, what in told if count]
 
 
-def _stated(volume: str, records: Sequence[BookmarkRecord], pattern: str | None) -> str | None:
+def _stated(
+    volume: str, records: Sequence[BookmarkRecord], pattern: str | None, known: str | None
+) -> str | None:
     """Return the patient of a volume as the pattern or the bookmarks state it."""
     if pattern is not None:
         match = re.search(pattern, volume)
@@ -136,7 +140,7 @@ def _stated(volume: str, records: Sequence[BookmarkRecord], pattern: str | None)
                 path=volume,
             )
         return match.group(1)
-    named = {record.patient for record in records if record.patient}
+    named = {record.patient for record in records if record.patient} | {known} - {None}
     if len(named) > 1:
         raise DataError(
             f"Expected one patient per volume but got {len(named)} in the rows of this one."

@@ -32,7 +32,6 @@ def volume_options(args: argparse.Namespace) -> VolumeOptions:
         context=args.context,
         keep_empty=args.keep_empty,
         max_empty=args.max_empty,
-        whole_volumes=args.whole_volumes,
         binary_masks=args.binary_masks,
         series_rule=args.series_rule,
         modality=args.modality,
@@ -59,6 +58,13 @@ def _fractions(text: str) -> tuple[float, float, float]:
             f"expected three shares of 0 or more with sum 1, as 0.7,0.15,0.15, but got {text}"
         )
     return shares
+
+
+def _splits(text: str) -> tuple[str, ...]:
+    names = text.split(",")
+    if not set(names) <= set(SPLITS):
+        raise argparse.ArgumentTypeError(f"expected splits of {', '.join(SPLITS)} but got {text}")
+    return tuple(split for split in SPLITS if split in names)
 
 
 def normalization(text: str) -> str:
@@ -145,6 +151,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--bookmark-volume", help="volume of a bookmark file that names none")
     add("--masks", help="folder of voxel masks: their lesions are written as ground truth")
     add("--binary-masks", action="store_true", help="masks hold 0 and 1: separate the components")
+    add("--subvolumes", help="3D annotations of DeepLesion's sub-volumes, .pkl as published")
     add(
         "--patient-pattern",
         type=pattern,
@@ -185,7 +192,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default="one",
         help="categories of the annotations: lesion for all (default), or the bookmarks' sites",
     )
-    add("--whole-volumes", action="store_true", help="write all slices, for tests on volumes")
+    add(
+        "--whole-volumes",
+        type=_splits,
+        nargs="?",
+        const=SPLITS,
+        default=(),
+        metavar="SPLITS",
+        help="write all slices, for tests on volumes; of chosen splits (test, or val,test) if the"
+        " split is given",
+    )
     add = parser.add_argument_group("split").add_argument
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument(
@@ -220,6 +236,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error(f"expected no --grabcut-iterations with --mask-method {args.mask_method}")
     if args.classes == "site" and args.masks is not None:
         parser.error("expected no --masks with --classes site: voxel masks name no sites")
+    if args.subvolumes is not None and args.masks is not None:
+        parser.error("expected --masks or --subvolumes, not both: each states the true lesions")
     if args.split_file is not None and args.seed:
         parser.error("expected no --seed with --split-file, which leaves nothing to chance")
     return args

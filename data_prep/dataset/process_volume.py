@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -139,6 +140,9 @@ def _fill(task: VolumeTask, result: VolumeResult) -> None:
     result.ignored, unplaced = volume_lesions.regions_to_ignore(source.ignored, volume)
     refused += unplaced
     result.errors += map(str, refused)
+    if source.boxes is not None:
+        options = replace(options, whole_volumes=True)
+        result.gt_lesions, result.gt_lesions_3d = volume_lesions.of_boxes(source.boxes, volume)
     slices = Slices(volume.array, options.normalize)
     result.lesions = [
         volume_lesions.with_pseudo_mask(
@@ -157,7 +161,7 @@ def _fill(task: VolumeTask, result: VolumeResult) -> None:
         options,
         len(volume.array),
         spacing[2],
-        all_known=source.all_known and not refused,
+        all_known=source.all_known and not refused and source.boxes is None,
     )
     for z, kind in sorted(used.items()):
         digest = _write(task, slices.normalized(z), z)

@@ -26,7 +26,7 @@ class VolumeOptions:
         keep_empty: Keep slices without a lesion: `slices` of volumes with lesions, whole
             `volumes` without, `all` of both, or None.
         max_empty: Keep at most this many of them per volume, evenly spaced; None keeps all.
-        whole_volumes: Write every slice, for testing on volumes.
+        whole_volumes: Write every slice of the volume, for testing on volumes.
         series_rule, modality, series_description: See `data_prep.read_volume`.
         nifti_form: See `data_prep.read_volume`; holds for masks too.
         nan: See `data_prep.read_volume`.

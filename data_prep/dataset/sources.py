@@ -31,6 +31,8 @@ class Source:
         records: Its bookmarks.
         all_known: False if a bookmark of it could not be read: then no slice is known to be empty.
         ignored: Measurements of it that become regions to ignore.
+        boxes: 3D boxes of all its lesions where they are known as such: x1, y1, z1, x2, y2, z2,
+            inclusive, z being slice numbers; such a volume is written whole.
     """
 
     volume_id: str
@@ -41,6 +43,7 @@ class Source:
     records: tuple[BookmarkRecord, ...]
     all_known: bool = True
     ignored: tuple[BookmarkRecord, ...] = ()
+    boxes: tuple[tuple[float, ...], ...] | None = None
 
 
 def list_sources(
@@ -52,6 +55,7 @@ def list_sources(
     incomplete: Collection[str] = (),
     ignored: Sequence[BookmarkRecord] = (),
     root: Path | None = None,
+    labelled: Mapping[str, tuple[str, tuple]] | None = None,
 ) -> tuple[list[Source], list[str]]:
     """Sort bookmarks by volume and give pseudonyms.
 
@@ -64,6 +68,7 @@ def list_sources(
         incomplete: Volumes with bookmarks that could not be read.
         ignored: Measurements that become regions to ignore, in any order.
         root: Folder of the volumes, to read the PatientID of DICOM series; None to do without.
+        labelled: Patient and boxes of volumes of which all lesions are known as boxes.
 
     Returns:
         The volumes in the order of their names, and notes for the report.
@@ -77,7 +82,8 @@ def list_sources(
     regions: dict[str, list[BookmarkRecord]] = defaultdict(list)
     for record in ignored:
         regions[record.volume].append(record)
-    for volume in (*regions, *extra_volumes):
+    labelled = labelled or {}
+    for volume in (*regions, *extra_volumes, *labelled):
         by_volume.setdefault(volume, [])
     names = sorted(by_volume)
     marks = {volume: by_volume[volume] + regions[volume] for volume in names}
@@ -86,7 +92,8 @@ def list_sources(
         if (header := header_of_volume(root, volume)) is not None:
             keys[volume] = key_of_header(header)
             series[volume] = str(header.get("SeriesInstanceUID", ""))
-    grouped = group_patients(marks, keys, patient_pattern)
+    known = {volume: patient for volume, (patient, _) in labelled.items()}
+    grouped = group_patients(marks, keys, patient_pattern, known)
     patients, notes = grouped.of_volume, grouped.notes
     volume_digits = max(4, len(str(len(names))))
     order = {patient: i for i, patient in enumerate(sorted(set(patients.values())), start=1)}
@@ -105,6 +112,7 @@ def list_sources(
                 records=tuple(sorted(by_volume[volume], key=_place)),
                 all_known=volume not in incomplete,
                 ignored=tuple(sorted(regions[volume], key=_place)),
+                boxes=labelled[volume][1] if volume in labelled else None,
             )
         )
     bare = sum(source.mask is None for source in sources)

@@ -12,7 +12,7 @@ from data_prep.bookmarks.locate import PlacedBookmark, place
 from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.dataset import coco_entries
 from data_prep.dataset.slice_selection import VolumeOptions
-from data_prep.dataset.volume_result import IgnoreRegion, SliceLesion
+from data_prep.dataset.volume_result import IgnoreRegion, Lesion3D, SliceLesion
 from data_prep.errors import DataError
 from data_prep.pseudo_masks.methods import pseudo_mask
 from data_prep.pseudo_masks.propagate import propagate
@@ -130,6 +130,51 @@ def propagated(
                 )
             )
     return sorted(found, key=lambda lesion: (lesion.slice_index, lesion.bbox))
+
+
+def of_boxes(
+    boxes: Iterable[Sequence[float]], volume: Volume
+) -> tuple[list[SliceLesion], list[Lesion3D]]:
+    """Turn 3D boxes into lesions on each of their slices, and in 3D.
+
+    Args:
+        boxes: x1, y1, z1, x2, y2, z2 of voxels that belong to the lesion: pixels of the stored
+            slices, and slice numbers.
+        volume: Their volume, whose slices have numbers.
+    """
+    on_slices, in_3d = [], []
+    for label, (x1, y1, z1, x2, y2, z2) in enumerate(boxes, start=1):
+        numbers = (volume.slice_numbers.index(int(z)) for z in (z1, z2))
+        corners = np.concatenate(
+            [
+                volume.from_stored([xy], z)
+                for xy, z in zip(((x1, y1), (x2, y2)), numbers, strict=True)
+            ]
+        )
+        low, high = (
+            np.round(ends).astype(int).tolist() for ends in (corners.min(0), corners.max(0))
+        )
+        width, height = high[0] - low[0] + 1, high[1] - low[1] + 1
+        sides = width * volume.spacing_mm[0], height * volume.spacing_mm[1]
+        axes = {"long_axis_mm": round(max(sides), 4), "short_axis_mm": round(min(sides), 4)}
+        in_3d.append(
+            Lesion3D(label=label, box3d=[*low, *high], key_slice=(low[2] + high[2]) // 2, **axes)
+        )
+        on_slices += [
+            SliceLesion(
+                slice_index=z,
+                lesion=label,
+                bbox=[float(low[0]), float(low[1]), float(width), float(height)],
+                area=width * height,
+                segmentation=None,
+                recist=None,
+                mask_source="box",
+                **axes,
+            )
+            for z in range(low[2], high[2] + 1)
+        ]
+    on_slices.sort(key=lambda lesion: (lesion.slice_index, lesion.lesion))
+    return on_slices, in_3d
 
 
 def of_labels(

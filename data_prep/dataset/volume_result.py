@@ -34,9 +34,10 @@ class SliceLesion:
         slice_index: The slice.
         bbox: x, y, width, height in pixels.
         area: Pixels of the mask.
-        segmentation: Compressed run-length code of the mask.
-        recist: End points of the long axis, then of the short one: x, y each, pixels.
-        long_axis_mm, short_axis_mm: Lengths of the axes.
+        segmentation: Compressed run-length code of the mask; None where only a box is known.
+        recist: End points of the long axis, then of the short one: x, y each, pixels; None of a
+            box.
+        long_axis_mm, short_axis_mm: Lengths of the axes; of a box, its sides.
         mask_source: What made the mask.
         site: Where in the body, as the bookmark says.
         lesion: Its label, for lesions of a voxel mask.
@@ -45,8 +46,8 @@ class SliceLesion:
     slice_index: int
     bbox: list[float]
     area: int
-    segmentation: dict[str, Any]
-    recist: list[float]
+    segmentation: dict[str, Any] | None
+    recist: list[float] | None
     long_axis_mm: float
     short_axis_mm: float
     mask_source: str
@@ -94,7 +95,7 @@ class Lesion3D:
         label: Its value in the mask.
         box3d: x1, y1, z1, x2, y2, z2; inclusive voxels.
         key_slice: Axial slice on which its long axis is longest.
-        long_axis_mm, short_axis_mm: Lengths of the axes on that slice.
+        long_axis_mm, short_axis_mm: Lengths of the axes on that slice; of a box, its sides.
     """
 
     label: int

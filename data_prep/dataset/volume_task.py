@@ -47,6 +47,7 @@ class VolumeTask:
             [plain(record) for record in source.records],
             [plain(record) for record in source.ignored],
             source.all_known,
+            source.boxes,
             _fingerprint(self.root, source.volume),
             _fingerprint(self.mask_root, source.mask),
         ]

@@ -44,9 +44,11 @@ def read_stored(path: Path, name: str, options: ReadOptions | None = None) -> St
                     "again.",
                     path=name,
                 )
-            if series_uid is None and deeplesion_png.matches(entries) and not _hold_dicom(path):
+            block = deeplesion_png.block_of(series_uid)
+            slices = (block or series_uid is None) and deeplesion_png.matches(entries)
+            if slices and not _hold_dicom(path):
                 _check_no_filter(options, name)
-                return deeplesion_png.read(path, name, options.spacing_mm)
+                return deeplesion_png.read(path, name, options.spacing_mm, block)
             return dicom_files.read_folder(path, name, options)
         if path.suffix.lower() == ".img" and path.with_suffix(".hdr").is_file():
             path = path.with_suffix(".hdr")  # the voxels of this header

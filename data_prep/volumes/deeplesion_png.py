@@ -3,12 +3,16 @@
 The PNG files hold no geometry. Rows run to the back and columns to the patient's left; slice
 numbers run to the feet, as in the data set's own conversion to NIfTI. The spacing stands in
 `DL_info.csv`, which is looked for in the image folder and beside it.
+
+A folder whose slice numbers have gaps holds several volumes: each block of consecutive numbers is
+one, `folder#103-115`.
 """
 
 from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -32,21 +36,65 @@ def matches(entries: Sequence[str]) -> bool:
     return any(e.lower().endswith(".png") for e in entries if not e.startswith("."))
 
 
-def read(path: Path, name: str, spacing_mm: tuple[float, float, float] | None = None) -> Stored:
+def block_of(text: str | None) -> tuple[int, int] | None:
+    """Return the first and last slice number of `5-17`; None for another text."""
+    match = re.fullmatch(r"(\d{1,9})-(\d{1,9})", text or "", re.ASCII)
+    return None if match is None else (int(match[1]), int(match[2]))
+
+
+def blocks(path: Path, name: str) -> list[tuple[int, int]]:
+    """Return first and last number of each block of consecutive slices in a folder, by number."""
+    found: list[tuple[int, int]] = []
+    for number in sorted(_numbered(path, name)):
+        if found and number == found[-1][1] + 1:
+            found[-1] = (found[-1][0], number)
+        else:
+            found.append((number, number))
+    return found
+
+
+def part_name(folder: str, part: tuple[int, int], there: Sequence[tuple[int, int]]) -> str:
+    """Name the volume of a part of a folder: `folder#5-17`, or `folder` if that is all of it.
+
+    Args:
+        folder: Path relative to the folder of all volumes.
+        part: First and last slice number.
+        there: The folder's `blocks`.
+    """
+    return folder if list(there) == [part] else f"{folder}#{part[0]}-{part[1]}"
+
+
+def read(
+    path: Path,
+    name: str,
+    spacing_mm: tuple[float, float, float] | None = None,
+    block: tuple[int, int] | None = None,
+) -> Stored:
     """Read a folder of slices into HU, int16.
 
     Args:
         path: Folder.
         name: How messages call it.
         spacing_mm: Spacing (x, y, z); default: from `DL_info.csv`.
+        block: First and last slice number, to read a part; default: all slices.
     """
     numbered = _numbered(path, name)
+    if block is not None:
+        wanted = range(block[0], block[1] + 1)
+        missing = next((number for number in wanted if number not in numbered), None)
+        if missing is not None or not wanted:
+            raise DataError(
+                f"Expected the slices {block[0]} to {block[1]} but got no number "
+                f"{block[0] if missing is None else missing}. Add it or correct the numbers.",
+                path=name,
+            )
+        numbered = {number: numbered[number] for number in wanted}
     numbers = sorted(numbered)
     gaps = [n for n, after in pairwise(numbers) if after != n + 1]
     if gaps:
         raise DataError(
             f"Expected consecutive slices but got a gap after slice number {gaps[0]}. Add the "
-            "missing slices.",
+            f"missing slices, or name one block, {name}#{numbers[0]}-{gaps[0]}.",
             path=name,
         )
     spacing = spacing_mm or _spacing_from_info(path)

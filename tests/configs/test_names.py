@@ -215,6 +215,7 @@ CASES = {
                 ABSENT,
                 "data/deeplesion/annotations/volumes_test.json",
             ),
+            "test_evaluator.iou_types": (["bbox", "segm"], ["bbox"]),
         },
         (),
     ),

@@ -85,7 +85,7 @@ def test_each_entry_stands_in_the_files_of_its_split(written):
 
 def test_with_ground_truth_whole_volumes_are_those_that_have_it(written):
     results = [result(1, "a"), result(2, "b", gt=True)]
-    files = written(results, {"a": "train", "b": "train"}, whole_volumes=True)
+    files = written(results, {"a": "train", "b": "train"}, whole=("train", "val", "test"))
     assert [image["id"] for image in files["train"]["images"]] == [1, 2, 4, 5]
     assert [image["id"] for image in files["train_truth"]["images"]] == [4, 5]
     # The lesion of the mask lies on a slice that is not listed.

@@ -180,7 +180,7 @@ def test_deeplesion_folders(tmp_path):
     (folder / "002.png").unlink()
     assert refused(folder, tmp_path, **spacing) == (
         "000001_01_01: Expected consecutive slices but got a gap after slice number 1. Add the "
-        "missing slices."
+        "missing slices, or name one block, 000001_01_01#1-1."
     )
     (folder / "002.png").write_bytes(sound)
     (folder / "key.png").write_bytes(sound)
