@@ -17,6 +17,7 @@ from mmengine.registry import Registry
 from mmengine.utils import import_modules_from_strings
 
 from data_prep.errors import DataError, quoted
+from mmglan.inference.averaged_slices import reach_of
 
 # Building from these runs no code but their own.
 _MODULES = (
@@ -25,6 +26,7 @@ _MODULES = (
     *("mmdet.models.data_preprocessors", "mmglan.models", "mmcv.cnn", "mmcv.ops", "torch.nn"),
     "mmengine.utils.dl_utils.parrots_wrapper",  # SyncBN
 )
+_PARTS = {"model", "pipeline", "classes", "neighbour_reach"}
 _STEPS = ("LoadImageFromFile", "LoadSlice", "Resize", "Pad", "PackDetInputs")
 # Looked up by name elsewhere than in a registry.
 _OTHER_TYPES = ("nms", "soft_nms", "RoIAlign", "RoIPool", "Pretrained")
@@ -38,7 +40,7 @@ _TYPE_KEYS = ("type", "detector")
 
 
 def plain_config(config: Config) -> dict[str, Any]:
-    """Return what inference needs of a config: `model`, `pipeline`, `classes`.
+    """Return what inference needs of a config: `model`, `pipeline`, `classes`, `neighbour_reach`.
 
     Args:
         config: Config of a training run.
@@ -57,6 +59,7 @@ def plain_config(config: Config) -> dict[str, Any]:
         "model": _without_weights(_plain(config.model)),
         "pipeline": steps,
         "classes": list(dataset.get("metainfo", {}).get("classes", ("lesion",))),
+        "neighbour_reach": reach_of(config),
     }
     check_config(plain)
     return plain
@@ -69,7 +72,10 @@ def to_config(plain: Mapping[str, Any]) -> Config:
         "metainfo": {"classes": tuple(plain["classes"])},
     }
     model = _with_tuples(plain["model"])
-    return Config({"model": model, "test_dataloader": {"dataset": dataset}})
+    metric = {"neighbour_reach": plain["neighbour_reach"]}
+    return Config(
+        {"model": model, "test_dataloader": {"dataset": dataset}, "test_evaluator": metric}
+    )
 
 
 def check_config(plain: Any) -> None:
@@ -78,8 +84,10 @@ def check_config(plain: Any) -> None:
     Raises:
         DataError: See above.
     """
-    if not isinstance(plain, Mapping) or set(plain) != {"model", "pipeline", "classes"}:
-        raise DataError("Expected a config of model, pipeline and classes but got another.")
+    if not isinstance(plain, Mapping) or set(plain) != _PARTS:
+        raise DataError(f"Expected a config of {', '.join(sorted(_PARTS))} but got another.")
+    if type(plain["neighbour_reach"]) is not int or plain["neighbour_reach"] < 0:
+        raise DataError("Expected a whole number as neighbour_reach but got something else.")
     classes, steps = plain["classes"], plain["pipeline"]
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise DataError("Expected names of classes in the config but got something else.")

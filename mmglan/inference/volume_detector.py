@@ -18,6 +18,7 @@ from data_prep.errors import DataError
 from data_prep.volumes.dicom_source import read_source_slices
 from data_prep.volumes.volume import Volume, read_volume
 from mmglan.detections.findings import Findings, ScanGeometry
+from mmglan.inference.averaged_slices import AveragedSlices, reach_of
 from mmglan.inference.detector_model import DetectorModel, load_detector_model
 from mmglan.inference.fusion import FusedSlices, MirroredSlices, Slices2D
 from mmglan.inference.linking import link_lesions
@@ -173,11 +174,16 @@ class VolumeDetector:
 
 
 def fused_slices(loaded: Sequence[DetectorModel], *, tta: str | None, **options: Any) -> Slices2D:
-    """Build the detector of slices: one model, or several and mirrored views fused."""
+    """Build the detector of slices: one model, or several and mirrored views fused.
+
+    Scores are averaged over neighbouring slices if the (first) config tests so.
+    """
     members: list[Slices2D] = [SliceDetector(model, **options) for model in loaded]
     if tta == "flip":
         members = [view for member in members for view in (member, MirroredSlices(member))]
-    return members[0] if len(members) == 1 else FusedSlices(members)
+    detector = members[0] if len(members) == 1 else FusedSlices(members)
+    reach = reach_of(loaded[0].config)
+    return AveragedSlices(detector, reach) if reach else detector
 
 
 def _description(loaded: Sequence[DetectorModel]) -> dict[str, Any]:
