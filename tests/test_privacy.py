@@ -132,7 +132,7 @@ def test_no_output_of_the_quick_commands_holds_the_marker(called):
 
 
 def test_every_command_is_tried_or_reads_no_data():
-    slow = {"train", "test", "infer"}
+    slow = {"train", "test", "infer", "package"}
     assert set(SUBCOMMANDS) == QUICK | slow | WITHOUT_DATA | JOINED
 
 
