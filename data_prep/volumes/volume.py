@@ -7,6 +7,7 @@ of 16-bit PNG slices; `data_prep.volumes.any_format` holds their readers.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from data_prep.volumes.read_options import ReadOptions
 
 # Labels that a program stored as scaled numbers come back as 0.996 or 1.000015.
 LABEL_TOLERANCE = 0.01
+_UID = re.compile(r"\b\d+(\.\d+){3,}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,12 @@ class Volume:
     def stored_size(self) -> tuple[int, int, int]:
         """Columns, rows and slices of the stored volume."""
         return self.grid.size
+
+    @property
+    def anonymous_notes(self) -> tuple[str, ...]:
+        """The notes without paths, lists of files and UIDs, which may name the patient."""
+        source = self.source_id.partition("#")[0]
+        return tuple(_without_names(note, source) for note in self.notes)
 
     @property
     def first_slice_end(self) -> str:
@@ -290,3 +298,12 @@ def _check_values(array: np.ndarray, name: str, min_slices: int) -> None:
             f"Expected an image but got {array.flat[0]:g} in every voxel. Export it again.",
             path=name,
         )
+
+
+def _without_names(note: str, source: str) -> str:
+    """Take the path before a note's text away, what it lists after a colon, and UIDs."""
+    text = note.removeprefix(f"{source}: ")
+    if text == note:
+        text = note.partition(": ")[2] or note
+    text = _UID.sub("(UID)", text.partition(": ")[0]).rstrip(".")
+    return f"{text[:1].upper()}{text[1:]}."

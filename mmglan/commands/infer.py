@@ -35,7 +35,7 @@ from data_prep.volumes.image_root import open_images
 from mmglan.inference.model_label import is_model_file
 from mmglan.shipped_files import find_config
 
-FORMAT_NAMES = ("json", "csv", "labels", "slicer", "coco", "dicom-sr", "dicom-seg")
+FORMAT_NAMES = ("json", "csv", "labels", "slicer", "coco", "overlays", "dicom-sr", "dicom-seg")
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -58,6 +58,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         nargs="+",
         choices=FORMAT_NAMES,
         help="files to write beside findings.json (default: all that the scan allows)",
+    )
+    add(
+        "--seg-type",
+        choices=["binary", "labelmap"],
+        default="binary",
+        help="type of dicom-seg: binary (default), or labelmap, which not every PACS takes",
     )
     add(
         "--threshold",
@@ -99,6 +105,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--scheduler", help="address of a Dask scheduler, tcp://host:8786")
     add("--quiet", action="store_true", help="no progress bar")
     args = parser.parse_args(argv)
+    if args.seg_type != "binary" and "dicom-seg" not in (args.formats or FORMAT_NAMES):
+        parser.error("--seg-type needs dicom-seg among --formats")
     first, *others = args.words
     models, rest = [first], list(others)
     args.checkpoint = None
@@ -211,7 +219,16 @@ def _tasks(args: argparse.Namespace, scans: Sequence[Scan]) -> list[Any]:
     )
     formats = None if args.formats is None else tuple(args.formats)
     return [
-        ScanTask(scan.root, scan.path, name, args.out_dir, detector, formats, series_choice(args))
+        ScanTask(
+            scan.root,
+            scan.path,
+            name,
+            args.out_dir,
+            detector,
+            formats,
+            series_choice(args),
+            args.seg_type,
+        )
         for name, scan in zip(_names(scans), scans, strict=True)
     ]
 
@@ -233,6 +250,7 @@ def _statement(
         **options,
         "series": asdict(series_choice(args)),
         "formats": None if args.formats is None else sorted(args.formats),
+        "seg_type": args.seg_type,
         "models": [_content_hash(model) for model in tasks[0].detector.models],
         "checkpoint": None if args.checkpoint is None else _content_hash(args.checkpoint),
         "scans": len(tasks),

@@ -57,6 +57,7 @@ class ScanTask:
         detector: The detector.
         formats: Names in `FORMATS`; None for all that the scan allows. JSON is always written.
         choice: Which DICOM series are asked for.
+        seg_type: See `Result`.
     """
 
     root: Path
@@ -66,6 +67,7 @@ class ScanTask:
     detector: DetectorOptions
     formats: tuple[str, ...] | None = None
     choice: SeriesChoice = field(default_factory=SeriesChoice)
+    seg_type: str = "binary"
 
     @property
     def folder(self) -> Path:
@@ -164,7 +166,7 @@ def _read(task: ScanTask, detector: VolumeDetector) -> _Scan:
 def _detect(task: ScanTask, detector: VolumeDetector, scan: _Scan) -> tuple[_Scan, Result]:
     header = scan.sources[0].header if scan.sources else None
     found = detector.detect_in(scan.volume, volume_id=task.volume_id, header=header)
-    return scan, Result(*found, scan.volume, scan.sources)
+    return scan, Result(*found, scan.volume, scan.sources, task.seg_type)
 
 
 def _write(task: ScanTask, found: tuple[_Scan, Result] | ScanOutcome) -> ScanOutcome:

@@ -156,7 +156,7 @@ class VolumeDetector:
             classes=tuple(self.slices.classes),
             model=self.model,
             threshold=self.threshold,
-            warnings=(*volume.notes, *self.remarks, *warnings),
+            warnings=(*volume.anonymous_notes, *self.remarks, *warnings),
         )
         return findings, labels
 

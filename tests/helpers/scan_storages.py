@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 
 import numpy as np
+import pydicom
 import SimpleITK as sitk
 from dicom_series import write_enhanced, write_series
 from scipy import ndimage
@@ -94,3 +96,16 @@ def store(image: sitk.Image, storage: str, folder):
     if storage.startswith("enhanced"):
         return write_enhanced(folder / f"{storage}.dcm", stored)
     return write_series(folder / storage, stored)
+
+
+def labels_of_seg(content: bytes, sources, shape) -> np.ndarray:
+    """Read a BINARY segmentation by the images that its frames refer to, on the stored grid."""
+    data = pydicom.dcmread(io.BytesIO(content))
+    labels = np.zeros(shape, np.uint16)
+    places = {(str(s.header.SOPInstanceUID), s.frame): k for k, s in enumerate(sources)}
+    for pixels, group in zip(data.pixel_array, data.PerFrameFunctionalGroupsSequence, strict=True):
+        source = group.DerivationImageSequence[0].SourceImageSequence[0]
+        frame = source.get("ReferencedFrameNumber")
+        k = places[str(source.ReferencedSOPInstanceUID), None if frame is None else int(frame)]
+        labels[k][pixels > 0] = group.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+    return labels

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from scan_storages import DICOM, BrightSpots, spots, store
 
+from data_prep.atomic_files import write_bytes
 from data_prep.volumes.dicom_source import read_source_slices
 from data_prep.volumes.volume import read_volume
 from mmglan.inference.outputs import FORMATS, Result, make_files
@@ -58,9 +59,8 @@ def written_in(tmp_path_factory):
         scan = store(image, storage, folder / "scans")
         volume = read_volume(scan)
         result = Result(*bright_spots().detect_in(volume), volume, read_source_slices(scan, volume))
-        (folder / "out").mkdir()
         for file, content in make_files(result, FORMATS).items():
-            (folder / "out" / file).write_bytes(content)
+            write_bytes(folder / "out" / file, content)
         return Written(scan, result, folder / "out")
 
     return write

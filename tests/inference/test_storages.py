@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from scan_storages import ROTATION, STORAGES, BrightSpots, store
+from scan_storages import DICOM, ROTATION, STORAGES, BrightSpots, labels_of_seg, store
 
+from data_prep.volumes.dicom_source import read_source_slices
 from data_prep.volumes.volume import read_volume
+from mmglan.inference.outputs import Result, make_files
 from mmglan.inference.outputs.label_map import nifti_of
 from mmglan.inference.volume_detector import VolumeDetector
 
@@ -57,6 +59,30 @@ def test_a_real_volume_in_every_storage(shared_data, tmp_path, storage):
     found = detector.detect(store(image, storage, tmp_path / "other"))
     assert len(found.lesions) == len(expected.lesions) > 10
     assert np.abs(in_patient(found, storage) - points_of(expected)).max() < 0.1
+
+
+@pytest.mark.parametrize("storage", [*DICOM, "nifti"])
+def test_label_map_and_seg_of_a_real_volume_hold_the_prediction(shared_data, tmp_path, storage):
+    image = sitk.ReadImage(str(shared_data / "mr_abdomen/image.nii.gz"), sitk.sitkInt16)
+    image = image[64:128, 48:104, :12]
+    level = float(np.quantile(sitk.GetArrayFromImage(image), 0.97))
+    path = store(image, storage, tmp_path)
+    volume = read_volume(path)
+    result = Result(
+        *VolumeDetector.of(BrightSpots(level, least=30)).detect_in(volume),
+        volume,
+        read_source_slices(path, volume) if volume.slice_uids else (),
+    )
+    stored = volume.grid.to_stored(result.labels)
+    assert stored.max() == len(result.findings.lesions) > 3
+    (content,) = make_files(result, ["labels"]).values()
+    (tmp_path / "labels.nii.gz").write_bytes(content)
+    assert np.array_equal(
+        sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "labels.nii.gz"))), stored
+    )
+    if result.sources:
+        (content,) = make_files(result, ["dicom-seg"]).values()
+        assert np.array_equal(labels_of_seg(content, result.sources, stored.shape), stored)
 
 
 def test_axes_of_the_known_spot(scan_in, detector):

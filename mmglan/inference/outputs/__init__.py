@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,14 @@ import numpy as np
 from data_prep.volumes.dicom_source import SourceSlice
 from data_prep.volumes.volume import Volume
 from mmglan.detections.findings import Findings
-from mmglan.inference.outputs import dicom_seg, dicom_sr, label_map, slicer_markups, tables
+from mmglan.inference.outputs import (
+    dicom_seg,
+    dicom_sr,
+    label_map,
+    overlays,
+    slicer_markups,
+    tables,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +29,14 @@ class Result:
         labels: Axial label map `(Z, Y, X)`.
         volume: The scan.
         sources: Its DICOM images, one per stored slice; empty for other formats.
+        seg_type: Type of the DICOM segmentation, one of `dicom_seg.TYPES`.
     """
 
     findings: Findings
     labels: np.ndarray
     volume: Volume
     sources: Sequence[SourceSlice] = ()
+    seg_type: str = "binary"
 
 
 @dataclass(frozen=True)
@@ -35,14 +44,14 @@ class Format:
     """One kind of file.
 
     Attributes:
-        file_name: Its name in the folder of a scan.
-        make: Returns the file's bytes; None where there is nothing to write (a segmentation
-            without a segment).
+        file_name: Its name in the folder of a scan; of several files, that of their folder.
+        make: Returns the file's bytes, or those of several files by name; None where there is
+            nothing to write (a segmentation without a segment).
         needs_dicom: Whether the scan has to be a DICOM series.
     """
 
     file_name: str
-    make: Callable[[Result], bytes | None]
+    make: Callable[[Result], bytes | Mapping[str, bytes] | None]
     needs_dicom: bool = False
 
 
@@ -52,12 +61,13 @@ FORMATS: dict[str, Format] = {
     "labels": Format("labels.nii.gz", lambda r: label_map.nifti_of(r.labels, r.volume)),
     "slicer": Format("findings.mrk.json", lambda r: slicer_markups.markups_of(r.findings)),
     "coco": Format("detections.segm.json", lambda r: tables.coco_of(r.findings)),
+    "overlays": Format("overlays", lambda r: overlays.overlays_of(r.findings, r.volume)),
     "dicom-sr": Format(
         "findings.sr.dcm", lambda r: dicom_sr.sr_bytes(r.findings, r.volume, r.sources), True
     ),
     "dicom-seg": Format(
         "findings.seg.dcm",
-        lambda r: dicom_seg.seg_bytes(r.findings, r.labels, r.volume, r.sources),
+        lambda r: dicom_seg.seg_bytes(r.findings, r.labels, r.volume, r.sources, r.seg_type),
         True,
     ),
 }
@@ -73,5 +83,11 @@ def make_files(result: Result, formats: Collection[str]) -> dict[str, bytes]:
     Returns:
         Content by file name.
     """
-    made = {kind.file_name: kind.make(result) for name, kind in FORMATS.items() if name in formats}
-    return {name: content for name, content in made.items() if content is not None}
+    files: dict[str, bytes] = {}
+    for name, kind in FORMATS.items():
+        made = kind.make(result) if name in formats else None
+        if isinstance(made, Mapping):
+            files |= {f"{kind.file_name}/{inner}": content for inner, content in made.items()}
+        elif made is not None:
+            files[kind.file_name] = made
+    return files

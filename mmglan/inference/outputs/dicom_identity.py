@@ -53,6 +53,12 @@ def model_version(findings: Findings) -> str:
     return str(findings.model.get("version") or __version__)[:64]
 
 
+def warning_text(findings: Findings) -> str:
+    """Return the warnings as one text in plain characters."""
+    text = "WARNING: " + " ".join(findings.warnings)
+    return text.encode("ascii", "replace").decode()[:10000]
+
+
 def fix_dates(result: Dataset, source: Dataset) -> None:
     """Give a result the date and time of its study, so that the same input gives the same bytes."""
     date = source.get("StudyDate") or source.get("SeriesDate") or _NO_DATE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import highdicom as hd
 import numpy as np
 from highdicom.content import AlgorithmIdentificationSequence
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentDescription
@@ -15,6 +14,7 @@ from data_prep.volumes.volume import Volume
 from mmglan.detections.findings import Findings
 from mmglan.inference.outputs import dicom_identity as identity
 
+TYPES = ("binary", "labelmap")
 _ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 _ABNORMALITY = Code("49755003", "SCT", "Morphologically Altered Structure")
 
@@ -24,8 +24,7 @@ def make_seg(
     labels: np.ndarray,
     volume: Volume,
     sources: Sequence[SourceSlice],
-    *,
-    labelmap: bool = False,
+    seg_type: str = "binary",
 ) -> Segmentation:
     """Make a segmentation of the lesions that have a mask.
 
@@ -34,13 +33,14 @@ def make_seg(
         labels: Axial `(Z, Y, X)`, 0 background, else the lesion's number.
         volume: The scan.
         sources: Its images, one per stored slice.
-        labelmap: Write the newer type LABELMAP, which not every PACS takes, instead of BINARY.
+        seg_type: One of `TYPES`: `binary`, or the newer `labelmap` that not every PACS takes.
 
     Raises:
         ValueError: No lesion has a mask: a segmentation needs a segment.
     """
     images = images_of(sources)
     first = images[0]
+    labelmap = seg_type == "labelmap"
     marked = set(np.unique(labels).tolist()) - {0}
     lesions = [lesion for lesion in findings.lesions if lesion.number in marked]
     if not lesions:
@@ -72,11 +72,11 @@ def make_seg(
         )
         for number, lesion in enumerate(lesions, start=1)
     ]
-    key = (first.SeriesInstanceUID, identity.findings_key(findings), "seg", labelmap)
+    key = (first.SeriesInstanceUID, identity.findings_key(findings), "seg", seg_type)
     result = Segmentation(
         source_images=images,
         pixel_array=array,
-        segmentation_type="LABELMAP" if labelmap else "BINARY",
+        segmentation_type=seg_type.upper(),
         segment_descriptions=segments,
         series_instance_uid=identity.derived_uid(*key, "series"),
         series_number=9002,
@@ -91,19 +91,27 @@ def make_seg(
         omit_empty_frames=False,
     )
     result.SeriesDescription = "Lesions (segmentation)"
-    for attribute in ("DimensionOrganizationUID",):
-        _replace_uid(result, attribute, identity.derived_uid(*key, "dimensions"))
+    if findings.warnings:
+        result.ImageComments = identity.warning_text(findings)
+    dimensions = identity.derived_uid(*key, "dimensions")
+    for element in result.iterall():
+        if element.keyword == "DimensionOrganizationUID":
+            element.value = dimensions
     identity.fix_dates(result, first)
     return result
 
 
 def seg_bytes(
-    findings: Findings, labels: np.ndarray, volume: Volume, sources: Sequence[SourceSlice]
+    findings: Findings,
+    labels: np.ndarray,
+    volume: Volume,
+    sources: Sequence[SourceSlice],
+    seg_type: str = "binary",
 ) -> bytes | None:
     """Return the file of `make_seg`; None where no lesion has a mask."""
     if not labels.any():
         return None
-    return identity.file_bytes(make_seg(findings, labels, volume, sources))
+    return identity.file_bytes(make_seg(findings, labels, volume, sources, seg_type))
 
 
 def _frames_in_file_order(array: np.ndarray, sources: Sequence[SourceSlice]) -> np.ndarray:
@@ -112,9 +120,3 @@ def _frames_in_file_order(array: np.ndarray, sources: Sequence[SourceSlice]) -> 
         return array
     order = np.argsort([source.frame for source in sources])
     return array[order]
-
-
-def _replace_uid(result: hd.seg.Segmentation, keyword: str, value: str) -> None:
-    for element in result.iterall():
-        if element.keyword == keyword:
-            element.value = value

@@ -19,6 +19,8 @@ from highdicom.sr import (
     AlgorithmIdentification,
     Comprehensive3DSR,
     ComprehensiveSR,
+    ContainerContentItem,
+    ContentSequence,
     CoordinatesForMeasurement,
     CoordinatesForMeasurement3D,
     DeviceObserverIdentifyingAttributes,
@@ -28,8 +30,10 @@ from highdicom.sr import (
     MeasurementsAndQualitativeEvaluations,
     ObservationContext,
     ObserverContext,
+    RelationshipTypeValues,
     SourceImageForMeasurementGroup,
     SourceImageForRegion,
+    TextContentItem,
     TrackingIdentifier,
 )
 from pydicom.dataset import Dataset
@@ -86,6 +90,8 @@ def make_sr(
         title=codes.DCM.ImagingMeasurementReport,
         referenced_images=_library(measured, volume, sources) or None,
     )
+    if findings.warnings:
+        content[0].ContentSequence.append(_comment(identity.warning_text(findings)))
     report = kind(
         evidence=images,
         content=content[0],
@@ -156,6 +162,17 @@ def _group(
         if stored
         else None,
     )
+
+
+def _comment(text: str) -> ContainerContentItem:
+    """Return a text about the whole report, among the qualitative evaluations of TID 1500."""
+    container = ContainerContentItem(
+        Code("C0034375", "UMLS", "Qualitative Evaluations"),
+        relationship_type=RelationshipTypeValues.CONTAINS,
+    )
+    comment = TextContentItem(codes.DCM.Comment, text, RelationshipTypeValues.CONTAINS)
+    container.ContentSequence = ContentSequence([comment])
+    return container
 
 
 def _library(

@@ -22,15 +22,16 @@ def markups_of(findings: Findings) -> bytes:
             ("short", lesion.recist.short_axis_lps),
         ):
             name = f"lesion-{lesion.number} {axis}"
-            lines.append(_line(name, ends))
+            lines.append(_line(name, ends, " ".join(findings.warnings)))
     return json_bytes({"@schema": _SCHEMA, "markups": lines})
 
 
-def _line(name: str, ends) -> dict:
+def _line(name: str, ends, description: str) -> dict:
     points = [
         {
             "id": str(number),
             "label": f"{name} {number}",
+            "description": description,
             "position": list(point),
             "positionStatus": "defined",
             "selected": True,
