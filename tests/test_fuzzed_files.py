@@ -8,7 +8,9 @@ from coco_sets import make_set
 from fuzzing import damaged
 
 from data_prep import verify
-from mmglan.detections.coco_files import group_results, read_ground_truth
+from data_prep.dataset import checks
+from mmglan.detections.coco_files import read_ground_truth, read_json
+from mmglan.detections.coco_results import group_results, read_results
 from mmglan.detections.volume_files import read_volumes
 from mmglan.evaluation.detection_status import status_of_images
 from mmglan.evaluation.evaluate import evaluate_detections
@@ -51,6 +53,10 @@ INFO = {
     "dataset_sha256": "0" * 64,
     "seed": 0,
 }
+
+
+def read_whole_results(path):
+    return read_results(path, SOUND)
 
 
 def _write(path, content):
@@ -139,3 +145,11 @@ def test_no_value_gives_a_traceback(fuzz, tmp_path):
 @pytest.mark.parametrize("fuzz", FUZZED, ids=lambda fuzz: fuzz.__name__)
 def test_no_value_of_many_gives_a_traceback(fuzz, tmp_path):
     _tolerates(fuzz, range(1000, 3500), tmp_path)
+
+
+@pytest.mark.parametrize("read", [read_json, read_evaluation, checks.load, read_whole_results])
+def test_deep_nesting_is_an_error(read, tmp_path):
+    path = tmp_path / "deep.json"
+    path.write_text("[" * 200_000)
+    with pytest.raises(ValueError, match=r"Expected|recursion"):
+        read(path)

@@ -211,7 +211,9 @@ def leaks(splits: Mapping[str, Iterable[Mapping]], *, by_patient: bool = True) -
                     where[field, image[field]].setdefault(split, image["file_name"])
     lines = []
     order = list(fields)
-    for (field, value), places in sorted(where.items(), key=lambda w: (order.index(w[0][0]), w)):
+    for (field, value), places in sorted(
+        where.items(), key=lambda w: (order.index(w[0][0]), str(w))
+    ):
         if len(places) > 1:
             seen = " and ".join(f"{split} ({name})" for split, name in sorted(places.items()))
             what = fields[field] if field == "digest" else f"{fields[field]} {value}"

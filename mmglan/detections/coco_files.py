@@ -123,6 +123,10 @@ def read_ground_truth(source: str | Path | Mapping[str, Any]) -> GroundTruth:
         check_annotation(annotation, where)
         check_category(annotation, gt, where)
         check_size(annotation, where)
+        if annotation.get("id") is not None and not _is_id(annotation["id"]):
+            raise ValueError(
+                f"{where}: Expected a number or text as id but got {annotation['id']!r}"
+            )
         if annotation.get("id") in seen:
             raise ValueError(
                 f"{where}: Expected distinct annotation ids but got {annotation['id']} again"

@@ -214,6 +214,8 @@ def _decode(text: bytes) -> list[Any]:
             return decode(text)
         except msgspec.DecodeError:
             continue
+        except RecursionError as error:
+            raise ValueError(f"Expected results but got {error}") from error
     return json.loads(text)  # Python writes NaN, which is no JSON
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from data_prep.atomic_files import write_json
+from data_prep.atomic_files import json_bytes, write_json
 from mmglan.detections.coco_files import read_json
 from mmglan.evaluation.metric_values import KIND_WORDS, Kind, MetricKey, MetricValue, is_3d
 from mmglan.evaluation.protocols import Criterion, Protocol
@@ -224,9 +224,30 @@ class Evaluation:
                 "this version"
             )
         try:
-            return msgspec.convert(record, cls)
-        except msgspec.ValidationError as error:
+            json_bytes(record)  # refuses NaN and infinity
+            evaluation = msgspec.convert(record, cls)
+            evaluation._check_lengths()
+        except ValueError as error:
             raise ValueError(f"{error}; evaluate again") from error
+        return evaluation
+
+    def _check_lengths(self) -> None:
+        """Raise ValueError where curves have points in part, or strata other metrics each."""
+        for curve in self.curves:
+            band = curve.band or Band((), (), ())
+            for lists in (
+                (curve.fp, curve.sensitivity, curve.score),
+                (band.fp, band.low, band.high),
+            ):
+                if len(set(map(len, lists))) > 1:
+                    raise ValueError(f"Expected curves of {curve.kind} with all values of a point")
+        for kind, counts in self.counts.items():
+            names = {
+                tuple(v.short_name for v in self.values if (v.kind, v.stratum) == (kind, one.name))
+                for one in counts.strata
+            }
+            if len(names) > 1:
+                raise ValueError(f"Expected the same metrics of every size stratum of {kind}")
 
 
 def write_evaluation(evaluation: Evaluation, path: str | Path) -> None:

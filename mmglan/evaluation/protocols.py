@@ -72,7 +72,9 @@ Example:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+import msgspec
 
 FROC_FPS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 SEN_FP = 5.0
@@ -88,7 +90,7 @@ class Criterion:
     """
 
     overlap: Literal["iou", "iobb", "iogt", "radius", "centre"]
-    threshold: float = 1.0
+    threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
 
     @property
     def rule(self) -> str:
