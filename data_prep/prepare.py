@@ -21,8 +21,9 @@ from pathlib import Path
 from data_prep import parallel
 from data_prep.atomic_files import json_bytes, write_bytes
 from data_prep.bookmarks.one_based import one_based_notes
-from data_prep.bookmarks.read_bookmarks import options_of, read_bookmarks
+from data_prep.bookmarks.read_bookmarks import options_of
 from data_prep.bookmarks.record import BookmarkRecord, ReadResult
+from data_prep.bookmarks.several_files import read_with_reviews
 from data_prep.command_line import reports_errors
 from data_prep.dataset import (
     annotation_files,
@@ -132,19 +133,20 @@ def _read_input(args: argparse.Namespace, options: VolumeOptions, images: ImageR
     apart = [Path(args.out_dir), *([masks] if masks is not None else [])]
     index = VolumeIndex(root, apart, series_choice(args))
     read = _read_bookmarks(args, index)
-    records, ignored, notes = read.records, read.ignored, []
+    groups, notes = (read.records, read.ignored, read.rejected), []
+    complete = read.complete_volumes
     if only is not None:
-        records, ignored = (
-            [record for record in group if without_series(record.volume) == only]
-            for group in (records, ignored)
-        )
-        left_out = len(read.records) + len(read.ignored) - len(records) - len(ignored)
+        inside = [[r for r in group if without_series(r.volume) == only] for group in groups]
+        left_out = sum(map(len, groups)) - sum(map(len, inside))
+        groups = tuple(inside)
+        complete = {volume for volume in complete if without_series(volume) == only}
         if left_out:
             notes.append(f"{left_out} bookmarks of other volumes were left out.")
-    volumes = {record.volume for record in (*records, *ignored)}
+    records, ignored, rejected = groups
+    volumes = {record.volume for group in groups for record in group} | complete
     check_names(root, volumes)
     extra, incomplete = [], set()
-    if options.keep_empty is not None:
+    if options.keep_empty is not None or complete:
         incomplete = overlapping(root, volumes, read.incomplete_volumes)
         if incomplete:
             notes.append(
@@ -153,7 +155,7 @@ def _read_input(args: argparse.Namespace, options: VolumeOptions, images: ImageR
             )
         if not read.all_volumes_known:
             notes.append(UNKNOWN_VOLUME)
-        if options.keep_empty != "slices":
+        if options.keep_empty in ("volumes", "all"):
             found = index.volumes if only is None else [only]
             extra = unnamed(root, found, volumes | read.incomplete_volumes)
             notes += index.notes if only is None else []
@@ -167,6 +169,8 @@ def _read_input(args: argparse.Namespace, options: VolumeOptions, images: ImageR
         patient_pattern=args.patient_pattern,
         incomplete=incomplete,
         ignored=ignored,
+        rejected=rejected,
+        complete=complete - incomplete,
         root=root,
         labelled=labelled,
     )
@@ -188,19 +192,21 @@ def _read_bookmarks(args: argparse.Namespace, images: VolumeIndex) -> ReadResult
     given = {"one_based": args.one_based or None, "frame": args.frame}
     given |= {"slices": args.bookmark_slices, "volume": args.bookmark_volume}
     if args.binary_masks:
-        understood = "binary_masks" in options_of(args.bookmarks, args.bookmark_format)
+        understood = "binary_masks" in options_of(args.bookmarks[0], args.bookmark_format)
         if not understood and args.masks is None:
             raise DataError(
                 "Expected masks for --binary-masks but got bookmarks of another format and no"
                 " --masks. Name the masks, or leave the option out.",
-                path=args.bookmarks,
+                path=args.bookmarks[0],
             )
         given["binary_masks"] = understood or None
     options = {name: value for name, value in given.items() if value is not None}
-    return read_bookmarks(
-        args.bookmarks,
+    return read_with_reviews(
+        args.bookmarks[0],
+        args.bookmarks[1:],
+        images,
+        ids=args.bookmark_ids,
         format=args.bookmark_format,
-        image_root=images,
         one_axis=args.one_axis,
         nifti_form=args.nifti_form,
         **options,
@@ -215,7 +221,7 @@ def _check(args: argparse.Namespace, options: VolumeOptions, given: Input) -> in
         masks = given.masks
         mask_root = masks.parent if masks is not None and masks.is_file() else masks
         for source in given.sources:
-            if source.records or source.ignored:
+            if source.marks:
                 process_volume.run(VolumeTask(source, given.root, mask_root, options, folder))
                 result = process_volume.load_result(Path(folder), source.volume_id)
                 errors.extend(result.errors)
@@ -328,9 +334,10 @@ def _stated(args: argparse.Namespace, options: VolumeOptions) -> dict:
 def _identity(args: argparse.Namespace, options: VolumeOptions, given: Input) -> dict:
     """Collect what tells this run from another, the input included."""
     listed = (
-        [s.volume_id, s.patient_id, s.volume, s.patient, s.mask, s.boxes] for s in given.sources
+        [s.volume_id, s.patient_id, s.volume, s.patient, s.mask, s.boxes, s.complete]
+        for s in given.sources
     )
-    marks = (plain(record) for s in given.sources for record in (*s.records, *s.ignored))
+    marks = (plain(record) for s in given.sources for record in s.marks)
     read = chain(marks, map(str, given.errors))
     return _stated(args, options) | {"bookmarks": _digest(read), "volumes": _digest(listed)}
 

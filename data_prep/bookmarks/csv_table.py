@@ -10,11 +10,15 @@ Columns (any order; UTF-8, commas between cells, points in numbers):
   `frame`: LPS or RAS.
 * The short axis may be empty: such a row is a length, see `one_axis`.
 * Optional: `site` (or `structure`), `patient`, `split`, `series_uid`.
+* `status`, as a review writes it: `lesion` (or empty); `not-a-lesion`, a place that a reader has
+  rejected; `ignore`, one that counts neither as lesion nor as background; `complete`, without
+  coordinates: in this volume all lesions are marked.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +33,11 @@ _ENDS = [("long", 1), ("long", 2), ("short", 1), ("short", 2)]
 SLICE_COLUMNS = ("slice", "instance_number", "sop_instance_uid")
 PIXEL_COLUMNS = [f"{axis}_{c}{n}" for axis, n in _ENDS for c in "xy"]
 MM_COLUMNS = [f"{axis}_{c}{n}_mm" for axis, n in _ENDS for c in "xyz"]
-OPTIONAL_COLUMNS = ("site", "structure", "patient", "split", "frame", "series_uid")
-OPTIONS = frozenset({"one_based", "frame"})
+OPTIONAL_COLUMNS = ("site", "structure", "patient", "split", "frame", "series_uid", "status")
+# What a study page writes beside; not needed here.
+REVIEW_COLUMNS = ("lesion", "score", "reason", "comment")
+STATUSES = ("lesion", "not-a-lesion", "ignore", "complete")
+OPTIONS = frozenset({"one_based", "frame", "names"})
 SPLITS = ("train", "val", "test")
 
 
@@ -53,7 +60,15 @@ def read(path: Path, name: str, options: Options) -> ReadResult:
         try:
             if isinstance(cells, DataError):
                 raise cells
-            record = _record(dict_of(columns, cells), name, row_number, options)
+            filled = dict_of(columns, cells)
+            status = _status(filled)
+            if status == "complete":
+                result.complete_volumes.add(_volume_of(filled, options))
+                continue
+            record = _record(filled, name, row_number, options)
+            if status != "lesion":
+                _not_a_bookmark(record, status, result)
+                continue
             # Hashes take a third of the memory of what they stand for.
             key = hash(_identity(record))
             if key in seen and _identity(records[seen[key]]) == _identity(record):
@@ -66,7 +81,8 @@ def read(path: Path, name: str, options: Options) -> ReadResult:
         except DataError as error:
             error = DataError(error.message, path=name, row=row_number)
             result.refuse(error, _volume(columns, cells))
-    if not records and not result.errors:
+    marked = records or result.ignored or result.rejected or result.complete_volumes
+    if not marked and not result.errors:
         raise DataError("Expected bookmarks but got only a header. Fill the table.", path=name)
     return result
 
@@ -141,6 +157,8 @@ def _check_header(columns: list[str], name: str, row: int, options: Options) -> 
 def _unknown_columns(columns: list[str], name: str, row: int) -> list[str]:
     """Return a note if there are columns that mean nothing here."""
     known = {"volume", *SLICE_COLUMNS, *PIXEL_COLUMNS, *MM_COLUMNS, *OPTIONAL_COLUMNS}
+    if "status" in columns:
+        known |= {*REVIEW_COLUMNS}
     unknown = [c for c in columns if c not in known]
     shown = ", ".join(quoted(c) for c in unknown[:5])
     return (
@@ -150,7 +168,32 @@ def _unknown_columns(columns: list[str], name: str, row: int) -> list[str]:
     )
 
 
-def _record(cells: dict[str, str], name: str, row: int, options: Options) -> BookmarkRecord:
+def _status(cells: dict[str, str]) -> str:
+    """Return what a row says of its place; a row for a whole volume has no coordinates."""
+    status = cells.get("status") or "lesion"
+    if status not in STATUSES:
+        raise DataError(
+            f"Expected {', '.join(STATUSES)} in status but got another value. Correct the cell."
+        )
+    filled = [c for c in (*PIXEL_COLUMNS, *MM_COLUMNS) if cells.get(c)]
+    if status == "complete" and filled:
+        raise DataError(
+            f"Expected no coordinates in a row of status complete but got {len(filled)}. Clear"
+            " them, or correct the status."
+        )
+    return status
+
+
+def _not_a_bookmark(record: BookmarkRecord, status: str, result: ReadResult) -> None:
+    """Sort a record among the places that were rejected or are to be ignored."""
+    if status == "not-a-lesion":
+        result.rejected.append(record)
+    else:
+        shape = "ellipse" if record.shape == "cross" else record.shape
+        result.ignored.append(replace(record, shape=shape, drawn="not judged"))
+
+
+def _volume_of(cells: dict[str, str], options: Options) -> str:
     uid = cells.get("series_uid")
     volume = cells.get("volume") or ""
     if volume or not uid:
@@ -161,6 +204,11 @@ def _record(cells: dict[str, str], name: str, row: int, options: Options) -> Boo
                 "Expected 1 to 64 digits and dots in series_uid but got others. Correct the cell."
             )
         volume = f"{volume}#{uid}" if volume else series_named(uid, options)
+    return options.names.get(volume, volume)
+
+
+def _record(cells: dict[str, str], name: str, row: int, options: Options) -> BookmarkRecord:
+    volume = _volume_of(cells, options)
     split = cells.get("split") or None
     if split is not None and split not in SPLITS:
         raise DataError(

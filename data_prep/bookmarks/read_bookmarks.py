@@ -109,9 +109,7 @@ def read_bookmarks(
         result = reader.read(path, name, Options(images=images, nifti_form=nifti_form, **options))
     apply_one_axis(result, one_axis, name)
     if images is not None:
-        result.incomplete_volumes = {_whole(volume, images) for volume in result.incomplete_volumes}
-        result.records = _refuse_absent(result, result.records, images)
-        result.ignored = _refuse_absent(result, result.ignored, images)
+        _refuse_absent(result, images)
     return result
 
 
@@ -151,11 +149,26 @@ def _reader(path: Path, name: str, format: str):
     )
 
 
-def _refuse_absent(
-    result: ReadResult, records: list[BookmarkRecord], images: VolumeIndex
-) -> list[BookmarkRecord]:
-    """Return the records whose volume is in the image folder; the others become errors."""
+def _refuse_absent(result: ReadResult, images: VolumeIndex) -> None:
+    """Keep the records whose volume is in the image folder; the others become errors."""
+    result.incomplete_volumes = {_found(v, images)[0] for v in result.incomplete_volumes}
     found: dict[str, tuple[str, str | None]] = {}
+    for kind in ("records", "ignored", "rejected"):
+        setattr(result, kind, _present(result, getattr(result, kind), images, found))
+    complete, result.complete_volumes = result.complete_volumes, set()
+    for volume, problem in (_found(volume, images) for volume in sorted(complete)):
+        if problem is None:
+            result.complete_volumes.add(volume)
+        else:
+            result.refuse(DataError(problem))
+
+
+def _present(
+    result: ReadResult,
+    records: list[BookmarkRecord],
+    images: VolumeIndex,
+    found: dict[str, tuple[str, str | None]],
+) -> list[BookmarkRecord]:
     kept = []
     for record in records:
         if record.volume not in found:
@@ -175,10 +188,6 @@ def _found(volume: str, images: VolumeIndex) -> tuple[str, str | None]:
         return volume if problem else images.whole(volume), problem
     except DataError as error:
         return volume, error.message
-
-
-def _whole(volume: str, images: VolumeIndex) -> str:
-    return _found(volume, images)[0]
 
 
 def _is_there(path: Path) -> bool:

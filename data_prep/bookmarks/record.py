@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,6 +41,7 @@ class BookmarkRecord:
         drawn: How messages call a measurement of another shape (`length`).
         patient_key: Of a report's patient, see `data_prep.volumes.patient_key`.
         grid: Grid of the mask that it was measured on; the volume must have the same.
+        layer: 0 for the first bookmark file of a run, 1 for the next …: later ones correct it.
     """
 
     volume: str
@@ -59,6 +61,7 @@ class BookmarkRecord:
     drawn: str = ""
     patient_key: str | None = None
     grid: Grid | None = None
+    layer: int = 0
 
     def __post_init__(self) -> None:
         for name in ("volume", "patient", "site", "file", "drawn"):
@@ -78,7 +81,9 @@ class ReadResult:
             refused or left out on purpose. Not all lesions of these volumes are known.
         all_volumes_known: Whether `incomplete_volumes` holds them all; False if a bookmark was
             refused of which the volume cannot be told.
-        ignored: Measurements without two axes that are to become regions to ignore.
+        ignored: Measurements that are to become regions to ignore: without two axes, or not judged.
+        rejected: Places where a reader saw that there is no lesion.
+        complete_volumes: Volumes that a reader has looked at as a whole: all lesions are marked.
     """
 
     records: list[BookmarkRecord] = field(default_factory=list)
@@ -87,6 +92,8 @@ class ReadResult:
     incomplete_volumes: set[str] = field(default_factory=set)
     all_volumes_known: bool = True
     ignored: list[BookmarkRecord] = field(default_factory=list)
+    rejected: list[BookmarkRecord] = field(default_factory=list)
+    complete_volumes: set[str] = field(default_factory=set)
 
     def refuse(self, error: DataError, volume: str | None = None) -> None:
         """Add an error, and the volume of the refused bookmark where that can be told."""
@@ -100,6 +107,8 @@ class ReadResult:
         """Add what was read from another file."""
         self.records += other.records
         self.ignored += other.ignored
+        self.rejected += other.rejected
+        self.complete_volumes |= other.complete_volumes
         self.errors += other.errors
         self.notes += other.notes
         self.incomplete_volumes |= other.incomplete_volumes
@@ -119,6 +128,7 @@ class Options:
         slices: Masks: measure each lesion on its `largest` slice or on `all`.
         binary_masks: Masks hold 0 and 1: connected components are the lesions.
         nifti_form: Masks: see `data_prep.read_volume`.
+        names: CSV: volumes by their pseudonyms.
     """
 
     images: VolumeIndex | None = None
@@ -129,6 +139,7 @@ class Options:
     slices: str = "largest"
     binary_masks: bool = False
     nifti_form: str = "auto"
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         allowed = {

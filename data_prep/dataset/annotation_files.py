@@ -97,6 +97,9 @@ def _images(result: VolumeResult, context: int, before: int) -> list[Entry]:
             "slice_index": z,
             "spacing_mm": result.spacing_mm,
         }
+        negatives = [one.bbox for one in result.rejected if one.slice_index == z]
+        if negatives:
+            image["hard_negatives"] = negatives
         if context and entry.kind != "extra":
             image["neighbours"] = coco_entries.neighbour_names(result.volume_id, z, context, depth)
         images.append(image)

@@ -135,7 +135,20 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default="display",
         help="Philips MR in DICOM: display values (default), or precise ones by its private scale",
     )
-    add("--bookmarks", required=True, help="RECIST bookmarks (see docs/data_prep.md)")
+    add(
+        "--bookmarks",
+        required=True,
+        nargs="+",
+        metavar="FILE",
+        help="RECIST bookmarks (see docs/data_prep.md), then tables of reviews that correct them; "
+        "the options below hold for the first file",
+    )
+    add(
+        "--bookmark-ids",
+        metavar="TABLE",
+        help="table of --ids (of mmglan infer, review or prepare), if reviews call volumes by "
+        "pseudonyms",
+    )
     add("--bookmark-format", default="auto", help="format of the bookmarks (default: by content)")
     add("--one-based", action="store_true", help="a CSV that counts pixels and slices from 1")
     add("--frame", choices=("LPS", "RAS"), help="frame of millimetre coordinates in a CSV")

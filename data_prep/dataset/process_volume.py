@@ -18,10 +18,10 @@ import SimpleITK as sitk
 
 from data_prep.bookmarks.dicom_labels import read_mask
 from data_prep.bookmarks.label_masks import components, pieces_note
-from data_prep.dataset import coco_entries, volume_lesions
+from data_prep.dataset import coco_entries, reviewed_marks, volume_lesions
 from data_prep.dataset.output_folder import STATE, OutputError, write_output
 from data_prep.dataset.slice_selection import Slices, used_slices
-from data_prep.dataset.volume_result import SliceResult, VolumeResult
+from data_prep.dataset.volume_result import HardNegative, SliceResult, VolumeResult
 from data_prep.dataset.volume_task import VolumeTask
 from data_prep.errors import DataError
 from data_prep.paths import resolve_under
@@ -78,7 +78,7 @@ def _is_done(out_dir: Path, volume_id: str, key: str) -> bool:
 def _process(task: VolumeTask) -> VolumeResult:
     """Make the result; whatever is wrong with the volume is in it."""
     source = task.source
-    n_bookmarks = len(source.records) + len(source.ignored)
+    n_bookmarks = len(source.marks)
     result = VolumeResult(source.volume_id, source.patient_id, n_bookmarks)
     try:
         _fill(task, result)
@@ -98,7 +98,7 @@ def _process(task: VolumeTask) -> VolumeResult:
 
 def _with_rows(error: DataError, task: VolumeTask) -> DataError:
     """Say which bookmarks are lost with a volume."""
-    records = task.source.records + task.source.ignored
+    records = task.source.marks
     if not records:
         return error
     rows: dict[str, list[str]] = {}
@@ -136,8 +136,11 @@ def _fill(task: VolumeTask, result: VolumeResult) -> None:
     result.stored_size = [int(n) for n in volume.stored_size]
 
     labels = _labels(task, volume, result)
-    placed, refused = volume_lesions.place_all(source.records, volume)
-    result.ignored, unplaced = volume_lesions.regions_to_ignore(source.ignored, volume)
+    merged = reviewed_marks.merge(source.records, source.rejected, volume)
+    placed, refused = merged.placed, merged.refused
+    result.notes += merged.conflicts
+    to_ignore = [*source.ignored, *merged.disputed]
+    result.ignored, unplaced = volume_lesions.regions_to_ignore(to_ignore, volume)
     refused += unplaced
     result.errors += map(str, refused)
     if source.boxes is not None:
@@ -162,10 +165,17 @@ def _fill(task: VolumeTask, result: VolumeResult) -> None:
         len(volume.array),
         spacing[2],
         all_known=source.all_known and not refused and source.boxes is None,
+        complete=source.complete,
+        rejected={int(mark.slice_index) for mark in merged.rejected},
     )
+    result.rejected = [
+        HardNegative(int(mark.slice_index), list(mark.bookmark.coco_box()))
+        for mark in merged.rejected
+        if used.get(int(mark.slice_index), "extra") != "extra"
+    ]
     for z, kind in sorted(used.items()):
         digest = _write(task, slices.normalized(z), z)
-        if kind == "empty" and digest is None:
+        if kind in ("empty", "rejected") and digest is None:
             kind = "extra"  # a slice that shows nothing: padding, or air in a narrow window
         result.slices.append(SliceResult(z, kind, digest))
     if labels is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,6 +104,8 @@ def used_slices(
     spacing_z: float,
     *,
     all_known: bool,
+    complete: bool = False,
+    rejected: Collection[int] = (),
 ) -> dict[int, str]:
     """Choose slices: index → kind, see `SliceResult`.
 
@@ -116,13 +118,20 @@ def used_slices(
         depth: Number of slices.
         spacing_z: Their distance in mm.
         all_known: False if bookmarks were refused: then no slice is known to be empty.
+        complete: A reader has looked at all slices: those without a lesion are kept.
+        rejected: Slices on which a reader has rejected a finding: they are kept unless a lesion
+            may reach there.
     """
     kinds = {z: "ignore" for z, _ in ignored} | {z: "lesion" for z, _ in lesions}
     wanted = ("slices", "all") if kinds else ("volumes", "all")
-    if options.keep_empty in wanted and all_known:
-        for z in _empty_slices([*lesions, *ignored], labels, options.max_empty, depth, spacing_z):
+    marked = [*lesions, *ignored]
+    if all_known and (complete or options.keep_empty in wanted):
+        for z in _empty_slices(marked, labels, options.max_empty, depth, spacing_z):
             kinds[z] = "empty"
     kinds = dict.fromkeys(propagated, "propagated") | kinds
+    free = set(_empty_slices(marked, labels, None, depth, spacing_z)) if rejected else set()
+    free -= {z for z, kind in kinds.items() if kind != "empty"}
+    kinds |= dict.fromkeys(free.intersection(rejected), "rejected")
     if options.whole_volumes:
         return {z: kinds.get(z, "extra") for z in range(depth)}
     for z in list(kinds):

@@ -33,6 +33,8 @@ class Source:
         ignored: Measurements of it that become regions to ignore.
         boxes: 3D boxes of all its lesions where they are known as such: x1, y1, z1, x2, y2, z2,
             inclusive, z being slice numbers; such a volume is written whole.
+        rejected: Places of it where a reader saw that there is no lesion.
+        complete: A reader has looked at all of it: slices without a mark hold no lesion.
     """
 
     volume_id: str
@@ -44,6 +46,13 @@ class Source:
     all_known: bool = True
     ignored: tuple[BookmarkRecord, ...] = ()
     boxes: tuple[tuple[float, ...], ...] | None = None
+    rejected: tuple[BookmarkRecord, ...] = ()
+    complete: bool = False
+
+    @property
+    def marks(self) -> tuple[BookmarkRecord, ...]:
+        """All that was marked in it."""
+        return (*self.records, *self.ignored, *self.rejected)
 
 
 def list_sources(
@@ -54,6 +63,8 @@ def list_sources(
     patient_pattern: str | None = None,
     incomplete: Collection[str] = (),
     ignored: Sequence[BookmarkRecord] = (),
+    rejected: Sequence[BookmarkRecord] = (),
+    complete: Collection[str] = (),
     root: Path | None = None,
     labelled: Mapping[str, tuple[str, tuple]] | None = None,
 ) -> tuple[list[Source], list[str]]:
@@ -67,6 +78,8 @@ def list_sources(
             patient. It overrides the bookmarks' own column.
         incomplete: Volumes with bookmarks that could not be read.
         ignored: Measurements that become regions to ignore, in any order.
+        rejected: Places that a reader has rejected, in any order.
+        complete: Volumes that a reader has looked at as a whole.
         root: Folder of the volumes, to read the PatientID of DICOM series; None to do without.
         labelled: Patient and boxes of volumes of which all lesions are known as boxes.
 
@@ -76,17 +89,13 @@ def list_sources(
     Raises:
         DataError: A volume of two patients, or a pattern that does not fit.
     """
-    by_volume: dict[str, list[BookmarkRecord]] = defaultdict(list)
-    for record in records:
-        by_volume[record.volume].append(record)
-    regions: dict[str, list[BookmarkRecord]] = defaultdict(list)
-    for record in ignored:
-        regions[record.volume].append(record)
+    by_volume = _by_volume(records)
+    regions, refused = _by_volume(ignored), _by_volume(rejected)
     labelled = labelled or {}
-    for volume in (*regions, *extra_volumes, *labelled):
+    for volume in (*regions, *refused, *complete, *extra_volumes, *labelled):
         by_volume.setdefault(volume, [])
     names = sorted(by_volume)
-    marks = {volume: by_volume[volume] + regions[volume] for volume in names}
+    marks = {v: by_volume[v] + regions[v] + refused[v] for v in names}
     keys, series = {}, {}
     for volume in names if root is not None else ():
         if (header := header_of_volume(root, volume)) is not None:
@@ -113,6 +122,8 @@ def list_sources(
                 all_known=volume not in incomplete,
                 ignored=tuple(sorted(regions[volume], key=_place)),
                 boxes=labelled[volume][1] if volume in labelled else None,
+                rejected=tuple(sorted(refused[volume], key=_place)),
+                complete=volume in complete,
             )
         )
     bare = sum(source.mask is None for source in sources)
@@ -125,6 +136,13 @@ def list_sources(
             " for them. Masks are called as their volumes are."
         )
     return sources, notes
+
+
+def _by_volume(records: Iterable[BookmarkRecord]) -> dict[str, list[BookmarkRecord]]:
+    by_volume: dict[str, list[BookmarkRecord]] = defaultdict(list)
+    for record in records:
+        by_volume[record.volume].append(record)
+    return by_volume
 
 
 def _place(record: BookmarkRecord) -> tuple[str, int]:

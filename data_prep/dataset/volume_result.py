@@ -16,7 +16,8 @@ class SliceResult:
     Attributes:
         slice_index: Its place in the volume, from 0.
         kind: `lesion` (bookmarked), `ignore` (with regions to ignore only), `empty` (kept without
-            a lesion), `propagated` (a bookmarked lesion was followed to it) or `extra` (a
+            a lesion), `rejected` (the same, with a finding that a reader rejected), `propagated` (a
+            bookmarked lesion was followed to it) or `extra` (a
             neighbour).
         digest: Of its pixels; None for a slice of one value.
     """
@@ -88,6 +89,19 @@ class IgnoreRegion:
 
 
 @dataclass(frozen=True)
+class HardNegative:
+    """A place on a slice that looks like a lesion to a detector and is none.
+
+    Attributes:
+        slice_index: The slice.
+        bbox: x, y, width, height in pixels.
+    """
+
+    slice_index: int
+    bbox: list[float]
+
+
+@dataclass(frozen=True)
 class Lesion3D:
     """A lesion of a voxel mask in 3D.
 
@@ -121,6 +135,7 @@ class VolumeResult:
         lesions: Bookmarked lesions with their pseudo masks.
         propagated: The same lesions on slices around the bookmarked ones.
         ignored: Regions to ignore.
+        rejected: Places on those slices where a reader rejected a finding.
         gt_lesions: Lesions of the voxel mask on those slices; None without a usable mask.
         gt_lesions_3d: The same in 3D, of the whole volume.
     """
@@ -138,6 +153,7 @@ class VolumeResult:
     lesions: list[SliceLesion] = field(default_factory=list)
     propagated: list[SliceLesion] = field(default_factory=list)
     ignored: list[IgnoreRegion] = field(default_factory=list)
+    rejected: list[HardNegative] = field(default_factory=list)
     gt_lesions: list[SliceLesion] | None = None
     gt_lesions_3d: list[Lesion3D] = field(default_factory=list)
 
@@ -149,7 +165,8 @@ class VolumeResult:
     def leave_out(self, error: str) -> None:
         """Drop what was made of the volume, and say why."""
         self.errors.append(error)
-        self.slices, self.lesions, self.propagated, self.ignored = [], [], [], []
+        self.slices, self.lesions, self.propagated = [], [], []
+        self.ignored, self.rejected = [], []
         self.gt_lesions, self.gt_lesions_3d = None, []
 
     def to_json(self) -> bytes:
@@ -178,6 +195,7 @@ _LISTS = {
     "lesions": SliceLesion,
     "propagated": SliceLesion,
     "ignored": IgnoreRegion,
+    "rejected": HardNegative,
     "gt_lesions": SliceLesion,
     "gt_lesions_3d": Lesion3D,
 }

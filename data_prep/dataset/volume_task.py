@@ -15,7 +15,7 @@ from data_prep.dataset.sources import Source
 from data_prep.paths import without_series
 
 # Raise it when the same input gives other results than before: earlier ones are then replaced.
-RESULT_VERSION = 10
+RESULT_VERSION = 11
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,9 @@ class VolumeTask:
             asdict(self.options),
             [plain(record) for record in source.records],
             [plain(record) for record in source.ignored],
+            [plain(record) for record in source.rejected],
             source.all_known,
+            source.complete,
             source.boxes,
             _fingerprint(self.root, source.volume),
             _fingerprint(self.mask_root, source.mask),
