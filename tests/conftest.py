@@ -1,10 +1,24 @@
 """Fixtures shared by all tests."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # No smooth scrolling: a click must not race with it.
+    "--force-prefers-reduced-motion",
+)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +42,24 @@ def tiny_model(repository, tmp_path_factory) -> tuple[str, str]:
     from tiny_models import make_tiny_model  # imports PyTorch
 
     return make_tiny_model(repository, tmp_path_factory.mktemp("tiny_model"))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """Chromium without a window; the test is skipped where there is none."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    driver_path = shutil.which("chromedriver")
+    if not path or not driver_path:
+        missing = "Chromium (chromium)" if not path else "Chromium's driver (chromedriver)"
+        pytest.skip(f"{missing} is not installed; .ci/install_browser.sh installs it")
+    options = webdriver.ChromeOptions()
+    options.binary_location = path
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(driver_path))
+    yield driver
+    driver.quit()

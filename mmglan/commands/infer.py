@@ -17,7 +17,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -27,15 +27,22 @@ from tqdm import tqdm
 from data_prep.command_line import at_least, between, reports_errors
 from data_prep.dataset.output_folder import OutputFolder
 from data_prep.dataset.prepare_args import add_series_options, normalization, series_choice
-from data_prep.dataset.run_report import write_ids
-from data_prep.errors import DataError
 from data_prep.parallel import run_tasks
-from data_prep.volumes.find import VolumeIndex
-from data_prep.volumes.image_root import open_images
+from mmglan.commands.scans import Scan, find_scans, names_of, write_scan_ids
 from mmglan.inference.model_label import is_model_file
 from mmglan.shipped_files import find_config
 
-FORMAT_NAMES = ("json", "csv", "labels", "slicer", "coco", "overlays", "dicom-sr", "dicom-seg")
+FORMAT_NAMES = (
+    "json",
+    "csv",
+    "labels",
+    "slicer",
+    "coco",
+    "overlays",
+    "page",
+    "dicom-sr",
+    "dicom-seg",
+)
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -131,16 +138,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 1 if a scan was left out."""
     args = parse_args(argv)
     with ExitStack() as unpacked:
-        return _infer(args, _find_scans(args, unpacked))
+        return _infer(args, find_scans(args, unpacked))
 
 
 def _infer(args: argparse.Namespace, scans: Sequence[Scan]) -> int:
-    if args.ids:
-        rows = [
-            (name, str(scan.given / scan.path))
-            for name, scan in zip(_names(scans), scans, strict=True)
-        ]
-        write_ids(args.ids, args.out_dir, ["volume_id", "volume"], rows)
+    write_scan_ids(args, scans)
     tasks = _tasks(args, scans)
     run = _statement(args, scans, tasks)
     with OutputFolder(args.out_dir, run, overwrite=None):
@@ -153,51 +155,6 @@ def _infer(args: argparse.Namespace, scans: Sequence[Scan]) -> int:
         print(f"error: {outcome.volume_id}: {outcome.error}", file=sys.stderr)
     print(f"{len(tasks) - len(failed)} of {len(tasks)} scans done.")
     return 1 if failed else 0
-
-
-@dataclass(frozen=True)
-class Scan:
-    """A scan: the input that it is of, the folder that holds it, and its path below that."""
-
-    given: Path
-    root: Path
-    path: str
-
-
-def _find_scans(args: argparse.Namespace, unpacked: ExitStack) -> list[Scan]:
-    """List all scans; archives stay unpacked as long as `unpacked` is open."""
-    scans = []
-    for given in args.inputs:
-        if not given.exists():
-            raise DataError(
-                "Expected a scan or a folder of scans but found nothing there. Correct the path.",
-                path=given,
-            )
-        images = unpacked.enter_context(open_images(given))
-        if images.only is not None:
-            scans.append(Scan(given.parent, images.root, images.only))
-            continue
-        if images.unpacked and args.scheduler:
-            raise DataError(
-                "Expected scans that other machines can read but got an archive. Unpack it, or"
-                " leave out --scheduler.",
-                path=given,
-            )
-        index = VolumeIndex(images.root, [args.out_dir], series_choice(args))
-        found = index.volumes
-        for note in index.notes:
-            print(f"{given.name}: {note}")
-        if not found:
-            raise DataError(
-                "Expected a scan or a folder of scans but found no volume in it. Name the scans.",
-                path=given,
-            )
-        scans += [Scan(given, images.root, path) for path in found]
-    return scans
-
-
-def _names(scans: Sequence) -> list[str]:
-    return [f"v{number:04d}" for number in range(1, len(scans) + 1)]
 
 
 def _tasks(args: argparse.Namespace, scans: Sequence[Scan]) -> list[Any]:
@@ -229,7 +186,7 @@ def _tasks(args: argparse.Namespace, scans: Sequence[Scan]) -> list[Any]:
             series_choice(args),
             args.seg_type,
         )
-        for name, scan in zip(_names(scans), scans, strict=True)
+        for name, scan in zip(names_of(scans), scans, strict=True)
     ]
 
 

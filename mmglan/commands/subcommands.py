@@ -57,7 +57,10 @@ GROUPS: dict[str, tuple[Subcommand, ...]] = {
     ),
     "Inference (needs PyTorch and MMDetection)": (
         _ours("package", "make a model file of a run: weights, operating points, calibration"),
-        _ours("infer", "find lesions in scans; write DICOM SR and SEG, label maps, tables, JSON"),
+        _ours("infer", "find lesions in scans; write DICOM SR and SEG, label maps, tables, pages"),
+    ),
+    "Review (needs no PyTorch)": (
+        _ours("review", "pages of scans to look at findings and correct them, without a network"),
     ),
     "Evaluation and reports (of any detector's result files)": (
         _ours("evaluate", "AP, sensitivity and FROC with confidence intervals, in 2D and 3D"),

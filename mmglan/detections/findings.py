@@ -13,6 +13,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from data_prep.volumes.geometry import Grid
+from data_prep.volumes.volume import Volume
+
 SCHEMA = 1
 
 
@@ -99,6 +102,26 @@ class ScanGeometry:
     stored_spacing: tuple[float, float, float]
     stored_origin: tuple[float, float, float]
     stored_direction: tuple[float, ...]
+
+    @classmethod
+    def of(cls, volume: Volume) -> ScanGeometry:
+        """Return the geometry of a scan."""
+        grid = volume.grid
+        return cls(
+            tuple(int(n) for n in volume.array.shape),
+            tuple(float(v) for v in volume.spacing_mm),
+            tuple(int(n) for n in grid.size),
+            tuple(float(v) for v in grid.spacing),
+            tuple(float(v) for v in grid.origin),
+            tuple(float(v) for v in grid.direction),
+        )
+
+    @property
+    def grid(self) -> Grid:
+        """The stored grid."""
+        return Grid(
+            self.stored_size, self.stored_spacing, self.stored_origin, self.stored_direction
+        )
 
 
 @dataclass(frozen=True)

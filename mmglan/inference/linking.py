@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from data_prep.bookmarks.recist import Bookmark
 from data_prep.volumes.volume import Volume
 from mmglan.detections.calibration import Calibration
-from mmglan.detections.findings import Lesion, RecistMeasurement, SliceDetection
+from mmglan.detections.findings import Lesion, SliceDetection
+from mmglan.detections.measured_axes import measurement_of, rounded
 from mmglan.detections.stacking import stack
 from mmglan.inference.soft_masks import SoftMask
 
@@ -114,9 +114,9 @@ def _lesion(number, score, name, site, slices, members, volume: Volume) -> Lesio
         score=round(score, 6),
         probability=None,
         box3d=tuple(int(v) for v in (*low, *high)),
-        centre_lps=_rounded(volume.to_patient_mm(centre[None])[0]),
+        centre_lps=rounded(volume.to_patient_mm(centre[None])[0]),
         volume_ml=round(count * float(np.prod(volume.spacing_mm)) / 1000, 6) if count else None,
-        recist=None if largest is None else _measurement(largest[1], largest[2], volume),
+        recist=None if largest is None else measurement_of(largest[1], largest[2], volume),
         slices=tuple(parts),
         category=name,
         site=site,
@@ -131,26 +131,6 @@ def _part(z: int, found: Detections2D, row: int, mask: SoftMask | None) -> Slice
         round(float(found.scores[row]), 6),
         None if mask is None else mask.encode(),
     )
-
-
-def _measurement(z: int, axes: Bookmark, volume: Volume) -> RecistMeasurement:
-    points = axes.points()
-    lps = volume.to_patient_mm(np.column_stack([points, np.full(4, float(z))]))
-    pixels = [_rounded(point) for point in points]
-    mm = [_rounded(point) for point in lps]
-    return RecistMeasurement(
-        slice_index=int(z),
-        long_axis=tuple(pixels[:2]),
-        short_axis=tuple(pixels[2:]),
-        long_axis_lps=tuple(mm[:2]),
-        short_axis_lps=tuple(mm[2:]),
-        long_axis_mm=round(axes.long_length(volume.spacing_mm[:2]), 4),
-        short_axis_mm=round(axes.short_length(volume.spacing_mm[:2]), 4),
-    )
-
-
-def _rounded(point) -> tuple[float, ...]:
-    return tuple(round(float(value), 4) for value in point)
 
 
 def _label_map(lesions: Sequence[Lesion], shape: tuple[int, int, int]) -> np.ndarray:

@@ -151,7 +151,7 @@ class VolumeDetector:
         )
         findings = Findings(
             volume_id,
-            _geometry(volume),
+            ScanGeometry.of(volume),
             lesions,
             classes=tuple(self.slices.classes),
             model=self.model,
@@ -191,15 +191,3 @@ def _description(loaded: Sequence[DetectorModel]) -> dict[str, Any]:
         return loaded[0].description
     parts = [model.description for model in loaded]
     return {**parts[0], "name": " + ".join(p["name"] for p in parts), "hash": None, "parts": parts}
-
-
-def _geometry(volume: Volume) -> ScanGeometry:
-    grid = volume.grid
-    return ScanGeometry(
-        tuple(int(n) for n in volume.array.shape),
-        tuple(float(v) for v in volume.spacing_mm),
-        tuple(int(n) for n in grid.size),
-        tuple(float(v) for v in grid.spacing),
-        tuple(float(v) for v in grid.origin),
-        tuple(float(v) for v in grid.direction),
-    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import shutil
 from pathlib import Path
 
 import cv2
@@ -17,20 +16,6 @@ from mmglan.detections.coco_results import group_results
 from mmglan.evaluation.detection_set_2d import detection_set_of_images
 from mmglan.evaluation.evaluate import evaluate_detections
 from mmglan.evaluation.evaluation_record import write_evaluation
-
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    # No smooth scrolling: a click must not race with it.
-    "--force-prefers-reduced-motion",
-)
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def _ellipse(shape, box):
@@ -204,24 +189,3 @@ def made_report(made_run, tool):
     path = made_run / "report.html"
     assert tool("report").main([str(made_run / "run"), "--out", str(path)]) == 0
     return path
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    """Chromium without a window; the test is skipped where there is none."""
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    driver_path = shutil.which("chromedriver")
-    if not path or not driver_path:
-        missing = "Chromium (chromium)" if not path else "Chromium's driver (chromedriver)"
-        pytest.skip(f"{missing} is not installed; .ci/install_browser.sh installs it")
-    options = webdriver.ChromeOptions()
-    options.binary_location = path
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(driver_path))
-    yield driver
-    driver.quit()

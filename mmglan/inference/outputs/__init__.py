@@ -18,6 +18,7 @@ from mmglan.inference.outputs import (
     slicer_markups,
     tables,
 )
+from mmglan.review.study_page import build_page
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,7 @@ FORMATS: dict[str, Format] = {
     "slicer": Format("findings.mrk.json", lambda r: slicer_markups.markups_of(r.findings)),
     "coco": Format("detections.segm.json", lambda r: tables.coco_of(r.findings)),
     "overlays": Format("overlays", lambda r: overlays.overlays_of(r.findings, r.volume)),
+    "page": Format("findings.html", lambda r: build_page(r.findings, r.volume).encode()),
     "dicom-sr": Format(
         "findings.sr.dcm", lambda r: dicom_sr.sr_bytes(r.findings, r.volume, r.sources), True
     ),

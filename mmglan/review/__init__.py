@@ -1,0 +1,1 @@
+"""Looking at findings, correcting them, and what becomes of the corrections."""
