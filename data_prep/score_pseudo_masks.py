@@ -35,7 +35,6 @@ from data_prep.pseudo_masks import report as pseudo_mask_report
 from data_prep.pseudo_masks import scores as pseudo_mask_scores
 from data_prep.pseudo_masks import written
 from data_prep.pseudo_masks.cases import BoxRow, Case, Selection
-from data_prep.pseudo_masks.grabcut import ITERATIONS
 from data_prep.pseudo_masks.methods import METHODS
 from data_prep.volumes.find import VolumeIndex, strip_suffix
 from data_prep.volumes.nifti_geometry import FORMS
@@ -197,7 +196,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--bookmarks", help="bookmarks for --masks, in any format; default: measured on the masks")
     add("--margin", type=number, default=0.0, help="px that --boxes are wider on each side (0)")
     add("--one-based", action="store_true", help="--boxes or a CSV of --bookmarks count from 1")
-    add("--grabcut-iterations", type=at_least(1), help=f"of GrabCut (default {ITERATIONS})")
+    add("--grabcut-iterations", type=at_least(1), help="of GrabCut (default: each method's own)")
     add("--out-dir", required=True, help="receives scores.csv, summary.csv, summary.md, worst.png")
     add("--instances", action="store_true", help="labels number lesions, not structures")
     add(

@@ -180,7 +180,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         "--grabcut-iterations",
         type=at_least(1),
-        help=f"of GrabCut, for {', '.join(methods.ITERATING)} (default {ITERATIONS})",
+        help=f"of GrabCut (default {methods.PAPER_ITERATIONS} for paper, {ITERATIONS} for bounded"
+        " and paper-checked)",
     )
     add(
         "--normalize",

@@ -22,7 +22,7 @@ def test_each_method_is_what_its_name_says():
     picture = image()
     expected = {
         "bounded": grabcut.pseudo_mask(picture, BOOKMARK, "bounded").mask,
-        "paper": grabcut.pseudo_mask(picture, BOOKMARK, "paper", checked=False).mask,
+        "paper": grabcut.pseudo_mask(picture, BOOKMARK, "paper", checked=False, iterations=1).mask,
         "paper-checked": grabcut.pseudo_mask(picture, BOOKMARK, "paper").mask,
         "quadrilateral": shapes.quadrilateral_mask(BOOKMARK, (50, 50)),
         "ellipse": shapes.ellipse_mask(BOOKMARK, (50, 50)),
@@ -41,8 +41,9 @@ def test_the_spacing_reaches_grabcut():
     picture = image().T
     spacing = (4.0, 1.0)
     made = pseudo_mask(picture, bookmark, "paper", spacing_xy=spacing)
-    wanted = grabcut.pseudo_mask(picture, bookmark, "paper", checked=False, spacing_xy=spacing)
-    plain = grabcut.pseudo_mask(picture, bookmark, "paper", checked=False)
+    given = {"checked": False, "iterations": 1}
+    wanted = grabcut.pseudo_mask(picture, bookmark, "paper", **given, spacing_xy=spacing)
+    plain = grabcut.pseudo_mask(picture, bookmark, "paper", **given)
     assert (made.mask == wanted.mask).all() and (made.mask != plain.mask).any()
 
 
