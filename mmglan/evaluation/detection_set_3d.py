@@ -208,6 +208,37 @@ def instances_of_stacks(
     )
 
 
+def instances_of_slices(
+    stacks: Stacks,
+    masks: Mapping[tuple[int, int], dict],
+    gt: Mapping[int, Mapping[int, dict]],
+) -> VolumeInstances:
+    """Compare the instances of stacked 2D masks with lesions known by their masks on the slices.
+
+    Args:
+        stacks: Result of stacking the boxes.
+        masks: Run-length code of each (slice, row).
+        gt: For each lesion, in the order wanted, the run-length code on each of its slices.
+    """
+    intersection = np.zeros((len(stacks.members), len(gt)))
+    pred_size = np.zeros(len(stacks.members))
+    gt_size, boxes = np.zeros(len(gt)), np.zeros((len(gt), 6))
+    for place, codes in enumerate(gt.values()):
+        x, y, width, height = mask_utils.toBbox(list(codes.values())).T
+        boxes[place] = [x.min(), y.min(), min(codes), (x + width).max(), (y + height).max(), 0]
+        boxes[place, 5] = max(codes) + 1
+        gt_size[place] = mask_utils.area(list(codes.values())).sum()
+    for number, members in enumerate(stacks.members):
+        for index, row in members:
+            mask = masks[index, row]
+            pred_size[number] += mask_utils.area(mask)
+            for place, codes in enumerate(gt.values()):
+                if index in codes:
+                    both = mask_utils.merge([mask, codes[index]], intersect=True)
+                    intersection[number, place] += mask_utils.area(both)
+    return VolumeInstances(stacks.boxes, boxes, intersection, pred_size, gt_size)
+
+
 def connected_instances(labels: np.ndarray) -> np.ndarray:
     """Number the connected components (26 neighbours) of everything above 0."""
     found = np.zeros(labels.shape, dtype=np.int32)

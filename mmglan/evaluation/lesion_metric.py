@@ -24,7 +24,7 @@ from mmglan.evaluation.class_metrics import classes_of
 from mmglan.evaluation.detection_set_2d import detection_set_of_images
 from mmglan.evaluation.evaluate import evaluate_detections
 from mmglan.evaluation.evaluation_record import write_evaluation
-from mmglan.evaluation.load_results import detection_set_of_volumes
+from mmglan.evaluation.load_results import detection_set_of_slices, detection_set_of_volumes
 from mmglan.evaluation.protocols import get_protocol
 from mmglan.evaluation.text_table import format_evaluation
 
@@ -48,7 +48,8 @@ class LesionMetric(BaseMetric):
         bootstrap: Resamples of patients for the intervals; 0 for none.
         protocol: `'deeplesion'`, `'picai'`, `'luna'` or `'centre-in-box'`.
         volumes_file: `volumes_<split>.json`. If given, detections are stacked over the slices and
-            compared in 3D as well (`bbox3d_...`); the test set should hold whole volumes.
+            compared in 3D as well (`bbox3d_...`; `segm3d_...` where the masks of the test set name
+            their 3D lesion); the test set should hold whole volumes.
         neighbour_reach: Scores are averaged with those at the same place on the slices up to so
             many away, see `mmglan.detections.neighbour_scores`; 0 keeps them. The test set should
             hold whole volumes. Result files have the new scores.
@@ -188,6 +189,9 @@ class LesionMetric(BaseMetric):
                 stacks, _ = stack_results(gt, found, self.volumes.ids)
                 boxes = [one.boxes for one in stacks]
                 sets.append(detection_set_of_volumes(self.volumes, boxes, self.protocol))
+            if kind == "segm" and self.volumes is not None:
+                in_3d = detection_set_of_slices(gt, found, self.volumes, self.protocol)
+                sets += [] if in_3d is None else [in_3d]
         evaluation = evaluate_detections(sets, self.protocol, **self.options)
         if self.outfile_prefix:
             write_evaluation(evaluation, f"{self.outfile_prefix}.metrics.json")

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from mmglan.detections.coco_files import GroundTruth, read_ground_truth
-from mmglan.detections.coco_results import group_results, json_blocks, read_results
+from mmglan.detections.coco_masks import rle_of
+from mmglan.detections.coco_results import Results, group_results, json_blocks, read_results
 from mmglan.detections.neighbour_scores import average_results
 from mmglan.detections.volume_files import (
     VolumeGroundTruth,
@@ -23,7 +24,11 @@ from mmglan.detections.volume_files import (
 from mmglan.evaluation.class_metrics import classes_of
 from mmglan.evaluation.detection_set import DetectionSet
 from mmglan.evaluation.detection_set_2d import detection_set_of_images
-from mmglan.evaluation.detection_set_3d import detection_set_of_boxes, detection_set_of_instances
+from mmglan.evaluation.detection_set_3d import (
+    detection_set_of_boxes,
+    detection_set_of_instances,
+    instances_of_slices,
+)
 from mmglan.evaluation.label_maps import (
     compare_label_maps,
     gt_of_label_maps,
@@ -274,6 +279,37 @@ def _of_stacks(test_set, results, with_masks, protocol, stack_iou, quiet):
         )
         sets.append(_of_instances(volumes, found, protocol))
     return sets
+
+
+def detection_set_of_slices(
+    images: GroundTruth, results: Results, volumes: VolumeGroundTruth, protocol: Protocol
+) -> DetectionSet | None:
+    """Build the set of 3D masks from masks on slices, stacked by their boxes.
+
+    Args:
+        images: Whole volumes, their lesions with masks and the number of the 3D lesion (`lesion`).
+        results: Masks of a detector.
+        volumes: 3D lesions of the same volumes.
+        protocol: Decides which overlaps are needed.
+
+    Returns:
+        None where the annotations do not say which 3D lesion they are of.
+    """
+    gt: dict[str, dict[int, dict[int, dict]]] = {volume_id: {} for volume_id in volumes.ids}
+    for image, lesions in zip(images.images, images.lesions, strict=True):
+        for lesion in lesions:
+            if lesion.get("lesion") is None or not lesion.get("segmentation"):
+                return None
+            of_volume = gt.get(str(image.get("volume_id")))
+            if of_volume is not None:
+                code = rle_of(image, lesion)
+                of_volume.setdefault(lesion["lesion"], {})[int(image["slice_index"])] = code
+    stacks, masks = stack_results(images, results, volumes.ids)
+    found = [
+        instances_of_slices(stack, codes, dict(sorted(gt[volume_id].items())))
+        for stack, codes, volume_id in zip(stacks, masks, volumes.ids, strict=True)
+    ]
+    return _of_instances(volumes, found, protocol)
 
 
 def _of_instances(volumes, found, protocol):

@@ -34,6 +34,29 @@ def of_data(root: str) -> dict:
     }
 
 
+def of_tcia(root: str) -> dict:
+    files = {"train": "train_truth", "val": "val_truth", "test": "test_whole"}
+    folder = f"{root}annotations/fold0/"
+    return {
+        **of_data(root),
+        **{
+            f"{s}_dataloader.dataset.ann_file": (
+                f"annotations/{s}.json",
+                f"annotations/fold0/{name}.json",
+            )
+            for s, name in files.items()
+        },
+        **{
+            f"{s}_evaluator.ann_file": (
+                f"data/lesions/annotations/{s}.json",
+                f"{folder}{files[s]}.json",
+            )
+            for s in ("val", "test")
+        },
+        "test_evaluator.volumes_file": (ABSENT, f"{folder}volumes_test.json"),
+    }
+
+
 BOXES_ONLY = {
     "train_dataloader.dataset.pipeline.1.with_mask": (True, False),
     "val_evaluator.iou_types": (["bbox", "segm"], ["bbox"]),
@@ -197,8 +220,8 @@ CASES = {
         {"model.neck.in_channels": ([256, 512, 1024, 2048], [96, 192, 384, 768])},
         ("model.backbone", "optim_wrapper", "load_from"),
     ),
-    "glan_r50_fpn_160e_tcia-abdomen": (OURS, of_data("data/tcia-abdomen/"), ()),
-    "glan_r50_fpn_160e_tcia-mediastinum": (OURS, of_data("data/tcia-mediastinum/"), ()),
+    "glan_r50_fpn_160e_tcia-abdomen": (OURS, of_tcia("data/tcia-abdomen/"), ()),
+    "glan_r50_fpn_160e_tcia-mediastinum": (OURS, of_tcia("data/tcia-mediastinum/"), ()),
     "glan_r50_fpn_160e_deeplesion": (
         OURS,
         {
