@@ -9,6 +9,9 @@ Rows that have their results are skipped and interrupted ones go on, so the same
 given again at any time. --small trains small forms of the models, for a machine without a GPU;
 their configs are written to the work directory, also with --how print.
 The table is written to <work dir>/tables, with the printed numbers beside.
+
+--weights best trains each baseline with the loss weights that `mmglan sweep --baseline` found best,
+and searches them first where that was not done: Table 1 as the paper has it. Ours learns its own.
 """
 
 from __future__ import annotations
@@ -20,17 +23,19 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mmengine.config import Config
 from tqdm import tqdm
 
+from data_prep.atomic_files import write_json
 from data_prep.command_line import reports_errors
 from mmglan.experiments.child_run import run_command
 from mmglan.experiments.run_directory import is_whole, latest_checkpoint
 from mmglan.experiments.shrink import SMALL, shrink
+from mmglan.experiments.weight_search import baselines, read_best
 from mmglan.reporting.paper_tables import TABLES
 from mmglan.shipped_files import find_config, shipped_folder
 
@@ -76,12 +81,16 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def train_command(config: Path, run_dir: Path, gpus: int) -> list[str]:
-    """Command that trains, or goes on training."""
-    rest = ["--work-dir", str(run_dir), "--resume"]
+def train_command(
+    config: Path, run_dir: Path, gpus: int, settings: Mapping[str, float] | None = None
+) -> list[str]:
+    """Command that trains, or goes on training, with settings beside those of the config."""
+    rest = ["--work-dir", str(run_dir), "--resume", *["--auto-scale-lr"] * (gpus > 1)]
+    if settings:
+        rest += ["--cfg-options", *(f"{name}={value}" for name, value in settings.items())]
     if gpus > 1:
         script = ["bash", str(shipped_folder("tools") / "dist_train.sh"), str(config), str(gpus)]
-        return [*script, *rest, "--auto-scale-lr"]
+        return [*script, *rest]
     return [*MMGLAN, "train", str(config), *rest]
 
 
@@ -103,6 +112,28 @@ def config_of(stem: str, args: argparse.Namespace) -> Path:
     """
     path = find_config(stem)
     return args.work_dir / "configs" / path.name if args.small else path
+
+
+def weights_of(stem: str, args: argparse.Namespace) -> dict[str, float] | None:
+    """Return the loss weights that a row is trained with; None for those of its config."""
+    if args.weights != "best" or stem not in {path.stem for path in baselines().values()}:
+        return None
+    return read_best(args.sweeps / stem)
+
+
+def sweep_command(stem: str, args: argparse.Namespace) -> list[str]:
+    """Command that searches the loss weights of a baseline."""
+    (name,) = (name for name, path in baselines().items() if path.stem == stem)
+    command = [*MMGLAN, "sweep", "--baseline", name, "--work-dir", str(args.sweeps / stem)]
+    command += ["--data-root", args.data_root] if args.data_root else []
+    command += ["--small"] if args.small else []
+    return [*command, *(["--epochs", str(args.epochs)] if args.epochs else [])]
+
+
+def needs_sweep(stem: str, args: argparse.Namespace) -> bool:
+    """Tell whether the loss weights of a row are still to be searched."""
+    tuned = args.weights == "best" and stem in {path.stem for path in baselines().values()}
+    return tuned and weights_of(stem, args) is None
 
 
 def write_small_config(stem: str, args: argparse.Namespace) -> Path:
@@ -133,7 +164,14 @@ def run_row(stem: str, args: argparse.Namespace) -> None:
         environment.setdefault("PORT", str(free_port()))
     if args.data_root:
         environment["MMGLAN_DATA"] = args.data_root.rstrip("/") + "/"
-    run_command(train_command(config, run_dir, args.gpus), run_dir / "train.log", environment)
+    if needs_sweep(stem, args):
+        run_command(sweep_command(stem, args), args.sweeps / stem / "sweep.log", environment)
+    weights = weights_of(stem, args)
+    if weights:
+        print(f"{stem}: loss weights {weights} (best of {args.sweeps / stem})")
+        write_json(run_dir / "weights.json", weights)
+    command = train_command(config, run_dir, args.gpus, weights)
+    run_command(command, run_dir / "train.log", environment)
     checkpoint = checkpoint_of(run_dir)
     command = run_test_command(config, checkpoint, run_dir, args.gpus)
     run_command(command, run_dir / "test.log", environment)
@@ -150,6 +188,7 @@ def slurm_command(stem: str, args: argparse.Namespace) -> list[str]:
     row += ["--work-dir", str(work_dir), "--no-collect"]
     root = args.data_root or os.environ.get("MMGLAN_DATA")
     row += ["--data-root", str(Path(root).resolve())] if root else []
+    row += ["--weights", args.weights, "--sweeps", str(args.sweeps.resolve())]
     row += ["--small"] if args.small else []
     row += ["--epochs", str(args.epochs)] if args.epochs else []
     job = ["sbatch", "--job-name", f"{work_dir.name}-{stem}", "--dependency", "singleton"]
@@ -190,6 +229,13 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--partition", help="of Slurm")
     parser.add_argument("--small", action="store_true", help="small models, trained from scratch")
     parser.add_argument("--epochs", type=positive, help="length of training with --small")
+    parser.add_argument(
+        "--weights",
+        choices=("config", "best"),
+        default="config",
+        help="loss weights of baselines: of their configs (default), or the best of a sweep",
+    )
+    parser.add_argument("--sweeps", type=Path, help="folder of the sweeps (default: that of sweep)")
     parser.add_argument("--no-collect", action="store_true", help="do not write the table")
     args = parser.parse_args(arguments)
     if args.epochs and not args.small:
@@ -197,7 +243,9 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     if args.how == "slurm" and shutil.which("sbatch") is None:
         parser.error("expected Slurm's sbatch on this machine but found none: see --how")
     # Apart, or small rows would pass for finished full ones.
-    args.work_dir = args.work_dir or Path("work_dirs", "paper-small" if args.small else "paper")
+    default = ("paper-small" if args.small else "paper") + "-best" * (args.weights == "best")
+    args.work_dir = args.work_dir or Path("work_dirs", default)
+    args.sweeps = args.sweeps or Path("work_dirs", "sweeps-small" if args.small else "sweeps")
     return args
 
 
@@ -233,7 +281,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     write_small_config(stem, args)
                 root = args.data_root and args.data_root.rstrip("/") + "/"
                 data = f"MMGLAN_DATA={shlex.quote(root)} " if root else ""
-                print(data + quoted(train_command(config, run_dir, args.gpus)))
+                if needs_sweep(stem, args):
+                    print(data + quoted(sweep_command(stem, args)))
+                weights = weights_of(stem, args)
+                print(data + quoted(train_command(config, run_dir, args.gpus, weights)))
                 best = run_dir / "best_lesion_bbox_AP25_epoch_*.pth"
                 print(data + quoted(run_test_command(config, best, run_dir, args.gpus)))
         except (OSError, RuntimeError, subprocess.CalledProcessError) as error:

@@ -9,6 +9,13 @@ The paper's search for a baseline: the weight of each loss from {1, 3, 5, 7, 9}.
 
 In a cascade `*` takes the stages together: model.roi_head.bbox_head.*.loss_cls.loss_weight.
 
+All weights of a baseline, one after the other (each at the best values of those before; the first
+run has 1 for all) or with --full-grid in all combinations:
+
+    mmglan sweep --baseline mask-rcnn
+
+Its best point is written to <work dir>/best.json, which `mmglan run-table --weights best` takes.
+
 Start the same command again, on this machine or on another one that reaches --storage, and the
 workers share the points; start it after an interruption, and it goes on where it stopped. Every
 point is trained in a directory of its own and scored by its best validation result; one that two
@@ -38,6 +45,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from data_prep.atomic_files import csv_text, write_text
 from data_prep.command_line import reports_errors
+from mmglan.commands.run_table import config_of, positive, write_small_config
 from mmglan.experiments.child_run import run_command, validation_scores
 from mmglan.experiments.grid import (
     grid_points,
@@ -49,6 +57,7 @@ from mmglan.experiments.grid import (
 )
 from mmglan.experiments.loss_weights import loss_weights, matching_settings
 from mmglan.experiments.run_directory import LOCK_NAME, holder_name, is_held
+from mmglan.experiments.weight_search import baselines, stages, weight_names, write_best
 from mmglan.shipped_files import find_config, shipped_folder
 
 LONGEST_NAME = 200  # bytes; file systems take 255
@@ -103,7 +112,14 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("config", help="a file, or a name that mmglan configs lists")
+    parser.add_argument("config", nargs="?", help="a file, or a name that mmglan configs lists")
+    parser.add_argument("--baseline", choices=baselines(), help="search all of its loss weights")
+    parser.add_argument(
+        "--full-grid", action="store_true", help="with --baseline: all combinations"
+    )
+    parser.add_argument("--small", action="store_true", help="small model, trained from scratch")
+    parser.add_argument("--epochs", type=positive, help="length of training with --small")
+    parser.add_argument("--data-root", help="prepared data set (default: MMGLAN_DATA or config)")
     parser.add_argument("--list", action="store_true", help="list the loss weights and stop")
     parser.add_argument("--grid", action="append", type=parse_axis, default=[], metavar="S=V,V,..")
     parser.add_argument("--work-dir", type=Path, help="default: work_dirs/sweeps/<config>")
@@ -119,7 +135,17 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     names = [name for name, _ in args.grid]
     if twice := {name for name in names if names.count(name) > 1}:
         parser.error(f"expected one --grid per setting but got several of {', '.join(twice)}")
-    args.config = find_config(args.config)
+    if (args.config is None) == (args.baseline is None):
+        parser.error("expected a config or --baseline, one of them")
+    if args.baseline and args.grid:
+        parser.error("expected no --grid with --baseline, which names the paper's values")
+    if args.full_grid and not args.baseline:
+        parser.error("--full-grid goes with --baseline")
+    if args.epochs and not args.small:
+        parser.error("--epochs shortens small forms only: expected --small beside it")
+    args.config = baselines()[args.baseline] if args.baseline else find_config(args.config)
+    folder = "work_dirs/sweeps-small" if args.small else "work_dirs/sweeps"
+    args.work_dir = args.work_dir or Path(folder) / args.config.stem
     return args
 
 
@@ -132,18 +158,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for path, value in loss_weights(config.model):
             print(f"{path}={value}")
         return 0
-    axes = dict(args.grid)
-    if not axes:
+    if not args.grid and not args.baseline:
         raise ValueError("Expected at least one --grid SETTING=VALUE,VALUE,... (see --list)")
+    if args.small and not (small := config_of(args.config.stem, args)).exists():
+        write_small_config(args.config.stem, args)
+        args.config = small
+    elif args.small:
+        args.config = small
     model = Config.fromfile(args.config, import_custom_modules=False).get("model")
-    args.settings = {name: matching_settings(model, name) for name in axes}
-    work_dir = args.work_dir or Path("work_dirs/sweeps") / args.config.stem
+    study = args.study or args.config.stem
+    if args.grid:
+        rows = search(args, model, dict(args.grid), study)
+    else:
+        rows = search_weights(args, model, study)
+    write_table(rows, args.work_dir / "results.csv")
+    return 0 if all(row["state"] in ("COMPLETE", "PRUNED") for row in rows) else 1
+
+
+def search_weights(args: argparse.Namespace, model: Any, name: str) -> list[dict[str, Any]]:
+    """Search all loss weights of a model and write the best point; returns a row per point."""
+    names, found = weight_names(model), {}
+    best = dict.fromkeys(names, 1)
+    for number, axes in enumerate(stages(names, best, args.full_grid)):
+        rows = search(args, model, axes, f"{name}-weights-{number}")
+        found |= {row["run"]: row for row in rows}
+        if rows[0]["score"] is None:
+            raise ValueError(
+                f"Expected a score of one point at least but all {len(rows)} failed. See train.log"
+                f" in {args.work_dir / rows[0]['run']}."
+            )
+        best.update({name: rows[0][name] for name in names})
+    rows = sorted(found.values(), key=lambda row: (row["score"] is None, -(row["score"] or 0)))
+    write_best(args.work_dir, model, rows[0], names)
+    return rows
+
+
+def search(
+    args: argparse.Namespace, model: Any, axes: dict[str, list[Any]], name: str
+) -> list[dict[str, Any]]:
+    """Go through one grid with the other workers; returns a row per point, best first."""
+    work_dir = args.work_dir
+    args.settings = {setting: matching_settings(model, setting) for setting in axes}
     storage = args.storage or f"sqlite:///{work_dir / 'sweep.db'}"
     try:
         work_dir.mkdir(parents=True, exist_ok=True)
         study = open_study(
             storage,
-            args.study or args.config.stem,
+            name,
             axes,
             heartbeat_s=args.heartbeat,
             pruner=optuna.pruners.MedianPruner() if args.prune else None,
@@ -154,23 +215,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"Expected to open {without_password(storage)} but got: {reason}. Look at --storage, "
             "--work-dir and the driver of the database."
         ) from error
-    for name, value in {"axes": axes, "metric": args.metric}.items():
-        begun_with = study.user_attrs.get(name, value)
+    for key, value in {"axes": axes, "metric": args.metric}.items():
+        begun_with = study.user_attrs.get(key, value)
         if begun_with != value:
             raise ValueError(
-                f"Expected the {'grid' if name == 'axes' else name} that study "
+                f"Expected the {'grid' if key == 'axes' else key} that study "
                 f"{study.study_name!r} was begun with, {json.dumps(begun_with)}, but got "
                 f"{json.dumps(value)}. Name another --study and --work-dir."
             )
-        study.set_user_attr(name, value)
+        study.set_user_attr(key, value)
 
     def run_point(trial: optuna.Trial, point: dict[str, Any]) -> float:
         return train_point(args, trial, point, run_directory(work_dir, point))
 
     work_through(study, axes, run_point, poll_s=args.heartbeat / 4, retry_failed=args.retry_failed)
-    rows = result_rows(study, axes, work_dir)
-    write_table(rows, work_dir / "results.csv")
-    return 0 if all(row["state"] in ("COMPLETE", "PRUNED") for row in rows) else 1
+    return result_rows(study, axes, work_dir)
 
 
 def train_point(
@@ -183,6 +242,8 @@ def train_point(
     for name, value in point.items():
         options += [f"{setting}={value}" for setting in args.settings[name]]
     command = [sys.executable, str(TRAIN), str(args.config), "--work-dir", str(run_dir)]
+    if args.data_root:
+        options.append(f"data_root={args.data_root.rstrip('/')}/")
     command += ["--resume", *shlex.split(args.train_args), "--cfg-options", *options]
 
     reported: set[int] = set()

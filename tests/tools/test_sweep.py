@@ -8,11 +8,13 @@ from pathlib import Path
 
 import optuna
 import pytest
+from mmengine.config import Config
 from optuna.trial import TrialState
 from postgres_server import postgres_server
 
-from mmglan.commands import sweep
+from mmglan.commands import run_table, sweep
 from mmglan.experiments.run_directory import is_held
+from mmglan.experiments.weight_search import baselines, read_best, stages, weight_names
 
 ROOT = Path(__file__).resolve().parents[2]
 AXIS = "model.rpn_head.loss_cls.loss_weight"
@@ -93,6 +95,81 @@ def test_stages_of_a_cascade_share_a_weight(tmp_path, monkeypatch, capsys):
     assert "roi_head.bbox_head.all.loss_cls.loss_weight=3" in capsys.readouterr().out
     assert sweep.main([*command, "model.*.loss_clss.loss_weight=3"]) == 2
     assert "Expected loss weights that fit model.*.loss_clss" in capsys.readouterr().err
+
+
+def test_baseline_is_searched_weight_by_weight_and_its_best_point_is_taken(
+    tmp_path, monkeypatch, capsys
+):
+    """RPN cls is best at 7, the mask at 3; 5 weights of 5 values are 21 runs, not 3125."""
+    name = "mask-rcnn_r50_fpn_160e_lesions"
+    wanted = {"model.rpn_head.loss_cls": 7, "model.roi_head.mask_head.loss_mask": 3}
+    seen = {}
+
+    def run(command, log, watch):
+        options = command[command.index("--cfg-options") + 1 :]
+        seen[log.parent.name] = {k: float(v) for k, v in (option.split("=") for option in options)}
+        return True
+
+    def scores(run_dir, metric):
+        point = seen[run_dir.name]
+        far = sum(abs(point[f"{k}.loss_weight"] - wanted.get(k, 1)) for k in ALL_WEIGHTS)
+        return {5: 1 - far / 100}
+
+    monkeypatch.setattr(sweep, "run_command", run)
+    monkeypatch.setattr(sweep, "validation_scores", scores)
+    call = ["--baseline", "mask-rcnn", "--work-dir", str(tmp_path / "sweeps" / name)]
+    assert sweep.main(call) == 0
+    assert len(seen) == 5 * 5 - 4
+    best = {f"{k}.loss_weight": wanted.get(k, 1) for k in ALL_WEIGHTS}
+    assert read_best(tmp_path / "sweeps" / name) == best
+    with (tmp_path / "sweeps" / name / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 21 and float(rows[0]["score"]) == 1.0
+    capsys.readouterr()
+    call = ["--rows", name, "--how", "print", "--weights", "best"]
+    assert run_table.main([*call, "--sweeps", str(tmp_path / "sweeps")]) == 0
+    told = capsys.readouterr().out
+    assert "--cfg-options" in told and "model.rpn_head.loss_cls.loss_weight=7" in told
+    assert run_table.main([*call, "--sweeps", str(tmp_path / "none")]) == 0
+    assert "sweep --baseline mask-rcnn --work-dir" in capsys.readouterr().out
+
+
+ALL_WEIGHTS = [
+    "model.rpn_head.loss_cls",
+    "model.rpn_head.loss_bbox",
+    "model.roi_head.bbox_head.loss_cls",
+    "model.roi_head.bbox_head.loss_bbox",
+    "model.roi_head.mask_head.loss_mask",
+]
+
+
+def test_grids_of_a_baseline():
+    assert sorted(baselines()) == [
+        "cascade-mask-rcnn",
+        "detectors",
+        "faster-rcnn",
+        "mask-rcnn",
+        "vfnet",
+        "yolov3",
+    ]
+    model = Config.fromfile(baselines()["cascade-mask-rcnn"]).model
+    names = weight_names(model)
+    assert "model.roi_head.bbox_head.*.loss_cls.loss_weight" in names and len(names) == 5
+    assert list(stages(["a", "b"], {}, True)) == [{"a": [1, 3, 5, 7, 9], "b": [1, 3, 5, 7, 9]}]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--baseline", "mask-rcnn", "--grid", "a=1"],
+        ["a.py", "--baseline", "mask-rcnn"],
+        ["a.py", "--grid", "a=1", "--full-grid"],
+        ["--baseline", "mask-rcnn", "--epochs", "2"],
+    ],
+)
+def test_options_of_a_baseline_that_do_not_fit_are_refused(words):
+    with pytest.raises(SystemExit):
+        sweep.parse_args(words)
 
 
 def test_point_is_scored_by_its_best_validation(tmp_path, monkeypatch):
