@@ -27,7 +27,10 @@ def empty(classes: Sequence[str] = ONE_CLASS) -> dict[str, Any]:
         "info": {"description": DESCRIPTION, "value_range": list(VALUE_RANGE)},
         "images": [],
         "annotations": [],
-        "categories": [{"id": i, "name": name} for i, name in enumerate(classes, start=1)],
+        "categories": [
+            {"id": i, "name": name, "supercategory": "lesion"}
+            for i, name in enumerate(classes, start=1)
+        ],
     }
 
 

@@ -29,10 +29,9 @@ def test_sites_are_categories(tmp_path, marks, capsys):
     line = "classes = ('left iliac', 'right iliac', 'unspecified')"
     assert line in capsys.readouterr().out
     assert any(line in note for note in json.loads((out / "report.json").read_bytes())["notes"])
+    names = ["left iliac", "right iliac", "unspecified"]
     expected = [
-        {"id": 1, "name": "left iliac"},
-        {"id": 2, "name": "right iliac"},
-        {"id": 3, "name": "unspecified"},
+        {"id": i, "name": name, "supercategory": "lesion"} for i, name in enumerate(names, start=1)
     ]
     for path in (out / "annotations").glob("*.json"):
         assert json.loads(path.read_bytes())["categories"] == expected

@@ -23,6 +23,8 @@ def log(kind, folder):
         name=f"tracker{next(_names)}", vis_backends=[offered(kind)], save_dir=str(folder)
     )
     cfg = Config.fromfile(CONFIG, import_custom_modules=False)
+    cfg.work_dir = str(folder / "run")
+    (folder / "run").mkdir()
     visualizer.add_config(cfg)
     visualizer.add_scalars({"loss": 0.5, "sigma_mask": 1.25, "lesion/bbox_AP25": 0.75}, step=3)
     visualizer.close()
