@@ -14,19 +14,15 @@ from data_prep.paths import PathsBelow
 from mmglan.datasets.grey_values import stated_range
 from mmglan.datasets.uint8_transforms import check_pipeline
 from mmglan.detections.categories import category_ids, read_categories
-from mmglan.detections.coco_files import check_annotation, is_ignored, read_json
+from mmglan.detections.coco_files import is_ignored, read_content
 from mmglan.detections.coco_masks import rle_of
 
-NEEDED = {
-    "images": ("id", "file_name", "width", "height"),
-    "annotations": ("id", "image_id", "category_id", "bbox", "area"),
-    "categories": ("id", "name"),
-}
+NEEDED = ("file_name", "width", "height")  # of an image, besides its id
 PASSED_ON = ("patient_id", "volume_id", "slice_index", "spacing_mm")
 
 
 class CocoByName(COCO):
-    """COCO annotations that give the categories in the order of the names asked for.
+    """COCO annotations as the metrics read them, with the categories in the order of the names.
 
     pycocotools gives them in the file's order, which swaps the classes where that is another one.
     """
@@ -34,16 +30,19 @@ class CocoByName(COCO):
     where = "annotations"
 
     def __init__(self, annotation_file=None):
-        super().__init__(annotation_file)
-        self.where = osp.basename(str(annotation_file or self.where))
+        super().__init__()
+        if annotation_file is not None:
+            self.where, self.dataset = read_content(annotation_file)
+            check_for_training(self.dataset, self.where)
+            self.createIndex()
+            self.img_ann_map, self.cat_img_map = self.imgToAnns, self.catToImgs
 
     def get_cat_ids(self, cat_names=(), sup_names=(), cat_ids=()):
         """Return ids by name, in the order of the names; as the parent for other questions."""
         if not cat_names or sup_names or cat_ids:
             return super().get_cat_ids(list(cat_names), list(sup_names), list(cat_ids))
         names = [cat_names] if isinstance(cat_names, str) else list(cat_names)
-        categories = read_categories(self.dataset["categories"], self.where)
-        return category_ids(names, categories, self.where) if categories else []
+        return category_ids(names, read_categories(self.dataset["categories"], ""), self.where)
 
 
 @DATASETS.register_module()
@@ -84,31 +83,40 @@ class LesionDataset(CocoDataset):
                 f"Expected the annotations {self.ann_file} but got no such file. Write it with "
                 "mmglan prepare, or set data_root."
             )
-        try:
-            data_list = super().load_data_list()
-        except (KeyError, TypeError):
-            where = missing_field(self.ann_file)
-            if where is None:
-                raise
-            raise ValueError(where) from None
-        if not self.cat_ids:
+        return super().load_data_list()
+
+    def filter_data(self) -> list[dict]:
+        """Filter as the parent does; nothing left to train on is an error."""
+        kept = super().filter_data()
+        if not kept and not self.test_mode:
             raise ValueError(
-                f"{self.ann_file}: Expected categories {list(self.metainfo['classes'])} but got "
-                "none of them. Set metainfo=dict(classes=...) to the file's own."
+                f"{osp.basename(self.ann_file)}: Expected slices to train on but none of "
+                f"{len(self.data_list)} is left after {self.filter_cfg}. Prepare with other "
+                "bookmarks, or change filter_cfg."
             )
-        return data_list
+        return kept
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
         """Parse an image as the parent does, with patient, volume and neighbouring slices."""
         image = raw_data_info["raw_img_info"]
         folder = self.data_prefix["img"]
         self._check_below(folder, [image["file_name"], *image.get("neighbours", ())])
-        raw_data_info["raw_ann_info"] = [
-            self._checked(annotation) for annotation in raw_data_info["raw_ann_info"]
-        ]
+        steps = getattr(self.pipeline, "transforms", ())
+        masks = any(getattr(step, "with_mask", False) for step in steps)
         for annotation in raw_data_info["raw_ann_info"]:
             if annotation.get("segmentation"):
                 rle_of(image, annotation)  # a damaged one would end the process
+            elif masks:
+                raise ValueError(
+                    f"{osp.basename(self.ann_file)}: annotation {annotation['id']}: Expected a "
+                    "segmentation, as the pipeline loads masks, but got none. Set with_mask=False, "
+                    "or write it."
+                )
+        # The parent drops those to `ignore`: their pixels would be trained on as background.
+        raw_data_info["raw_ann_info"] = [
+            one | {"ignore": 0, "iscrowd": 1} if is_ignored(one) else one
+            for one in raw_data_info["raw_ann_info"]
+        ]
         data_info = super().parse_data_info(raw_data_info)
         data_info.update({key: image[key] for key in PASSED_ON if key in image})
         data_info["value_range"] = stated_range(self.coco.dataset.get("info"))
@@ -125,30 +133,15 @@ class LesionDataset(CocoDataset):
         for name in names:
             self._below(name)
 
-    def _checked(self, annotation: dict) -> dict:
-        """Return an annotation as the metric takes it: `ignore` means a region to ignore.
 
-        The parent drops such annotations, and their pixels would be trained on as background.
-        """
-        where = f"{osp.basename(self.ann_file)}: annotation {annotation.get('id')}"
-        check_annotation(annotation, where)
-        if not is_ignored(annotation):
-            return annotation
-        return annotation | {"ignore": 0, "iscrowd": 1}
-
-
-def missing_field(ann_file: str) -> str | None:
-    """Say which entry of an annotation file lacks a field that a data set needs, if one does."""
-    content = read_json(ann_file)
-    for kind, needed in NEEDED.items():
-        entries = content.get(kind) if isinstance(content, dict) else None
-        if not isinstance(entries, list):
-            return f"{osp.basename(ann_file)}: Expected the list {kind} but got none. Write it."
-        for row, entry in enumerate(entries):
-            lacking = [name for name in needed if not isinstance(entry, dict) or name not in entry]
-            if lacking:
-                return (
-                    f"{osp.basename(ann_file)}: {kind}[{row}]: Expected {', '.join(needed)} but got"
-                    f" no {', '.join(lacking)}. Write them, or prepare the data again."
-                )
-    return None
+def check_for_training(content: dict, where: str) -> None:
+    """Raise ValueError unless a checked COCO file has what a data set needs besides."""
+    if not isinstance(content.get("categories"), list):
+        raise ValueError(f"{where}: Expected the list categories but got none. Write it.")
+    for row, image in enumerate(content["images"]):
+        lacking = [name for name in NEEDED if image.get(name) is None]
+        if lacking:
+            raise ValueError(
+                f"{where}: images[{row}]: Expected {', '.join(NEEDED)} but got no "
+                f"{', '.join(lacking)}. Write them, or prepare the data again."
+            )

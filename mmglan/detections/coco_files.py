@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -93,8 +94,34 @@ def read_ground_truth(source: str | Path | Mapping[str, Any]) -> GroundTruth:
 
     Raises:
         FileNotFoundError: No such file.
+        ValueError: See `read_content`.
+    """
+    name, content = read_content(source)
+    images = sorted(content["images"], key=lambda i: (isinstance(i["id"], str), i["id"]))
+    categories = read_categories(content.get("categories"), name)
+    gt = GroundTruth(name, images, [[] for _ in images], categories=categories)
+    for annotation in content["annotations"]:
+        side = gt.regions if is_ignored(annotation) else gt.lesions
+        side[gt.position[annotation["image_id"]]].append(annotation)
+    return gt
+
+
+def read_content(source: str | Path | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Read a COCO annotation file, checked and completed: training and metrics start from this.
+
+    An annotation without `id` gets a free number, one without `area` that of its box, one without
+    `category_id` the only category of the file.
+
+    Args:
+        source: A file, or the content of one.
+
+    Returns:
+        tuple: Name for messages, and the content.
+
+    Raises:
+        FileNotFoundError: No such file.
         ValueError: Not COCO, an image or annotation that cannot be used, an id that repeats, an
-            annotation of an unknown image or with an empty box.
+            annotation of an unknown image or category, or of no size inside its image.
     """
     if isinstance(source, Mapping):
         name, data = "gt", source
@@ -106,12 +133,11 @@ def read_ground_truth(source: str | Path | Mapping[str, Any]) -> GroundTruth:
         raise ValueError(f"{name}: Expected a COCO file with lists of images and annotations")
     for row, image in enumerate(data["images"]):
         _check_image(image, f"{name}: images[{row}]")
-    images = sorted(data["images"], key=lambda i: (isinstance(i["id"], str), i["id"]))
     categories = read_categories(data.get("categories"), name)
-    gt = GroundTruth(name, images, [[] for _ in images], categories=categories)
-    if len(gt.position) != len(images):
+    gt = GroundTruth(name, data["images"], [], categories=categories)
+    if len(gt.position) != len(gt.images):
         raise ValueError(f"{name}: Expected distinct image ids but some repeat")
-    seen = set()
+    seen, annotations = set(), []
     for row, annotation in enumerate(data["annotations"]):
         where = f"{name}: annotations[{row}]"
         place = position_of(annotation, gt)
@@ -120,21 +146,33 @@ def read_ground_truth(source: str | Path | Mapping[str, Any]) -> GroundTruth:
                 f"{where}: Expected the id of an image of this file "
                 f"but got {unknown_image(annotation)}"
             )
-        check_annotation(annotation, where)
+        annotation = _completed(annotation, gt)
+        check_annotation(annotation, gt.images[place], where)
+        if gt.categories and annotation.get("category_id") is None:
+            raise ValueError(f"{where}: Expected the category_id of one of several categories")
         check_category(annotation, gt, where)
         check_size(annotation, where)
-        if annotation.get("id") is not None and not _is_id(annotation["id"]):
-            raise ValueError(
-                f"{where}: Expected a number or text as id but got {annotation['id']!r}"
-            )
-        if annotation.get("id") in seen:
-            raise ValueError(
-                f"{where}: Expected distinct annotation ids but got {annotation['id']} again"
-            )
-        seen |= {annotation["id"]} if annotation.get("id") is not None else set()
-        ignored = is_ignored(annotation)
-        (gt.regions if ignored else gt.lesions)[place].append(annotation)
-    return gt
+        number = annotation.get("id")
+        if number is not None and not _is_id(number):
+            raise ValueError(f"{where}: Expected a number or text as id but got {number!r}")
+        if number in seen:
+            raise ValueError(f"{where}: Expected distinct annotation ids but got {number} again")
+        seen |= {number} if number is not None else set()
+        annotations.append(annotation)
+    free = (number for number in itertools.count(1) if number not in seen)
+    annotations = [
+        one if one.get("id") is not None else one | {"id": next(free)} for one in annotations
+    ]
+    return name, {**data, "annotations": annotations}
+
+
+def _completed(annotation: dict, gt: GroundTruth) -> dict:
+    more, box = {}, annotation.get("bbox")
+    if annotation.get("area") is None and finite_numbers(box, 4):
+        more["area"] = float(box[2] * box[3])
+    if annotation.get("category_id") is None and len(gt.categories) < 2:
+        more["category_id"] = next(iter(gt.categories), 1)
+    return annotation | more if more else annotation
 
 
 def check_category(record: Mapping[str, Any], gt: GroundTruth, where: str) -> None:
@@ -155,23 +193,31 @@ def is_ignored(annotation: Mapping[str, Any]) -> bool:
     return bool(annotation.get("iscrowd") or annotation.get("ignore"))
 
 
-def check_annotation(annotation: dict, where: str) -> None:
+def check_annotation(annotation: dict, image: dict, where: str) -> None:
     """Raise ValueError unless an annotation has a box of some size: one of 1 x 1 pixels at least.
 
-    Smaller ones are left out by MMDetection in training, so they must not count in the metrics.
+    Smaller ones, and those outside of their image, are left out by MMDetection in training, so they
+    must not count in the metrics.
 
     Args:
         annotation: The annotation.
+        image: Its image.
         where: File and entry, for the message.
     """
-    check_box(annotation.get("bbox"), where)
-    area = annotation.get("area", 1)
-    empty = isinstance(area, Real) and not area > 0
-    if min(annotation["bbox"][2:]) < 1 or empty:
+    box, area = annotation.get("bbox"), annotation.get("area", 1)
+    check_box(box, where)
+    if not finite_numbers([area], 1) or area <= 0 or min(box[2:]) < 1:
         raise ValueError(
             f"{where}: Expected a lesion of at least 1 x 1 pixels but got bbox"
-            f" {annotation['bbox']}, area {annotation.get('area', 'not given')}; remove it"
+            f" {box}, area {area!r}; remove it"
         )
+    sides = image.get("width"), image.get("height")
+    for low, length, side in zip(box[:2], box[2:], sides, strict=True):
+        if side is not None and (low >= side or low + length <= 0):
+            raise ValueError(
+                f"{where}: Expected a lesion inside its image, {sides[0]} x {sides[1]} pixels, but "
+                f"got bbox {box}; remove it"
+            )
 
 
 def position_of(record: dict, gt: GroundTruth) -> int | None:
@@ -194,6 +240,12 @@ def _check_image(image, where: str):
     if not _is_id(image_id):
         found = repr(image_id) if isinstance(image, dict) else repr(image)
         raise ValueError(f"{where}: Expected an image with a number or text as id but got {found}")
+    for name in ("width", "height"):
+        side = image.get(name)
+        if side is not None and (type(side) is not int or side < 1):
+            raise ValueError(
+                f"{where}: Expected {name} as a whole number of pixels above 0 but got {side!r}"
+            )
     check_spacing(image.get("spacing_mm"), where, "x, y(, z)", (2, 3))
 
 

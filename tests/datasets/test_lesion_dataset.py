@@ -9,6 +9,7 @@ from mmdet.registry import DATASETS
 from mmdet.utils import register_all_modules
 
 from mmglan.datasets import LesionDataset
+from mmglan.detections.coco_files import read_ground_truth
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -107,6 +108,13 @@ def test_missing_file_and_other_classes(root):
         build(root, metainfo=dict(classes=("node",)))
 
 
+OTHER = dict(id=4, name="other")
+
+
+def lesion_of(content):
+    return content["annotations"][0]
+
+
 def rewrite(root, change):
     path = root / "annotations/train.json"
     content = json.loads(path.read_text())
@@ -124,23 +132,80 @@ def test_a_region_to_ignore_is_kept_as_such(root, flag):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        (lambda c: lesion_of(c).update(bbox=[2, 3, 0, 5]), r"annotations\[0\]: .*at least 1 x 1"),
+        (lambda c: lesion_of(c).update(area=0), r"annotations\[0\]: .*1 x 1.* area 0"),
+        (lambda c: lesion_of(c).update(area="9"), r"annotations\[0\]: .*area '9'"),
         (
-            lambda c: c["annotations"][0].update(bbox=[2, 3, 0, 5]),
-            "train.json: annotation 1: .*1 x",
+            lambda c: lesion_of(c).update(bbox=[20, 3, 4, 5]),
+            r"annotations\[0\]: .*inside its image",
         ),
-        (lambda c: c["annotations"][0].update(area=0), "train.json: annotation 1: .*1 x 1"),
-        (lambda c: c["annotations"][0].pop("bbox"), "train.json: annotation 1: Expected bbox"),
-        (lambda c: c["annotations"][0].pop("category_id"), r"annotations\[0\]: .*no category_id"),
-        (lambda c: c["annotations"][0].pop("image_id"), r"annotations\[0\]: .*no image_id"),
-        (lambda c: c["annotations"][0].pop("area"), r"annotations\[0\]: .*no area"),
-        (lambda c: c["images"][1].pop("width"), r"train.json: images\[1\]: .*no width"),
-        (lambda c: c["images"][0].pop("id"), r"train.json: images\[0\]: .*no id"),
+        (
+            lambda c: lesion_of(c).update(category_id=2),
+            r"annotations\[0\]: .*1 \(lesion\), but got 2",
+        ),
+        (lambda c: lesion_of(c).update(image_id=9), r"annotations\[0\]: .*got image_id 9"),
+        (lambda c: lesion_of(c).pop("bbox"), r"annotations\[0\]: Expected bbox"),
+        (lambda c: lesion_of(c).pop("image_id"), r"annotations\[0\]: .*got image_id None"),
+        (lambda c: c["annotations"].append(dict(lesion_of(c))), r"annotations\[1\]: .*got 1 again"),
+        (lambda c: c["images"][0].pop("id"), r"images\[0\]: .*id but got None"),
+        (lambda c: c["images"][0].update(height=0), r"images\[0\]: Expected height .* got 0"),
+        (lambda c: c["categories"].append(dict(id=1, name="a")), r"categories\[1\]: .*again"),
+        (
+            lambda c: (
+                lesion_of(c).pop("category_id"),
+                c["categories"].append(dict(id=4, name="a")),
+            ),
+            r"annotations\[0\]: Expected the category_id of one of several",
+        ),
     ],
 )
-def test_an_entry_that_cannot_be_used_is_named(root, change, words):
+def test_training_and_metric_refuse_the_same_entries_in_the_same_words(root, change, words):
     rewrite(root, change)
-    with pytest.raises(ValueError, match=words):
+    told = []
+    for read in (build, lambda root: read_ground_truth(root / "annotations/train.json")):
+        with pytest.raises(ValueError, match=rf"train.json: {words}") as caught:
+            read(root)
+        told.append(str(caught.value))
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("field", ["id", "area", "category_id", "iscrowd"])
+def test_training_and_metric_complete_the_same_entries(root, field):
+    rewrite(root, lambda content: lesion_of(content).pop(field))
+    (lesion,) = read_ground_truth(root / "annotations/train.json").lesions[0]
+    assert (lesion["id"], lesion["area"], lesion["category_id"]) == (1, 20, 1)
+    (instance,) = build(root).get_data_info(0)["instances"]
+    assert instance["bbox"] == [2, 3, 6, 8] and instance["bbox_label"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c["images"][1].pop("width"), r"images\[1\]: .*no width"),
+        (lambda c: c.pop("categories"), "Expected the list categories"),
+    ],
+)
+def test_what_training_needs_besides(root, change, words):
+    rewrite(root, change)
+    read_ground_truth(root / "annotations/train.json")
+    with pytest.raises(ValueError, match=rf"train.json: {words}"):
         build(root)
+
+
+def test_a_lesion_without_the_mask_that_the_pipeline_loads(root):
+    rewrite(root, lambda content: lesion_of(content).pop("segmentation"))
+    build(root)
+    pipeline = [dict(type="LoadAnnotations", with_bbox=True, with_mask=True)]
+    with pytest.raises(ValueError, match=r"train.json: annotation 1: Expected a segmentation"):
+        build(root, pipeline=pipeline)
+
+
+def test_nothing_left_to_train_on(root):
+    rewrite(root, lambda content: content["annotations"].clear())
+    options = dict(filter_cfg=dict(filter_empty_gt=True))
+    with pytest.raises(ValueError, match=r"train.json: .*none of 2 is left"):
+        build(root, **options)
+    assert len(build(root, **options, test_mode=True)) == 2
 
 
 def test_classes_are_found_by_name(root):

@@ -51,6 +51,8 @@ def test_images(tmp_path, images, words):
         ({"recist": [1, 2, 3]}, r"Expected recist as the eight .* got \[1, 2, 3\]"),
         ({"recist": list("abcdefgh")}, "Expected recist"),
         ({"recist": [1, 2, 3, 4, 5, 6, 7, None]}, "Expected recist"),
+        ({"id": [2]}, r"Expected a number or text as id but got \[2\]"),
+        ({"bbox": [1, 2, 3, 4], "area": "9"}, "at least 1 x 1 pixels .* area '9'"),
         ({}, "Expected distinct annotation ids but got 1 again"),
     ],
 )
