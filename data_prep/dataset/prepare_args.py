@@ -32,6 +32,7 @@ def volume_options(args: argparse.Namespace) -> VolumeOptions:
         context=args.context,
         keep_empty=args.keep_empty,
         max_empty=args.max_empty,
+        single_slices=args.single_slices,
         binary_masks=args.binary_masks,
         series_rule=args.series_rule,
         modality=args.modality,
@@ -207,6 +208,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="categories of the annotations: lesion for all (default), or the bookmarks' sites",
     )
     add(
+        "--single-slices",
+        action="store_true",
+        help="volumes may have one slice, such as a folder of key slices, each a file: a 2D set",
+    )
+    add(
         "--whole-volumes",
         type=_splits,
         nargs="?",
@@ -248,6 +254,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("expected --keep-empty with --max-empty, which limits what it keeps")
     if args.grabcut_iterations is not None and args.mask_method not in methods.ITERATING:
         parser.error(f"expected no --grabcut-iterations with --mask-method {args.mask_method}")
+    if args.single_slices and (args.context or args.whole_volumes or args.propagate):
+        parser.error(
+            "expected no --context, --whole-volumes, --propagate with --single-slices, which have "
+            "no neighbours"
+        )
     if args.classes == "site" and args.masks is not None:
         parser.error("expected no --masks with --classes site: voxel masks name no sites")
     if args.subvolumes is not None and args.masks is not None:

@@ -122,6 +122,7 @@ def _fill(task: VolumeTask, result: VolumeResult) -> None:
     volume = read_volume(
         path,
         root=task.root,
+        min_slices=1 if options.single_slices else 2,
         spacing_mm=stated,
         series_rule=options.series_rule,
         modality=options.modality,

@@ -27,6 +27,7 @@ class VolumeOptions:
             `volumes` without, `all` of both, or None.
         max_empty: Keep at most this many of them per volume, evenly spaced; None keeps all.
         whole_volumes: Write every slice of the volume, for testing on volumes.
+        single_slices: Volumes may have one slice.
         series_rule, modality, series_description: See `data_prep.read_volume`.
         nifti_form: See `data_prep.read_volume`; holds for masks too.
         nan: See `data_prep.read_volume`.
@@ -42,6 +43,7 @@ class VolumeOptions:
     keep_empty: str | None = None
     max_empty: int | None = None
     whole_volumes: bool = False
+    single_slices: bool = False
     binary_masks: bool = False
     series_rule: str = "only"
     modality: str | None = None

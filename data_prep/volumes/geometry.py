@@ -124,13 +124,14 @@ class Grid:
     def difference_from(self, other: Grid) -> str | None:
         """Say in a few words how the axial grid differs from another's; None if it does not.
 
-        Corners may differ by a tenth of the smallest voxel edge, for rounding in headers.
+        Corners may differ by a quarter of the smallest voxel edge: no voxel is then nearer to
+        another one's place. PI-CAI's own masks lie up to 0.056 mm off their images of 0.5 mm.
         """
         if self.axial_shape != other.axial_shape:
             a, b = (" x ".join(map(str, g.axial_shape[::-1])) for g in (other, self))
             return f"{a} voxels but got {b}"
         worst = self.corners_apart(other)
-        if not worst <= 0.1 * min(other.spacing):
+        if not worst <= 0.25 * min(other.spacing):
             return f"the same position but got corners up to {worst:.4g} mm apart"
         return None
 

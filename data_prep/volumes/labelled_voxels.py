@@ -39,12 +39,12 @@ def labelled_voxels(label_map: np.ndarray) -> LabelledVoxels:
         >>> found.boxes.tolist()
         [[0, 1, 0, 1, 2, 1], [1, 0, 0, 3, 2, 1]]
     """
-    flat = label_map.ravel()
-    index = np.flatnonzero(flat)
-    labels, number = np.unique(flat[index], return_inverse=True)
+    index = np.flatnonzero(label_map != 0)  # of truth values several times faster than of numbers
+    zyx = np.unravel_index(index, label_map.shape)
+    labels, number = np.unique(label_map[zyx], return_inverse=True)
     number = number.reshape(-1)
     boxes = np.zeros((len(labels), 6), dtype=np.int64)
-    for axis, places in enumerate(reversed(np.unravel_index(index, label_map.shape))):
+    for axis, places in enumerate(reversed(zyx)):
         low = np.full(len(labels), label_map.size)
         high = np.zeros(len(labels), dtype=np.int64)
         np.minimum.at(low, number, places)

@@ -264,10 +264,13 @@ def _whole(values: np.ndarray, name: str) -> np.ndarray:
     Raises:
         DataError: Values further than 0.01 from a whole number, or negative ones.
     """
-    whole = values if values.dtype.kind in "iu" else np.round(values)
-    with np.errstate(invalid="ignore"):
-        sound = np.isfinite(values).all() and (whole >= 0).all()
-        sound = sound and (np.abs(values - whole) <= LABEL_TOLERANCE).all()
+    if values.dtype.kind in "iu":
+        whole, sound = values, values.dtype.kind == "u" or values.min(initial=0) >= 0
+    else:
+        whole = np.round(values)
+        with np.errstate(invalid="ignore"):
+            sound = np.isfinite(values).all() and (whole >= 0).all()
+            sound = sound and (np.abs(values - whole) <= LABEL_TOLERANCE).all()
     if not sound:
         raise DataError(
             "Expected whole, non-negative labels but got other values. Save the mask as a label "

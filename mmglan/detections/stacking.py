@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmglan.detections.box_overlaps import box_pairs
+
 
 @dataclass(frozen=True, eq=False)
 class Stacks:
@@ -86,16 +88,13 @@ def stack(
 
 def _links(lower, upper, iou_threshold):
     """Return for each linked row of `upper` its row of `lower`."""
-    low = np.maximum(lower[:, None, :2], upper[None, :, :2])
-    high = np.minimum(lower[:, None, 2:4], upper[None, :, 2:4])
-    intersection = np.clip(high - low, 0, None).prod(axis=2)
-    area = [np.prod(boxes[:, 2:4] - boxes[:, :2], axis=1) for boxes in (lower, upper)]
-    union = area[0][:, None] + area[1][None] - intersection
-    iou = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
-    one, other = np.nonzero(iou > iou_threshold)
+    slice_of_lower = np.zeros(len(lower), dtype=int)
+    pairs = box_pairs(lower[:, :4], slice_of_lower, upper[:, :4], np.array([len(upper)]))
+    by_iou = np.argsort(-pairs.overlap, kind="stable")
     links, used = {}, set()
-    for pair in np.argsort(-iou[one, other], kind="stable"):
-        if one[pair] not in used and other[pair] not in links:
-            links[int(other[pair])] = int(one[pair])
-            used.add(one[pair])
+    for pair in by_iou[pairs.overlap[by_iou] > iou_threshold]:
+        one, other = int(pairs.pred[pair]), int(pairs.gt[pair])
+        if one not in used and other not in links:
+            links[other] = one
+            used.add(one)
     return links

@@ -67,6 +67,10 @@ def test_difference_names_shape_or_distance():
     assert one.difference_from(flipped) is None
     nudged = Grid((4, 5, 6), (1.0, 1.0, 2.0), (0.05, 0.0, 0.0), IDENTITY)
     assert nudged.difference_from(one) is None
+    image = Grid((384, 384, 19), (0.5, 0.5, 3.6), (0.0, 0.0, 0.0), IDENTITY)
+    for offset, same in ((0.056, True), (0.12, True), (0.13, False)):
+        mask = Grid((384, 384, 19), (0.5, 0.5, 3.6), (0.0, offset, 0.0), IDENTITY)
+        assert (mask.difference_from(image) is None) == same
     moved = Grid((4, 5, 6), (1.0, 1.0, 2.0), (3.0, 0.0, 4.0), IDENTITY)
     assert moved.difference_from(one) == "the same position but got corners up to 5 mm apart"
     other = Grid((4, 5, 7), (1.0, 1.0, 2.0), (0.0, 0.0, 0.0), IDENTITY)
