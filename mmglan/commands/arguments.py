@@ -70,6 +70,9 @@ def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
         help="average the scores of 2D boxes and masks with those at the same place on the slices "
         "up to N away (default 0: do not)",
     )
+    parser.add_argument(
+        "--jobs", type=at_least(1), default=1, help="processes that read label maps (default 1)"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 

@@ -56,6 +56,7 @@ def _side(args, side, test_set, protocol):
             binary_masks=args.binary_masks,
             stack_iou=args.stack_iou,
             neighbour_reach=args.neighbour_reach,
+            jobs=args.jobs,
             quiet=args.quiet,
         )
     except (ValueError, OSError) as error:
@@ -73,6 +74,7 @@ def main(argv: list[str] | None = None) -> int:
         gt_masks=args.gt_masks,
         ids=args.ids,
         nifti_form=args.nifti_form,
+        jobs=args.jobs,
         quiet=args.quiet,
     )
     sides = [_side(args, side, test_set, protocol) for side in "ab"]

@@ -26,6 +26,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from data_prep.atomic_files import write_csv
 from data_prep.command_line import reports_errors
 from mmglan.commands.arguments import add_evaluation_arguments
 from mmglan.detections.volume_files import VolumeGroundTruth, read_boxes_3d
@@ -40,6 +41,7 @@ from mmglan.evaluation.load_results import (
     read_test_set,
 )
 from mmglan.evaluation.protocols import Protocol, get_protocol
+from mmglan.evaluation.scan_counts import HEADER, scan_counts
 from mmglan.evaluation.text_table import format_evaluation
 
 
@@ -65,6 +67,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--scores", type=Path, help="CSV volume_id,label,score of label maps")
     parser.add_argument(
         "--per-class", action="store_true", help="metrics of each class, too (boxes and masks)"
+    )
+    parser.add_argument(
+        "--per-scan", type=Path, help="CSV for the lesions found and false positives of each scan"
     )
     parser.add_argument("--out", type=Path, help="JSON file for the metrics, e.g. my.metrics.json")
     args = parser.parse_args(argv)
@@ -94,6 +99,7 @@ def main(argv: list[str] | None = None) -> int:
         gt_masks=args.gt_masks,
         ids=None if args.findings else args.ids,
         nifti_form=args.nifti_form,
+        jobs=args.jobs,
         quiet=args.quiet,
     )
     if args.findings:
@@ -108,6 +114,7 @@ def main(argv: list[str] | None = None) -> int:
             stack_iou=args.stack_iou,
             neighbour_reach=args.neighbour_reach,
             per_class=args.per_class,
+            jobs=args.jobs,
             quiet=args.quiet,
         )
     warn_of_unknown_patients(test_set)
@@ -122,6 +129,11 @@ def main(argv: list[str] | None = None) -> int:
     print(format_evaluation(evaluation))
     if args.out:
         write_evaluation(evaluation, args.out)
+    if args.per_scan:
+        images, volumes = test_set.images, test_set.volumes
+        names = {2: [one["id"] for one in images.images] if images else []}
+        names[3] = volumes.ids if volumes else []
+        write_csv(args.per_scan, HEADER, scan_counts(sets, protocol, names))
     return 0
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mmglan.detections.coco_files import GroundTruth
 from mmglan.detections.coco_results import Results
-from mmglan.evaluation.detection_set import Classes
+from mmglan.evaluation.detection_set import Classes, DetectionSet
 from mmglan.evaluation.detection_set_2d import detection_set_of_images
 from mmglan.evaluation.evaluation_record import Confusion
 from mmglan.evaluation.metrics import Metrics
@@ -20,10 +20,18 @@ CLASS_MEAN = "class mean"
 CONFUSION_FP = 1.0
 
 
-def classes_of(
-    gt: GroundTruth, results: Results, kind: str, protocol: Protocol, name: str = "results"
-) -> Classes:
-    """Divide lesions and predictions by class; arguments as `detection_set_of_images`.
+def with_classes(
+    detections: DetectionSet,
+    gt: GroundTruth,
+    results: Results,
+    protocol: Protocol,
+    name: str = "results",
+) -> DetectionSet:
+    """Return a detection set of images with its lesions and predictions by class as well.
+
+    Args:
+        detections: All classes taken as one.
+        gt, results, protocol, name: What it was made from, see `detection_set_of_images`.
 
     Raises:
         ValueError: A ground truth without categories, or an entry that names none.
@@ -40,10 +48,12 @@ def classes_of(
     sets = []
     for number, category in gt.categories.items():
         part = results.take(results.category == number)
-        one = detection_set_of_images(gt.of_categories([number]), part, kind, protocol, name=name)
+        own = gt.of_categories([number])
+        one = detection_set_of_images(own, part, detections.kind, protocol, name=name)
         sets.append(replace(one, category=category))
     arrays = (np.array(side, dtype=np.int64) for side in (of_pred, of_gt))
-    return Classes(tuple(gt.categories.values()), *arrays, tuple(sets))
+    classes = Classes(tuple(gt.categories.values()), *arrays, tuple(sets))
+    return replace(detections, classes=classes)
 
 
 class ClassMean:

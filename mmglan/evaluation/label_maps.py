@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from data_prep.bookmarks.dicom_labels import refuse_objects
 from data_prep.dataset.coco_entries import lesions_3d
+from data_prep.parallel import run_tasks
 from data_prep.paths import check_relative, resolve_under
 from data_prep.shown_text import cell_text
 from data_prep.volumes.find import VolumeIndex, strip_suffix
@@ -109,7 +110,7 @@ def _warn_of_others(
 
 
 def gt_of_label_maps(
-    folder: str | Path, *, nifti_form: str = "auto", quiet: bool = True
+    folder: str | Path, *, nifti_form: str = "auto", jobs: int = 1, quiet: bool = True
 ) -> VolumeGroundTruth:
     """Read 3D ground truth from a folder of label maps; every volume counts as a patient."""
     folder = Path(folder)
@@ -120,14 +121,31 @@ def gt_of_label_maps(
         raise FileNotFoundError(
             f"{folder.name}: Expected a folder of label maps (*.nii.gz) but found none"
         )
-    maps = (label_map(index, volume_id, nifti_form=nifti_form) for volume_id in ids)
-    spacing, boxes, axes = [], [], []
-    for volume in tqdm(maps, total=len(ids), desc="true label maps", disable=quiet):
-        lesions = lesions_3d(volume.array, volume.spacing_mm)
-        spacing.append(volume.spacing_mm)
-        boxes.append(ended([lesion.box3d for lesion in lesions]))
-        axes.append(np.array([lesion.short_axis_mm for lesion in lesions]))
-    return VolumeGroundTruth(folder.name, ids, np.arange(len(ids)), np.array(spacing), boxes, axes)
+    found = _of_each(partial(_lesions_of, index, nifti_form), ids, "true label maps", jobs, quiet)
+    spacing, boxes, axes = zip(*found, strict=True)
+    return VolumeGroundTruth(
+        folder.name, ids, np.arange(len(ids)), np.array(spacing), list(boxes), list(axes)
+    )
+
+
+def _lesions_of(index: VolumeIndex, nifti_form: str, volume_id: str) -> tuple:
+    """Return spacing, boxes and short axes of a volume's true label map."""
+    volume = label_map(index, volume_id, nifti_form=nifti_form)
+    lesions = lesions_3d(volume.array, volume.spacing_mm)
+    axes = np.array([lesion.short_axis_mm for lesion in lesions])
+    return volume.spacing_mm, ended([lesion.box3d for lesion in lesions]), axes
+
+
+def _of_each(function, tasks: Sequence, description: str, jobs: int, quiet: bool) -> list:
+    """Return `function(task)` of each task in their order, computed in `jobs` processes."""
+    numbered = partial(_numbered, function)
+    options = dict(jobs=jobs, description=description, progress=not quiet)
+    found = dict(run_tasks(numbered, list(enumerate(tasks)), **options))
+    return [found[number] for number in range(len(tasks))]
+
+
+def _numbered(function, task: tuple) -> tuple:
+    return task[0], function(task[1])
 
 
 def read_scores(path: str | Path) -> dict[str, dict[int, float]]:
@@ -169,9 +187,10 @@ def compare_label_maps(
     binary_masks: bool = False,
     ids: Mapping[str, str] | None = None,
     nifti_form: str = "auto",
+    jobs: int = 1,
     quiet: bool = True,
 ) -> list[VolumeInstances]:
-    """Compare the voxel instances of every volume, read one after the other.
+    """Compare the voxel instances of every volume.
 
     Args:
         gt: Volumes wanted.
@@ -183,27 +202,40 @@ def compare_label_maps(
         binary_masks: Predicted maps are not instances: number their connected components.
         ids: Names of the source volumes by volume id.
         nifti_form: See `data_prep.read_volume`.
+        jobs: Processes.
         quiet: Show no progress.
     """
     true_maps = VolumeIndex(gt_folder)
-    if predicted_folder is not None:
+    named = dict(ids=ids, nifti_form=nifti_form)
+    if predicted_folder is None:
+        compare = partial(_compare_stacks, true_maps, named)
+        tasks = list(zip(gt.ids, stacks, masks, strict=True))
+    else:
         refuse_objects(Path(predicted_folder))
         predicted_maps = VolumeIndex(predicted_folder)
         _warn_of_others(predicted_maps, gt, ids)
-    found = []
-    for number, volume_id in enumerate(tqdm(gt.ids, desc="label maps", disable=quiet)):
-        true_map = label_map(true_maps, volume_id, ids=ids, nifti_form=nifti_form)
-        try:
-            if predicted_folder is None:
-                one = instances_of_stacks(stacks[number], masks[number], true_map.array)
-            else:
-                predicted = label_map(predicted_maps, volume_id, binary_masks, ids, nifti_form)
-                difference = predicted.grid.difference_from(true_map.grid)
-                if difference:
-                    raise ValueError(f"Expected the grid of the ground truth with {difference}")
-                confidence = None if scores is None else scores.get(volume_id, {})
-                one = instances_of_labels(predicted.array, true_map.array, confidence)
-        except ValueError as error:
-            raise ValueError(f"volume {volume_id}: {error}") from error
-        found.append(one)
-    return found
+        compare = partial(_compare_maps, true_maps, predicted_maps, binary_masks, named)
+        tasks = [(name, None if scores is None else scores.get(name, {})) for name in gt.ids]
+    return _of_each(compare, tasks, "label maps", jobs, quiet)
+
+
+def _compare_stacks(true_maps, named, task) -> VolumeInstances:
+    volume_id, stacks, masks = task
+    true_map = label_map(true_maps, volume_id, **named)
+    try:
+        return instances_of_stacks(stacks, masks, true_map.array)
+    except ValueError as error:
+        raise ValueError(f"volume {volume_id}: {error}") from error
+
+
+def _compare_maps(true_maps, predicted_maps, binary_masks, named, task) -> VolumeInstances:
+    volume_id, scores = task
+    true_map = label_map(true_maps, volume_id, **named)
+    try:
+        predicted = label_map(predicted_maps, volume_id, binary_masks, **named)
+        difference = predicted.grid.difference_from(true_map.grid)
+        if difference:
+            raise ValueError(f"Expected the grid of the ground truth with {difference}")
+        return instances_of_labels(predicted.array, true_map.array, scores)
+    except ValueError as error:
+        raise ValueError(f"volume {volume_id}: {error}") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 
 from mmglan import _require_openmmlab  # noqa: F401  # isort: skip
 
@@ -20,7 +19,7 @@ from mmglan.detections.coco_files import read_ground_truth
 from mmglan.detections.coco_results import Results, write_results
 from mmglan.detections.neighbour_scores import average_results
 from mmglan.detections.volume_files import read_volumes, stack_results, warn_of_parts
-from mmglan.evaluation.class_metrics import classes_of
+from mmglan.evaluation.class_metrics import with_classes
 from mmglan.evaluation.detection_set_2d import detection_set_of_images
 from mmglan.evaluation.evaluate import evaluate_detections
 from mmglan.evaluation.evaluation_record import write_evaluation
@@ -183,7 +182,7 @@ class LesionMetric(BaseMetric):
                 write_results(f"{self.outfile_prefix}.{kind}.json", found, gt)
             one = detection_set_of_images(gt, found, kind, self.protocol)
             if self.per_class:
-                one = replace(one, classes=classes_of(gt, found, kind, self.protocol))
+                one = with_classes(one, gt, found, self.protocol)
             sets.append(one)
             if kind == "bbox" and self.volumes is not None:
                 stacks, _ = stack_results(gt, found, self.volumes.ids)

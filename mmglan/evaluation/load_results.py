@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from mmglan.detections.volume_files import (
     stack_results,
     warn_of_parts,
 )
-from mmglan.evaluation.class_metrics import classes_of
+from mmglan.evaluation.class_metrics import with_classes
 from mmglan.evaluation.detection_set import DetectionSet
 from mmglan.evaluation.detection_set_2d import detection_set_of_images
 from mmglan.evaluation.detection_set_3d import (
@@ -70,6 +70,7 @@ def read_test_set(
     gt_masks: str | Path | None = None,
     ids: str | Path | None = None,
     nifti_form: str = "auto",
+    jobs: int = 1,
     quiet: bool = True,
 ) -> TestSet:
     """Read the ground truth of a test set.
@@ -81,6 +82,7 @@ def read_test_set(
         ids: Table of `data_prep.prepare --ids`, if label maps are named as the source volumes.
         nifti_form: Label maps whose qform and sform disagree, true and predicted ones: refuse them
             (`auto`), or take the form named, `qform` or `sform`.
+        jobs: Processes that read label maps.
         quiet: Show no progress.
 
     Raises:
@@ -94,6 +96,7 @@ def read_test_set(
         raise ValueError("Expected gt_masks with ids: only label maps are named as source volumes")
     if nifti_form != "auto" and gt_masks is None:
         raise ValueError("Expected --gt-masks with --nifti-form: only label maps are NIfTI files")
+    work = dict(jobs=jobs, quiet=quiet)
     if volumes is not None:
         lesions_3d = read_volumes(volumes)
         if gt_masks is not None and lesions_3d.has_ignored:
@@ -102,9 +105,9 @@ def read_test_set(
                 "since they hold it as a lesion; compare boxes only, without --gt-masks"
             )
     else:
-        lesions_3d = None
-        if gt_masks is not None:
-            lesions_3d = gt_of_label_maps(gt_masks, nifti_form=nifti_form, quiet=quiet)
+        lesions_3d = (
+            None if gt_masks is None else gt_of_label_maps(gt_masks, nifti_form=nifti_form, **work)
+        )
     return TestSet(
         images=None if gt is None else read_ground_truth(gt),
         volumes=lesions_3d,
@@ -124,6 +127,7 @@ def load_detection_sets(
     stack_iou: float | None = None,
     neighbour_reach: int = 0,
     per_class: bool = False,
+    jobs: int = 1,
     quiet: bool = True,
 ) -> list[DetectionSet]:
     """Read the predictions of one detector.
@@ -140,6 +144,7 @@ def load_detection_sets(
         neighbour_reach: Average the scores of 2D results over the slices up to so many away, see
             `mmglan.detections.neighbour_scores`; 0 keeps them.
         per_class: Divide boxes and masks on images by class, too.
+        jobs: Processes that read label maps.
         quiet: Show no progress.
 
     Returns:
@@ -155,11 +160,11 @@ def load_detection_sets(
     _check_options(test_set, sources, scores, binary_masks, stack_iou, per_class)
     if neighbour_reach and test_set.images is None:
         raise ValueError("Expected --gt with --neighbour-reach; leave it out")
-    sets, grouped = [], {}
+    sets, grouped, work = [], {}, dict(jobs=jobs, quiet=quiet)
     for name, source in sources:
         if _is_folder(source):
             confidences = read_scores(scores) if scores else None
-            found = _label_maps(test_set, source, confidences, binary_masks, quiet)
+            found = _label_maps(test_set, source, confidences, binary_masks, work)
             sets.append(_of_instances(test_set.volumes, found, protocol))
             continue
         rows = _boxes_3d(source)
@@ -181,11 +186,11 @@ def load_detection_sets(
         grouped[kind] = found
         one = detection_set_of_images(images, found, kind, protocol, name=name)
         if per_class:
-            one = replace(one, classes=classes_of(images, found, kind, protocol, name))
+            one = with_classes(one, images, found, protocol, name)
         sets.append(one)
     if test_set.volumes is not None and grouped:
         found = grouped.get("segm", grouped.get("bbox"))
-        sets += _of_stacks(test_set, found, "segm" in grouped, protocol, stack_iou, quiet)
+        sets += _of_stacks(test_set, found, "segm" in grouped, protocol, stack_iou, work)
     _check_one_of_each([one.kind for one in sets], [name for name, _ in sources])
     return sets
 
@@ -244,7 +249,7 @@ def _boxes_3d(source: Path | list) -> list | None:
     return [*rows, *(row for block in blocks for row in block)]
 
 
-def _label_maps(test_set, folder, scores, binary_masks, quiet):
+def _label_maps(test_set, folder, scores, binary_masks, work):
     if test_set.gt_masks is None:
         raise ValueError(f"{folder.name}: Expected --gt-masks to compare label maps with")
     return compare_label_maps(
@@ -255,11 +260,11 @@ def _label_maps(test_set, folder, scores, binary_masks, quiet):
         binary_masks=binary_masks,
         ids=test_set.ids,
         nifti_form=test_set.nifti_form,
-        quiet=quiet,
+        **work,
     )
 
 
-def _of_stacks(test_set, results, with_masks, protocol, stack_iou, quiet):
+def _of_stacks(test_set, results, with_masks, protocol, stack_iou, work):
     """Build sets of stacked 2D results: 3D boxes and, where there are label maps, voxels."""
     images, volumes = test_set.images, test_set.volumes
     warn_of_parts(images, volumes)
@@ -275,7 +280,7 @@ def _of_stacks(test_set, results, with_masks, protocol, stack_iou, quiet):
             masks=masks,
             ids=test_set.ids,
             nifti_form=test_set.nifti_form,
-            quiet=quiet,
+            **work,
         )
         sets.append(_of_instances(volumes, found, protocol))
     return sets
