@@ -61,6 +61,8 @@ GROUPS: dict[str, tuple[Subcommand, ...]] = {
     ),
     "Review (needs no PyTorch)": (
         _ours("review", "pages of scans to look at findings and correct them, without a network"),
+        _ours("mine", "lesions that nobody marked: what several checkpoints find again and again"),
+        _ours("followup", "lesions of two studies of a patient: new, lost, grown, shrunk"),
     ),
     "Evaluation and reports (of any detector's result files)": (
         _ours("evaluate", "AP, sensitivity and FROC with confidence intervals, in 2D and 3D"),

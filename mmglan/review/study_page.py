@@ -59,12 +59,12 @@ def build_page(findings: Findings, volume: Volume, *, bookmarks: Sequence[Lesion
         ],
     }
     data["key"] = hashlib.sha256(json_bytes(data)).hexdigest()[:16]
-    return _template("study.html").render(
+    return render(
+        "study.html",
         volume=findings.volume_id,
         warnings=findings.warnings,
         slices=packed.slices,
         data=script_json(data),
-        css=_text("study.css"),
         js="\n".join(map(_text, SCRIPTS)),
     )
 
@@ -81,13 +81,15 @@ class IndexEntry:
 
 def build_index(entries: Sequence[IndexEntry]) -> str:
     """Build the list of the pages that lie beside it, as HTML."""
-    return _template("index.html").render(entries=entries, css=_text("study.css"))
+    return render("index.html", entries=entries)
 
 
-def _template(name: str) -> jinja2.Template:
+def render(name: str, **values: Any) -> str:
+    """Fill a template of the room; its style is that of all pages."""
     loader = jinja2.FileSystemLoader(PAGE)
     options = {"autoescape": True, "undefined": jinja2.StrictUndefined}
-    return jinja2.Environment(loader=loader, **options).get_template(name)
+    template = jinja2.Environment(loader=loader, **options).get_template(name)
+    return template.render(css=_text("study.css"), **values)
 
 
 def _text(name: str) -> str:

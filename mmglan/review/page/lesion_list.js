@@ -46,6 +46,11 @@ function showList() {
     `Region ${region.id.slice(1)}: not to be judged`, `⌀ ${(2 * length(region.centre, region.rim)).toFixed(1)} mm · slice ${region.slice + 1}`)));
   $("list").replaceChildren(...rows);
   if (focused) $("list").querySelector(`[data-id="${focused}"]`)?.focus();
+  const list = $("list"), chosen = list.querySelector("[aria-current]");
+  if (chosen) {  // bring it into the list's own view, without moving the page
+    const { offsetTop, offsetHeight } = chosen.parentElement, top = offsetTop - list.offsetTop;
+    list.scrollTop = clamp(list.scrollTop, top + offsetHeight - list.clientHeight, top);
+  }
   $("none").hidden = rows.length > 0;
   const open = edits.now.marks.filter((m) => m.status === "open").length;
   $("count").textContent = open ? `${open} not judged yet` : rows.length ? "all judged" : "";

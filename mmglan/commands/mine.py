@@ -1,0 +1,106 @@
+"""Find lesions that nobody marked: what several checkpoints find again and again.
+
+mmglan mine found_epoch16 found_epoch18 found_epoch20 --out mined.csv --bookmarks review.csv
+
+FOUND are output folders of mmglan infer on the same scans, one per checkpoint. The table is one of
+bookmarks, as mmglan prepare reads it after the bookmarks: candidates that most checkpoints find
+with a high score on several slices have the status lesion, the others ignore. Its rows are in the
+order in which a reader's answers would change the training most: a worklist for study pages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from data_prep.atomic_files import write_csv
+from data_prep.bookmarks.csv_table import MM_COLUMNS
+from data_prep.bookmarks.read_bookmarks import read_bookmarks
+from data_prep.command_line import at_least, reports_errors
+from data_prep.errors import DataError
+from mmglan.detections.findings import Findings
+from mmglan.review.prediction_bank import Candidate, Rules, candidates
+from mmglan.review.reader_agreement import Cross, crosses_of
+
+COLUMNS = ("volume", "frame", *MM_COLUMNS, "site", "status", "lesion", "score", "comment")
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="mmglan mine",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add, rules = parser.add_argument, Rules()
+    add("found", type=Path, nargs="+", metavar="FOUND", help="folders of mmglan infer")
+    add("--out", type=Path, required=True, help="table of the candidates")
+    add(
+        "--bookmarks",
+        type=Path,
+        help="what is marked already, in mm, volumes called as in FOUND: left out",
+    )
+    add("--share", type=at_least(0, float), default=rules.share, help="least share of FOUND (0.8)")
+    add("--score", type=at_least(0, float), default=rules.score, help="least mean score (0.7)")
+    add("--slices", type=at_least(1), default=rules.slices, help="least number of slices (2)")
+    return parser.parse_args(argv)
+
+
+@reports_errors
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    args = parse_args(argv)
+    rules, known = Rules(args.share, args.score, args.slices), _known(args.bookmarks)
+    mined: list[tuple[str, Candidate]] = []
+    for name in _scans(args.found):
+        states = [_findings(folder / name / "findings.json") for folder in args.found]
+        mined += [(name, one) for one in candidates(states, known[name])]
+    mined.sort(key=lambda entry: (-entry[1].effect, entry[0]))
+    write_csv(args.out, COLUMNS, _rows(mined, rules))
+    lesions = sum(one.is_lesion(rules) for _, one in mined)
+    print(f"{args.out}: {len(mined)} candidates, {lesions} of them taken for lesions.")
+    return 0
+
+
+def _known(path: Path | None) -> dict[str, list[Cross]]:
+    known: dict[str, list[Cross]] = defaultdict(list)
+    if path is None:
+        return known
+    read = read_bookmarks(path)
+    if read.errors:
+        raise read.errors[0]
+    for cross in crosses_of([*read.records, *read.rejected]):
+        known[cross.volume].append(cross)
+    return known
+
+
+def _scans(folders: Sequence[Path]) -> list[str]:
+    """Return the names of the scans, which all folders have to hold."""
+    names = [sorted(p.parent.name for p in folder.glob("*/findings.json")) for folder in folders]
+    for folder, found in zip(folders, names, strict=True):
+        if not found or found != names[0]:
+            raise DataError(
+                f"Expected findings of {len(names[0])} scans, as in {folders[0].name}, but got"
+                f" {len(found)} or other ones. Run mmglan infer on the same scans.",
+                path=folder,
+            )
+    return names[0]
+
+
+def _findings(path: Path) -> Findings:
+    try:
+        return Findings.from_json(json.loads(path.read_text("utf-8")))
+    except ValueError as error:
+        raise DataError(str(error), path=path) from None
+
+
+def _rows(mined: Sequence[tuple[str, Candidate]], rules: Rules) -> Iterator[list]:
+    for number, (name, one) in enumerate(mined, start=1):
+        yield [
+            *(name, "LPS", *one.cross.points.ravel().tolist(), one.lesion.site or ""),
+            *("lesion" if one.is_lesion(rules) else "ignore", number, round(one.mean_score, 6)),
+            f"found by {len(one.scores)} of {one.checkpoints}, {len(one.lesion.slices)} slices",
+        ]
