@@ -23,6 +23,7 @@ from mmglan.commands import compare, evaluate, run_table
 from mmglan.experiments import evidence
 
 PAIRS = (
+    (evidence.RECOMMENDED, evidence.BASELINE),
     (evidence.MEAN_ONE, evidence.BASELINE),
     (evidence.MEAN_ONE, "glan_mnv2_fpn_wo-attention_20e_lgg-key"),
     (evidence.AUGMENTED, evidence.AUGMENTED_BASELINE),

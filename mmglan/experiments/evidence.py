@@ -12,6 +12,7 @@ from data_prep.atomic_files import write_json
 BASELINE = "mask-rcnn_mnv2_fpn_20e_lgg-key"
 AUGMENTED_BASELINE = "mask-rcnn_mnv2_fpn_aug-20e_lgg-key"
 AUGMENTED = "glan_mnv2_fpn_aug-20e_lgg-key"
+RECOMMENDED = "glan_mnv2_fpn_recommended_20e_lgg-key"
 MEAN_ONE = "glan_mnv2_fpn_mean-one-wo-attention_20e_lgg-key"
 ROWS = (
     "faster-rcnn_mnv2_fpn_20e_lgg-key",
@@ -25,6 +26,7 @@ ROWS = (
     AUGMENTED_BASELINE,
     AUGMENTED,
     MEAN_ONE,
+    RECOMMENDED,
 )
 # Named before any run: means of FROC at 1/8 to 8 false positives per image or volume.
 PRIMARY = ("bbox_FROC25_mean", "bbox_AP50", "bbox3d_FROC_IoBB30_mean")
