@@ -11,12 +11,13 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from data_prep.bookmarks import dicom_rtstruct, dicom_seg
-from data_prep.bookmarks.dicom_objects import files_below, kind_of
+from data_prep.bookmarks.dicom_objects import kind_of
 from data_prep.errors import DataError, quoted
 from data_prep.paths import relative_name
 from data_prep.volumes.dicom_header import read_header
 from data_prep.volumes.dicom_kinds import is_dicom
 from data_prep.volumes.file_names import strip_image_word, strip_mask_word, strip_suffix
+from data_prep.volumes.find import VolumeIndex
 from data_prep.volumes.stored import only_data_errors
 from data_prep.volumes.volume import Volume, read_labels
 
@@ -27,19 +28,19 @@ class DicomMasks:
     """The DICOM segmentations and structure sets below a folder, by the series of their images.
 
     Args:
-        root: The folder.
+        folder: The folder's index.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, folder: VolumeIndex) -> None:
+        self.folder = folder
 
     @cached_property
     def files(self) -> dict[str, frozenset[str]]:
         """UIDs of the series that each object refers to, by its path below the folder."""
         found = {}
-        for file in files_below(self.root):
+        for name in sorted(self.folder.files):
+            file = self.folder.root / name
             if kind_of(file).startswith(_CLASSES):
-                name = file.relative_to(self.root).as_posix()
                 found[name] = frozenset(_series(read_header(file, name)))
         return found
 
@@ -78,7 +79,13 @@ class DicomMasks:
 
 def refuse_objects(path: Path) -> None:
     """Raise DataError if segmentations or structure sets lie where only label maps are read."""
-    files = DicomMasks(path).files if path.is_dir() else {path.name} if _is_object(path) else ()
+    files = (
+        DicomMasks(VolumeIndex(path)).files
+        if path.is_dir()
+        else {path.name}
+        if _is_object(path)
+        else ()
+    )
     if files:
         raise DataError(
             f"Expected label maps but got {len(files)} DICOM segmentations or structure sets, e.g."

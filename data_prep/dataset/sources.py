@@ -107,7 +107,7 @@ def list_sources(
     volume_digits = max(4, len(str(len(names))))
     order = {patient: i for i, patient in enumerate(sorted(set(patients.values())), start=1)}
     index = VolumeIndex(masks) if masks is not None and masks.is_dir() else None
-    objects = None if index is None else DicomMasks(masks)
+    objects = None if index is None else DicomMasks(index)
     mask_of = _mask_finder(masks, index, objects, series, len(names))
     sources = []
     for number, volume in enumerate(names, start=1):

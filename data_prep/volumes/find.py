@@ -76,6 +76,12 @@ class VolumeIndex:
         return [f for f in self._tree.folders if self._tree.listing(f).refused]
 
     @cached_property
+    def files(self) -> list[str]:
+        """All files, folder by folder."""
+        tree = self._tree
+        return [file for folder in tree.folders for file in tree.listing(folder).files]
+
+    @cached_property
     def label_maps(self) -> list[str]:
         """All files of the volume formats, whatever they are called, folder by folder."""
         return [file for f in self._tree.folders for file in self._tree.listing(f).volume_files]

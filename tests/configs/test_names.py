@@ -294,6 +294,15 @@ CASES = {
         {"model.mean_one": (ABSENT, True)},
         (),
     ),
+    "glan_mnv2_fpn_recommended_20e_lgg-key": (
+        "glan_mnv2_fpn_20e_lgg-key",
+        {
+            "model.mean_one": (ABSENT, True),
+            "model.test_cfg.rcnn.score_thr": (0.001, 0.005),
+            "test_evaluator.neighbour_reach": (ABSENT, 2),
+        },
+        (),
+    ),
     "glan_mnv2_fpn_aug-20e_lgg-key": (
         CPU_AUG,
         {

@@ -351,7 +351,7 @@ def test_written_pseudo_masks_against_the_truth_of_the_same_set(two_squares, tmp
     files = [str(data / f"annotations/test{end}.json") for end in ("", "_truth")]
     call = ["--pred", files[0], "--gt", files[1], "--out-dir", str(tmp_path / "out"), "--quiet"]
     assert score_pseudo_masks.main(call) == 1
-    assert "test.json, v0001/0001.png: Expected a lesion" in capsys.readouterr().err
+    assert "test.json, v0001/v0001_0001.png: Expected a lesion" in capsys.readouterr().err
     rows = table(tmp_path / "out/scores.csv")
     assert [(r["label"], r["mask_method"]) for r in rows] == [
         ("1", "written"),

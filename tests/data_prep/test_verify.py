@@ -234,13 +234,13 @@ def flatten(content):
             lambda c: c["annotations"][1]["bbox"].pop(),
             "entry 2 of annotations, .bbox: Expected `array` of length >= 4",
         ),
-        ("train", reword_points, "entry 1 of annotations, .recist[0]: Expected `float`, got `str`"),
+        ("train", reword_points, "entry 1 of annotations, .recist[3]: Expected `float`, got `str`"),
         (
             "train_truth",
             lambda c: c["images"][2].pop("patient_id"),
             "entry 3 of images: Object missing required field `patient_id`",
         ),
-        ("volumes_train", flatten, "entry 1 of lesions, .box3d: Expected `array`, got `str`"),
+        ("volumes_train", flatten, "entry 1 of lesions, .box3d: Expected `array` of length >= 6"),
     ],
 )
 def test_entries_that_are_none(data, capsys, name, change, error):

@@ -12,6 +12,7 @@ from said import says
 from data_prep import prepare
 from data_prep.bookmarks.dicom_labels import DicomMasks, read_mask
 from data_prep.errors import DataError
+from data_prep.volumes.find import VolumeIndex
 from data_prep.volumes.volume import read_volume
 
 
@@ -82,14 +83,14 @@ def test_empty_segments(scan, tmp_path):
 def test_masks_are_found_by_series_else_by_name(scan, tmp_path):
     _volume, sources, masks = scan
     segmentation(sources, masks, tmp_path / "masks/Case7_seg.dcm")
-    found = DicomMasks(tmp_path / "masks")
+    found = DicomMasks(VolumeIndex(tmp_path / "masks"))
     uid = str(sources[0].SeriesInstanceUID)
     assert found.mask_of("scan", uid) == "Case7_seg.dcm"
     assert found.mask_of("case7", "1.2.3") is None  # another series of that name
     assert found.mask_of("x/case7_0000.nii.gz", None) == "Case7_seg.dcm"
     segmentation(sources, masks, tmp_path / "masks/again.dcm")
     with pytest.raises(DataError) as caught:
-        DicomMasks(tmp_path / "masks").mask_of("scan", uid)
+        DicomMasks(VolumeIndex(tmp_path / "masks")).mask_of("scan", uid)
     assert says(caught.value, "scan", "got 2", "'Case7_seg.dcm' and 'again.dcm'")
 
 
