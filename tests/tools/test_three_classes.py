@@ -105,4 +105,6 @@ def test_training_on_three_classes(three_class_set, tmp_path, run):
                     value = -1 if value is None else value
                     assert value == pytest.approx(found[row, column], abs=1e-9)
     assert ours.confusions[0].classes == CLASSES
-    assert run("report", work).returncode == 0
+    done = run("report", work, "--gt", gt, "--images", three_class_set / "images")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "found as (columns)" in (work / "report.html").read_text()
