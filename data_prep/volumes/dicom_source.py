@@ -18,6 +18,12 @@ from data_prep.volumes.dicom_kinds import is_dicom
 from data_prep.volumes.series_index import files_of_series
 from data_prep.volumes.volume import Volume
 
+# What results refer to; archives that pseudonymise drop some of it.
+_REFERRED_TO = (
+    *("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID"),
+    "FrameOfReferenceUID",
+)
+
 
 @dataclass(frozen=True, eq=False)
 class SourceSlice:
@@ -58,7 +64,7 @@ def read_source_slices(
             path=name,
         )
     series = volume.source_id[len(without_series(volume.source_id)) + 1 :]
-    headers = {str(h.SOPInstanceUID): h for h in _headers(Path(text), name, series)}
+    headers = {str(h.get("SOPInstanceUID", "")): h for h in _headers(Path(text), name, series)}
     slices = []
     for uid in volume.slice_uids:
         image, _, frame = uid.partition("#")
@@ -74,7 +80,15 @@ def read_source_slices(
 
 def images_of(slices: Sequence[SourceSlice]) -> list[Dataset]:
     """Return each file's header once, in the order of the slices."""
-    return list({str(s.header.SOPInstanceUID): s.header for s in slices}.values())
+    return list({id(s.header): s.header for s in slices}.values())
+
+
+def missing_identifier(slices: Sequence[SourceSlice]) -> str | None:
+    """Name what results have to refer to but an image lacks; None if all is there."""
+    for keyword in _REFERRED_TO:
+        if not all(image.get(keyword) for image in images_of(slices)):
+            return keyword
+    return None
 
 
 def _headers(path: Path, name: str, series: str) -> list[Dataset]:

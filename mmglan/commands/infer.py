@@ -15,7 +15,7 @@ import argparse
 import hashlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from itertools import takewhile
@@ -49,6 +49,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="mmglan infer",
+        usage="mmglan infer MODEL … INPUT … --out-dir OUT [option …]",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -145,16 +146,24 @@ def _infer(args: argparse.Namespace, scans: Sequence[Scan]) -> int:
     write_scan_ids(args, scans)
     tasks = _tasks(args, scans)
     run = _statement(args, scans, tasks)
+    failed = 0
     with OutputFolder(args.out_dir, run, overwrite=None):
-        outcomes = _run(args, [task for task in tasks if not task.folder.exists()])
-    failed = [outcome for outcome in outcomes if outcome.error]
-    for outcome in outcomes:
-        for warning in outcome.warnings:
-            print(f"warning: {outcome.volume_id}: {warning}", file=sys.stderr)
-    for outcome in failed:
-        print(f"error: {outcome.volume_id}: {outcome.error}", file=sys.stderr)
-    print(f"{len(tasks) - len(failed)} of {len(tasks)} scans done.")
+        todo = [task for task in tasks if not task.folder.exists()]
+        for outcome in _outcomes(args, todo):
+            _report(outcome)
+            failed += outcome.error is not None
+    earlier = len(tasks) - len(todo)
+    said = f", {earlier} of them by an earlier run" if earlier else ""
+    print(f"{len(tasks) - failed} of {len(tasks)} scans done{said}.")
     return 1 if failed else 0
+
+
+def _report(outcome: Any) -> None:
+    """Tell warnings and errors when they come, above the progress bar."""
+    for warning in outcome.warnings:
+        tqdm.write(f"warning: {outcome.volume_id}: {warning}", file=sys.stderr)
+    if outcome.error:
+        tqdm.write(f"error: {outcome.volume_id}: {outcome.error}", file=sys.stderr)
 
 
 def _tasks(args: argparse.Namespace, scans: Sequence[Scan]) -> list[Any]:
@@ -227,13 +236,12 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _run(args: argparse.Namespace, tasks: Sequence[Any]) -> list[Any]:
+def _outcomes(args: argparse.Namespace, tasks: Sequence[Any]) -> Iterable[Any]:
     from mmglan.inference.scan_job import run_scan, run_scans
 
     if tasks and args.jobs == 1 and args.backend == "loky" and args.scheduler is None:
-        bar = tqdm(run_scans(tasks), "scans", len(tasks), file=sys.stderr, disable=args.quiet)
-        return list(bar)
-    outcomes = run_tasks(
+        return tqdm(run_scans(tasks), "scans", len(tasks), file=sys.stderr, disable=args.quiet)
+    return run_tasks(
         run_scan,
         tasks,
         jobs=args.jobs,
@@ -242,7 +250,6 @@ def _run(args: argparse.Namespace, tasks: Sequence[Any]) -> list[Any]:
         description="scans",
         progress=not args.quiet,
     )
-    return sorted(outcomes, key=lambda outcome: outcome.volume_id)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import torch
 from data_prep.atomic_files import replace_folder, write_bytes
 from data_prep.dataset.output_folder import STATE, OutputError
 from data_prep.errors import DataError, printable
-from data_prep.volumes.dicom_source import SourceSlice, read_source_slices
+from data_prep.volumes.dicom_source import SourceSlice, missing_identifier, read_source_slices
 from data_prep.volumes.series_choice import SeriesChoice
 from data_prep.volumes.volume import Volume, read_volume
 from mmglan.inference.outputs import FORMATS, Result, make_files
@@ -92,6 +92,7 @@ class _Scan:
     volume: Volume
     sources: Sequence[SourceSlice]
     formats: frozenset[str]
+    warnings: tuple[str, ...] = ()
 
 
 def run_scan(task: ScanTask) -> ScanOutcome:
@@ -160,13 +161,25 @@ def _read(task: ScanTask, detector: VolumeDetector) -> _Scan:
     compared = volume.slice_uids and detector.records
     if compared or any(FORMATS[name].needs_dicom for name in formats):
         sources = read_source_slices(place, volume, root=task.root)
-    return _Scan(volume, sources, frozenset({"json", *formats}))
+    missing = missing_identifier(sources)
+    if missing is None:
+        return _Scan(volume, sources, frozenset({"json", *formats}))
+    if task.formats is not None and any(FORMATS[name].needs_dicom for name in formats):
+        raise DataError(
+            f"Expected images with a {missing}, which DICOM results refer to, but got some without."
+            " Leave dicom-sr and dicom-seg out of --formats.",
+            path=task.path,
+        )
+    kept = {name for name in formats if not FORMATS[name].needs_dicom}
+    said = () if kept == set(formats) else (f"No DICOM results: the images have no {missing}.",)
+    return _Scan(volume, sources, frozenset({"json", *kept}), said)
 
 
 def _detect(task: ScanTask, detector: VolumeDetector, scan: _Scan) -> tuple[_Scan, Result]:
     header = scan.sources[0].header if scan.sources else None
-    found = detector.detect_in(scan.volume, volume_id=task.volume_id, header=header)
-    return scan, Result(*found, scan.volume, scan.sources, task.seg_type)
+    findings, labels = detector.detect_in(scan.volume, volume_id=task.volume_id, header=header)
+    findings = replace(findings, warnings=(*findings.warnings, *scan.warnings))
+    return scan, Result(findings, labels, scan.volume, scan.sources, task.seg_type)
 
 
 def _write(task: ScanTask, found: tuple[_Scan, Result] | ScanOutcome) -> ScanOutcome:

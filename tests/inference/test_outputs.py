@@ -11,6 +11,7 @@ import pytest
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from mmglan.commands.infer import parse_args
 from mmglan.inference.outputs import FORMATS, make_files
+from mmglan.inference.outputs.tables import COLUMNS
 
 WARNING = "Not what the model is for: spacing 9 mm."
 TEXTS = ("json", "slicer", "dicom-sr", "dicom-seg")
@@ -104,3 +105,10 @@ def test_the_type_of_a_segmentation_that_is_not_written_is_refused(capsys):
 
 def test_formats_are_files_or_folders_of_one_name():
     assert len({kind.file_name for kind in FORMATS.values()}) == len(FORMATS)
+
+
+def test_the_page_names_every_column(repository):
+    page = (repository / "docs/findings_files.md").read_text()
+    points = [name for name in COLUMNS if name.endswith(("1_mm", "2_mm"))]
+    assert len(points) == 12 and f"`{points[0]}`" in page and f"`{points[-1]}`" in page
+    assert all(f"`{name}`" in page for name in COLUMNS if name not in points)

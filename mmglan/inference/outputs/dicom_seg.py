@@ -9,7 +9,7 @@ from highdicom.content import AlgorithmIdentificationSequence
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentDescription
 from pydicom.sr.codedict import Code
 
-from data_prep.volumes.dicom_source import SourceSlice, images_of
+from data_prep.volumes.dicom_source import SourceSlice
 from data_prep.volumes.volume import Volume
 from mmglan.detections.findings import Findings
 from mmglan.inference.outputs import dicom_identity as identity
@@ -38,7 +38,7 @@ def make_seg(
     Raises:
         ValueError: No lesion has a mask: a segmentation needs a segment.
     """
-    images = images_of(sources)
+    images = identity.result_images(sources)
     first = images[0]
     labelmap = seg_type == "labelmap"
     marked = set(np.unique(labels).tolist()) - {0}
@@ -97,6 +97,7 @@ def make_seg(
     for element in result.iterall():
         if element.keyword == "DimensionOrganizationUID":
             element.value = dimensions
+    identity.keep_required(result)
     identity.fix_dates(result, first)
     return result
 

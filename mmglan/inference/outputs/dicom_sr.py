@@ -67,7 +67,7 @@ def make_sr(
     Returns:
         The report, in the study of the images; lesions without a mask have no axes and are not in.
     """
-    images = images_of(sources)
+    images = identity.result_images(sources)
     first = images[0]
     i, j, _ = volume.grid.spacing
     # An axial slice is a stored image, and OHIF draws on it where it should.
@@ -105,6 +105,7 @@ def make_sr(
         is_verified=False,
     )
     report.SeriesDescription = "Lesions (measurements)"
+    identity.keep_required(report)
     identity.fix_dates(report, first)
     return report
 

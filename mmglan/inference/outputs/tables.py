@@ -36,7 +36,7 @@ def csv_of(findings: Findings) -> bytes:
             "score": lesion.score,
             "probability": "" if lesion.probability is None else lesion.probability,
             "volume_ml": "" if lesion.volume_ml is None else lesion.volume_ml,
-            "warnings": " ".join(findings.warnings),
+            "warnings": csv_cell(" ".join(findings.warnings)),
         }
         if lesion.recist is not None:
             ends = (*lesion.recist.long_axis_lps, *lesion.recist.short_axis_lps)
