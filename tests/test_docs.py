@@ -19,7 +19,7 @@ PAGES = sorted(
 )
 MMDET_OWN = ("train", "test")  # their options are those of MMDetection's scripts
 OTHER_OPTIONS = {
-    *("--amp", "--auto-scale-lr", "--cfg-options", "--resume"),  # MMDetection
+    *("--amp", "--auto-scale-lr", "--cfg-options", "--resume", "--resume-from"),  # MMDetection
     *("--logdir", "--only-binary"),  # TensorBoard, pip
     *("--i-trust-this-file", "--volumes", "--version"),  # checkpoint_guard, benchmarks, mmglan
     "--lines",  # tools/mutation_test.py

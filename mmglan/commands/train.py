@@ -8,6 +8,9 @@ names the data set (default data/lesions/). Unlike MMDetection's script, --resum
 the first start on: it is dropped while there is nothing to resume, so that the checkpoint in
 `load_from` is not forgotten. A run directory that was moved resumes too, and one that another
 training writes into is refused.
+
+--resume-from MODEL starts a new run from the weights of a trained model, to learn again from
+corrected data.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from mmglan.commands.hand_over import hand_over
 from mmglan.experiments.mmdet_tools import (
     is_first_process,
     with_checkpoint_to_resume,
+    with_weights_to_start_from,
     work_dir_of,
 )
 from mmglan.experiments.run_directory import hold
@@ -37,6 +41,7 @@ def prepare(arguments: list[str]) -> list[str]:
     Raises:
         OSError: Another process trains in the run directory, or it cannot be written.
     """
+    arguments = with_weights_to_start_from(arguments)
     run_dir = work_dir_of(arguments)
     if run_dir is not None and is_first_process(arguments, os.environ):
         hold(run_dir)

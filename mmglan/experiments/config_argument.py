@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 from mmglan.shipped_files import find_config
 
-_WITH_VALUE = ("--work-dir", "--launcher", "--local-rank", "--local_rank", "--resume", "--show-dir")
+_WITH_VALUE = (
+    *("--work-dir", "--launcher", "--local-rank", "--local_rank"),
+    *("--resume", "--resume-from", "--show-dir"),
+)
 
 
 def with_config_path(arguments: Sequence[str]) -> list[str]:

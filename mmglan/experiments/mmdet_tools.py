@@ -122,8 +122,33 @@ def with_checkpoint_to_resume(arguments: Sequence[str]) -> list[str]:
     return [*before, "--resume", str(checkpoint) if checkpoint else "auto", *after]
 
 
-def _resume_words(item: str) -> list[str]:
-    return item.split("=", 1) if item.startswith("--resume=") else [item]
+def with_weights_to_start_from(arguments: Sequence[str]) -> list[str]:
+    """Replace `--resume-from MODEL`, which mmdet's script does not know, by `load_from`.
+
+    A new run starts from the weights of a model, on the data and schedule of its config; `--resume`
+    goes on with the same run, and comes first where both are given.
+
+    Args:
+        arguments: command line of mmdet's train.py.
+
+    Raises:
+        FileNotFoundError: No file is named, or there is none of that name.
+    """
+    words = [part for item in arguments for part in _resume_words(item, "--resume-from")]
+    if "--resume-from" not in words:
+        return list(arguments)
+    place = words.index("--resume-from")
+    model = (words[place + 1 : place + 2] or [""])[0]
+    if not Path(model).is_file():
+        raise FileNotFoundError(
+            f"Expected a checkpoint after --resume-from but found no such file: {model or 'none'}."
+            " Name the .pth file of a training."
+        )
+    return [*words[:place], *words[place + 2 :], "--cfg-options", f"load_from={model}"]
+
+
+def _resume_words(item: str, option: str = "--resume") -> list[str]:
+    return item.split("=", 1) if item.startswith(f"{option}=") else [item]
 
 
 def is_first_process(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:

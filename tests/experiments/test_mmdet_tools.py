@@ -9,6 +9,7 @@ from mmglan.experiments.mmdet_tools import (
     is_first_process,
     tool_path,
     with_checkpoint_to_resume,
+    with_weights_to_start_from,
     work_dir_of,
 )
 
@@ -102,3 +103,15 @@ def test_first_process_is_that_of_the_launcher_named():
     assert not is_first_process(["a.py", "--launcher", "pytorch"], nested)
     assert not is_first_process(["a.py", "--launcher=slurm"], nested)
     assert is_first_process(["a.py", "--launcher=slurm"], {"RANK": "1", "SLURM_PROCID": "0"})
+
+
+def test_a_new_run_starts_from_a_model(config, tmp_path):
+    (tmp_path / "m.pth").touch()
+    words = [config, "--cfg-options", "seed=1"]
+    expected = [*words, "--cfg-options", "load_from=m.pth"]
+    assert with_weights_to_start_from([*words, "--resume-from", "m.pth"]) == expected
+    assert with_weights_to_start_from([*words, "--resume-from=m.pth"]) == expected
+    assert with_weights_to_start_from(words) == words
+    for end in (["--resume-from"], ["--resume-from", "none.pth"]):
+        with pytest.raises(FileNotFoundError, match=r"after --resume-from .* Name the \.pth"):
+            with_weights_to_start_from([config, *end])

@@ -10,9 +10,12 @@ model = dict(
         mask_head=dict(num_classes=1),
     ),
     train_cfg=dict(
-        rpn=dict(assigner=dict(ignore_iof_thr=0.5)),
+        rpn=dict(assigner=dict(type="LesionMaxIoUAssigner", ignore_iof_thr=0.5)),
         rcnn=[
-            dict(stage, assigner=dict(stage.assigner, ignore_iof_thr=0.5))
+            dict(
+                stage,
+                assigner=dict(stage.assigner, type="LesionMaxIoUAssigner", ignore_iof_thr=0.5),
+            )
             for stage in _base_.model.train_cfg.rcnn
         ],
     ),

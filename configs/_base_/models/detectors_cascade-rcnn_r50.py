@@ -13,5 +13,5 @@ model.backbone.init_cfg = None
 model.neck.rfp_backbone.pretrained = None
 model.roi_head.bbox_head = [dict(head, num_classes=1) for head in model.roi_head.bbox_head]
 for stage in (model.train_cfg.rpn, *model.train_cfg.rcnn):
-    stage.assigner.ignore_iof_thr = 0.5
+    stage.assigner.update(type="LesionMaxIoUAssigner", ignore_iof_thr=0.5)
 model.test_cfg.rcnn.score_thr = 0.001

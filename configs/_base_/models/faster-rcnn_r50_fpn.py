@@ -7,7 +7,8 @@ model = dict(
     backbone=dict(init_cfg=None),
     roi_head=dict(bbox_head=dict(num_classes=1)),
     train_cfg=dict(
-        rpn=dict(assigner=dict(ignore_iof_thr=0.5)), rcnn=dict(assigner=dict(ignore_iof_thr=0.5))
+        rpn=dict(assigner=dict(type="LesionMaxIoUAssigner", ignore_iof_thr=0.5)),
+        rcnn=dict(assigner=dict(type="LesionMaxIoUAssigner", ignore_iof_thr=0.5)),
     ),
     test_cfg=dict(rcnn=dict(score_thr=0.001)),
 )

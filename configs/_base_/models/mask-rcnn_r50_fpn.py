@@ -14,7 +14,8 @@ model = dict(
     roi_head=dict(bbox_head=dict(num_classes=1), mask_head=dict(num_classes=1)),
     # Nothing is learned from inside the regions to ignore (`iscrowd`) that a data set may hold.
     train_cfg=dict(
-        rpn=dict(assigner=dict(ignore_iof_thr=0.5)), rcnn=dict(assigner=dict(ignore_iof_thr=0.5))
+        rpn=dict(assigner=dict(type="LesionMaxIoUAssigner", ignore_iof_thr=0.5)),
+        rcnn=dict(assigner=dict(type="LesionMaxIoUAssigner", ignore_iof_thr=0.5)),
     ),
     # mmdet's threshold of 0.05 would cut the FROC curve short.
     test_cfg=dict(rcnn=dict(score_thr=0.001)),

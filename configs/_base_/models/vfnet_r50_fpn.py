@@ -7,5 +7,5 @@ model = import_module("mmengine.hub").get_config("mmdet::vfnet/vfnet_r50_fpn_1x_
 model.data_preprocessor.bgr_to_rgb = False
 model.backbone.init_cfg = None
 model.bbox_head.num_classes = 1
-model.train_cfg.assigner.ignore_iof_thr = 0.5
+model.train_cfg.assigner.update(type="LesionATSSAssigner", ignore_iof_thr=0.5)
 model.test_cfg.score_thr = 0.001

@@ -10,5 +10,5 @@ model = (
 )
 model.data_preprocessor.bgr_to_rgb = False
 model.backbone.init_cfg = None
-model.bbox_head.num_classes = 1
+model.bbox_head.update(type="LesionYOLOV3Head", num_classes=1)
 model.test_cfg.update(score_thr=0.001, conf_thr=0.001)

@@ -4,7 +4,7 @@ function showPlace() {
   $("slice").value = cursor.z;
   $("slice").setAttribute("aria-valuetext", `slice ${cursor.z + 1} of ${DEPTH}`);
   const value = valueAt(cursor.x, cursor.y, cursor.z);
-  $("place").textContent = `Slice ${cursor.z + 1} of ${DEPTH} · x ${cursor.x}, y ${cursor.y}${value === null ? "" : ` · value ${value.toPrecision(3)}`}`;
+  $("place").textContent = `Slice ${cursor.z + 1} of ${DEPTH} · x ${cursor.x}, y ${cursor.y}${value === null ? "" : ` · value ${Number(value.toPrecision(3))}`}`;
 }
 
 function showWindow() {
