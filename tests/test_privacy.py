@@ -13,7 +13,9 @@ import SimpleITK as sitk
 from marked_study import DATE, MARKER, UID_MARKER, found_in, write_study
 
 from data_prep.phantoms import abdomen
+from data_prep.volumes.volume import read_volume
 from mmglan.commands.subcommands import SUBCOMMANDS
+from mmglan.detections.findings import Findings, ScanGeometry
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 NEEDLES = (MARKER, UID_MARKER, DATE)
@@ -24,7 +26,7 @@ WITHOUT_DATA = {"phantom", "configs", "diff-configs", "convert-checkpoint", "doc
 # They run the others as commands of their own.
 JOINED = {"demo", "evidence", "run-table", "sweep"}
 QUICK = {"prepare", "verify", "score-masks", "evaluate", "compare", "plot-detections", "report"}
-QUICK |= {"plot-froc", "plot-sigmas", "tables"}
+QUICK |= {"plot-froc", "plot-sigmas", "tables", "review", "followup", "mine"}
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +92,7 @@ def called(study, tmp_path_factory):
         ["verify", data, "--out-dir", work / "verified", "--quiet"],
         ["score-masks", "--images", study / "dicom", *masks, "--quiet"],
     ]
+    first += _review_commands(study, work)
     said = run_all(first, work)
     _fabricate_run(data, run)
     gt = ["--gt", data / "annotations" / "test.json", "--quiet"]
@@ -106,6 +109,23 @@ def called(study, tmp_path_factory):
     said += run_all(last, work)
     assert {command[0] for command in first + last} == QUICK
     return work, said, ids
+
+
+def _review_commands(study, work):
+    """Pages of the study; follow-up and mining of findings without a lesion."""
+    scan = min(path.parent for path in (study / "dicom").rglob("*") if path.is_file())
+    marks, found = work / "marks.json", work / "found" / "v0001" / "findings.json"
+    marks.write_text(json.dumps({"schema": 1, "volume_id": "v0001", "marks": []}))
+    geometry = ScanGeometry.of(read_volume(scan))
+    found.parent.mkdir(parents=True)
+    found.write_text(json.dumps(Findings("v0001", geometry, ()).to_json()))
+    pages = ["--bookmarks", study / "bookmarks.csv", "--out-dir", work / "pages", "--quiet"]
+    place = ["--out-dir", work / "followup", "--registration", "none"]
+    return [
+        ["review", study / "dicom", *pages],
+        ["followup", scan, scan, "--marks", marks, marks, *place],
+        ["mine", work / "found", work / "found", "--out", work / "mined.csv"],
+    ]
 
 
 def _fabricate_run(data, run):

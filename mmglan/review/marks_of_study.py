@@ -33,6 +33,13 @@ def read_marks(path: Path, volume: Volume) -> list[Cross]:
     read = read_bookmarks(path)
     if read.errors:
         raise read.errors[0]
+    volumes = {record.volume for record in read.records}
+    if len(volumes) > 1:
+        raise DataError(
+            f"Expected bookmarks of one scan but got those of {len(volumes)}. Name a table of that"
+            " scan alone.",
+            path=path,
+        )
     crosses = []
     for record in read.records:
         mark = place(record, volume)
