@@ -79,8 +79,8 @@ def _check_grid(record: BookmarkRecord, volume: Volume) -> None:
     if difference:
         raise _error(
             record,
-            f"Expected a mask on the grid of {volume.source_id} with {difference}. Resample the "
-            "mask to the image.",
+            f"Expected a mask on the grid of {volume.source_id} with {difference}."
+            f" {record.grid.advice_for(volume.grid)}",
         )
 
 

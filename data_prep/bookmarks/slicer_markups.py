@@ -68,12 +68,18 @@ def matches(path: Path, start: bytes) -> bool:
     """Say whether a file or folder holds Slicer markups."""
     if path.is_dir():
         return any(path.rglob("*.mrk.json"))
-    return path.name.lower().endswith(".json") or start.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] == b"{"
+    return path.name.lower().endswith(_OLDER) or start.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] == b"{"
 
 
 def read(path: Path, name: str, options: Options) -> ReadResult:
     """Read markups; `row` of a record is the 1-based number of its long line in its file."""
     folder = path.is_dir()
+    if path.name.lower().endswith((".fcsv", ".acsv")):
+        raise DataError(
+            "Expected line markups (.mrk.json) but got points of an older Slicer. Load it in"
+            " Slicer, draw two lines per lesion, and save them as .mrk.json.",
+            path=name,
+        )
     files = list(files_below(path)) if folder else [path]
     by_volume: dict[str, list[_Markup]] = defaultdict(list)
     result, others = ReadResult(), 0

@@ -135,6 +135,15 @@ class Grid:
             return f"the same position but got corners up to {worst:.4g} mm apart"
         return None
 
+    def advice_for(self, image: Grid) -> str:
+        """Say how a mask on this grid gets onto that of its image, in one sentence."""
+        if self.size != image.size:
+            return "Resample the mask to the image, to the nearest voxel."
+        return (
+            "If it was drawn on these voxels and lost its place, copy the image's to it"
+            " (SimpleITK: mask.CopyInformation(image)), otherwise resample the mask to the image."
+        )
+
     def corners_apart(self, other: Grid) -> float:
         """Return the largest distance in mm between the corners of two grids of one axial size."""
         corners = np.array(

@@ -233,7 +233,8 @@ def _check_dims(dims: tuple[int, ...], name: str) -> None:
     if len(used) > 3:
         shown = " x ".join(map(str, used))
         raise DataError(
-            f"Expected a 3D volume but got {len(used)}D ({shown}). Split it into volumes.",
+            f"Expected a 3D volume but got {len(used)}D ({shown}). Split it into"
+            " volumes (SimpleITK: image[:, :, :, 0]) and give the one that was drawn on.",
             path=name,
         )
     if len(used) < 3:

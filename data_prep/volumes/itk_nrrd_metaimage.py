@@ -68,6 +68,12 @@ def nrrd(path: Path, name: str) -> Header:
     endian = fields.get("endian", "" if int(code[1]) > 1 else sys.byteorder).lower()
     if endian not in ("little", "big"):
         raise _wrong("little or big", "endian", endian, name)
+    notes = [] if "space" in fields else [f"{name}: {NO_ORIENTATION}"]
+    if {"old min", "oldmin", "old max", "oldmax"} & set(fields):
+        notes.append(
+            f"{name}: the header states the range of values before they were quantised (old min,"
+            " old max); the values as stored were taken."
+        )
     detached = fields.get("data file", fields.get("datafile"))
     return Header(
         size,
@@ -75,7 +81,7 @@ def nrrd(path: Path, name: str) -> Header:
         path if detached is None else _beside(path, detached, name),
         end + skip if detached is None else 0,
         None if encoding == "raw" else "gzip",
-        notes=() if "space" in fields else (f"{name}: {NO_ORIENTATION}",),
+        notes=tuple(notes),
         spacing=spacing,
     )
 
@@ -117,6 +123,19 @@ def metaimage(path: Path, name: str) -> Header:
         raise _wrong("True", "BinaryData", fields["BinaryData"], name)
     if fields.get("HeaderSize", "0") not in ("0", "-1"):
         raise _wrong("no HeaderSize", "HeaderSize", fields["HeaderSize"], name)
+    slope, offset = (
+        _reals(fields.get(f"ElementToIntensityFunction{part}", default), part, name)
+        for part, default in (("Slope", "1"), ("Offset", "0"))
+    )
+    if (
+        len(slope) != 1
+        or len(offset) != 1
+        or not np.isfinite([*slope, *offset]).all()
+        or not slope[0]
+    ):
+        raise _wrong("a slope and an offset", "ElementToIntensityFunction", f"{slope}", name)
+    scaled = (slope[0], offset[0]) != (1.0, 0.0)
+    note = f"{name}: the values were scaled by {slope[0]:g} and {offset[0]:g} added, as it says."
     big = _true(fields, "BinaryDataByteOrderMSB") or _true(fields, "ElementByteOrderMSB")
     local = fields["ElementDataFile"].upper() == "LOCAL"
     return Header(
@@ -125,6 +144,9 @@ def metaimage(path: Path, name: str) -> Header:
         path if local else _beside(path, fields["ElementDataFile"], name),
         min(end + 1, len(start)) if local else 0,
         "zlib" if _true(fields, "CompressedData") else None,
+        slope=slope[0],
+        intercept=offset[0],
+        notes=(note,) if scaled else (),
         spacing=spacing,
     )
 
@@ -221,7 +243,12 @@ def _refuse_axes(size: tuple[int, ...], kinds: str, stated: str, name: str) -> N
             "Repair the header.",
             path=name,
         )
-    advice = "Split it into volumes." if len(size) > 3 else "Give the whole volume."
+    advice = "Give the whole volume."
+    if len(size) > 3:
+        advice = (
+            "Split it into volumes (SimpleITK: image[:, :, :, 0]) and give the one that was drawn"
+            " on."
+        )
     raise DataError(f"Expected a 3D volume but got {len(size)}D ({shown}). {advice}", path=name)
 
 

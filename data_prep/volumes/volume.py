@@ -225,8 +225,8 @@ def read_labels(
     difference = labels.grid.difference_from(like.grid)
     if difference:
         raise DataError(
-            f"Expected a mask on the grid of {like.source_id} with {difference}. Resample the mask "
-            "to the image.",
+            f"Expected a mask on the grid of {like.source_id} with {difference}."
+            f" {labels.grid.advice_for(like.grid)}",
             path=labels.source_id,
         )
     return labels

@@ -3,10 +3,12 @@
 import pytest
 from bad_volumes import patched, refused, written
 
+SPLIT = "Split it into volumes (SimpleITK: image[:, :, :, 0]) and give the one that was drawn on."
+
 NIFTI_FIELDS = {
     "4D": (
         (40, "<5h", 4, 7, 6, 5, 3),
-        "Expected a 3D volume but got 4D (7 x 6 x 5 x 3). Split it into volumes.",
+        "Expected a 3D volume but got 4D (7 x 6 x 5 x 3). " + SPLIT,
     ),
     "2D": ((40, "<h", 2), "Expected a 3D volume but got 2D. Give the whole volume."),
     "RGB": (
@@ -172,7 +174,7 @@ META_LINES = {
     "4D": (
         b"DimSize = 7 6 5",
         b"DimSize = 7 6 5 2",
-        "Expected a 3D volume but got 4D (7 x 6 x 5 x 2). Split it into volumes.",
+        "Expected a 3D volume but got 4D (7 x 6 x 5 x 2). " + SPLIT,
     ),
 }
 

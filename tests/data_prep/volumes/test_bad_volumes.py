@@ -112,13 +112,15 @@ def test_masks(tmp_path, make_image):
     labels = sitk.Cast(image > 100, sitk.sitkUInt8)
     assert refused_mask("small.nrrd", labels[:-1]) == (
         "small.nrrd: Expected a mask on the grid of image.nrrd with 7 x 6 x 5 voxels but got "
-        "6 x 6 x 5. Resample the mask to the image."
+        "6 x 6 x 5. Resample the mask to the image, to the nearest voxel."
     )
     moved = sitk.Image(labels)
     moved.SetOrigin((0.0, 7.5, 30.0))
     assert refused_mask("moved.nrrd", moved) == (
         "moved.nrrd: Expected a mask on the grid of image.nrrd with the same position but got "
-        "corners up to 11 mm apart. Resample the mask to the image."
+        "corners up to 11 mm apart. If it was drawn on these voxels and lost its place, copy the "
+        "image's to it (SimpleITK: mask.CopyInformation(image)), otherwise resample the mask to "
+        "the image."
     )
     assert refused_mask("empty.nrrd", labels * 0) == (
         "empty.nrrd: Expected at least one labelled voxel but got an empty mask. Remove it or list "

@@ -6,6 +6,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from bad_volumes import written
 
 from data_prep.bookmarks.locate import place
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
@@ -115,3 +116,25 @@ def test_units_other_than_mm_are_refused(tmp_path, name, line):
         read_volume(path)
     path.write_bytes(path.read_bytes().replace(b"um", b"mm"))
     assert np.array_equal(read_volume(path).array, ARRAY)
+
+
+def test_metaimage_values_are_scaled_as_its_header_says(tmp_path, make_image):
+    path = written(tmp_path, "v.mha", make_image())
+    plain = read_volume(path).array
+    lines = b"ElementToIntensityFunctionSlope = 0.5\nElementToIntensityFunctionOffset = -3\n"
+    path.write_bytes(path.read_bytes().replace(b"ElementType", lines + b"ElementType"))
+    volume = read_volume(path)
+    assert np.array_equal(volume.array, plain * 0.5 - 3)
+    assert volume.notes == ("v.mha: the values were scaled by 0.5 and -3 added, as it says.",)
+    path.write_bytes(path.read_bytes().replace(b"Slope = 0.5", b"Slope = 0"))
+    with pytest.raises(DataError, match="a slope and an offset in"):
+        read_volume(path)
+
+
+def test_quantised_nrrd_is_noted(tmp_path, make_image):
+    path = written(tmp_path, "v.nrrd", make_image())
+    plain = read_volume(path).array
+    content = path.read_bytes().replace(b"encoding:", b"old min: 0\nold max: 1\nencoding:")
+    path.write_bytes(content)
+    volume = read_volume(path)
+    assert np.array_equal(volume.array, plain) and "(old min, old max)" in volume.notes[0]
