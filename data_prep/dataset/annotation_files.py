@@ -182,11 +182,12 @@ def _lesions(volume: VolumeEntries, found: Dataset, plan: Plan) -> Iterator[tupl
             if plan.codes[row] < 0:
                 continue
             split = SPLITS[plan.codes[row]]
-            if found.slices["listed"][row]:
-                yield f"{split}{kind}", entry
-                if not kind:
-                    yield f"{split}_propagated", entry
-                    yield f"{split}_recist", coco_entries.without_mask(entry)
+            if kind:
+                yield f"{split}_truth", entry
+            elif found.slices["listed"][row]:
+                yield split, entry
+                yield f"{split}_propagated", entry
+                yield f"{split}_recist", coco_entries.without_mask(entry)
             if kind or not found.has_gt:
                 yield f"{split}_whole", entry
     for entry in volume.propagated:
@@ -210,8 +211,8 @@ def _slices(volume: VolumeEntries, found: Dataset, plan: Plan) -> Iterator[tuple
         if found.slices["listed"][row]:
             yield split, image
             yield f"{split}_recist", image
-            if known:
-                yield f"{split}_truth", image
+        if known and (found.slices["listed"][row] or found.slices["gt_lesions"][row]):
+            yield f"{split}_truth", image
         if found.slices["listed"][row] or found.slices["propagated"][row]:
             yield f"{split}_propagated", image
         if known or not found.has_gt:

@@ -1,4 +1,4 @@
-"""Write the paper's Tables 1 to 6 with the metrics of your runs beside the printed ones.
+"""Write the paper's Tables 1 to 6 and Fig. 6 with the metrics of your runs beside the printed ones.
 
     mmglan tables work_dirs --out-dir work_dirs/tables
 
@@ -16,8 +16,10 @@ from pathlib import Path
 
 from data_prep.atomic_files import write_text
 from data_prep.command_line import reports_errors
+from mmglan.reporting.matplotlib_plots import save
 from mmglan.reporting.paper_tables import TABLES
 from mmglan.reporting.run_files import METRICS_NAME, Run, find_runs
+from mmglan.reporting.sensitivity_chart import plot_table
 from mmglan.reporting.tables import NOTE, csv_text, fill, latex, markdown, provenance, unplaced
 
 
@@ -66,18 +68,22 @@ def main(argv: list[str] | None = None) -> int:
             f"{', '.join(map(str, args.work_dirs))}. Run mmglan test first."
         )
     pages = ["# Our runs beside the paper's tables", "", NOTE, ""]
-    files = {}
+    files, figures = {}, {}
     for table in TABLES:
         cells = fill(table, runs)
         pages.append(markdown(table, cells))
         files[f"{table.label}.csv"] = csv_text(table, cells)
         files[f"{table.label}.tex"] = latex(table, cells)
+        if table.test_set and (figure := plot_table(table, cells)) is not None:
+            figures[f"{table.label}.png"] = figure
     files["tables.md"] = "\n".join([*pages, provenance(runs)])
     for name, text in files.items():
         write_text(args.out_dir / name, text)
+    for name, figure in figures.items():
+        save(figure, args.out_dir / name)
     for run in unplaced(TABLES, runs):
         print(f"note: {run.stem} stands in no table of the paper; see --as.", file=sys.stderr)
-    for name in files:
+    for name in [*files, *figures]:
         print(args.out_dir / name)
     return 0
 

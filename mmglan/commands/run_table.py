@@ -12,6 +12,9 @@ The table is written to <work dir>/tables, with the printed numbers beside.
 
 --weights best trains each baseline with the loss weights that `mmglan sweep --baseline` found best,
 and searches them first where that was not done: Table 1 as the paper has it. Ours learns its own.
+
+--volumes-root DIR also tests each row on the 3D volume test set that was prepared there (Fig. 6),
+on every slice with a true lesion; refused where a slice is one of training or validation, too.
 """
 
 from __future__ import annotations
@@ -35,8 +38,10 @@ from data_prep.command_line import reports_errors
 from mmglan.experiments.child_run import run_command
 from mmglan.experiments.run_directory import is_whole, latest_checkpoint
 from mmglan.experiments.shrink import SMALL, shrink
+from mmglan.experiments.volume_set import check_volume_set, volume_settings
 from mmglan.experiments.weight_search import baselines, read_best
 from mmglan.reporting.paper_tables import TABLES
+from mmglan.reporting.run_files import VOLUMES_FOLDER
 from mmglan.shipped_files import find_config, shipped_folder
 
 PACKAGES = Path(__file__).resolve().parents[2]  # where this mmglan is imported from
@@ -104,6 +109,13 @@ def run_test_command(config: Path, checkpoint: Path, run_dir: Path, gpus: int) -
     return [*script, "--work-dir", str(run_dir)]
 
 
+def is_row_finished(stem: str, args: argparse.Namespace) -> bool:
+    """Tell whether a row has all results asked for."""
+    folders = [args.work_dir / stem]
+    folders += [args.work_dir / VOLUMES_FOLDER / stem] if args.volumes_root else []
+    return all(map(is_finished, folders))
+
+
 def config_of(stem: str, args: argparse.Namespace) -> Path:
     """Find the config of a row: the package's, or its small form in the work directory.
 
@@ -134,6 +146,11 @@ def needs_sweep(stem: str, args: argparse.Namespace) -> bool:
     """Tell whether the loss weights of a row are still to be searched."""
     tuned = args.weights == "best" and stem in {path.stem for path in baselines().values()}
     return tuned and weights_of(stem, args) is None
+
+
+def data_root_of(stem: str) -> str:
+    """Return the data set that a config names."""
+    return Config.fromfile(find_config(stem), import_custom_modules=False).data_root
 
 
 def write_small_config(stem: str, args: argparse.Namespace) -> Path:
@@ -173,8 +190,15 @@ def run_row(stem: str, args: argparse.Namespace) -> None:
     command = train_command(config, run_dir, args.gpus, weights)
     run_command(command, run_dir / "train.log", environment)
     checkpoint = checkpoint_of(run_dir)
-    command = run_test_command(config, checkpoint, run_dir, args.gpus)
-    run_command(command, run_dir / "test.log", environment)
+    if not is_finished(run_dir):
+        command = run_test_command(config, checkpoint, run_dir, args.gpus)
+        run_command(command, run_dir / "test.log", environment)
+    if args.volumes_root:
+        folder = args.work_dir / VOLUMES_FOLDER / stem
+        command = run_test_command(config, checkpoint, folder, args.gpus)
+        settings = volume_settings(args.volumes_root)
+        folder.mkdir(parents=True, exist_ok=True)
+        run_command([*command, "--cfg-options", *settings], folder / "test.log", environment)
 
 
 def slurm_command(stem: str, args: argparse.Namespace) -> list[str]:
@@ -188,6 +212,7 @@ def slurm_command(stem: str, args: argparse.Namespace) -> list[str]:
     row += ["--work-dir", str(work_dir), "--no-collect"]
     root = args.data_root or os.environ.get("MMGLAN_DATA")
     row += ["--data-root", str(Path(root).resolve())] if root else []
+    row += ["--volumes-root", str(Path(args.volumes_root).resolve())] if args.volumes_root else []
     row += ["--weights", args.weights, "--sweeps", str(args.sweeps.resolve())]
     row += ["--small"] if args.small else []
     row += ["--epochs", str(args.epochs)] if args.epochs else []
@@ -220,11 +245,12 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--table", type=int, choices=range(1, len(TABLES) + 1))
+    what.add_argument("--table", type=int, choices=range(1, 7))
     what.add_argument("--rows", nargs="+", metavar="STEM", help="names of configs, without .py")
     parser.add_argument("--how", choices=("run", "print", "slurm"), default="run")
     parser.add_argument("--work-dir", type=Path, help="default: work_dirs/paper, or …/paper-small")
     parser.add_argument("--data-root", help="prepared data set (default: MMGLAN_DATA or config)")
+    parser.add_argument("--volumes-root", help="also test on this 3D volume test set (Fig. 6)")
     parser.add_argument("--gpus", type=positive, default=1, help="processes per row")
     parser.add_argument("--partition", help="of Slurm")
     parser.add_argument("--small", action="store_true", help="small models, trained from scratch")
@@ -262,7 +288,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"Expected rows of one data set with {root} but got rows of {', '.join(kinds)}. Name "
             "those of one with --rows, or leave --data-root and MMGLAN_DATA unset."
         )
-    open_rows = [stem for stem in stems if not is_finished(args.work_dir / stem)]
+    open_rows = [stem for stem in stems if not is_row_finished(stem, args)]
+    if args.volumes_root and open_rows:
+        check_volume_set(Path(args.volumes_root), [Path(root or data_root_of(stems[0]))])
     for stem in stems:
         if stem not in open_rows:
             print(f"{stem}: has its results")
@@ -292,7 +320,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"error: {stem}: {error}", file=sys.stderr)
     if args.how == "run" and not args.no_collect and len(failed) < len(stems):
         collect = [*MMGLAN, "tables"]
-        folders = [str(args.work_dir / stem) for stem in stems if stem not in failed]
+        done = [stem for stem in stems if stem not in failed]
+        folders = [str(args.work_dir / stem) for stem in done]
+        if args.volumes_root:
+            folders += [str(args.work_dir / VOLUMES_FOLDER / stem) for stem in done]
         out = ["--out-dir", str(args.work_dir / "tables")]
         status = subprocess.run([*collect, *folders, *out], cwd=Path.cwd()).returncode
         failed += ["the table"] if status else []

@@ -57,6 +57,7 @@ class PaperTable:
         parts: blocks of columns, in the order of `Row.paper`.
         rows: its rows.
         note: what a reader must know, or ''.
+        test_set: name of the test set of its runs, '' for that of their configs.
     """
 
     label: str
@@ -64,6 +65,7 @@ class PaperTable:
     parts: tuple[Part, ...]
     rows: tuple[Row, ...]
     note: str = ""
+    test_set: str = ""
 
     @property
     def columns(self) -> tuple[MetricKey, ...]:
@@ -90,7 +92,7 @@ def paper_metrics(stem: str) -> dict[MetricKey, float]:
         key: value
         for table in TABLES
         for row in table.rows
-        if row.stem == stem
+        if row.stem == stem and not table.test_set
         for key in table.columns
         if (value := table.paper_value(row, key)) is not None
     }

@@ -12,6 +12,8 @@ from typing import Any
 from mmglan.evaluation.evaluation_record import Evaluation, read_evaluation
 
 METRICS_NAME = "results.metrics.json"
+# Folder in which `run-table --volumes-root` puts the tests on the 3D volume test set.
+VOLUMES_FOLDER = "volumes"
 # Where the 3D metrics of `mmglan evaluate` lie beside it.
 VOLUMES_SUFFIX = "_volumes.metrics.json"
 
@@ -71,6 +73,12 @@ class Run:
     stem: str
     evaluation: Evaluation
     config: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def test_set(self) -> str:
+        """`volumes` in a folder of that name: tested on the 3D volume test set; else ''."""
+        parent = self.folder.resolve().parent.name
+        return parent if parent == VOLUMES_FOLDER else ""
 
 
 def score_at(evaluation: Evaluation, fp: float) -> float:

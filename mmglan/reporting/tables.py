@@ -72,7 +72,10 @@ def cell(runs: Iterable[Run], key: MetricKey) -> Cell:
 def fill(table: PaperTable, runs: list[Run]) -> dict[str, list[Cell]]:
     """Fill a table with our cells: row name -> cells in the order of `table.columns`."""
     return {
-        row.name: [cell((r for r in runs if r.stem == row.stem), key) for key in table.columns]
+        row.name: [
+            cell((r for r in runs if r.stem == row.stem and r.test_set == table.test_set), key)
+            for key in table.columns
+        ]
         for row in table.rows
     }
 

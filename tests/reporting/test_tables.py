@@ -64,7 +64,7 @@ def test_the_paper_numbers_stand_in_their_columns():
 
 def test_metrics_of_the_tables_are_computed():
     keys = set()
-    for kind, dims in (("bbox", 2), ("segm", 2), ("bbox3d", 3)):
+    for kind, dims in (("bbox", 2), ("segm", 2), ("bbox3d", 3), ("segm3d", 3)):
         pairs = Pairs(np.array([0]), np.array([0]), np.array([0.9]))
         overlaps = {"iou": pairs, "iobb": pairs}
         one = np.zeros(1, int)

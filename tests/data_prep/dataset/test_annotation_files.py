@@ -87,9 +87,9 @@ def test_with_ground_truth_whole_volumes_are_those_that_have_it(written):
     results = [result(1, "a"), result(2, "b", gt=True)]
     files = written(results, {"a": "train", "b": "train"}, whole=("train", "val", "test"))
     assert [image["id"] for image in files["train"]["images"]] == [1, 2, 4, 5]
-    assert [image["id"] for image in files["train_truth"]["images"]] == [4, 5]
-    # The lesion of the mask lies on a slice that is not listed.
-    assert files["train_truth"]["annotations"] == []
+    # The lesion of the mask lies on a slice that is not listed: it is one of the true slices.
+    assert [image["id"] for image in files["train_truth"]["images"]] == [4, 5, 6]
+    assert [lesion["image_id"] for lesion in files["train_truth"]["annotations"]] == [6]
     assert [image["id"] for image in files["train_whole"]["images"]] == [4, 5, 6]
     assert [lesion["image_id"] for lesion in files["train_whole"]["annotations"]] == [6]
     assert [volume["volume_id"] for volume in files["volumes_train"]["volumes"]] == ["v0002"]
