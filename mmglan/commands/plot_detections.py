@@ -50,6 +50,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--seed", type=at_least(0), help="draw slices at random (default: evenly spread)"
     )
+    parser.add_argument(
+        "--insets", action="store_true", help="largest lesion of each slice enlarged in a corner"
+    )
     parser.add_argument("--boxes-only", action="store_true", help="leave mask outlines out")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     args = parser.parse_args(argv)
@@ -85,6 +88,7 @@ def main(argv: list[str] | None = None) -> int:
         masks=not args.boxes_only,
         side=args.side,
         columns=args.columns,
+        inset=args.insets,
         progress=progress_bar("slices", args.quiet),
     )
     _, data = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))

@@ -11,6 +11,7 @@ from data_prep.overlay import draw, sheet
 from mmglan.detections.coco_files import GroundTruth
 from mmglan.detections.coco_results import Results
 from mmglan.evaluation.detection_status import ImageStatus
+from mmglan.reporting.insets import add_inset
 from mmglan.reporting.slice_images import decode_mask, slice_of
 
 
@@ -47,7 +48,13 @@ def _corners(box: tuple[float, ...]) -> tuple[float, float, float, float]:
 
 
 def draw_slice(
-    item: ImageStatus, image_root: Path, *, score: float, masks: bool = True, side: int = 512
+    item: ImageStatus,
+    image_root: Path,
+    *,
+    score: float,
+    masks: bool = True,
+    side: int = 512,
+    inset: bool = False,
 ) -> np.ndarray:
     """Draw one slice with its lesions and detections.
 
@@ -57,6 +64,7 @@ def draw_slice(
         score: detections from this score upwards are drawn.
         masks: outlines of masks besides boxes.
         side: the slice is enlarged by a whole factor so that its longer side comes near this.
+        inset: show the largest lesion (without one, the best detection) enlarged in a corner.
 
     Returns:
         uint8 RGB.
@@ -68,15 +76,19 @@ def draw_slice(
         found = (decode_mask(thing.segmentation, *image.shape) for thing in things)
         return [mask for mask in found if mask is not None] if masks else []
 
-    return draw(
-        image,
-        gt_masks=outlines(item.lesions),
-        gt_boxes=[_corners(one.box) for one in item.lesions],
-        predicted_masks=outlines(kept),
-        predicted_boxes=[_corners(one.box) for one in kept],
-        scores=[one.score for one in kept],
-        scale=max(1, round(side / max(image.shape))),
-    )
+    layers = {
+        "gt_masks": outlines(item.lesions),
+        "gt_boxes": [_corners(one.box) for one in item.lesions],
+        "predicted_masks": outlines(kept),
+        "predicted_boxes": [_corners(one.box) for one in kept],
+    }
+    scale = max(1, round(side / max(image.shape)))
+    picture = draw(image, **layers, scores=[one.score for one in kept], scale=scale)
+    shown = max(item.lesions, key=lambda one: one.box[2] * one.box[3], default=None)
+    shown = shown or max(kept, key=lambda one: one.score, default=None)
+    if inset and shown is not None:
+        add_inset(picture, image, _corners(shown.box), scale, layers)
+    return picture
 
 
 def detection_sheet(
@@ -87,12 +99,13 @@ def detection_sheet(
     masks: bool = True,
     side: int = 512,
     columns: int | None = None,
+    inset: bool = False,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> np.ndarray:
     """Draw all given slices on one sheet, uint8 RGB; see `draw_slice`."""
     return sheet(
         [
-            draw_slice(item, image_root, score=score, masks=masks, side=side)
+            draw_slice(item, image_root, score=score, masks=masks, side=side, inset=inset)
             for item in progress(images)
         ],
         columns=columns,
