@@ -106,8 +106,29 @@ def _part_rows(
             yield row, pairs
 
 
+def empty_cells(table: PaperTable, cells: dict[str, list[Cell]]) -> list[str]:
+    """Say why cells of ours are empty, one sentence per reason."""
+    filled = {name for name, row in cells.items() if any(c.value is not None for c in row)}
+    untested = [row.name for row in table.rows if row.stem and row.name not in filled]
+    foreign = [row.name for row in table.rows if row.stem is None]
+    partly = [
+        row.name
+        for row in table.rows
+        if row.name in filled and any(c.value is None for c in cells[row.name])
+    ]
+    reasons = (
+        (untested, "No run of ours was given for"),
+        (foreign, "The package has no model for"),
+        (
+            partly,
+            "No masks predicted, or no volumes tested, for the empty cells of",
+        ),
+    )
+    return [f"{reason} {', '.join(names)}." for names, reason in reasons if names]
+
+
 def markdown(table: PaperTable, cells: dict[str, list[Cell]]) -> str:
-    """Format one Markdown table per block of columns."""
+    """Format one Markdown table per block of columns, and why cells are empty."""
     lines = [f"## {table.title}", ""]
     if table.note:
         lines += [table.note, ""]
@@ -121,6 +142,8 @@ def markdown(table: PaperTable, cells: dict[str, list[Cell]]) -> str:
             flat = [text for pair in pairs for text in pair]
             lines.append("| " + " | ".join([row.name, *flat]) + " |")
         lines.append("")
+    if any(one.value is not None for row in cells.values() for one in row):
+        lines += [*empty_cells(table, cells), ""]
     return "\n".join(lines)
 
 

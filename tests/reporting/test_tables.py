@@ -89,6 +89,8 @@ def test_formats(tmp_path):
     cells = fill(table, [_run(tmp_path, OURS, 0.123456, (0.1, 0.2))])
     page = markdown(table, cells)
     assert MARK in page
+    assert "No run of ours was given for YOLOv3, Faster R-CNN, Mask R-CNN w/o pseudo mask" in page
+    assert "No masks predicted, or no volumes tested, for the empty cells of Ours." in page
     row = next(line for line in page.split("Box IoU")[1].splitlines() if "| Ours |" in line)
     assert row == ("| Ours | 12.35 (10.0 – 20.0) | 55.16 | – | 47.82 | – | 72.25 | – | 60.12 |")
     rows = list(csv.DictReader(io.StringIO(csv_text(table, cells))))
