@@ -54,7 +54,7 @@ def test_slices_of_training_are_found(volumes, tmp_path):
     (annotations / "train.json").write_text(json.dumps(empty))
     check_volume_set(volumes, [tmp_path])
     (annotations / "val.json").write_bytes((volumes / "annotations/test.json").read_bytes())
-    with pytest.raises(DataError, match=r"which is v0001/\d+.png of val. Leave its patient out"):
+    with pytest.raises(DataError, match=r"v0001_\d+.png of val. Leave its patient out"):
         check_volume_set(volumes, [tmp_path])
 
 
