@@ -67,16 +67,28 @@ def open_atomically(
     folder = path.parent if spare_folder is None else Path(spare_folder)
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f".{secrets.token_hex(8)}.part"
-    handle = os.open(unfinished, _FLAGS, permissions)
+    handle, nameless = _open_new(unfinished, permissions)
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
+            stream.flush()
+            if nameless:
+                # With a folder's descriptor, which it does not need, Python follows the link.
+                os.link(f"/proc/self/fd/{handle}", unfinished, src_dir_fd=handle)
         path.parent.mkdir(parents=True, exist_ok=True)
         os.replace(unfinished, path)
     except BaseException:
         with suppress(OSError):
             unfinished.unlink()
         raise
+
+
+def _open_new(path: Path, permissions: int) -> tuple[int, bool]:
+    """Open a new file; without a name (True) where the system can: a killed run leaves nothing."""
+    if hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd"):
+        with suppress(OSError):  # not on this file system
+            return os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, permissions), True
+    return os.open(path, _FLAGS, permissions), False
 
 
 def write_bytes(path: str | os.PathLike, content: bytes, *, permissions: int = 0o666) -> Path:

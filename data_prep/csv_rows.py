@@ -10,6 +10,7 @@ from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 from data_prep.errors import DataError, quoted
+from data_prep.limits import check_file
 
 # Neither pixels, millimetres nor slices go beyond; larger numbers are damage.
 MAX_NUMBER = 1_000_000
@@ -17,6 +18,7 @@ MAX_NUMBER = 1_000_000
 
 def read_bytes(path: Path, name: str) -> bytes:
     """Return a text file's bytes; an empty or unreadable file is an error."""
+    check_file(path, name)
     try:
         data = path.read_bytes()
     except OSError:

@@ -59,13 +59,13 @@ for arguments in json.load(sys.stdin):
 """
 
 
-def run_all(commands, folder):
+def run_all(commands, folder, **environment):
     """Run commands in one process, where all warnings are shown; returns what it said."""
     done = subprocess.run(
         [sys.executable, "-W", "default", "-c", RUNNER],
         input=json.dumps([[str(word) for word in command] for command in commands]),
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"} | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -160,3 +160,23 @@ def test_the_table_of_pseudonyms_is_for_its_owner_only(called):
     ids = called[2]
     assert PLACE in ids.read_text()  # the one place where a name may stand
     assert stat.S_IMODE(ids.stat().st_mode) == 0o600
+
+
+@pytest.mark.slow
+def test_no_output_of_training_and_inference_holds_the_marker(study, called, tmp_path):
+    data, run = called[0] / "data", tmp_path / "run"
+    config, checkpoint = "glan_r18_demo", run / "epoch_1.pth"
+    short = ["train_cfg.max_epochs=1", "train_cfg.val_interval=1"]
+    short += ["default_hooks.checkpoint.interval=1"]
+    found = ["--out-dir", tmp_path / "findings", "--threshold", "0.01", "--quiet"]
+    formats = ["--formats", "json", "csv", "labels", "slicer", "coco"]  # DICOM belongs to patients
+    said = ""
+    for command in (
+        ["train", config, "--work-dir", run, "--cfg-options", *short],
+        ["test", config, checkpoint, "--work-dir", run],
+        ["infer", config, checkpoint, study / "dicom", *found, *formats],
+    ):
+        said += run_all([command], tmp_path, MMGLAN_DATA=f"{data}/")
+    assert (tmp_path / "findings").is_dir() and checkpoint.is_file()
+    assert found_in(tmp_path, *NEEDLES, PLACE) == []
+    assert [needle for needle in (*NEEDLES, PLACE) if needle in said] == []

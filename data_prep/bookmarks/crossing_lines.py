@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 # Lines of one lesion: they meet within this distance and stand at least this much apart.
 MAX_GAP_MM = 2.0
@@ -28,10 +29,11 @@ def pair_lines(lines: Sequence[np.ndarray]) -> tuple[list[tuple[int, int]], list
     if len(lines) == 2:
         partners = [[1], [0]]
     else:
-        partners = [
-            [j for j in range(len(lines)) if j != i and _cross(lines[i], lines[j])]
-            for i in range(len(lines))
-        ]
+        partners = [[] for _ in lines]
+        for i, j in _near(lines):
+            if _cross(lines[i], lines[j]):
+                partners[i].append(j)
+                partners[j].append(i)
     pairs, unpaired = [], []
     for i, found in enumerate(partners):
         if len(found) == 1 and partners[found[0]] == [i]:
@@ -43,6 +45,15 @@ def pair_lines(lines: Sequence[np.ndarray]) -> tuple[list[tuple[int, int]], list
         else:
             unpaired.append(i)
     return pairs, unpaired
+
+
+def _near(lines: Sequence[np.ndarray]) -> list[tuple[int, int]]:
+    """List the pairs of lines that are near enough to meet, by their middles and lengths."""
+    if not lines:
+        return []
+    middles = np.array([line.mean(axis=0) for line in lines])
+    reach = max(map(_length, lines)) + MAX_GAP_MM  # half of either line, and the gap
+    return cKDTree(middles).query_pairs(reach, output_type="ndarray").tolist()
 
 
 def _length(line: np.ndarray) -> float:

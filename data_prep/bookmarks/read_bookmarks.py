@@ -30,6 +30,7 @@ from data_prep.bookmarks.dicom_objects import classes_in
 from data_prep.bookmarks.one_axis import apply as apply_one_axis
 from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.errors import DataError, quoted
+from data_prep.limits import check_file
 from data_prep.paths import relative_name, resolve_under
 from data_prep.volumes.find import VolumeIndex
 from data_prep.volumes.stored import only_data_errors
@@ -130,6 +131,7 @@ def _reader(path: Path, name: str, format: str):
         return FORMATS[format]
     if not path.exists():
         raise DataError("Expected bookmarks but found nothing there. Correct the path.", path=name)
+    check_file(path, name)
     start = b""
     if path.is_file():
         with open(path, "rb") as file:

@@ -19,6 +19,7 @@ from data_prep.dataset.annotation_schema import fault
 from data_prep.dataset.mask_codes import checked_code
 from data_prep.dataset.split import SPLITS, leaks
 from data_prep.errors import DataError, quoted
+from data_prep.limits import check_file, check_png
 from data_prep.paths import check_relative, resolve_under
 
 TOLERANCE_PX = 1e-3
@@ -62,6 +63,7 @@ def load(
             path=path.name,
         )
 
+    check_file(path)
     try:
         content = json.loads(path.read_bytes(), parse_constant=refuse)
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
@@ -81,9 +83,14 @@ def read_pixels(task: tuple[str, str]) -> Pixels:
     folder, name = task
     try:
         path = resolve_under(folder, f"images/{check_relative(name)}")
-        content = np.fromfile(path, np.uint8)
     except DataError:
         return Pixels(name, error="is no file below the folder images of the data set")
+    try:
+        check_file(path, name)
+        content = np.fromfile(path, np.uint8)
+        check_png(content[:24].tobytes(), name)
+    except DataError as error:
+        return Pixels(name, error=f"is refused: {error.message}")
     except OSError as error:
         return Pixels(name, error=f"cannot be read ({error.strerror})")
     image = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import defaultdict
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -85,5 +87,16 @@ def _files(path: Path) -> list[Path]:
     if path.is_dir():
         files = [p for p in path.rglob("*") if p.is_file()]
     elif path.suffix.lower() in (".mhd", ".nhdr"):  # the voxels are in a file beside it
-        files = [p for p in path.parent.iterdir() if p.name.startswith(f"{path.stem}.")]
+        beside = _by_stem(path.parent, path.parent.stat().st_mtime_ns)
+        files = [path.parent / name for name in beside.get(path.stem, ())]
     return sorted(files)
+
+
+@lru_cache(maxsize=4)
+def _by_stem(folder: Path, changed_ns: int) -> dict[str, list[str]]:
+    """List the files of a folder by each part of their names that ends before a dot."""
+    names = defaultdict(list)
+    for entry in os.scandir(folder):
+        for dot in (i for i, letter in enumerate(entry.name) if letter == "."):
+            names[entry.name[:dot]].append(entry.name)
+    return names

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from data_prep.errors import DataError
+from data_prep.limits import check_file
 from data_prep.volumes import deeplesion_png, dicom_files, itk_files
 from data_prep.volumes.dicom_kinds import is_dicom
 from data_prep.volumes.read_options import ReadOptions
@@ -35,9 +36,12 @@ def read_stored(path: Path, name: str, options: ReadOptions | None = None) -> St
             raise DataError(
                 "Expected a volume but found nothing at this path. Correct the path.", path=name
             )
+        check_file(path, name)
         if path.is_dir():
             path = slice_folder(path)
             entries = _entries(path)
+            for entry in entries:
+                check_file(path / entry, f"{name}/{entry}")
             if not entries:
                 raise DataError(
                     "Expected a folder with slices but got an empty folder. Export the series "

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.errors import DataError
+from data_prep.limits import max_bytes
 from data_prep.volumes.dicom_frames import stored_pixels
 from data_prep.volumes.dicom_header import read_header
 
@@ -32,9 +33,19 @@ def serve(control: socket.socket) -> None:
                 if os.fork() == 0:
                     control.close()
                     try:
+                        limit_memory()
                         decode(connection)
                     finally:
                         os._exit(0)
+
+
+def limit_memory() -> None:
+    """Let this process take twice `max_bytes` (the file and its pixels) beyond what it has now."""
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limit = held + 2 * max_bytes()
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if hard == resource.RLIM_INFINITY or limit < hard:
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 
 
 def decode(connection: socket.socket) -> None:
@@ -53,6 +64,13 @@ def decode(connection: socket.socket) -> None:
         try:
             data = read_header(Path(path), name, with_pixels=True)
             array = np.ascontiguousarray(stored_pixels(data, name))
+        except MemoryError:
+            text = (
+                f"Expected an image of at most {max_bytes() / 2**30:g} GiB but its decoder asks for"
+                " more. If that is meant, raise the limit with MMGLAN_MAX_GIB in the environment."
+            )
+            connection.sendall(json.dumps({"message": text, "path": name}).encode() + b"\n")
+            return
         except DataError as error:
             head = {"message": error.message, "path": error.path}
             connection.sendall(json.dumps(head).encode() + b"\n")

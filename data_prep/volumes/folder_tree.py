@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from data_prep.limits import check_file
 from data_prep.volumes.file_names import (
     mask_preference,
     strip_mask_word,
@@ -90,6 +91,8 @@ class FolderTree:
                             folders.append(path)
                             linked += [path] if entry.is_symlink() else []
                     elif not entry.name.startswith("."):
+                        if not entry.is_file():  # a link to nothing, or what no reader may open
+                            check_file(entry.path, path)
                         files.append(path)
         except OSError:
             return Listing(refused=True)

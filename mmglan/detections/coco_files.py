@@ -10,6 +10,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+from data_prep.limits import check_file
 from mmglan.detections.categories import read_categories
 from mmglan.detections.value_checks import check_size, check_spacing, finite_numbers
 
@@ -80,6 +81,7 @@ def read_json(path: str | Path):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: Expected a JSON file but there is no such file.")
+    check_file(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from data_prep.limits import check_file, check_png
 from data_prep.paths import resolve_under
 from mmglan.detections.coco_masks import encode_segmentation
 
@@ -33,7 +34,10 @@ def read_slice(path: Path) -> np.ndarray:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"Expected the image {path.name} but got nothing at {path}.")
-    image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    check_file(path)
+    content = path.read_bytes()
+    check_png(content, path.name)
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise FileNotFoundError(f"{path.name}: Expected an image but got something unreadable.")
     if image.dtype == np.uint16:

@@ -13,7 +13,7 @@ import pytest
 import SimpleITK as sitk
 from dicom_makers import dataset
 from pydicom.dataset import Dataset
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from data_prep import prepare, score_pseudo_masks
 from data_prep.bookmarks import recist
@@ -245,6 +245,24 @@ def test_noise_is_seeded_and_scales_with_the_lesion():
     again = pseudo_mask_cases.disturb(bookmark, select, (0,))
     assert (again.points() - bookmark.points() == moves[0]).all()
     assert pseudo_mask_cases.disturb(bookmark, Selection(), (0,)) == bookmark
+
+
+def test_intervals_are_those_of_scipy():
+    rng = np.random.default_rng(3)
+    clusters = rng.integers(0, 25, 200)
+    values = rng.gamma(1.0, 1.0, 25)[clusters] + rng.random(200)
+    sums, counts = np.bincount(clusters, values), np.bincount(clusters)
+    wanted = stats.bootstrap(
+        (sums, counts),
+        lambda s, n, axis: s.sum(axis=axis) / n.sum(axis=axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=20_000,
+        random_state=1,
+    ).confidence_interval
+    names = [f"{c:02d}" for c in clusters]
+    found = clustered_mean(values, names, n_resamples=20_000)
+    assert found[1:] == pytest.approx([wanted.low, wanted.high], abs=0.04)
 
 
 def test_intervals_resample_clusters():

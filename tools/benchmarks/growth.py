@@ -1,0 +1,168 @@
+"""How cost grows with the work: CPU seconds over growing sizes, and the exponent between them.
+
+    python tools/benchmarks/growth.py
+
+Linear work has exponent 1, quadratic work 2. The exponent is that of the two largest sizes; memory
+is the largest block that Python and NumPy held during the largest size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_prep.atomic_files import write_json
+from data_prep.bookmarks.crossing_lines import pair_lines
+from data_prep.dataset import checks
+from data_prep.dataset.volume_task import _fingerprint
+from data_prep.pseudo_masks.clustered_mean import clustered_mean
+from data_prep.volumes.find import VolumeIndex
+from mmglan.detections.coco_files import read_ground_truth
+from mmglan.reporting.scalars import read_scalars
+
+Work = Callable[[], Any]
+
+
+def clusters(size: int, folder: Path) -> Work:
+    """Prepare an interval over as many clusters."""
+    values = np.random.default_rng(0).random(size)
+    return lambda: clustered_mean(values, range(size), n_resamples=200)
+
+
+def flat_headers(size: int, folder: Path) -> Work:
+    """Prepare the state of as many volumes of two files each in one folder."""
+    for number in range(size):
+        for ending in ("mhd", "raw"):
+            (folder / f"v{number:06d}.{ending}").touch()
+    return lambda: [_fingerprint(str(folder), f"v{n:06d}.mhd") for n in range(size)]
+
+
+def flat_volumes(size: int, folder: Path) -> Work:
+    """Prepare a folder of as many volumes, each found by its name and with its mask."""
+    for number in range(size):
+        (folder / f"v{number:06d}.nii.gz").touch()
+
+    def find() -> None:
+        index = VolumeIndex(folder)
+        for number in range(size):
+            index.by_name(f"v{number:06d}_node1", "x")
+            index.mask_of(f"v{number:06d}.nii.gz")
+
+    return find
+
+
+def crossing_lines(size: int, folder: Path) -> Work:
+    """Prepare as many pairs of lines, far from each other as lesions are."""
+    places = np.random.default_rng(0).uniform(0, 30 * size ** (1 / 3), (size, 1, 3))
+    long, short = np.array([[-9, 0, 0], [9, 0, 0]]), np.array([[0, -5, 0], [0, 5, 0]])
+    lines = [*(places + long), *(places + short)]
+    return lambda: pair_lines(lines)
+
+
+def annotations(size: int, folder: Path) -> Work:
+    """Prepare an annotation file of as many slices with a lesion each, read and checked."""
+    path = _coco(size, folder)
+
+    def check() -> None:
+        found = checks.CheckResult()
+        checks.check_annotations({"test": checks.load(path)}, found)
+        assert not found.problems, found.problems[:1]
+
+    return check
+
+
+def ground_truth(size: int, folder: Path) -> Work:
+    """Prepare the same file for an evaluation."""
+    path = _coco(size, folder)
+    return lambda: read_ground_truth(path)
+
+
+def scalars(size: int, folder: Path) -> Work:
+    """Prepare a training log of as many lines."""
+    path = folder / "scalars.json"
+    path.write_text("".join(f'{{"loss": 1.0, "iter": {i}, "step": {i}}}\n' for i in range(size)))
+    return lambda: read_scalars([path])
+
+
+def _coco(size: int, folder: Path) -> Path:
+    images = [
+        {
+            "id": i,
+            "file_name": f"v{i // 50:05d}/{i % 50:04d}.png",
+            "width": 64,
+            "height": 64,
+            "patient_id": f"p{i // 50:05d}",
+            "volume_id": f"v{i // 50:05d}",
+            "slice_index": i % 50,
+            "spacing_mm": [1.0, 1.0, 3.0],
+        }
+        for i in range(size)
+    ]
+    lesions = [
+        {"id": i, "image_id": i, "category_id": 1, "bbox": [5, 5, 9, 9], "area": 81, "iscrowd": 0}
+        for i in range(size)
+    ]
+    categories = [{"id": 1, "name": "lesion"}]
+    content = {"images": images, "annotations": lesions, "categories": categories}
+    return write_json(folder / "test.json", content)
+
+
+WORK: dict[str, tuple[Callable[[int, Path], Work], int]] = {
+    "score-masks: interval, clusters": (clusters, 20_000),
+    "prepare: state of flat .mhd, volumes": (flat_headers, 10_000),
+    "prepare: find flat volumes and masks": (flat_volumes, 10_000),
+    "prepare: pairs of Slicer lines": (crossing_lines, 2_000),
+    "verify: entries of slices": (annotations, 40_000),
+    "evaluate: ground truth, slices": (ground_truth, 40_000),
+    "report: training log, lines": (scalars, 40_000),
+}
+
+
+def measure(make: Callable[[int, Path], Work], size: int) -> tuple[float, float]:
+    """Return the CPU seconds and the MiB of one size, measured apart."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = make(size, Path(folder))
+        began = time.process_time()
+        work()
+        seconds = time.process_time() - began
+        tracemalloc.start()
+        work()
+        peak = tracemalloc.get_traced_memory()[1] / 2**20
+        tracemalloc.stop()
+    return seconds, peak
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the table; 1 if a line grows faster than asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--scale", type=float, default=1.0, help="of the sizes (1)")
+    parser.add_argument("--most", type=float, default=1.2, help="exponent that fails (1.2)")
+    args = parser.parse_args(arguments)
+    print("| work | sizes | CPU s | exponent | MiB | exponent |\n|---|---|---|---|---|---|")
+    worst = 0.0
+    for name, (make, largest) in WORK.items():
+        sizes = [max(8, int(largest * args.scale * share)) for share in (0.125, 0.5, 1)]
+        measured = [measure(make, size) for size in sizes]
+        step = math.log(sizes[2] / sizes[1])
+        times, peaks = zip(*measured, strict=True)
+        growth = [math.log(max(p[2], 1e-9) / max(p[1], 1e-9)) / step for p in (times, peaks)]
+        worst = max(worst, growth[0])
+        shown = [" ".join(f"{v:.{d}f}" for v in part) for part, d in ((times, 2), (peaks, 1))]
+        joined = " ".join(f"{size:,}".replace(",", " ") for size in sizes)
+        print(
+            f"| {name} | {joined} | {shown[0]} | {growth[0]:.2f} | {shown[1]} | {growth[1]:.2f} |"
+        )
+    return int(worst > args.most)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
