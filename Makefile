@@ -38,8 +38,8 @@ lint: setup ## Check style and format
 format: setup ## Apply the format
 	@$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .
 
-bench: setup ## Measure speed: model step, FROC, data preparation (ratios side by side)
-	@for script in tools/benchmarks/*.py; do echo "== $$script"; $(PY) $$script $(ARGS) || exit 1; done
+bench: setup ## Measure speed and growth, and write docs/benchmarks.md; ARGS="growth froc_speed" for some
+	@$(PY) tools/benchmarks/write_page.py $(ARGS)
 
 doctor: setup ## What is installed, what is wrong, and how to fix it
 	@$(PY) -m mmglan doctor
