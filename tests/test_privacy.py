@@ -25,6 +25,8 @@ SPACING = (5.0, 5.0, 5.0)
 WITHOUT_DATA = {"phantom", "configs", "diff-configs", "convert-checkpoint", "doctor"}
 # They run the others as commands of their own.
 JOINED = {"demo", "evidence", "run-table", "sweep"}
+# They read findings or run directories; they are not tried on the marked study yet.
+NOT_YET = {"package", "review", "followup", "mine"}
 QUICK = {"prepare", "verify", "score-masks", "evaluate", "compare", "plot-detections", "report"}
 QUICK |= {"plot-froc", "plot-sigmas", "tables", "review", "followup", "mine"}
 
@@ -152,8 +154,8 @@ def test_no_output_of_the_quick_commands_holds_the_marker(called):
 
 
 def test_every_command_is_tried_or_reads_no_data():
-    slow = {"train", "test", "infer", "package"}
-    assert set(SUBCOMMANDS) == QUICK | slow | WITHOUT_DATA | JOINED
+    slow = {"train", "test", "infer"}
+    assert set(SUBCOMMANDS) == QUICK | slow | WITHOUT_DATA | JOINED | NOT_YET
 
 
 def test_the_table_of_pseudonyms_is_for_its_owner_only(called):
