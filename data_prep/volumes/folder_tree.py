@@ -91,7 +91,7 @@ class FolderTree:
                             folders.append(path)
                             linked += [path] if entry.is_symlink() else []
                     elif not entry.name.startswith("."):
-                        if not entry.is_file():  # a link to nothing, or what no reader may open
+                        if not entry.is_file(follow_symlinks=False):
                             check_file(entry.path, path)
                         files.append(path)
         except OSError:
