@@ -43,6 +43,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add("--protocol", choices=sorted(PROTOCOLS), default="deeplesion")
     add("--tta", choices=["flip"], help="measure with mirrored slices too")
+    add("--test", action="store_true", help="also state the reliability on the test set")
     add("--bootstrap", type=at_least(0), default=1000, metavar="N", help="resamples of patients")
     add("--seed", type=int, default=0, help="of resamples and folds")
     add("--device", default="cpu", help="cpu (default), cuda, cuda:1")
@@ -76,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, panel in record.reliability.items():
         ends = panel["interval"]
         text = f" [{ends['low']:.3f}, {ends['high']:.3f}]" if ends else ""
-        print(f"expected calibration error {name} calibration: {panel['error']:.3f}{text}")
+        print(f"expected calibration error, {name}: {panel['error']:.3f}{text}")
     return 0
 
 

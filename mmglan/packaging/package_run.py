@@ -56,6 +56,7 @@ class PackageOptions:
         slice_floor: Detections on slices of a lower score are dropped before they are linked.
         protocol: Its first criterion for volumes decides what is a lesion.
         tta: Views of the slices: None or `flip`.
+        test: Also state the reliability on the test set, `test_whole.json`.
         bootstrap: Resamples of patients for the intervals.
         seed: Of the resampling and of the folds of the calibration.
         device, batch_size: See `SliceDetector`.
@@ -69,6 +70,7 @@ class PackageOptions:
     slice_floor: float = 0.05
     protocol: str = "deeplesion"
     tta: str | None = None
+    test: bool = False
     bootstrap: int = 1000
     seed: int = 0
     device: str = "cpu"
@@ -117,7 +119,12 @@ def package_run(
         [found.detections], protocol, bootstrap=options.bootstrap, seed=options.seed
     )
     method, panels = calibrate(found, options)
-    fitted = method and fit_calibration(found.scores, found.is_lesion, method)
+    fitted = None if method is None else fit_calibration(found.scores, found.is_lesion, method)
+    if options.test and fitted is not None:
+        other = validate(
+            detector, read_prepared_volumes(annotations, images, "test"), protocol, progress
+        )
+        panels |= _panels(other, other.scores, fitted(other.scores), options, "test set, ")
     record = ModelRecord(
         name=model.name,
         config=plain,
@@ -163,9 +170,21 @@ def calibrate(
         method: cross_fitted(found.scores, *args, method, seed=options.seed) for method in methods
     }
     method = min(held_out, key=lambda name: np.mean((held_out[name] - found.is_lesion) ** 2))
-    return method, {
-        name: reliability(values, *args, n=options.bootstrap, seed=options.seed)
-        for name, values in (("before", found.scores), ("after", held_out[method]))
+    return method, _panels(found, found.scores, held_out[method], options)
+
+
+def _panels(
+    found: ValidationResult,
+    before: np.ndarray,
+    after: np.ndarray,
+    options: PackageOptions,
+    words: str = "",
+) -> dict[str, Reliability]:
+    return {
+        words + name: reliability(
+            values, found.is_lesion, found.patient, n=options.bootstrap, seed=options.seed
+        )
+        for name, values in (("before", before), ("after", after))
     }
 
 
@@ -199,14 +218,9 @@ def _normalization(root: Path, annotations: Path) -> str:
 
 
 def _froc_points(found: ValidationResult) -> FrocPoints:
-    keep = found.curve.vertices()
-    sensitivity = np.nan_to_num(found.curve.sensitivity[keep])
-    return FrocPoints(
-        tuple(found.curve.fp[keep].tolist()),
-        tuple(sensitivity.tolist()),
-        tuple(found.curve.score[keep].tolist()),
-        found.criterion.words,
-    )
+    curve = found.curve
+    columns = (curve.fp, np.nan_to_num(curve.sensitivity), curve.score)
+    return FrocPoints(*(tuple(column.tolist()) for column in columns), found.criterion.words)
 
 
 def _rows(name: str, evaluation: Evaluation) -> list[dict[str, Any]]:

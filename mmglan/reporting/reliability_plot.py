@@ -17,7 +17,7 @@ def plot_reliability(panels: Mapping[str, Reliability]) -> Any:
     Returns:
         A matplotlib figure.
     """
-    figure, axes = new_figure(3.6 * len(panels), 3.8, len(panels))
+    figure, axes = new_figure(3.4 * len(panels), 4.4, len(panels))
     for axis, (name, found) in zip(axes, panels.items(), strict=True):
         total = sum(part.count for part in found.bins)
         axis.plot([0, 1], [0, 1], color="0.6", linewidth=1)
@@ -34,14 +34,16 @@ def plot_reliability(panels: Mapping[str, Reliability]) -> Any:
                 str(part.count),
                 (part.predicted, part.observed),
                 textcoords="offset points",
-                xytext=(6, -10),
+                xytext=(5, 5),
                 fontsize=7,
             )
-        title = f"{name}: ECE {100 * found.error:.1f} %"
+        title = f"{name}\nECE {100 * found.error:.1f} %"
         if found.interval is not None:
             title += f" [{100 * found.interval.low:.1f}, {100 * found.interval.high:.1f}]"
         axis.set_title(title, fontsize="medium")
-        axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="Predicted probability", aspect="equal")
+        axis.set(
+            xlim=(-0.05, 1.05), ylim=(-0.05, 1.08), xlabel="Predicted probability", aspect="equal"
+        )
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("Share of lesions")
     return figure

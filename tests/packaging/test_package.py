@@ -56,8 +56,9 @@ def data(tmp_path):
     folder = tmp_path / "annotations"
     folder.mkdir()
     coco = {"images": images, "annotations": [], "categories": [{"id": 1, "name": "lesion"}]}
-    (folder / "val_whole.json").write_text(json.dumps(coco))
-    for split in ("val", "train"):
+    for split in ("val", "test"):
+        (folder / f"{split}_whole.json").write_text(json.dumps(coco))
+    for split in ("val", "train", "test"):
         content = {"volumes": volumes, "lesions": lesions}
         (folder / f"volumes_{split}.json").write_text(json.dumps(content))
     report = {"options": {"normalize": "volume"}}
@@ -118,8 +119,8 @@ def test_the_file_of_a_run(data, tiny_model, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(packaging, "LEAST_PATIENTS", 1)
     words = [str(run), "--out", str(tmp_path / "m.zip"), "--checkpoint", checkpoint, "--quiet"]
     words += ["--annotations", str(data / "annotations"), "--images", str(data / "images")]
-    assert package.main([*words, "--bootstrap", "20"]) == 0
-    assert "expected calibration error before" in capsys.readouterr().out
+    assert package.main([*words, "--bootstrap", "20", "--test"]) == 0
+    assert "expected calibration error, before" in capsys.readouterr().out
     found = read_model_file(tmp_path / "m.zip")
     record = found.record
     assert record.name == "tiny" and record.normalize == "volume" and record.tta is None
@@ -131,8 +132,9 @@ def test_the_file_of_a_run(data, tiny_model, tmp_path, monkeypatch, capsys):
     with zipfile.ZipFile(tmp_path / "m.zip") as archive:
         card = archive.read("card.html").decode()
     assert "data:image/png;base64,iVBOR" in card and "0.8 mm" in card
+    assert list(record.reliability) == ["after", "before", "test set, after", "test set, before"]
     once = (tmp_path / "m.zip").read_bytes()
-    assert package.main([*words, "--bootstrap", "20"]) == 0
+    assert package.main([*words, "--bootstrap", "20", "--test"]) == 0
     assert (tmp_path / "m.zip").read_bytes() == once
     assert str(tmp_path) not in json.dumps(msgspec.to_builtins(record))
 
