@@ -35,7 +35,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from data_prep.atomic_files import write_json
+from data_prep.atomic_files import write_bytes, write_json
 from data_prep.dataset.slice_selection import Slices
 from data_prep.phantoms.abdomen import write_dataset
 from data_prep.volumes.volume import read_volume
@@ -210,7 +210,7 @@ def whole_scan(model: DetectorModel, array: np.ndarray, folder: Path, args) -> d
         for name, content in make_files(
             Result(*detector.detect_in(volume), volume), formats
         ).items():
-            (folder / name).write_bytes(content)
+            write_bytes(folder / name, content)
         total.append(time.perf_counter() - began)
         shares.append(spent[0] / total[-1])
     share = statistics.median(shares[1:])
