@@ -21,7 +21,7 @@ from pathlib import Path
 from data_prep import parallel
 from data_prep.atomic_files import json_bytes, write_bytes
 from data_prep.bookmarks.one_based import one_based_notes
-from data_prep.bookmarks.read_bookmarks import options_of
+from data_prep.bookmarks.read_bookmarks import is_folder_of_masks, options_of
 from data_prep.bookmarks.record import BookmarkRecord, ReadResult
 from data_prep.bookmarks.several_files import read_with_reviews
 from data_prep.command_line import reports_errors
@@ -131,6 +131,8 @@ def _read_input(args: argparse.Namespace, options: VolumeOptions, images: ImageR
     if masks is not None and not masks.exists():
         raise DataError("Expected masks but found nothing there. Correct --masks.", path=masks)
     apart = [Path(args.out_dir), *([masks] if masks is not None else [])]
+    if is_folder_of_masks(args.bookmarks[0], args.bookmark_format):
+        apart.append(Path(args.bookmarks[0]))  # a mask of the name of its volume is not that volume
     index = VolumeIndex(root, apart, series_choice(args))
     read = _read_bookmarks(args, index)
     groups, notes = (read.records, read.ignored, read.rejected), []

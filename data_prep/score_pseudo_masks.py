@@ -101,7 +101,8 @@ def find_tasks(args: argparse.Namespace) -> tuple[list[Task], list[str]]:
     masks = Path(args.masks)
     refuse_objects(masks)
     root = images.parent if images.is_file() else images
-    mask_index = None if masks.is_file() else VolumeIndex(masks)
+    among = masks.resolve() == root.resolve()
+    mask_index = None if masks.is_file() else VolumeIndex(masks, [root], among_volumes=among)
     index = VolumeIndex(root, [] if mask_index is None else [masks])
     volumes, errors = [images.name] if images.is_file() else index.volumes, []
     records: dict[str, list[BookmarkRecord]] = {}

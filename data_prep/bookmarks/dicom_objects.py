@@ -52,8 +52,11 @@ def read_all(
         read_one: Reads a file of a name.
     """
     if not path.is_dir():
-        with only_data_errors(name):
-            return _not_empty(read_one(path, name), name, what)
+        try:
+            with only_data_errors(name):
+                return _not_empty(read_one(path, name), name, what)
+        except DataError as error:
+            raise DataError(error.message, path=error.path or name, row=error.row) from None
     result = ReadResult()
     for file in files_below(path):
         label = f"{name}/{file.relative_to(path).as_posix()}"

@@ -34,11 +34,13 @@ def read(path: Path, name: str, options: Options) -> ReadResult:
     if not path.is_dir():
         return _read_mask(path, name, _volume_of(path.name, name, options), options)
     result = ReadResult()
-    masks, foreign = VolumeIndex(path), []
+    root, foreign = None if options.images is None else options.images.root, []
+    among = root is not None and path.resolve() == root.resolve()
+    masks = VolumeIndex(path, [] if root is None else [root], among_volumes=among)
     for folder in masks.refused_folders:
         message = "Expected a readable folder but the system refuses it. Check the rights."
         result.refuse(DataError(message, path=f"{name}/{folder}"))
-    for file in masks.label_maps:
+    for file in masks.masks:
         label, volume = f"{name}/{file}", None
         try:
             volume = _volume_of(file.rpartition("/")[2], label, options)
@@ -48,7 +50,7 @@ def read(path: Path, name: str, options: Options) -> ReadResult:
         except DataError as error:
             where = {"path": label, "row": error.row, "slice_index": error.slice_index}
             result.refuse(DataError(error.message, **where), volume)
-    if len(foreign) < len(masks.label_maps):
+    if len(foreign) < len(masks.masks):
         # A joint folder of masks of several sets: those of other volumes are no fault.
         result.notes += [
             f"{e.path}: no volume of this name; the mask is not used." for e in foreign

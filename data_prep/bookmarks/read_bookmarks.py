@@ -26,7 +26,7 @@ from data_prep.bookmarks import (
     label_masks,
     slicer_markups,
 )
-from data_prep.bookmarks.dicom_objects import classes_in
+from data_prep.bookmarks.dicom_objects import classes_in, files_below
 from data_prep.bookmarks.one_axis import apply as apply_one_axis
 from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.errors import DataError, quoted
@@ -120,6 +120,12 @@ def options_of(path: str | os.PathLike, format: str = "auto") -> frozenset[str]:
     return _reader(path, relative_name(path), format).OPTIONS
 
 
+def is_folder_of_masks(path: str | os.PathLike, format: str = "auto") -> bool:
+    """Say whether bookmarks are a folder of label masks."""
+    path = Path(path)
+    return path.is_dir() and _reader(path, relative_name(path), format) is label_masks
+
+
 def _reader(path: Path, name: str, format: str):
     if format != "auto":
         if format not in FORMATS:
@@ -144,6 +150,11 @@ def _reader(path: Path, name: str, format: str):
             return module
         if hasattr(module, "matches") and module.matches(path, start):
             return module
+    if path.is_dir() and (archives := [f for f in files_below(path) if f.suffix.lower() == ".zip"]):
+        raise DataError(
+            f"Expected bookmarks or masks but got {len(archives)} zip archives. Unpack them first.",
+            path=name,
+        )
     raise DataError(
         "Expected a folder of Slicer markups, DICOM reports or masks but got another. Name the "
         "bookmark file.",

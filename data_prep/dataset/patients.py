@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 
 from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.errors import DataError
+from data_prep.volumes.file_names import strip_suffix
+
+# `<case>_lesion_<number>`; DeepLesion's cases start with the patient's six digits.
+_CROP = re.compile(r"^(?:(\d{6})(?:_\d{2}){2}_[\d-]+|(.+))_lesion_\d+(?:_0000)?$", re.IGNORECASE)
 
 
 @dataclass
@@ -56,10 +60,20 @@ def group(
         patient, key = stated[volume], key_of[volume]
         if patient is None and key is not None:
             patient = min(named[key]) if named[key] else members[key][0]
-        found.of_volume[volume] = patient or volume
+        found.of_volume[volume] = patient or _of_crop(volume) or volume
     found.notes = _notes(found.of_volume, stated, key_of, pattern)
     found.notes += _contradictions(stated, key_of, named, records, keys)
     return found
+
+
+def _of_crop(volume: str) -> str | None:
+    """Return the patient of a crop around one lesion, as ULS23 names them.
+
+    >>> _of_crop("images/000038_01_01_050_lesion_02.nii.gz"), _of_crop("bone_7_lesion_01.nii.gz")
+    ('000038', 'bone_7')
+    """
+    found = _CROP.search(strip_suffix(volume.rpartition("/")[2]))
+    return None if found is None else found[1] or found[2]
 
 
 def _key(records: Sequence[BookmarkRecord], of_volume: str | None) -> str | None:
@@ -79,10 +93,14 @@ def _notes(
         return []
     by_name = sum(patient is not None for patient in stated.values())
     by_key = sum(stated[v] is None and key_of[v] is not None for v in of_volume)
-    guessed = total - by_name - by_key
+    by_crop = sum(
+        stated[v] is None and key_of[v] is None and _of_crop(v) is not None for v in of_volume
+    )
+    guessed = total - by_name - by_key - by_crop
     sources = (
         (by_name, "--patient-pattern" if pattern else "the bookmarks"),
         (by_key, "DICOM's PatientID"),
+        (by_crop, "names of crops around lesions"),
         (guessed, "the volume alone"),
     )
     shown = ", ".join(f"{source} ({n} volumes)" for n, source in sources if n)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.bookmarks.dicom_labels import DicomMasks
+from data_prep.bookmarks.dicom_objects import files_below
 from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.dataset.patients import group as group_patients
 from data_prep.errors import DataError
@@ -106,7 +107,11 @@ def list_sources(
     patients, notes = grouped.of_volume, grouped.notes
     volume_digits = max(4, len(str(len(names))))
     order = {patient: i for i, patient in enumerate(sorted(set(patients.values())), start=1)}
-    index = VolumeIndex(masks) if masks is not None and masks.is_dir() else None
+    index = None
+    if masks is not None and masks.is_dir():
+        # A volume is never its own mask.
+        among = root is not None and masks.resolve() == root.resolve()
+        index = VolumeIndex(masks, [] if root is None else [root], among_volumes=among)
     objects = None if index is None else DicomMasks(index)
     mask_of = _mask_finder(masks, index, objects, series, len(names))
     sources = []
@@ -128,8 +133,8 @@ def list_sources(
         )
     bare = sum(source.mask is None for source in sources)
     if index is not None and sources:
-        all_masks = {*index.label_maps, *objects.files}
-        notes += _unused_masks(masks.name, all_masks, {source.mask for source in sources})
+        all_masks = {*index.masks, *objects.files}
+        notes += _unused_masks(masks, all_masks, {source.mask for source in sources})
     if masks is not None and bare:
         notes.append(
             f"No mask was found for {bare} of {len(sources)} volumes: no true lesions are written"
@@ -149,18 +154,24 @@ def _place(record: BookmarkRecord) -> tuple[str, int]:
     return record.file, record.row or 0
 
 
-def _unused_masks(folder: str, masks: set[str], used: set[str | None]) -> list[str]:
+def _unused_masks(folder: Path, masks: set[str], used: set[str | None]) -> list[str]:
     """Return a note on masks of no volume of the run.
 
     Raises:
         DataError: If none is used: then the names do not fit, and no lesion would be known.
     """
+    archives = sum(file.suffix.lower() == ".zip" for file in files_below(folder))
+    if used == {None} and archives:
+        raise DataError(
+            f"Expected masks that fit a volume but got {archives} zip archives. Unpack them first.",
+            path=folder.name,
+        )
     if used == {None}:
         raise DataError(
             "Expected masks that are called as the volumes are, e.g. case7_mask.nii.gz for"
             " case7.nii.gz, or DICOM objects of their series, but got none that fits a volume."
             " Rename them or correct --masks.",
-            path=folder,
+            path=folder.name,
         )
     unused = len(masks - used)
     return [f"{unused} masks belong to no volume of this run and were not used."] * (unused > 0)

@@ -8,6 +8,7 @@ import re
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
 _MASK_WORDS = ("mask", "seg", "segmentation", "label", "dseg")  # in the order of preference
 _MASK_WORD = re.compile(rf"(?:^|[_.-])({'|'.join(_MASK_WORDS)})s?$", re.IGNORECASE)
+_MASK_FOLDER = re.compile(r"(masks?|segs?|segmentations?|labels?(tr|ts|va)?)$", re.IGNORECASE)
 # nnU-Net's number of the channel, LNQ's kind of the image.
 _IMAGE_WORD = re.compile(r"(?<=.)(_000\d|[-_](ct|mri?|image))$", re.IGNORECASE)
 
@@ -35,6 +36,16 @@ def mask_word(name: str) -> str | None:
     """
     found = _MASK_WORD.search(strip_suffix(name.rpartition("/")[2]))
     return None if found is None else found[1].lower()
+
+
+def is_called_mask(path: str) -> bool:
+    """Say whether a file is called as a mask, or lies in a folder that is.
+
+    >>> is_called_mask("a_seg.nrrd"), is_called_mask("labelsTr/a.nii"), is_called_mask("imagesTr/a")
+    (True, True, False)
+    """
+    folders = path.split("/")[:-1]
+    return mask_word(path) is not None or any(map(_MASK_FOLDER.match, folders))
 
 
 def strip_mask_word(path: str) -> str:

@@ -16,6 +16,7 @@ from data_prep.volumes.any_format import slice_folder
 from data_prep.volumes.dicom_series import hold_slices
 from data_prep.volumes.file_names import (
     VOLUME_SUFFIXES,
+    is_called_mask,
     mask_preference,
     mask_word,
     strip_image_word,
@@ -46,6 +47,8 @@ class VolumeIndex:
         root: The folder.
         apart: Folders below it that are not searched: of masks, of output.
         choice: Which DICOM series count.
+        among_volumes: Whether the masks below the folder lie among the volumes; then only files
+            that are called as masks are masks.
 
     >>> import pathlib, tempfile
     >>> root = pathlib.Path(tempfile.mkdtemp())
@@ -61,7 +64,10 @@ class VolumeIndex:
         root: str | os.PathLike,
         apart: Iterable[str | os.PathLike] = (),
         choice: SeriesChoice | None = None,
+        *,
+        among_volumes: bool = False,
     ) -> None:
+        self._among_volumes = among_volumes
         self._tree = FolderTree(root, apart)
         self.choice = choice or SeriesChoice()
         self._series = SeriesIndex(self._tree, self.choice)
@@ -94,10 +100,10 @@ class VolumeIndex:
         multi-frame DICOM files in one folder, and DICOM series as `folder#UID` where they share a
         folder or lie in several. DICOM files of other endings are known by the four letters that
         they carry. Folders of nothing but reports and the like do not count. Files that are called
-        as masks are (`…_mask`, `…_seg`, `labels` …) do not count; folders that cannot be read do,
-        for their reader to say so.
+        as masks are (`…_mask`, `…_seg`, `labels` …, or their folders) do not count; folders that
+        cannot be read do, for their reader to say so.
         """
-        found = [*self.refused_folders, *(f for f in self.label_maps if mask_word(f) is None)]
+        found = [*self.refused_folders, *(f for f in self.label_maps if not is_called_mask(f))]
         for folder in self._tree.folders:
             rest = [file for file in self._tree.listing(folder).files if not suffix_of(file)]
             if hold_slices(self.root, rest):
@@ -234,7 +240,7 @@ class VolumeIndex:
         name = base.rpartition("/")[2]
         for place in (base, f"{base}/{name}", f"{name}/{name}"):
             masks = self._tree.listing(_folder_of(place)).masks
-            if place in masks:
+            if place in masks and self._may_be_mask(masks[place]):
                 return masks[place]
         *folders, _ = base.split("/")
         for key in (name, strip_image_word(name), *reversed(folders)):
@@ -243,10 +249,18 @@ class VolumeIndex:
         return None
 
     @cached_property
+    def masks(self) -> list[str]:
+        """Those of the label maps that may be masks."""
+        return [file for file in self.label_maps if self._may_be_mask(file)]
+
+    def _may_be_mask(self, file: str) -> bool:
+        return not self._among_volumes or is_called_mask(file)
+
+    @cached_property
     def _masks_by_name(self) -> dict[str, list[str]]:
         """Files that may be masks by the name of their volume, in small letters."""
         found = defaultdict(list)
-        for file in self.label_maps:
+        for file in self.masks:
             folder, _, name = strip_mask_word(file).rpartition("/")
             if mask_word(name) is not None and folder:  # `case7/seg.nii.gz`
                 name = folder.rpartition("/")[2]

@@ -133,3 +133,11 @@ def test_presentation_state(series, tmp_path):
     assert len(kinds) == 3 and any("1 of 4 graphics cannot be used" in n for n in found.notes)
     ignored = read_bookmarks(path, image_root=folder.parent, one_axis="ignore").ignored
     assert [r.shape for r in ignored] == ["line", "circle"]
+
+
+def test_an_error_of_a_single_file_names_it(series, tmp_path):
+    _, _, sources = series
+    path = segmentation(sources, lesions(), tmp_path / "case_seg.dcm")
+    with pytest.raises(DataError) as caught:
+        read_bookmarks(path)
+    assert says(caught.value, "case_seg.dcm", "the image folder")
