@@ -11,12 +11,15 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from dicom_makers import presentation_state, segmentation, structure_set
 
 from data_prep.bookmarks.csv_table import MM_COLUMNS, PIXEL_COLUMNS
 from data_prep.prepare import main
 from data_prep.volumes.volume import read_volume
 
-KINDS = ("pixels", "mm", "deeplesion", "slicer", "sr", "masks")
+OBJECTS = ("seg", "rtstruct", "gsps")
+KINDS = ("pixels", "mm", "deeplesion", "slicer", "sr", "masks", *OBJECTS)
+DICOM = tuple(kind for kind in KINDS if kind != "deeplesion")  # whose images are DICOM series
 # Axes in pixels of slice 2, and a length on slice 6 for --one-axis.
 CROSS = np.array([[20.0, 20], [40, 20], [30, 14], [30, 26]])
 LENGTH = np.array([[20.0, 40], [32, 40]])
@@ -25,11 +28,18 @@ EXPECTED = {
     # option: what becomes of it by kind; all others are refused.
     ("--one-based",): {"pixels": WORKS},
     ("--frame", "RAS"): {"mm": WORKS},
-    ("--bookmark-slices", "all"): {"masks": WORKS},
-    ("--bookmark-volume", "other"): {"slicer": WORKS, "sr": WORKS, "masks": WORKS},
-    ("--binary-masks",): {"masks": WORKS},
+    ("--bookmark-slices", "all"): {"masks": WORKS, "seg": WORKS, "rtstruct": WORKS},
+    ("--bookmark-volume", "other"): dict.fromkeys(("slicer", "sr", "masks", *OBJECTS), WORKS),
+    ("--binary-masks",): {"masks": WORKS, "seg": WORKS, "rtstruct": WORKS},
+    ("--series-description", "t2"): dict.fromkeys(KINDS, "no volume"),
+    ("--modality", "PT"): dict.fromkeys(KINDS, "no volume"),
+    ("--modality", "MR"): dict.fromkeys(DICOM, "no change") | {"deeplesion": "no volume"},
+    ("--series-rule", "all"): dict.fromkeys(KINDS, "no change"),
+    ("--nifti-form", "qform"): dict.fromkeys(KINDS, "no change"),
+    ("--nan", "fill"): dict.fromkeys(KINDS, "no change"),
     ("--one-axis", "ignore"): dict.fromkeys(KINDS, WORKS),
-    ("--one-axis", "circle"): dict.fromkeys(KINDS, WORKS) | {"masks": "left out"},
+    ("--one-axis", "circle"): dict.fromkeys(KINDS, WORKS)
+    | dict.fromkeys(("masks", "seg", "rtstruct"), "left out"),
     ("--patient-pattern", "^(s)"): dict.fromkeys(KINDS, WORKS),
     ("--keep-empty", "slices"): dict.fromkeys(KINDS, WORKS),
     ("--max-empty", "2"): {},
@@ -112,7 +122,38 @@ def inputs(tmp_path, make_series, make_markups, make_report):
         sitk.WriteImage(volume.to_source(labels), str(path))
         return path
 
+    def sources():
+        by_uid = {str(s.SOPInstanceUID): s for s in map(pydicom.dcmread, sorted(folder.iterdir()))}
+        return [by_uid[uid] for uid in volume.slice_uids]
+
+    def seg():
+        labels = np.zeros((*volume.array.shape, 2), np.uint8)
+        labels[2:4, 14:27, 20:41, 0] = labels[2, 40:46, 5:12, 0] = labels[6, 40, 20, 1] = 1
+        return segmentation(sources(), labels, tmp_path / "seg.dcm")
+
+    def save(data, name):
+        data.save_as(tmp_path / name, enforce_file_format=True)
+        return tmp_path / name
+
+    def rtstruct():
+        box = np.array([[20.0, 14], [40, 14], [40, 26], [20, 26]])
+        node = [("CLOSED_PLANAR", mm(box, 2)), ("CLOSED_PLANAR", mm(box, 3))]
+        node.append(("CLOSED_PLANAR", mm(box / 4 + [0, 40], 2)))
+        dot = ("CLOSED_PLANAR", mm([[19.9, 39.9], [20.1, 39.9], [20, 40.1]], 6))
+        data = structure_set(sources()[0], [*node, dot])
+        first, *others = data.ROIContourSequence
+        first.ContourSequence += [region.ContourSequence[0] for region in others[:2]]
+        data.ROIContourSequence = [first, others[2]]
+        return save(data, "rtstruct.dcm")
+
+    def gsps():
+        lines = [(2, CROSS[:2]), (2, CROSS[2:]), (6, LENGTH)]
+        return save(presentation_state(sources(), lines), "gsps.dcm")
+
     makers = {
+        "seg": seg,
+        "rtstruct": rtstruct,
+        "gsps": gsps,
         "pixels": lambda: table(PIXEL_COLUMNS, CROSS, LENGTH, ["slice"]),
         "mm": lambda: table(MM_COLUMNS, mm(CROSS, 2), mm(LENGTH, 6), []),
         "deeplesion": deeplesion,
@@ -162,6 +203,13 @@ def test_an_option_works_or_is_refused(tmp_path, inputs, capsys, kind):
         if expected == REFUSED:
             assert status == 2 and "xpected" in said, where
             assert not (tmp_path / f"out{number}/annotations").exists(), where
+        elif expected == "no volume":
+            assert status in (1, 2) and option[0] in said, where
+            images = (tmp_path / f"out{number}").glob("images/*/*.png")
+            assert not list(images), where
+        elif expected == "no change":
+            assert status == 1, where
+            assert output(tmp_path, f"out{number}") == plain, where
         elif "--frame" in option:
             assert status == 1, where  # points in another frame lie outside, and are named
             assert "in RAS" in (tmp_path / f"out{number}/errors.txt").read_text()

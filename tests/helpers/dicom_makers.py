@@ -70,3 +70,32 @@ def structure_set(source, regions):
         for number, contour in enumerate(contours, start=1)
     ]
     return data
+
+
+def presentation_state(sources, lines):
+    """Return a presentation state of lines: the number of their image, and two pixels each."""
+    data = dataset("1.2.840.10008.5.1.4.1.1.11.1", sources[0])
+    images = [
+        item(ReferencedSOPClassUID=s.SOPClassUID, ReferencedSOPInstanceUID=s.SOPInstanceUID)
+        for s in sources
+    ]
+    data.ReferencedSeriesSequence = [
+        item(SeriesInstanceUID=sources[0].SeriesInstanceUID, ReferencedImageSequence=images)
+    ]
+    data.GraphicAnnotationSequence = [
+        item(
+            ReferencedImageSequence=[images[number]],
+            GraphicObjectSequence=[
+                item(
+                    GraphicAnnotationUnits="PIXEL",
+                    GraphicDimensions=2,
+                    NumberOfGraphicPoints=2,
+                    GraphicData=[float(v) + 0.5 for v in np.ravel(points)],
+                    GraphicType="POLYLINE",
+                    GraphicFilled="N",
+                )
+            ],
+        )
+        for number, points in lines
+    ]
+    return data
