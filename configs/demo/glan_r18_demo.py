@@ -1,8 +1,8 @@
 """A small form of ours that trains from scratch on two CPU cores in minutes (`make demo`)."""
 
-import os
-
 _base_ = "../glan/glan_r50_fpn_160e_lesions.py"
+
+import os
 
 # ---- what users change ----
 data_root = os.environ.get("MMGLAN_DATA", "work_dirs/demo/data/").rstrip("/") + "/"

@@ -3,9 +3,9 @@
 Data: docs/public_data.md. Of sub-volumes only boxes are known.
 """
 
-import os
-
 _base_ = "./glan_r50_fpn_160e_lesions.py"
+
+import os
 
 data_root = os.environ.get("MMGLAN_DATA", "data/deeplesion/").rstrip("/") + "/"
 train_dataloader = dict(dataset=dict(data_root=data_root))

@@ -3,9 +3,9 @@
 Data and folds: docs/public_data.md. MMGLAN_FOLD names the fold; `.` for a set without folds.
 """
 
-import os
-
 _base_ = "./glan_r50_fpn_160e_lesions.py"
+
+import os
 
 data_root = os.environ.get("MMGLAN_DATA", "data/tcia-abdomen/").rstrip("/") + "/"
 annotations = "annotations/{{$MMGLAN_FOLD:fold0}}/"

@@ -173,4 +173,6 @@ def test_masks_that_would_end_the_process_are_problems(received):
 
     edit(received, change)
     report, _ = verify.verify(received, progress=False)
-    assert sum("damaged mask" in line for line in report["problems"]) == 2
+    problems = " ".join(report["problems"])
+    assert "annotation 1 on v0001/v0001_0001.png: empty mask" in problems
+    assert "annotation 2 on v0001/v0001_0003.png: damaged mask" in problems

@@ -4,9 +4,9 @@
 the fold. Slices are 128 pixels long.
 """
 
-import os
-
 _base_ = "./lesions_instance.py"
+
+import os
 
 # ---- what users change ----
 data_root = os.environ.get("MMGLAN_DATA", "data/lgg-key/").rstrip("/") + "/"
