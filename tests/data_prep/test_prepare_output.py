@@ -104,7 +104,7 @@ def test_a_replaced_volume_is_done_again_and_leaves_no_trace(phantom_dataset, tm
     after = tree(out)
     assert "images/v0003/v0003_0009.png" in before and "images/v0003/v0003_0009.png" not in after
     assert before["images/v0003/v0003_0004.png"] != after["images/v0003/v0003_0004.png"]
-    assert before["images/v0002/0004.png"] == after["images/v0002/0004.png"]
+    assert before["images/v0002/v0002_0004.png"] == after["images/v0002/v0002_0004.png"]
     assert run(data, tmp_path / "fresh", "--whole-volumes") == status
     assert after == tree(tmp_path / "fresh")
 

@@ -3,6 +3,8 @@
 The environment variable MMGLAN_DATA names another folder for all splits at once.
 """
 
+_base_ = []
+
 import os
 
 # ---- what users change ----

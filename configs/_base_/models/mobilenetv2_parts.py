@@ -5,6 +5,8 @@ four slices takes about half a second on one core. The backbone starts from Imag
 `mmglan evidence` fetches; MMGLAN_MOBILENET names another file. Not a model of its own.
 """
 
+_base_ = []
+
 import os
 
 channels = 128
