@@ -9,6 +9,7 @@ if ! command -v apt-get >/dev/null || [ "$(id -u)" -ne 0 ]; then
     echo "No PostgreSQL or Slurm here and no rights to install them: their tests will be skipped." >&2
     exit 0
 fi
-apt-get update -qq
+apt-get update -qq || true
 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-    postgresql slurm-wlm munge >/dev/null
+    postgresql slurm-wlm munge >/dev/null ||
+    echo "PostgreSQL or Slurm could not be installed: their tests will be skipped." >&2
