@@ -37,7 +37,7 @@ if (froc) {
     Plotly.addTraces(froc, { x: [null], y: [null], mode: "markers", name: "threshold of the slice browser", cliponaxis: false, marker: { size: 12, color: "#ffffff", line: { color: "#ff0000", width: 3 } } });
     const last = froc.data.length - 1;
     mark = (threshold, rule) => {
-      const [tp, fp] = counts(DATA.totals[rule], threshold);
+      const [tp, fp] = totalsFrom(DATA.totals[rule], threshold);
       Plotly.restyle(froc, { x: [[across(fp / Math.max(1, DATA.n_images))]], y: [[100 * tp / Math.max(1, DATA.n_lesions)]] }, [last]);
     };
     listeners.push(mark); mark(state.thr, state.rule);

@@ -13,7 +13,7 @@ function countFrom(values, threshold) {
   return low;
 }
 /* Lesions found and false positives; of very many scores only every n-th is in the page. */
-function counts(all, threshold) { return [countFrom(all.found, threshold) * all.steps[0], countFrom(all.fp, threshold) * all.steps[1]]; }
+function totalsFrom(all, threshold) { return [countFrom(all.found, threshold) * all.steps[0], countFrom(all.fp, threshold) * all.steps[1]]; }
 function statusOf(pred) { return pred.t[state.rule]; }
 function found(lesion) { const s = lesion.f[state.rule]; return s !== null && s >= state.thr; }
 function visible(item) { return item.detections.filter((p) => p.s >= state.thr); }
@@ -64,7 +64,7 @@ function refresh() {
     b.querySelector("b").textContent = counts[b.dataset.filter];
     b.setAttribute("aria-pressed", String(b.dataset.filter === state.filter));
   });
-  const all = DATA.totals[state.rule], [tp, fp] = counts(all, state.thr), about = Math.max(...all.steps) > 1 ? "about " : "";
+  const all = DATA.totals[state.rule], [tp, fp] = totalsFrom(all, state.thr), about = Math.max(...all.steps) > 1 ? "about " : "";
   $("thr-value").textContent = state.thr.toFixed(3);
   $("live").textContent = `All ${DATA.n_images} slices at score ≥ ${state.thr.toFixed(3)}: ${about}${tp} of ${DATA.n_lesions} lesions found (${percent(tp, DATA.n_lesions)}), ` +
     `${DATA.n_lesions - tp} missed, ${fp} false positives (${(fp / Math.max(1, DATA.n_images)).toFixed(2)} per slice).`;
