@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.bookmarks.dicom_labels import DicomMasks
-from data_prep.bookmarks.dicom_objects import files_below
 from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.dataset.patients import group as group_patients
 from data_prep.errors import DataError
@@ -134,7 +133,7 @@ def list_sources(
     bare = sum(source.mask is None for source in sources)
     if index is not None and sources:
         all_masks = {*index.masks, *objects.files}
-        notes += _unused_masks(masks, all_masks, {source.mask for source in sources})
+        notes += _unused_masks(index, all_masks, {source.mask for source in sources})
     if masks is not None and bare:
         notes.append(
             f"No mask was found for {bare} of {len(sources)} volumes: no true lesions are written"
@@ -154,13 +153,13 @@ def _place(record: BookmarkRecord) -> tuple[str, int]:
     return record.file, record.row or 0
 
 
-def _unused_masks(folder: Path, masks: set[str], used: set[str | None]) -> list[str]:
+def _unused_masks(index: VolumeIndex, masks: set[str], used: set[str | None]) -> list[str]:
     """Return a note on masks of no volume of the run.
 
     Raises:
         DataError: If none is used: then the names do not fit, and no lesion would be known.
     """
-    archives = sum(file.suffix.lower() == ".zip" for file in files_below(folder))
+    folder, archives = index.root, sum(file.lower().endswith(".zip") for file in index.files)
     if used == {None} and archives:
         raise DataError(
             f"Expected masks that fit a volume but got {archives} zip archives. Unpack them first.",

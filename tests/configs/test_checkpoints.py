@@ -104,7 +104,10 @@ def test_coco_checkpoint_fits(stem, load_config):
 def test_a_wrapped_detector_has_the_keys_of_the_plain_one(stem, load_config, tmp_path):
     cfg = shrink(load_config(stem), tmp_path)
     wrapped = MODELS.build(cfg.model).state_dict()
-    assert wrapped.keys() - keys_of(cfg.model).keys() == {"uncertainty.log_variance"}
+    assert wrapped.keys() - keys_of(cfg.model).keys() == {
+        "uncertainty.log_variance",
+        "uncertainty.task_names",
+    }
     assert keys_of(cfg.model).keys() <= wrapped.keys()
 
 

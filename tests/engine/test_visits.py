@@ -144,7 +144,7 @@ def train(folder, loop, sampler, wrapper, workers=0, batch_size=2, resume=None, 
         load_from=resume,
         resume=resume is not None,
         experiment_name=f"e{next(_names)}",
-        default_scope="mmengine",
+        default_scope="mmdet",
     )
     runner.train()
     return seen, runner.model.weight.detach()

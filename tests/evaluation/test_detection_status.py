@@ -83,7 +83,7 @@ def test_each_protocol_has_its_rules(coco_set, protocol):
 
 
 def _mask(x, y, w, h):
-    mask = np.zeros((12, 120))
+    mask = np.zeros((96, 1000))
     mask[y : y + h, x : x + w] = 1
     return encode(mask)
 
@@ -95,7 +95,7 @@ def test_counts_are_the_metrics_where_iou_is_exactly_the_threshold(share):
     In floating point about half of the boxes fall below the threshold.
     """
     rng = np.random.default_rng(int(100 * share))
-    images = [{"id": number, "height": 12, "width": 120} for number in range(400)]
+    images = [{"id": number, "height": 96, "width": 1000} for number in range(400)]
     lesions, boxes, masks = [], [], []
     for number in range(4000):
         x, y, w, h = rng.uniform([0, 0, 8, 8], [60, 60, 36, 36]).tolist()

@@ -117,7 +117,8 @@ def test_command(made_run, tool, tmp_path, capsys):
     collect = tool("collect_results")
     assert collect.main([str(made_run), "--out-dir", str(tmp_path)]) == 0
     files = {path.name for path in tmp_path.iterdir()}
-    assert files == {"tables.md"} | {f"table{n}.{e}" for n in range(1, 7) for e in ("csv", "tex")}
+    names = [*(f"table{n}" for n in range(1, 7)), "figure6"]
+    assert files == {"tables.md"} | {f"{name}.{e}" for name in names for e in ("csv", "tex")}
     page = (tmp_path / "tables.md").read_text()
     evaluation = read_evaluation(made_run / "run" / "results.metrics.json")
     assert f"{100 * evaluation['bbox_mRecall25'].value:.2f}" in page.split("## Table 5")[1]

@@ -166,7 +166,9 @@ def test_options_and_paths(make_table, tmp_path):
     assert says(refused(tmp_path / "nothing.csv"), "nothing.csv", "found nothing there")
     said = refused(path, format="excel")
     assert says(said, "bookmarks.csv", "sr, masks, slicer, deeplesion, csv or auto", "'excel'")
-    assert says(refused(path, volume="a.nii"), "bookmarks.csv", "frame, one_based", "got volume")
+    assert says(
+        refused(path, volume="a.nii"), "bookmarks.csv", "frame, names, one_based", "got volume"
+    )
     assert "False or True for one_based but got '2'" in refused(path, one_based=2)
     (tmp_path / "folder").mkdir()
     assert says(refused(tmp_path / "folder"), "folder", "Slicer markups, DICOM reports or masks")
