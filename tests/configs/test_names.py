@@ -298,7 +298,6 @@ CASES = {
         "glan_mnv2_fpn_20e_lgg-key",
         {
             "model.mean_one": (ABSENT, True),
-            "model.test_cfg.rcnn.score_thr": (0.001, 0.005),
             "test_evaluator.neighbour_reach": (ABSENT, 2),
         },
         (),

@@ -66,8 +66,7 @@ def test_best_checkpoint_and_score_threshold(stem, load_config):
     checkpoint = cfg.default_hooks.checkpoint
     assert (checkpoint.save_best, checkpoint.rule) == ("lesion/bbox_AP25", "greater")
     of_model = cfg.model.test_cfg
-    lowest = 0.005 if "recommended" in stem else 0.001  # docs/evidence.md says what that costs
-    assert of_model.get("rcnn", of_model).score_thr == lowest
+    assert of_model.get("rcnn", of_model).score_thr == 0.001
     assert of_model.get("conf_thr", 0.001) == 0.001
 
 
