@@ -21,6 +21,15 @@ def print_any_character() -> None:
             stream.reconfigure(errors="replace")
 
 
+def command_parser(description: str | None, prog: str | None = None) -> argparse.ArgumentParser:
+    """Make a parser whose help shows a module's docstring as it is written."""
+    return argparse.ArgumentParser(
+        prog=prog,
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
 def at_least(lowest: float, kind: type = int) -> Callable[[str], float]:
     """Make an argparse type: a number of at least `lowest`, whole unless `kind` is float."""
     wanted = f"a {'whole ' if kind is int else ''}number of at least {lowest:g}"

@@ -12,16 +12,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.command_line import at_least, reports_errors
+from data_prep.command_line import at_least, command_parser, reports_errors
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        prog="mmglan phantom",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser(__doc__, "mmglan phantom")
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="abdomen | irregular-lesions")
     abdomen = kinds.add_parser("abdomen", help="volumes with lymph nodes, masks and bookmarks")
     add = abdomen.add_argument

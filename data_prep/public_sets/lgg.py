@@ -14,7 +14,6 @@ Source: Buda et al. 2019; Mazurowski et al. 2017. Licence as published: CC BY-NC
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from data_prep.command_line import print_any_character, reports_errors
+from data_prep.command_line import command_parser, print_any_character, reports_errors
 from data_prep.errors import DataError
 from data_prep.public_sets.key_slices import key_slice_bookmarks, write_bookmarks
 from data_prep.volumes.volume import read_label_volume
@@ -176,11 +175,7 @@ def _write(path: Path, array: np.ndarray) -> None:
 @reports_errors
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; exit status 0, or 2 where nothing could be made."""
-    parser = argparse.ArgumentParser(
-        prog="python -m data_prep.public_sets.lgg",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser(__doc__, "python -m data_prep.public_sets.lgg")
     parser.add_argument("source", type=Path, help="folder of the download, or images/ and masks/")
     parser.add_argument("--out-dir", type=Path, required=True, help="folder for the result")
     parser.add_argument(

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_prep.atomic_files import write_text
-from data_prep.command_line import reports_errors
+from data_prep.command_line import command_parser, reports_errors
 from mmglan.reporting.matplotlib_plots import save
 from mmglan.reporting.paper_tables import TABLES
 from mmglan.reporting.run_files import METRICS_NAME, Run, find_runs
@@ -24,9 +24,7 @@ from mmglan.reporting.tables import NOTE, csv_text, fill, latex, markdown, prove
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("work_dirs", type=Path, nargs="+", help="runs, or folders that hold runs")
     parser.add_argument("--out-dir", type=Path, default=Path("work_dirs/tables"))
     parser.add_argument(

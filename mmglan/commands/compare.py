@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 from data_prep.atomic_files import write_json
-from data_prep.command_line import at_least, reports_errors
+from data_prep.command_line import at_least, command_parser, reports_errors
 from mmglan.commands.arguments import add_evaluation_arguments
 from mmglan.commands.evaluate import warn_of_unknown_patients
 from mmglan.evaluation.comparison import compare_kinds
@@ -24,9 +24,7 @@ from mmglan.evaluation.text_table import format_comparison
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     add_evaluation_arguments(parser)
     for side in "ab":
         parser.add_argument(f"--pred-{side}", type=Path, nargs="+", required=True)

@@ -7,19 +7,16 @@ mmglan configs --path glan_r50_fpn_160e_lesions    # where its file is
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
-from data_prep.command_line import reports_errors
+from data_prep.command_line import command_parser, reports_errors
 from mmglan.shipped_files import describe_config, find_config, shipped_configs, shipped_folder
 
 
 @reports_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the configs; 0 if there are any."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("words", nargs="*", metavar="WORD", help="parts of names or descriptions")
     parser.add_argument("--path", metavar="NAME", help="print the path of one config and stop")
     args = parser.parse_args(arguments)

@@ -8,13 +8,12 @@ compared.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 
 from mmengine.config import Config
 
-from data_prep.command_line import reports_errors
+from data_prep.command_line import command_parser, reports_errors
 from mmglan.experiments.config_diff import differences
 from mmglan.shipped_files import find_config
 
@@ -22,9 +21,7 @@ from mmglan.shipped_files import find_config
 @reports_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the differences; 0 whether there are any or not."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("first")
     parser.add_argument("second")
     args = parser.parse_args(arguments)

@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 
 from data_prep.atomic_files import write_csv
-from data_prep.command_line import reports_errors
+from data_prep.command_line import command_parser, reports_errors
 from mmglan.commands.arguments import add_evaluation_arguments
 from mmglan.detections.volume_files import VolumeGroundTruth, read_boxes_3d
 from mmglan.evaluation.detection_set import DetectionSet
@@ -47,9 +47,7 @@ from mmglan.evaluation.text_table import format_evaluation
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     add_evaluation_arguments(parser)
     parser.add_argument(
         "--pred",

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep import prepare
-from data_prep.command_line import reports_errors
+from data_prep.command_line import command_parser, reports_errors
 from data_prep.public_sets import lgg
 from mmglan.commands import compare, evaluate, run_table
 from mmglan.experiments import evidence
@@ -35,9 +35,7 @@ PAIRS = (
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("--scale", choices=sorted(evidence.SCALES), default="cpu")
     parser.add_argument("--source", type=Path, help="folder of the LGG set")
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/evidence"))

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.atomic_files import write_csv, write_text
-from data_prep.command_line import at_least, reports_errors
+from data_prep.command_line import at_least, command_parser, reports_errors
 from data_prep.volumes.dicom_source import read_source_slices
 from data_prep.volumes.volume import Volume, read_volume
 from mmglan.review.followup import Followup, Rules, compare_studies
@@ -27,11 +27,7 @@ REGISTRATIONS = ("auto", "rigid", "none")
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="mmglan followup",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser(__doc__, "mmglan followup")
     add, rules = parser.add_argument, Rules()
     add("earlier", type=Path, metavar="EARLIER", help="scan of the earlier study")
     add("later", type=Path, metavar="LATER", help="scan of the later study")

@@ -19,7 +19,7 @@ from pathlib import Path
 from data_prep.atomic_files import write_csv
 from data_prep.bookmarks.csv_table import MM_COLUMNS
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
-from data_prep.command_line import at_least, reports_errors
+from data_prep.command_line import at_least, command_parser, reports_errors
 from data_prep.errors import DataError
 from mmglan.detections.findings import Findings
 from mmglan.review.prediction_bank import Candidate, Rules, candidates
@@ -30,11 +30,7 @@ COLUMNS = ("volume", "frame", *MM_COLUMNS, "site", "status", "lesion", "score", 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="mmglan mine",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser(__doc__, "mmglan mine")
     add, rules = parser.add_argument, Rules()
     add("found", type=Path, nargs="+", metavar="FOUND", help="folders of mmglan infer")
     add("--out", type=Path, required=True, help="table of the candidates")

@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.command_line import at_least, between, reports_errors
+from data_prep.command_line import at_least, between, command_parser, reports_errors
 from data_prep.dataset.prepare_args import normalization
 from data_prep.errors import DataError
 from mmglan.commands.arguments import progress_bar
@@ -21,11 +21,7 @@ from mmglan.evaluation.protocols import PROTOCOLS
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="mmglan package",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser(__doc__, "mmglan package")
     add = parser.add_argument
     add("run", type=Path, help="work directory of mmglan train")
     add("--out", type=Path, required=True, help="model file to write, .zip")

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 
 from data_prep.atomic_files import write_bytes
-from data_prep.command_line import at_least, reports_errors
+from data_prep.command_line import at_least, command_parser, reports_errors
 from mmglan.commands.arguments import progress_bar
 from mmglan.detections.coco_files import read_ground_truth
 from mmglan.detections.coco_results import read_results
@@ -27,9 +27,7 @@ from mmglan.reporting.run_files import score_at
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("--gt", type=Path, required=True, help="COCO annotations")
     parser.add_argument("--pred", type=Path, required=True, help="COCO box results")
     parser.add_argument("--segm", type=Path, help="COCO mask results of the same detections")

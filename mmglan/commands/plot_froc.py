@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from data_prep.command_line import reports_errors
+from data_prep.command_line import command_parser, reports_errors
 from mmglan.evaluation.evaluation_record import Evaluation, read_evaluation
 from mmglan.evaluation.metric_values import KIND_WORDS
 from mmglan.reporting.matplotlib_plots import plot_froc, save
@@ -17,9 +17,7 @@ from mmglan.reporting.run_files import METRICS_NAME, read_run
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("runs", type=Path, nargs="+", help="work directories or metrics files")
     parser.add_argument("--labels", nargs="+", help="one name per run (default: its config's)")
     parser.add_argument("--kind", default="bbox", choices=list(KIND_WORDS))

@@ -8,15 +8,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from data_prep.command_line import reports_errors
+from data_prep.command_line import command_parser, reports_errors
 from mmglan.reporting.matplotlib_plots import plot_sigmas, save
 from mmglan.reporting.scalars import find_logs, read_scalars
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("work_dir", type=Path, help="a run's folder, or one scalars.json")
     parser.add_argument("--out", type=Path, help="default: WORK_DIR/sigmas.png")
     return parser.parse_args(argv)

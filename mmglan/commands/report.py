@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 from data_prep.atomic_files import write_text
-from data_prep.command_line import at_least, reports_errors
+from data_prep.command_line import at_least, command_parser, reports_errors
 from mmglan.commands.arguments import progress_bar
 from mmglan.detections.coco_files import read_ground_truth
 from mmglan.detections.coco_results import read_results
@@ -31,9 +31,7 @@ OTHER_MASKS = (
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("work_dir", type=Path, help="folder of the run")
     parser.add_argument("--gt", type=Path, help="COCO annotations (default: the config's)")
     parser.add_argument("--images", type=Path, help="folder of the slices (default: the config's)")

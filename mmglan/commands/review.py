@@ -19,7 +19,7 @@ from pathlib import Path
 
 from data_prep.atomic_files import write_bytes, write_csv
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
-from data_prep.command_line import reports_errors
+from data_prep.command_line import command_parser, reports_errors
 from data_prep.dataset.prepare_args import add_series_options
 from data_prep.errors import DataError
 from mmglan.commands.scans import find_scans
@@ -37,11 +37,7 @@ COMPARE = {"compare": True, "out": False}
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="mmglan review",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser(__doc__, "mmglan review")
     add = parser.add_argument
     add("inputs", type=Path, nargs="*", metavar="INPUT", help="scans or folders of scans")
     add("--out-dir", type=Path, help="folder of the pages")

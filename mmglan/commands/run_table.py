@@ -34,7 +34,7 @@ from mmengine.config import Config
 from tqdm import tqdm
 
 from data_prep.atomic_files import write_json
-from data_prep.command_line import reports_errors
+from data_prep.command_line import command_parser, reports_errors
 from mmglan.experiments.child_run import run_command
 from mmglan.experiments.run_directory import is_whole, latest_checkpoint
 from mmglan.experiments.shrink import SMALL, shrink
@@ -241,9 +241,7 @@ def quoted(words: Sequence[str]) -> str:
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--table", type=int, choices=range(1, 7))
     what.add_argument("--rows", nargs="+", metavar="STEM", help="names of configs, without .py")

@@ -44,7 +44,7 @@ from mmengine.config import Config
 from sqlalchemy.exc import SQLAlchemyError
 
 from data_prep.atomic_files import csv_text, write_text
-from data_prep.command_line import reports_errors
+from data_prep.command_line import command_parser, reports_errors
 from mmglan.commands.run_table import config_of, positive, write_small_config
 from mmglan.experiments.child_run import run_command, validation_scores
 from mmglan.experiments.grid import (
@@ -109,9 +109,7 @@ def without_password(storage: str) -> str:
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("config", nargs="?", help="a file, or a name that mmglan configs lists")
     parser.add_argument("--baseline", choices=baselines(), help="search all of its loss weights")
     parser.add_argument(

@@ -1,5 +1,6 @@
 """Pipes and devices are refused by name, and bytes are counted before they are decoded."""
 
+import json
 import os
 import struct
 
@@ -30,13 +31,15 @@ def test_pipes_are_refused_by_every_reader(tmp_path, name):
             read()
 
 
-def test_a_pipe_among_the_volumes_ends_prepare_with_its_name(tmp_path, capsys):
+def test_a_pipe_among_the_volumes_is_named_and_the_others_are_prepared(tmp_path, capsys):
     (tmp_path / "images").mkdir()
     volume(tmp_path / "images" / "a.mha")
     os.mkfifo(tmp_path / "images" / "b.mha")
-    (tmp_path / "marks.csv").write_text("\n".join([HEADER, cross("b.mha", 1)]))
+    (tmp_path / "marks.csv").write_text("\n".join([HEADER, cross("a.mha", 1), cross("b.mha", 1)]))
     assert run(tmp_path / "images", tmp_path / "marks.csv", tmp_path / "out") == 1
     assert "b.mha: Expected a file but got a named pipe. Remove it." in capsys.readouterr().err
+    report = json.loads((tmp_path / "out" / "report.json").read_bytes())
+    assert report["volumes"] == {"asked": 2, "used": 1}
 
 
 def test_files_beyond_the_limit_are_refused_and_the_limit_can_be_raised(tmp_path, monkeypatch):
