@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -21,9 +21,6 @@ from pathlib import Path
 from data_prep import parallel
 from data_prep.atomic_files import json_bytes, write_bytes
 from data_prep.bookmarks.one_based import one_based_notes
-from data_prep.bookmarks.read_bookmarks import is_folder_of_masks, options_of
-from data_prep.bookmarks.record import BookmarkRecord, ReadResult
-from data_prep.bookmarks.several_files import read_with_reviews
 from data_prep.command_line import reports_errors
 from data_prep.dataset import (
     annotation_files,
@@ -36,24 +33,16 @@ from data_prep.dataset import (
 )
 from data_prep.dataset.given_split import split_options
 from data_prep.dataset.output_folder import OutputFolder
-from data_prep.dataset.prepare_args import parse_args, series_choice, volume_options
+from data_prep.dataset.prepare_args import parse_args, volume_options
 from data_prep.dataset.slice_selection import VolumeOptions
-from data_prep.dataset.sources import Source, list_sources
+from data_prep.dataset.sources import Source
 from data_prep.dataset.split import SPLITS, read_split_file
 from data_prep.dataset.split_plan import SplitOptions
 from data_prep.dataset.volume_result import VolumeResult
 from data_prep.dataset.volume_task import VolumeTask, plain
 from data_prep.errors import DataError
-from data_prep.paths import without_series
-from data_prep.public_sets.deeplesion_subvolumes import labelled_volumes
-from data_prep.volumes.find import VolumeIndex
+from data_prep.prepare_input import Input, read_input
 from data_prep.volumes.image_root import ImageRoot, open_images
-from data_prep.volumes.same_volume import check_names, overlapping, unnamed
-
-UNKNOWN_VOLUME = (
-    "Refused bookmarks (see errors.txt) name no volume that is there: slices kept as lesion-free"
-    " may hold their lesions."
-)
 
 
 @reports_errors
@@ -65,29 +54,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Interrupted. The same command goes on from here.", file=sys.stderr)
         return 130
-
-
-@dataclass
-class Input:
-    """What a run reads.
-
-    Attributes:
-        root: Folder that the volumes' paths are relative to.
-        masks: Folder of voxel masks, or one mask, or None.
-        records: Bookmarks of the volumes asked for.
-        sources: Their volumes, and those kept without bookmarks.
-        errors: What is wrong with the bookmarks.
-        notes: Lines for the report.
-        file_notes: Lines that name files, for the user only.
-    """
-
-    root: Path
-    masks: Path | None
-    records: list[BookmarkRecord]
-    sources: list[Source]
-    errors: list[DataError]
-    notes: list[str]
-    file_notes: list[str]
 
 
 def run(args: argparse.Namespace) -> int:
@@ -104,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, images: ImageRoot) -> int:
     options = volume_options(args)
-    given = _read_input(args, options, images)
+    given = read_input(args, options.keep_empty, images)
     if args.check:
         return _check(args, options, given)
     if args.ids:
@@ -120,67 +86,6 @@ def _run(args: argparse.Namespace, images: ImageRoot) -> int:
         return _write_dataset(args, options, given, split, out)
 
 
-def _read_input(args: argparse.Namespace, options: VolumeOptions, images: ImageRoot) -> Input:
-    """Read the bookmarks, and find the volumes and masks that belong to them."""
-    root, only = images.root, images.only
-    if not os.path.exists(root):
-        raise DataError(
-            "Expected the volumes but found nothing there. Correct --images.", path=args.images
-        )
-    masks = None if args.masks is None else Path(args.masks)
-    if masks is not None and not masks.exists():
-        raise DataError("Expected masks but found nothing there. Correct --masks.", path=masks)
-    apart = [Path(args.out_dir), *([masks] if masks is not None else [])]
-    if is_folder_of_masks(args.bookmarks[0], args.bookmark_format):
-        apart.append(Path(args.bookmarks[0]))  # a mask of the name of its volume is not that volume
-    index = VolumeIndex(root, apart, series_choice(args))
-    read = _read_bookmarks(args, index)
-    groups, notes = (read.records, read.ignored, read.rejected), []
-    complete = read.complete_volumes
-    if only is not None:
-        inside = [[r for r in group if without_series(r.volume) == only] for group in groups]
-        left_out = sum(map(len, groups)) - sum(map(len, inside))
-        groups = tuple(inside)
-        complete = {volume for volume in complete if without_series(volume) == only}
-        if left_out:
-            notes.append(f"{left_out} bookmarks of other volumes were left out.")
-    records, ignored, rejected = groups
-    volumes = {record.volume for group in groups for record in group} | complete
-    check_names(root, volumes)
-    extra, incomplete = [], set()
-    if options.keep_empty is not None or complete:
-        incomplete = overlapping(root, volumes, read.incomplete_volumes)
-        if incomplete:
-            notes.append(
-                f"{len(incomplete)} volumes give no lesion-free slices, as not all of their"
-                " lesions are known (see errors.txt and notes.txt)."
-            )
-        if not read.all_volumes_known:
-            notes.append(UNKNOWN_VOLUME)
-        if options.keep_empty in ("volumes", "all"):
-            found = index.volumes if only is None else [only]
-            extra = unnamed(root, found, volumes | read.incomplete_volumes)
-            notes += index.notes if only is None else []
-    labelled, absent = {}, []
-    if args.subvolumes is not None:
-        labelled, absent = labelled_volumes(Path(args.subvolumes), index, records)
-    sources, more = list_sources(
-        records,
-        extra,
-        masks=masks,
-        patient_pattern=args.patient_pattern,
-        incomplete=incomplete,
-        ignored=ignored,
-        rejected=rejected,
-        complete=complete - incomplete,
-        root=root,
-        labelled=labelled,
-    )
-    file_notes = sorted(set(read.notes))
-    errors = read.errors + absent
-    return Input(root, masks, records, sources, errors, notes + more, file_notes)
-
-
 def _check_whole_volumes(args: argparse.Namespace, split: SplitOptions) -> None:
     """Raise DataError for whole volumes of some splits where the split is found out later."""
     if set(args.whole_volumes) not in (set(), set(SPLITS)) and split.given is None:
@@ -188,31 +93,6 @@ def _check_whole_volumes(args: argparse.Namespace, split: SplitOptions) -> None:
             f"Expected a given split for --whole-volumes {','.join(args.whole_volumes)} but got a"
             " random one. Name a --split-file, or write all volumes whole."
         )
-
-
-def _read_bookmarks(args: argparse.Namespace, images: VolumeIndex) -> ReadResult:
-    given = {"one_based": args.one_based or None, "frame": args.frame}
-    given |= {"slices": args.bookmark_slices, "volume": args.bookmark_volume}
-    if args.binary_masks:
-        understood = "binary_masks" in options_of(args.bookmarks[0], args.bookmark_format)
-        if not understood and args.masks is None:
-            raise DataError(
-                "Expected masks for --binary-masks but got bookmarks of another format and no"
-                " --masks. Name the masks, or leave the option out.",
-                path=args.bookmarks[0],
-            )
-        given["binary_masks"] = understood or None
-    options = {name: value for name, value in given.items() if value is not None}
-    return read_with_reviews(
-        args.bookmarks[0],
-        args.bookmarks[1:],
-        images,
-        ids=args.bookmark_ids,
-        format=args.bookmark_format,
-        one_axis=args.one_axis,
-        nifti_form=args.nifti_form,
-        **options,
-    )
 
 
 def _check(args: argparse.Namespace, options: VolumeOptions, given: Input) -> int:

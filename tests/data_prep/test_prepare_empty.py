@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from pydicom.uid import generate_uid
 
 from data_prep import prepare, verify
-from data_prep.prepare import UNKNOWN_VOLUME
+from data_prep.prepare_input import UNKNOWN_VOLUME
 
 HEADER = "volume,slice,long_x1,long_y1,long_x2,long_y2,short_x1,short_y1,short_x2,short_y2"
 AXES = "12,20,28,20,20,15,20,25"
