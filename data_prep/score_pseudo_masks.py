@@ -30,11 +30,12 @@ from data_prep.command_line import at_least, between, reports_errors
 from data_prep.dataset import checks
 from data_prep.errors import DataError
 from data_prep.paths import without_series
+from data_prep.pseudo_masks import box_cases, written
 from data_prep.pseudo_masks import cases as pseudo_mask_cases
 from data_prep.pseudo_masks import report as pseudo_mask_report
 from data_prep.pseudo_masks import scores as pseudo_mask_scores
-from data_prep.pseudo_masks import written
-from data_prep.pseudo_masks.cases import BoxRow, Case, Selection
+from data_prep.pseudo_masks.box_cases import BoxRow
+from data_prep.pseudo_masks.cases import Case, Selection
 from data_prep.pseudo_masks.methods import METHODS
 from data_prep.volumes.find import VolumeIndex, strip_suffix
 from data_prep.volumes.nifti_geometry import FORMS
@@ -60,9 +61,7 @@ class Task:
     def cases(self, errors: list[DataError]) -> Iterable[Case]:
         """Yield the lesions to score, and add what is wrong with single bookmarks to `errors`."""
         if self.box is not None:
-            yield pseudo_mask_cases.from_box(
-                self.box, self.root, self.margin, self.one_based, self.select
-            )
+            yield box_cases.from_box(self.box, self.root, self.margin, self.one_based, self.select)
         elif self.records is not None:
             image = self.root / self.volume
             found, wrong = pseudo_mask_cases.from_bookmarks(
@@ -94,7 +93,7 @@ def find_tasks(args: argparse.Namespace) -> tuple[list[Task], list[str]]:
     select = Selection(args.min_short_px, args.max_long_mm, args.noise, args.seed, args.nifti_form)
     iterations = args.grabcut_iterations
     if args.boxes:
-        rows = pseudo_mask_cases.read_boxes(Path(args.boxes))
+        rows = box_cases.read_boxes(Path(args.boxes))
         base = Task(images, select, margin=args.margin, one_based=args.one_based)
         base = replace(base, iterations=iterations)
         return [replace(base, volume=row.cells["file"] or "", box=row) for row in rows], []

@@ -36,13 +36,13 @@ from mmglan.evaluation.evaluation_record import write_evaluation
 from mmglan.evaluation.findings_results import boxes_of_findings, read_findings
 from mmglan.evaluation.label_maps import read_ids
 from mmglan.evaluation.load_results import (
-    detection_set_of_volumes,
     load_detection_sets,
     read_test_set,
 )
 from mmglan.evaluation.protocols import Protocol, get_protocol
 from mmglan.evaluation.scan_counts import HEADER, scan_counts
 from mmglan.evaluation.text_table import format_evaluation
+from mmglan.evaluation.volume_sets import detection_set_of_volumes
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -23,9 +23,9 @@ from mmglan.evaluation.class_metrics import with_classes
 from mmglan.evaluation.detection_set_2d import detection_set_of_images
 from mmglan.evaluation.evaluate import evaluate_detections
 from mmglan.evaluation.evaluation_record import write_evaluation
-from mmglan.evaluation.load_results import detection_set_of_slices, detection_set_of_volumes
 from mmglan.evaluation.protocols import get_protocol
 from mmglan.evaluation.text_table import format_evaluation
+from mmglan.evaluation.volume_sets import detection_set_of_slices, detection_set_of_volumes
 
 IOU_TYPES = ("bbox", "segm")
 

@@ -16,9 +16,9 @@ from mmglan.detections.coco_files import read_ground_truth
 from mmglan.detections.volume_files import VolumeGroundTruth, ended, read_volumes
 from mmglan.evaluation.detection_set import DetectionSet
 from mmglan.evaluation.froc import FROCCurve
-from mmglan.evaluation.load_results import detection_set_of_volumes
 from mmglan.evaluation.metrics import Metrics
 from mmglan.evaluation.protocols import Criterion, Protocol
+from mmglan.evaluation.volume_sets import detection_set_of_volumes
 from mmglan.inference.fusion import Slices2D
 from mmglan.inference.linking import link_lesions
 

@@ -19,9 +19,9 @@ from data_prep import prepare, score_pseudo_masks
 from data_prep.bookmarks import recist
 from data_prep.bookmarks.recist import Bookmark
 from data_prep.phantoms import abdomen
+from data_prep.pseudo_masks import box_cases, shapes
 from data_prep.pseudo_masks import cases as pseudo_mask_cases
 from data_prep.pseudo_masks import scores as pseudo_mask_scores
-from data_prep.pseudo_masks import shapes
 from data_prep.pseudo_masks.cases import Case, Selection
 from data_prep.pseudo_masks.clustered_mean import clustered_mean
 from data_prep.pseudo_masks.methods import METHODS
@@ -185,8 +185,8 @@ def test_boxes_only(tmp_path):
     image[20:31, 12:41] = 200
     cv2.imwrite(str(tmp_path / "a.png"), image)
     (tmp_path / "boxes.csv").write_text("file,x1,y1,x2,y2\na.png,8,16,46,36\n")
-    rows = pseudo_mask_cases.read_boxes(tmp_path / "boxes.csv")
-    found = [pseudo_mask_cases.from_box(row, tmp_path, 5.0, True, Selection()) for row in rows]
+    rows = box_cases.read_boxes(tmp_path / "boxes.csv")
+    found = [box_cases.from_box(row, tmp_path, 5.0, True, Selection()) for row in rows]
     assert len(found) == 1 and found[0].gt_mask is None
     assert found[0].box == (12.0, 20.0, 41.0, 31.0)
     assert found[0].bookmark.points().tolist() == [[12, 25], [40, 25], [26, 20], [26, 30]]
