@@ -38,6 +38,9 @@ def test_files_and_their_content_give_the_same(tmp_path):
     assert mmglan.evaluate(gt, [], bootstrap=0)["bbox_SEN25"].value == 0
 
 
+BOX_3D = {"volume_id": "a", "box3d": [1, 1, 1, 4, 4, 2], "score": 0.5}
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -47,10 +50,16 @@ def test_files_and_their_content_give_the_same(tmp_path):
         ({"binary_masks": True}, "Expected a folder of label maps with --binary-masks"),
         ({"scores": "s.csv"}, "Expected a folder of label maps with --scores"),
         ({"stack_iou": 0.2}, "Expected --gt and --volumes with --stack-iou"),
+        ({"gt": None, "volumes": "v.json", "neighbour_reach": 1}, "--gt with --neighbour-reach"),
+        ({"predictions": [BOX_3D], "neighbour_reach": 1}, "2D results with --neighbour-reach"),
         ({"ids": "ids.csv"}, "Expected gt_masks with ids"),
     ],
 )
-def test_options_without_use_are_refused(options, words):
+def test_options_without_use_are_refused(options, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "v.json").write_text('{"volumes": [{"volume_id": "a"}], "lesions": []}')
+    if BOX_3D in options.get("predictions", ()):
+        options = options | {"volumes": "v.json"}
     inputs = {"gt": {"images": [], "annotations": []}, "predictions": []} | options
     with pytest.raises(ValueError, match=words):
         mmglan.evaluate(**inputs)

@@ -106,6 +106,8 @@ def propagated(
         volume: Which they are of.
         limit: Greatest distance in slices.
     """
+    if not limit:
+        return []
     taken = defaultdict(list)
     for entry in [*lesions, *ignored]:
         taken[entry.slice_index].append(coco_entries.decode(entry.segmentation))

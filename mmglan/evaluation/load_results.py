@@ -181,6 +181,8 @@ def load_detection_sets(
         if per_class:
             one = with_classes(one, images, found, protocol, name)
         sets.append(one)
+    if neighbour_reach and not grouped:
+        raise ValueError("Expected 2D results with --neighbour-reach but got none; leave it out")
     if test_set.volumes is not None and grouped:
         found = grouped.get("segm", grouped.get("bbox"))
         sets += _of_stacks(test_set, found, "segm" in grouped, protocol, stack_iou, work)

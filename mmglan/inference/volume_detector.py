@@ -176,13 +176,21 @@ class VolumeDetector:
 def fused_slices(loaded: Sequence[DetectorModel], *, tta: str | None, **options: Any) -> Slices2D:
     """Build the detector of slices: one model, or several and mirrored views fused.
 
-    Scores are averaged over neighbouring slices if the (first) config tests so.
+    Scores are averaged over neighbouring slices if the configs test so.
+
+    Raises:
+        DataError: The configs test so over different numbers of slices.
     """
+    reach, *others = {reach_of(model.config) for model in loaded}
+    if others:
+        raise DataError(
+            "Expected models whose scores are averaged over the same number of slices"
+            f" (neighbour_reach) but got {sorted((reach, *others))}. Use them one by one."
+        )
     members: list[Slices2D] = [SliceDetector(model, **options) for model in loaded]
     if tta == "flip":
         members = [view for member in members for view in (member, MirroredSlices(member))]
     detector = members[0] if len(members) == 1 else FusedSlices(members)
-    reach = reach_of(loaded[0].config)
     return AveragedSlices(detector, reach) if reach else detector
 
 

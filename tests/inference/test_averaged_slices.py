@@ -1,11 +1,15 @@
 """Scores of a volume's slices averaged as its config tests them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from mmengine.config import Config
 
+from data_prep.errors import DataError
 from mmglan.inference.averaged_slices import AveragedSlices, reach_of
 from mmglan.inference.linking import Detections2D
+from mmglan.inference.volume_detector import fused_slices
 
 
 class ThreeSlices:
@@ -31,3 +35,10 @@ def test_reach_of_a_config():
     assert reach_of(Config({"test_evaluator": {"type": "LesionMetric"}})) == 0
     both = [{"type": "CocoMetric"}, {"type": "LesionMetric", "neighbour_reach": 2}]
     assert reach_of(Config({"test_evaluator": both})) == 2
+
+
+def test_models_that_average_differently_are_not_fused():
+    metrics = [{"neighbour_reach": 2}, {}]
+    models = [SimpleNamespace(config=Config({"test_evaluator": metric})) for metric in metrics]
+    with pytest.raises(DataError, match=r"\(neighbour_reach\) but got \[0, 2\]\. Use them one"):
+        fused_slices(models, tta=None)
