@@ -15,5 +15,4 @@ test_dataloader = dict(dataset=dict(data_root=data_root, ann_file="annotations/t
 test_evaluator = dict(
     ann_file=data_root + "annotations/test_whole.json",
     volumes_file=data_root + "annotations/volumes_test.json",
-    iou_types=("bbox",),
 )

@@ -238,7 +238,6 @@ CASES = {
                 ABSENT,
                 "data/deeplesion/annotations/volumes_test.json",
             ),
-            "test_evaluator.iou_types": (["bbox", "segm"], ["bbox"]),
         },
         (),
     ),
