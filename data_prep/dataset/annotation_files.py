@@ -100,6 +100,8 @@ def _images(result: VolumeResult, context: int, before: int) -> list[Entry]:
         negatives = [one.bbox for one in result.rejected if one.slice_index == z]
         if negatives:
             image["hard_negatives"] = negatives
+        if not result.all_known:
+            image["incomplete"] = True
         if context and entry.kind != "extra":
             image["neighbours"] = coco_entries.neighbour_names(result.volume_id, z, context, depth)
         images.append(image)

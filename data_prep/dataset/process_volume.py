@@ -157,6 +157,7 @@ def _fill(task: VolumeTask, result: VolumeResult) -> None:
     result.propagated = volume_lesions.propagated(
         result.lesions, result.ignored, slices.for_masks, volume, options.propagate
     )
+    result.all_known = source.all_known and not refused
     used = used_slices(
         [(lesion.slice_index, lesion.long_axis_mm) for lesion in result.lesions],
         [lesion.slice_index for lesion in result.propagated],
@@ -165,7 +166,7 @@ def _fill(task: VolumeTask, result: VolumeResult) -> None:
         options,
         len(volume.array),
         spacing[2],
-        all_known=source.all_known and not refused and source.boxes is None,
+        all_known=result.all_known and source.boxes is None,
         complete=source.complete,
         rejected={int(mark.slice_index) for mark in merged.rejected},
     )

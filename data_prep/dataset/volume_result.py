@@ -126,6 +126,7 @@ class VolumeResult:
     Attributes:
         volume_id, patient_id: Pseudonyms.
         n_bookmarks: Number of bookmarks that could be read.
+        all_known: False if some were refused, so that lesions may be where no annotation is.
         key: Of the input and the options that it was made from.
         errors, notes: Lines for the user, with file names.
         shape_zyx: Slices, rows and columns; None if the volume cannot be read.
@@ -143,6 +144,7 @@ class VolumeResult:
     volume_id: str
     patient_id: str
     n_bookmarks: int = 0
+    all_known: bool = True
     key: str = ""
     errors: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

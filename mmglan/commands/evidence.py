@@ -24,6 +24,7 @@ from mmglan.experiments import evidence
 
 PAIRS = (
     (evidence.RECOMMENDED, evidence.BASELINE),
+    (evidence.RECOMMENDED, evidence.SELF_TRAINED_BASELINE),
     (evidence.MEAN_ONE, evidence.BASELINE),
     (evidence.MEAN_ONE, "glan_mnv2_fpn_wo-attention_20e_lgg-key"),
     (evidence.AUGMENTED, evidence.AUGMENTED_BASELINE),

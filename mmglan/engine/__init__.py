@@ -12,6 +12,7 @@ from mmglan.engine.hooks.epoch_seed_hook import EpochSeedHook, seed_worker_from_
 from mmglan.engine.hooks.finite_loss_hook import FiniteLossHook
 from mmglan.engine.hooks.resumed_run_hook import ResumedRunHook
 from mmglan.engine.hooks.run_info_hook import RunInfoHook
+from mmglan.engine.hooks.self_training_hook import SelfTrainingHook
 from mmglan.engine.hooks.settings_check_hook import SettingsCheckHook
 from mmglan.engine.lesion_runner import LesionRunner
 
@@ -24,6 +25,7 @@ __all__ = [
     "LesionRunner",
     "ResumedRunHook",
     "RunInfoHook",
+    "SelfTrainingHook",
     "SettingsCheckHook",
     "seed_worker_from_torch",
 ]

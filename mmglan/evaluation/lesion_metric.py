@@ -175,7 +175,7 @@ class LesionMetric(BaseMetric):
             if kind == "segm" and not gt.has_masks:
                 logger.info(f"{gt.name} has no masks: metrics of boxes only.")
                 continue
-            found = _results(results, kind, ids, gt)
+            found = self.coco_results(results, kind)
             if self.neighbour_reach:
                 found = average_results(gt, found, self.neighbour_reach)
             if self.outfile_prefix:
@@ -197,6 +197,15 @@ class LesionMetric(BaseMetric):
         if is_main_process():
             logger.info("\n" + format_evaluation(evaluation))
         return evaluation.by_name()
+
+    def coco_results(self, results: list[dict], kind: str) -> Results:
+        """Return what `process` collected as results of the images of `gt`.
+
+        Args:
+            results: Collected, of all processes, each image once.
+            kind: `'bbox'` or `'segm'`: without or with masks.
+        """
+        return _results(results, kind, self._category_ids(results), self.gt)
 
     def _category_ids(self, results: list[dict]) -> list[int]:
         """Return the category of each label: of the data set's classes, else the file's own."""

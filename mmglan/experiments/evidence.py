@@ -13,6 +13,7 @@ BASELINE = "mask-rcnn_mnv2_fpn_20e_lgg-key"
 AUGMENTED_BASELINE = "mask-rcnn_mnv2_fpn_aug-20e_lgg-key"
 AUGMENTED = "glan_mnv2_fpn_aug-20e_lgg-key"
 RECOMMENDED = "glan_mnv2_fpn_recommended_20e_lgg-key"
+SELF_TRAINED_BASELINE = "mask-rcnn_mnv2_fpn_self-training_20e_lgg-key"
 MEAN_ONE = "glan_mnv2_fpn_mean-one-wo-attention_20e_lgg-key"
 ROWS = (
     "faster-rcnn_mnv2_fpn_20e_lgg-key",
@@ -26,6 +27,7 @@ ROWS = (
     AUGMENTED_BASELINE,
     AUGMENTED,
     MEAN_ONE,
+    SELF_TRAINED_BASELINE,
     RECOMMENDED,
 )
 # Named before any run: means of FROC at 1/8 to 8 false positives per image or volume.

@@ -89,6 +89,9 @@ def shrink(cfg: Config, data_root: str | Path, size: Size = TINY) -> Config:
     for name, value in variables.items():
         if name in cfg:
             set_variable(cfg, name, value, before)
+    for hook in cfg.get("custom_hooks", []):
+        if hook.type == "SelfTrainingHook":
+            hook.begin = min(hook.begin, cfg.max_epochs - 1)
     return cfg
 
 

@@ -98,6 +98,13 @@ def reverse(changes: dict) -> dict:
     return {path: (new, old) for path, (old, new) in changes.items()}
 
 
+SELF_TRAINING = {
+    "train_cfg.max_epochs": (20, 21),
+    "train_cfg.val_interval": (20, 21),
+    "custom_hooks.0.type": (ABSENT, "SelfTrainingHook"),
+    "custom_hooks.0.begin": (ABSENT, 20),
+    "test_evaluator.neighbour_reach": (ABSENT, 2),
+}
 CPU, CPU_MASK = "glan_mnv2_fpn_20e_lgg-key", "mask-rcnn_mnv2_fpn_20e_lgg-key"
 CPU_AUG = "mask-rcnn_mnv2_fpn_aug-20e_lgg-key"
 CPU_ATTENTION = {**ATTENTION, f"{HEAD}.attention.channels": (ABSENT, 128)}
@@ -297,10 +304,11 @@ CASES = {
         "glan_mnv2_fpn_20e_lgg-key",
         {
             "model.mean_one": (ABSENT, True),
-            "test_evaluator.neighbour_reach": (ABSENT, 2),
+            **SELF_TRAINING,
         },
         (),
     ),
+    "mask-rcnn_mnv2_fpn_self-training_20e_lgg-key": (CPU_MASK, SELF_TRAINING, ()),
     "glan_mnv2_fpn_aug-20e_lgg-key": (
         CPU_AUG,
         {

@@ -37,6 +37,7 @@ def test_refused_by_default_without_lesion_free_slices(with_length):
     assert not any(a["iscrowd"] for a in content["annotations"])
     of_a = [i["slice_index"] for i in content["images"] if i["volume_id"] == "v0001"]
     assert of_a == [1, 4]
+    assert {i["volume_id"] for i in content["images"] if i.get("incomplete")} == {"v0001"}
     assert "long axis only" in (with_length / "out/errors.txt").read_text()
 
 
@@ -55,6 +56,7 @@ def test_ignored_on_request(with_length):
     assert int(rle.area(region["segmentation"])) == region["area"]
     coco = COCO(str(with_length / "out/annotations/train.json"))
     assert len(coco.getAnnIds(iscrowd=1)) == 1 and len(coco.getAnnIds(iscrowd=0)) == 4
+    assert not any("incomplete" in i for i in train(with_length)["images"])
     report = json.loads((with_length / "out/report.json").read_text())
     assert report["ignore_regions"] == 1
     assert verify([str(with_length / "out")]) == 0

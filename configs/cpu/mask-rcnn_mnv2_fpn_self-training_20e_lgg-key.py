@@ -1,0 +1,11 @@
+"""Mask R-CNN on lgg-key with self-training and averaged scores, as recommended for ours."""
+
+_base_ = "./mask-rcnn_mnv2_fpn_20e_lgg-key.py"
+
+# ---- what users change ----
+max_epochs = 21
+
+# ---- what is best left alone ----
+train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
+custom_hooks = [dict(type="SelfTrainingHook", begin=20)]
+test_evaluator = dict(neighbour_reach=2)
