@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmglan.detections.stacking import Stacking
 from mmglan.evaluation.comparison import Comparison, compare_kinds
 from mmglan.evaluation.evaluate import evaluate_detections
 from mmglan.evaluation.evaluation_record import Evaluation
@@ -24,7 +25,7 @@ def evaluate(
     ids: str | Path | None = None,
     scores: str | Path | None = None,
     binary_masks: bool = False,
-    stack_iou: float | None = None,
+    stacking: Mapping[str, Any] | None = None,
     neighbour_reach: int = 0,
     per_class: bool = False,
     nifti_form: str = "auto",
@@ -45,7 +46,8 @@ def evaluate(
         ids: Table of `data_prep.prepare --ids`, if label maps are named as the source volumes.
         scores: CSV of the scores of predicted label maps.
         binary_masks: Predicted label maps are masks, not instances.
-        stack_iou: IoU above which boxes on neighbouring slices are one lesion; default 0.1.
+        stacking: How boxes on slices become lesions: `iou`, `gap` and `score` of
+            `mmglan.detections.stacking.Stacking`.
         neighbour_reach: Average scores over the slices up to so many away; 0 does not.
         per_class: Metrics of each class on images, too.
         nifti_form: Form of NIfTI label maps that counts, see `data_prep.read_volume`.
@@ -88,7 +90,7 @@ def evaluate(
         protocol,
         scores=scores,
         binary_masks=binary_masks,
-        stack_iou=stack_iou,
+        stacking=None if stacking is None else Stacking(**stacking),
         neighbour_reach=neighbour_reach,
         per_class=per_class,
     )
@@ -111,7 +113,7 @@ def compare(
     first_scores: str | Path | None = None,
     second_scores: str | Path | None = None,
     binary_masks: bool = False,
-    stack_iou: float | None = None,
+    stacking: Mapping[str, Any] | None = None,
     neighbour_reach: int = 0,
     nifti_form: str = "auto",
     seed: int = 0,
@@ -133,7 +135,7 @@ def compare(
         first_scores: CSV of the scores of A's label maps.
         second_scores: CSV of the scores of B's label maps.
         binary_masks: As in `evaluate`.
-        stack_iou: As in `evaluate`.
+        stacking: As in `evaluate`.
         neighbour_reach: As in `evaluate`.
         nifti_form: As in `evaluate`.
         seed: Of both.
@@ -173,7 +175,7 @@ def compare(
                 protocol,
                 scores=scores,
                 binary_masks=binary_masks,
-                stack_iou=stack_iou,
+                stacking=None if stacking is None else Stacking(**stacking),
                 neighbour_reach=neighbour_reach,
             )
         except ValueError as error:

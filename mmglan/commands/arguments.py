@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from data_prep.command_line import at_least, between
 from data_prep.volumes.nifti_geometry import FORMS
+from mmglan.detections.stacking import Stacking, score_rule
 from mmglan.evaluation.protocols import PROTOCOLS
 
 
@@ -19,6 +20,22 @@ def _iou(text: str) -> float:
     if value >= 1:
         raise argparse.ArgumentTypeError(f"expected an IoU below 1 but got {text}")
     return value
+
+
+def _score_rule(text: str) -> str:
+    try:
+        score_rule(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def stacking_of(args: argparse.Namespace) -> Stacking | None:
+    """Return how boxes are to be stacked; None where no option says."""
+    names = ("iou", "gap", "score")
+    given = {name: getattr(args, f"stack_{name}") for name in names}
+    given = {name: value for name, value in given.items() if value is not None}
+    return Stacking(**given) if given else None
 
 
 def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +78,19 @@ def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
         "--stack-iou",
         type=_iou,
         help="2D boxes on neighbouring slices are one lesion above this IoU (default 0.1)",
+    )
+    parser.add_argument(
+        "--stack-gap",
+        type=at_least(0),
+        metavar="N",
+        help="slices without a box that a lesion may skip (default 0)",
+    )
+    parser.add_argument(
+        "--stack-score",
+        type=_score_rule,
+        metavar="RULE",
+        help="score of the lesion from those of its boxes: max (default), mean, noisy-or, or top5 "
+        "for the mean of the five highest ones",
     )
     parser.add_argument(
         "--neighbour-reach",

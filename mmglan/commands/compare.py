@@ -14,7 +14,7 @@ from pathlib import Path
 
 from data_prep.atomic_files import write_json
 from data_prep.command_line import at_least, command_parser, reports_errors
-from mmglan.commands.arguments import add_evaluation_arguments
+from mmglan.commands.arguments import add_evaluation_arguments, stacking_of
 from mmglan.commands.evaluate import warn_of_unknown_patients
 from mmglan.evaluation.comparison import compare_kinds
 from mmglan.evaluation.load_results import load_detection_sets, read_test_set
@@ -52,7 +52,7 @@ def _side(args, side, test_set, protocol):
             protocol,
             scores=getattr(args, f"scores_{side}"),
             binary_masks=args.binary_masks,
-            stack_iou=args.stack_iou,
+            stacking=stacking_of(args),
             neighbour_reach=args.neighbour_reach,
             jobs=args.jobs,
             quiet=args.quiet,

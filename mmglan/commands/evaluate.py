@@ -28,7 +28,7 @@ from pathlib import Path
 
 from data_prep.atomic_files import write_csv
 from data_prep.command_line import command_parser, reports_errors
-from mmglan.commands.arguments import add_evaluation_arguments
+from mmglan.commands.arguments import add_evaluation_arguments, stacking_of
 from mmglan.detections.volume_files import VolumeGroundTruth, read_boxes_3d
 from mmglan.evaluation.detection_set import DetectionSet
 from mmglan.evaluation.evaluate import evaluate_detections
@@ -77,7 +77,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error("expected either --pred or --findings")
     if args.findings and not (args.volumes or args.gt_masks):
         parser.error("expected --volumes or --gt-masks with --findings: they are 3D")
-    for option in ("gt", "scores", "binary_masks", "stack_iou", "neighbour_reach", "per_class"):
+    stack_options = ("stack_iou", "stack_gap", "stack_score")
+    unused = ("gt", "scores", "binary_masks", *stack_options, "neighbour_reach", "per_class")
+    for option in unused:
         if args.findings and getattr(args, option):
             name = option.replace("_", "-")
             parser.error(f"expected no --{name} with --findings, which have no use for it")
@@ -109,7 +111,7 @@ def main(argv: list[str] | None = None) -> int:
             protocol,
             scores=args.scores,
             binary_masks=args.binary_masks,
-            stack_iou=args.stack_iou,
+            stacking=stacking_of(args),
             neighbour_reach=args.neighbour_reach,
             per_class=args.per_class,
             jobs=args.jobs,

@@ -14,7 +14,7 @@ import numpy as np
 from mmglan.detections.coco_files import GroundTruth, read_json
 from mmglan.detections.coco_masks import rle_of
 from mmglan.detections.coco_results import Results
-from mmglan.detections.stacking import Stacks, stack
+from mmglan.detections.stacking import Stacking, Stacks, stack
 from mmglan.detections.value_checks import check_size, check_spacing, finite_numbers
 
 
@@ -130,7 +130,7 @@ def _check_box_3d(box, where: str):
 
 
 def stack_results(
-    images: GroundTruth, results: Results, ids: list[str], iou_threshold: float = 0.1
+    images: GroundTruth, results: Results, ids: list[str], stacking: Stacking | None = None
 ) -> tuple[list[Stacks], list[dict]]:
     """Stack the 2D results of each volume.
 
@@ -138,7 +138,7 @@ def stack_results(
         images: Annotation file whose images name `volume_id` and `slice_index`.
         results: Of a detector on the images.
         ids: Volumes wanted; results of others have no 3D ground truth and are left out.
-        iou_threshold: See `mmglan.detections.stacking.stack`.
+        stacking: How; default as in the paper.
 
     Returns:
         tuple: For each volume its stacks, and its masks by (slice, row).
@@ -154,7 +154,9 @@ def stack_results(
             for number, mask in enumerate(results.masks[part] if results.masks else ()):
                 if mask is not None:
                     masks[volume][index, number] = rle_of(image, {"segmentation": mask})
-    stacks = [stack(slices[volume_id], iou_threshold=iou_threshold) for volume_id in ids]
+    how = stacking or Stacking()
+    options = dict(iou_threshold=how.iou, max_gap=how.gap, score=how.score)
+    stacks = [stack(slices[volume_id], **options) for volume_id in ids]
     return stacks, [masks[volume_id] for volume_id in ids]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from mmglan.detections.coco_files import GroundTruth, read_ground_truth
 from mmglan.detections.coco_results import group_results, json_blocks, read_results
 from mmglan.detections.neighbour_scores import average_results
+from mmglan.detections.stacking import Stacking
 from mmglan.detections.volume_files import (
     VolumeGroundTruth,
     read_boxes_3d,
@@ -31,8 +32,8 @@ from mmglan.evaluation.metric_values import KIND_WORDS
 from mmglan.evaluation.protocols import Protocol
 from mmglan.evaluation.volume_sets import detection_set_of_masks, detection_set_of_volumes
 
+STACK_OPTIONS = "--stack-iou, --stack-gap or --stack-score"
 Source = str | Path | Sequence[Mapping[str, Any]]
-STACK_IOU = 0.1
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def load_detection_sets(
     *,
     scores: str | Path | None = None,
     binary_masks: bool = False,
-    stack_iou: float | None = None,
+    stacking: Stacking | None = None,
     neighbour_reach: int = 0,
     per_class: bool = False,
     jobs: int = 1,
@@ -133,7 +134,7 @@ def load_detection_sets(
         protocol: Decides which overlaps are needed.
         scores: CSV of the label maps' confidences.
         binary_masks: Label maps are masks, not instances: take their connected components.
-        stack_iou: IoU above which 2D results on neighbouring slices are stacked; default 0.1.
+        stacking: How 2D results become 3D ones; default as in the paper.
         neighbour_reach: Average the scores of 2D results over the slices up to so many away, see
             `mmglan.detections.neighbour_scores`; 0 keeps them.
         per_class: Divide boxes and masks on images by class, too.
@@ -150,7 +151,7 @@ def load_detection_sets(
             or an option that these predictions have no use for.
     """
     sources = _sources(predictions)
-    _check_options(test_set, sources, scores, binary_masks, stack_iou, per_class)
+    _check_options(test_set, sources, scores, binary_masks, stacking, per_class)
     if neighbour_reach and test_set.images is None:
         raise ValueError("Expected --gt with --neighbour-reach; leave it out")
     sets, grouped, work = [], {}, dict(jobs=jobs, quiet=quiet)
@@ -183,9 +184,11 @@ def load_detection_sets(
         sets.append(one)
     if neighbour_reach and not grouped:
         raise ValueError("Expected 2D results with --neighbour-reach but got none; leave it out")
+    if stacking is not None and not grouped:
+        raise ValueError(f"Expected 2D results with {STACK_OPTIONS} but got none; leave them out")
     if test_set.volumes is not None and grouped:
         found = grouped.get("segm", grouped.get("bbox"))
-        sets += _of_stacks(test_set, found, "segm" in grouped, protocol, stack_iou, work)
+        sets += _of_stacks(test_set, found, "segm" in grouped, protocol, stacking, work)
     _check_one_of_each([one.kind for one in sets], [name for name, _ in sources])
     return sets
 
@@ -211,7 +214,7 @@ def _is_folder(source: Path | list) -> bool:
     return isinstance(source, Path) and source.is_dir()
 
 
-def _check_options(test_set, sources, scores, binary_masks, stack_iou, per_class):
+def _check_options(test_set, sources, scores, binary_masks, stacking, per_class):
     """Refuse inputs that these predictions can not use, since they would have no effect."""
     label_maps = any(_is_folder(content) for _, content in sources)
     if (scores or binary_masks) and not label_maps:
@@ -219,8 +222,8 @@ def _check_options(test_set, sources, scores, binary_masks, stack_iou, per_class
         raise ValueError(
             f"Expected a folder of label maps with {option} but got none; leave it out"
         )
-    if stack_iou is not None and (test_set.volumes is None or test_set.images is None):
-        raise ValueError("Expected --gt and --volumes with --stack-iou; leave it out")
+    if stacking is not None and (test_set.volumes is None or test_set.images is None):
+        raise ValueError(f"Expected --gt and --volumes with {STACK_OPTIONS}; leave them out")
     if per_class and test_set.images is None:
         raise ValueError("Expected --gt with --per-class: volumes have no classes; leave it out")
 
@@ -259,12 +262,11 @@ def _label_maps(test_set, folder, scores, binary_masks, work):
     )
 
 
-def _of_stacks(test_set, results, with_masks, protocol, stack_iou, work):
+def _of_stacks(test_set, results, with_masks, protocol, stacking, work):
     """Build sets of stacked 2D results: 3D boxes and, where there are label maps, voxels."""
     images, volumes = test_set.images, test_set.volumes
     warn_of_parts(images, volumes)
-    iou = STACK_IOU if stack_iou is None else stack_iou
-    stacks, masks = stack_results(images, results, volumes.ids, iou)
+    stacks, masks = stack_results(images, results, volumes.ids, stacking)
     boxes = [one.boxes for one in stacks]
     sets = [detection_set_of_volumes(volumes, boxes, protocol)]
     if test_set.gt_masks and with_masks:

@@ -50,6 +50,33 @@ def test_gap_and_missing_slice_end_a_chain():
     assert len(stack({7: [box(0, 0.5)], 9: [box(0, 0.6)]}).members) == 2
 
 
+def test_a_gap_is_bridged_to_the_nearest_end():
+    slices = [[box(0, 0.5)], [], [box(1, 0.6)]]
+    stacks = stack(slices, max_gap=1)
+    assert stacks.members == [[(0, 0), (2, 0)]]
+    assert stacks.boxes[0].tolist() == [0, 0, 0, 11, 10, 3, 0.6]
+    assert len(stack({0: [box(0, 0.5)], 3: [box(0, 0.6)]}, max_gap=1).members) == 2
+    # Both of slice 2 fit the box of slice 1, the closer one is linked; the other one goes on from
+    # the end of slice 0, which slice 1 has left free.
+    slices = [[box(6, 0.3), box(0, 0.2)], [box(0, 0.4)], [box(0, 0.5), box(5, 0.6)]]
+    assert stack(slices, max_gap=1).members == [[(0, 0), (2, 1)], [(0, 1), (1, 0), (2, 0)]]
+
+
+@pytest.mark.parametrize(
+    ("rule", "score"),
+    [("max", 0.8), ("mean", 0.5), ("noisy-or", 1 - 0.8 * 0.5 * 0.2), ("top2", 0.65), ("top5", 0.3)],
+)
+def test_score_of_a_chain(rule, score):
+    stacks = stack([[box(0, 0.2)], [box(0, 0.5)], [box(0, 0.8)]], score=rule)
+    assert stacks.boxes[0, 6] == pytest.approx(score)
+
+
+def test_a_long_chain_may_come_before_a_higher_box():
+    slices = [[box(0, 0.5), box(50, 0.6)], [box(0, 0.5)]]
+    assert stack(slices).members[0] == [(0, 1)]
+    assert stack(slices, score="top2").members[0] == [(0, 0), (1, 0)]
+
+
 def test_nothing():
     for nothing in ([], {}, [[], []]):
         stacks = stack(nothing)

@@ -207,6 +207,8 @@ def test_nothing_at_all(tmp_path):
         (["--stack-iou", "nan"], "a number of at least 0 but got nan"),
         (["--stack-iou", "-1"], "a number of at least 0 but got -1"),
         (["--stack-iou", "1"], "an IoU below 1 but got 1"),
+        (["--stack-gap", "-1"], "a whole number of at least 0 but got -1"),
+        (["--stack-score", "top0"], "max, mean, noisy-or or topN (N from 1 to 99) but got 'top0'"),
     ],
 )
 def test_numbers_out_of_range_are_named(coco_set, capsys, option, words):

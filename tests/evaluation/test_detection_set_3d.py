@@ -13,7 +13,7 @@ from dicom_makers import dataset
 from pydicom.dataset import Dataset
 from scipy import ndimage
 
-from mmglan.detections.stacking import stack
+from mmglan.detections.stacking import Stacking, stack
 from mmglan.evaluation.detection_set_3d import (
     connected_instances,
     detection_set_of_boxes,
@@ -241,7 +241,7 @@ def test_results_stacked_from_files(coco_set, tmp_path):
     path = tmp_path / "volumes.json"
     path.write_text(json.dumps({"volumes": volumes, "lesions": lesions}))
     test_set = read_test_set(ann, volumes=path)
-    detections = load_detection_sets(test_set, [boxes], DEEPLESION, stack_iou=0.999)
+    detections = load_detection_sets(test_set, [boxes], DEEPLESION, stacking=Stacking(iou=0.999))
     assert [one.kind for one in detections] == ["bbox", "bbox3d"]
     flat, deep = (Metrics(one, DEEPLESION) for one in detections)
     # Nothing is stacked, so volumes hold the images' boxes: the same lesions are found in all.
