@@ -13,7 +13,7 @@ from pycocotools import mask as rle
 
 from data_prep.bookmarks import recist
 from data_prep.dataset.volume_result import Lesion3D
-from data_prep.volumes.labelled_voxels import labelled_voxels
+from data_prep.volumes.labelled_voxels import LabelledVoxels, labelled_voxels
 
 # Pixel values of the slices that stand for black and white.
 VALUE_RANGE = (0, 65535)
@@ -100,17 +100,20 @@ def without_mask(annotation: Mapping[str, Any]) -> dict[str, Any]:
     return kept | {"bbox": list(box), "area": float(box[2] * box[3])}
 
 
-def lesions_3d(labels: np.ndarray, spacing_mm: Sequence[float]) -> list[Lesion3D]:
+def lesions_3d(
+    labels: np.ndarray, spacing_mm: Sequence[float], voxels: LabelledVoxels | None = None
+) -> list[Lesion3D]:
     """Measure boxes and axes of all lesions of a volume.
 
     Args:
         labels: `(Z, Y, X)`, 0 background, one label per lesion.
         spacing_mm: (x, y, z).
+        voxels: Those of `labels`, if they are known.
 
     Returns:
         One per label, in the order of the labels.
     """
-    voxels = labelled_voxels(labels)
+    voxels = voxels or labelled_voxels(labels)
     found = []
     for label, (x0, y0, z0, x1, y1, z1) in zip(voxels.labels, voxels.boxes.tolist(), strict=True):
         part = labels[z0:z1, y0:y1, x0:x1] == label

@@ -13,7 +13,7 @@ import numpy as np
 from pycocotools import mask as mask_utils
 from scipy import ndimage
 
-from data_prep.volumes.labelled_voxels import labelled_voxels
+from data_prep.volumes.labelled_voxels import LabelledVoxels, labelled_voxels
 from mmglan.detections.box_overlaps import box_pairs, matrix_pairs, shares_on_regions
 from mmglan.detections.stacking import Stacks
 from mmglan.evaluation.detection_set import DetectionSet
@@ -152,7 +152,13 @@ def instances_of_labels(
         raise ValueError(
             f"Expected label maps on one grid but got {predicted.shape} and {gt.shape}"
         )
-    found, true = labelled_voxels(predicted), labelled_voxels(gt)
+    return instances_of_voxels(labelled_voxels(predicted), labelled_voxels(gt), scores)
+
+
+def instances_of_voxels(
+    found: LabelledVoxels, true: LabelledVoxels, scores: Mapping[int, float] | None = None
+) -> VolumeInstances:
+    """Compare the instances of two label maps on one grid; see `instances_of_labels`."""
     pred_labels = found.labels
     # Both lists of voxels rise, so common voxels are found by search.
     place = np.searchsorted(true.index, found.index)

@@ -6,6 +6,7 @@ import csv
 import io
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,15 +18,33 @@ from data_prep.parallel import run_tasks
 from data_prep.paths import check_relative, resolve_under
 from data_prep.shown_text import cell_text
 from data_prep.volumes.find import VolumeIndex, strip_suffix
+from data_prep.volumes.geometry import Grid
+from data_prep.volumes.labelled_voxels import LabelledVoxels, labelled_voxels
 from data_prep.volumes.volume import Volume, read_label_volume
 from mmglan.detections.stacking import Stacks
 from mmglan.detections.volume_files import VolumeGroundTruth, ended
 from mmglan.evaluation.detection_set_3d import (
     VolumeInstances,
     connected_instances,
-    instances_of_labels,
     instances_of_stacks,
+    instances_of_voxels,
 )
+
+# Lesions are small: what is kept of a true map with more labelled voxels would fill the memory.
+MAX_KEPT_VOXELS = 2**15
+
+
+@dataclass(frozen=True, eq=False)
+class TrueMap:
+    """What comparing needs of a true label map.
+
+    Attributes:
+        grid: Its grid.
+        voxels: Its labelled voxels.
+    """
+
+    grid: Grid
+    voxels: LabelledVoxels
 
 
 def read_ids(path: str | Path) -> dict[str, str]:
@@ -111,8 +130,13 @@ def _warn_of_others(
 
 def gt_of_label_maps(
     folder: str | Path, *, nifti_form: str = "auto", jobs: int = 1, quiet: bool = True
-) -> VolumeGroundTruth:
-    """Read 3D ground truth from a folder of label maps; every volume counts as a patient."""
+) -> tuple[VolumeGroundTruth, dict[str, TrueMap]]:
+    """Read 3D ground truth from a folder of label maps; every volume counts as a patient.
+
+    Returns:
+        tuple: The ground truth, and by volume id what `compare_label_maps` needs of the maps with
+        at most `MAX_KEPT_VOXELS` labelled voxels.
+    """
     folder = Path(folder)
     refuse_objects(folder)
     index = VolumeIndex(folder)
@@ -122,18 +146,21 @@ def gt_of_label_maps(
             f"{folder.name}: Expected a folder of label maps (*.nii.gz) but found none"
         )
     found = _of_each(partial(_lesions_of, index, nifti_form), ids, "true label maps", jobs, quiet)
-    spacing, boxes, axes = zip(*found, strict=True)
-    return VolumeGroundTruth(
+    spacing, boxes, axes, maps = zip(*found, strict=True)
+    gt = VolumeGroundTruth(
         folder.name, ids, np.arange(len(ids)), np.array(spacing), list(boxes), list(axes)
     )
+    return gt, {name: kept for name, kept in zip(ids, maps, strict=True) if kept is not None}
 
 
 def _lesions_of(index: VolumeIndex, nifti_form: str, volume_id: str) -> tuple:
-    """Return spacing, boxes and short axes of a volume's true label map."""
+    """Return spacing, boxes, short axes, and what is kept of a volume's true label map."""
     volume = label_map(index, volume_id, nifti_form=nifti_form)
-    lesions = lesions_3d(volume.array, volume.spacing_mm)
+    voxels = labelled_voxels(volume.array)
+    lesions = lesions_3d(volume.array, volume.spacing_mm, voxels)
     axes = np.array([lesion.short_axis_mm for lesion in lesions])
-    return volume.spacing_mm, ended([lesion.box3d for lesion in lesions]), axes
+    kept = TrueMap(volume.grid, voxels) if len(voxels.index) <= MAX_KEPT_VOXELS else None
+    return volume.spacing_mm, ended([lesion.box3d for lesion in lesions]), axes, kept
 
 
 def _of_each(function, tasks: Sequence, description: str, jobs: int, quiet: bool) -> list:
@@ -181,6 +208,7 @@ def compare_label_maps(
     gt_folder: str | Path,
     *,
     predicted_folder: str | Path | None = None,
+    true_maps: Mapping[str, TrueMap] | None = None,
     scores: dict[str, dict[int, float]] | None = None,
     stacks: list[Stacks] | None = None,
     masks: list[dict] | None = None,
@@ -195,6 +223,7 @@ def compare_label_maps(
     Args:
         gt: Volumes wanted.
         gt_folder: Their true label maps.
+        true_maps: Those that were read before, with `predicted_folder`.
         predicted_folder: Predicted label maps; or else
         stacks: stacked results of each volume with
         masks: their masks.
@@ -205,37 +234,42 @@ def compare_label_maps(
         jobs: Processes.
         quiet: Show no progress.
     """
-    true_maps = VolumeIndex(gt_folder)
+    true_index, true_maps = VolumeIndex(gt_folder), true_maps or {}
     named = dict(ids=ids, nifti_form=nifti_form)
     if predicted_folder is None:
-        compare = partial(_compare_stacks, true_maps, named)
+        compare = partial(_compare_stacks, true_index, named)
         tasks = list(zip(gt.ids, stacks, masks, strict=True))
     else:
         refuse_objects(Path(predicted_folder))
         predicted_maps = VolumeIndex(predicted_folder)
         _warn_of_others(predicted_maps, gt, ids)
-        compare = partial(_compare_maps, true_maps, predicted_maps, binary_masks, named)
-        tasks = [(name, None if scores is None else scores.get(name, {})) for name in gt.ids]
+        compare = partial(_compare_maps, true_index, predicted_maps, binary_masks, named)
+        tasks = [
+            (name, true_maps.get(name), None if scores is None else scores.get(name, {}))
+            for name in gt.ids
+        ]
     return _of_each(compare, tasks, "label maps", jobs, quiet)
 
 
-def _compare_stacks(true_maps, named, task) -> VolumeInstances:
+def _compare_stacks(true_index, named, task) -> VolumeInstances:
     volume_id, stacks, masks = task
-    true_map = label_map(true_maps, volume_id, **named)
+    true_map = label_map(true_index, volume_id, **named)
     try:
         return instances_of_stacks(stacks, masks, true_map.array)
     except ValueError as error:
         raise ValueError(f"volume {volume_id}: {error}") from error
 
 
-def _compare_maps(true_maps, predicted_maps, binary_masks, named, task) -> VolumeInstances:
-    volume_id, scores = task
-    true_map = label_map(true_maps, volume_id, **named)
+def _compare_maps(true_index, predicted_maps, binary_masks, named, task) -> VolumeInstances:
+    volume_id, true_map, scores = task
+    if true_map is None:
+        volume = label_map(true_index, volume_id, **named)
+        true_map = TrueMap(volume.grid, labelled_voxels(volume.array))
     try:
         predicted = label_map(predicted_maps, volume_id, binary_masks, **named)
         difference = predicted.grid.difference_from(true_map.grid)
         if difference:
             raise ValueError(f"Expected the grid of the ground truth with {difference}")
-        return instances_of_labels(predicted.array, true_map.array, scores)
+        return instances_of_voxels(labelled_voxels(predicted.array), true_map.voxels, scores)
     except ValueError as error:
         raise ValueError(f"volume {volume_id}: {error}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from mmglan.evaluation.class_metrics import with_classes
 from mmglan.evaluation.detection_set import DetectionSet
 from mmglan.evaluation.detection_set_2d import detection_set_of_images
 from mmglan.evaluation.label_maps import (
+    TrueMap,
     compare_label_maps,
     gt_of_label_maps,
     read_ids,
@@ -46,6 +47,7 @@ class TestSet:
         gt_masks: Folder of true label maps, `<volume_id>.nii.gz`, if there are any.
         ids: Names of the source volumes by volume id, if label maps are named as these.
         nifti_form: How label maps in NIfTI are read, see `data_prep.read_volume`.
+        true_maps: True label maps that were read already, by volume id.
     """
 
     __test__ = False  # no test of pytest's
@@ -55,6 +57,7 @@ class TestSet:
     gt_masks: Path | None = None
     ids: dict[str, str] | None = None
     nifti_form: str = "auto"
+    true_maps: Mapping[str, TrueMap] = field(default_factory=dict)
 
 
 def read_test_set(
@@ -90,7 +93,7 @@ def read_test_set(
         raise ValueError("Expected gt_masks with ids: only label maps are named as source volumes")
     if nifti_form != "auto" and gt_masks is None:
         raise ValueError("Expected --gt-masks with --nifti-form: only label maps are NIfTI files")
-    work = dict(jobs=jobs, quiet=quiet)
+    true_maps: dict[str, TrueMap] = {}
     if volumes is not None:
         lesions_3d = read_volumes(volumes)
         if gt_masks is not None and lesions_3d.has_ignored:
@@ -98,16 +101,19 @@ def read_test_set(
                 f"{lesions_3d.name}: Expected no lesion with ignore where label maps are compared, "
                 "since they hold it as a lesion; compare boxes only, without --gt-masks"
             )
-    else:
-        lesions_3d = (
-            None if gt_masks is None else gt_of_label_maps(gt_masks, nifti_form=nifti_form, **work)
+    elif gt_masks is not None:
+        lesions_3d, true_maps = gt_of_label_maps(
+            gt_masks, nifti_form=nifti_form, jobs=jobs, quiet=quiet
         )
+    else:
+        lesions_3d = None
     return TestSet(
         images=None if gt is None else read_ground_truth(gt),
         volumes=lesions_3d,
         gt_masks=None if gt_masks is None else Path(gt_masks),
         ids=None if ids is None else read_ids(ids),
         nifti_form=nifti_form,
+        true_maps=true_maps,
     )
 
 
@@ -254,6 +260,7 @@ def _label_maps(test_set, folder, scores, binary_masks, work):
         test_set.volumes,
         test_set.gt_masks,
         predicted_folder=folder,
+        true_maps=test_set.true_maps,
         scores=scores,
         binary_masks=binary_masks,
         ids=test_set.ids,

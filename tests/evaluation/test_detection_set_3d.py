@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from scipy import ndimage
 
 from mmglan.detections.stacking import Stacking, stack
+from mmglan.evaluation import label_maps
 from mmglan.evaluation.detection_set_3d import (
     connected_instances,
     detection_set_of_boxes,
@@ -176,6 +177,24 @@ def test_label_map_files(tmp_path):
     write(tmp_path / "found" / "a.nii.gz", label_map(FOUND), spacing=(1.0, 1.0, 2.0))
     with pytest.raises(ValueError, match="volume a: Expected the grid"):
         load_detection_sets(test_set, [tmp_path / "found"], DEEPLESION)
+
+
+@pytest.mark.parametrize(("kept", "times"), [(2**15, 1), (0, 2)])
+def test_true_label_maps_are_read_once_unless_they_are_full(tmp_path, monkeypatch, kept, times):
+    write(tmp_path / "gt" / "a.nii.gz", label_map(TRUTH))
+    write(tmp_path / "found" / "a.nii.gz", label_map(FOUND))
+    read, reads = label_maps.read_label_volume, []
+    monkeypatch.setattr(label_maps, "MAX_KEPT_VOXELS", kept)
+    monkeypatch.setattr(
+        label_maps, "read_label_volume", lambda path, **kw: reads.append(path) or read(path, **kw)
+    )
+    test_set = read_test_set(gt_masks=tmp_path / "gt")
+    (found,) = load_detection_sets(test_set, [tmp_path / "found"], DEEPLESION)
+    assert [path.parent.name for path in reads].count("gt") == times
+    of_arrays = instances_of_labels(label_map(FOUND), label_map(TRUTH))
+    assert found.overlaps["iou"].overlap.tolist() == pytest.approx(
+        of_arrays.overlap("iou")[of_arrays.intersection > 0].tolist()
+    )
 
 
 def test_label_maps_named_as_the_source_volumes(tmp_path):
