@@ -7,6 +7,7 @@ import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk
 
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from mmglan.commands.infer import parse_args
@@ -26,8 +27,28 @@ def warned(written_in):
 
 @pytest.mark.parametrize("kind", TEXTS)
 def test_a_warning_is_in_every_output_with_room_for_text(warned, kind):
-    (content,) = make_files(warned, [kind]).values()
+    content = make_files(warned, [kind])[FORMATS[kind].file_name]
     assert WARNING.encode() in content
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_warning_lies_beside_every_output(warned, written_in, kind):
+    empty = replace(warned, findings=replace(warned.findings, lesions=()))
+    for result in (warned, empty if kind == "coco" else warned):
+        assert make_files(result, [kind])["warnings.txt"] == f"{WARNING}\n".encode()
+    assert "warnings.txt" not in make_files(written_in("axial_square").result, [kind])
+
+
+def test_a_warning_is_in_the_header_of_the_label_map(warned, written_in, tmp_path):
+    def description(result):
+        path = tmp_path / "labels.nii.gz"
+        path.write_bytes(make_files(result, ["labels"])[path.name])
+        return sitk.ReadImage(str(path)).GetMetaData("descrip").strip()
+
+    assert description(warned) == f"WARNING: {WARNING}"
+    long = replace(warned, findings=replace(warned.findings, warnings=("µ" * 200,)))
+    assert description(long) == "WARNING: " + "?" * 70
+    assert description(written_in("axial_square").result) == ""
 
 
 def test_a_report_with_a_warning_is_read(warned, tmp_path):

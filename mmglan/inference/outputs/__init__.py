@@ -18,7 +18,11 @@ from mmglan.inference.outputs import (
     slicer_markups,
     tables,
 )
+from mmglan.inference.outputs.dicom_identity import warning_text
 from mmglan.review.study_page import build_page
+
+# Beside every kind of file: not all have room for text, and some stay away without a lesion.
+WARNINGS_FILE = "warnings.txt"
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +63,10 @@ class Format:
 FORMATS: dict[str, Format] = {
     "json": Format("findings.json", lambda r: tables.json_of(r.findings)),
     "csv": Format("findings.csv", lambda r: tables.csv_of(r.findings)),
-    "labels": Format("labels.nii.gz", lambda r: label_map.nifti_of(r.labels, r.volume)),
+    "labels": Format(
+        "labels.nii.gz",
+        lambda r: label_map.nifti_of(r.labels, r.volume, warning_text(r.findings)),
+    ),
     "slicer": Format("findings.mrk.json", lambda r: slicer_markups.markups_of(r.findings)),
     "coco": Format("detections.segm.json", lambda r: tables.coco_of(r.findings)),
     "overlays": Format("overlays", lambda r: overlays.overlays_of(r.findings, r.volume)),
@@ -83,9 +90,11 @@ def make_files(result: Result, formats: Collection[str]) -> dict[str, bytes]:
         formats: Names in `FORMATS`.
 
     Returns:
-        Content by file name.
+        Content by file name, with `WARNINGS_FILE` where there are warnings.
     """
     files: dict[str, bytes] = {}
+    if result.findings.warnings:
+        files[WARNINGS_FILE] = "".join(f"{text}\n" for text in result.findings.warnings).encode()
     for name, kind in FORMATS.items():
         made = kind.make(result) if name in formats else None
         if isinstance(made, Mapping):

@@ -103,7 +103,9 @@ def model_version(findings: Findings) -> str:
 
 
 def warning_text(findings: Findings) -> str:
-    """Return the warnings as one text in plain characters."""
+    """Return the warnings as one text in plain characters; empty without one."""
+    if not findings.warnings:
+        return ""
     return _plain("WARNING: " + " ".join(findings.warnings), 10000)
 
 

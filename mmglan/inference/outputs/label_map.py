@@ -11,14 +11,18 @@ import SimpleITK as sitk
 from data_prep.volumes.volume import Volume
 
 
-def nifti_of(labels: np.ndarray, volume: Volume) -> bytes:
+def nifti_of(labels: np.ndarray, volume: Volume, description: str = "") -> bytes:
     """Return a compressed NIfTI file.
 
     Args:
         labels: Axial `(Z, Y, X)`.
         volume: The scan.
+        description: For the header field `descrip`, ASCII; its first 79 characters fit.
     """
+    image = volume.to_source(labels)
+    if description:
+        image.SetMetaData("ITK_FileNotes", description[:79])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "labels.nii.gz"  # SimpleITK writes files only
-        sitk.WriteImage(volume.to_source(labels), str(path), useCompression=True)
+        sitk.WriteImage(image, str(path), useCompression=True)
         return path.read_bytes()
