@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +44,15 @@ def made_study(folder: Path) -> tuple[Volume, np.ndarray]:
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory, repository) -> Study:
-    """A real study where there is real data, else one of two bright spots."""
+    """A real study where there is real data, else one of two bright spots.
+
+    MMGLAN_STUDY=SCAN:FOLDER names a scan and what `mmglan infer` wrote of it instead: with two
+    findings at least that have axes, the tests of the page hold for any.
+    """
+    if named := os.environ.get("MMGLAN_STUDY"):
+        scan, _, written = named.partition(":")
+        findings = Findings.from_json(json.loads((Path(written) / "findings.json").read_bytes()))
+        return Study(read_volume(scan), findings, Path(written) / "findings.html")
     folder = tmp_path_factory.mktemp("study")
     real = repository.parent / "shared" / "data" / "mr_abdomen"
     volume, labels = real_study(real) if real.is_dir() else made_study(folder)

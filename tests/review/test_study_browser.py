@@ -122,7 +122,10 @@ def test_the_first_finding_is_shown(page, study):
     assert f"Slice {recist.slice_index + 1} of {len(study.volume.array)}" in page.text("#place")
     listed = page.browser.find_elements(By.CSS_SELECTOR, "#list li")
     assert len(listed) == len(study.findings.lesions)
-    assert "score 0.90" in listed[0].text and f"{recist.long_axis_mm:.1f}" in listed[0].text
+    assert (
+        f"score {study.findings.lesions[0].score:.2f}" in listed[0].text
+        and f"{recist.long_axis_mm:.1f}" in listed[0].text
+    )
     # The picture is the slice: its pixels go through the window as computed here.
     z, y, x = recist.slice_index, 5, 7
     grey = page.js(

@@ -1,0 +1,121 @@
+"""The oracle of the review loop, and what it counts, on a scan with two known lesions."""
+
+import argparse
+import csv
+import importlib.util
+import json
+import sys
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from data_prep.bookmarks.csv_table import MM_COLUMNS, PIXEL_COLUMNS
+from mmglan.review.reader_agreement import Cross
+
+# A cross of 8 x 4 around (12, 10) and one of 4 x 2 around (25, 20), on slice 1.
+CROSSES = {1: [8, 10, 16, 10, 12, 8, 12, 12], 2: [23, 20, 27, 20, 25, 19, 25, 21]}
+
+
+@pytest.fixture(scope="module")
+def loop(repository):
+    path = repository / "tools/review_loop.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # for its dataclass
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[path.stem]
+
+
+def table(path, rows):
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.fixture
+def args(tmp_path):
+    """Scans a (training, lesions 1 and 2) and b (test), and their tables."""
+    y, x = np.mgrid[:32, :40]
+    masks = np.zeros((3, 32, 40), np.uint8)
+    masks[1][((x - 12) / 4.2) ** 2 + ((y - 10) / 2.2) ** 2 < 1] = 1
+    masks[1][((x - 25) / 2.2) ** 2 + ((y - 20) / 1.2) ** 2 < 1] = 2
+    source = tmp_path / "source"
+    for name in ("a", "b"):
+        for kind, array in (("images", masks * 50), ("masks", masks)):
+            ending = ".nii.gz" if kind == "images" else "_mask.nii.gz"
+            image = sitk.GetImageFromArray(array)
+            image.SetOrigin((5.0, -3.0, 9.0))
+            (source / kind).mkdir(parents=True, exist_ok=True)
+            sitk.WriteImage(image, str(source / kind / f"{name}{ending}"))
+    work = tmp_path / "work"
+    (work / "source").mkdir(parents=True)
+    splits = [("a.nii.gz", "train"), ("b.nii.gz", "test")]
+    table(work / "split.csv", [{"volume": v, "split": s} for v, s in splits])
+    table(work / "ids_train.csv", [{"volume_id": "v0001", "volume": "/there/a.nii.gz"}])
+    rows = [
+        {"volume": volume, "slice": 1, **dict(zip(PIXEL_COLUMNS, cross, strict=True))}
+        for volume, _ in splits
+        for cross in CROSSES.values()
+    ]
+    table(work / "source/bookmarks.csv", rows)
+    return argparse.Namespace(source=source, work_dir=work, hide=0.5, seeds=[0, 1])
+
+
+def candidate(points, z):
+    """A row of the worklist; points are (x, y) in pixels of slice z."""
+    mm = np.column_stack([np.reshape(points, (4, 2)), np.full(4, z)]) + (5.0, -3.0, 9.0)
+    values = map(str, mm.ravel())
+    return {"volume": "v0001", "status": "lesion", **dict(zip(MM_COLUMNS, values, strict=True))}
+
+
+def test_the_oracle_draws_the_cross_of_the_lesion_that_a_candidate_touches(loop, args):
+    said = loop.answer(args, candidate([13, 9, 21, 9, 17, 6, 17, 12], 1))
+    assert said["status"] == "lesion"
+    cross = Cross("", np.array([float(said[c]) for c in MM_COLUMNS]).reshape(4, 3))
+    assert cross.centre == pytest.approx((17, 7, 10), abs=1)
+    assert (cross.long_mm, cross.short_mm) == pytest.approx((8, 4), abs=1.5)
+
+
+@pytest.mark.parametrize(("x", "z"), [(30, 1), (12, 0)])
+def test_the_oracle_rejects_what_touches_none(loop, args, x, z):
+    row = candidate([x, 10, x + 4, 10, x + 2, 9, x + 2, 11], z)
+    assert loop.answer(args, row) == row | {"status": "not-a-lesion"}
+    assert loop.lesions_of(args, [row]) == set()
+
+
+def test_bookmarks_of_training_patients_are_hidden(loop, args):
+    loop.hide(args)
+    hidden, left = (loop.read_rows(args.work_dir / f"{n}.csv") for n in ("answers", "hidden"))
+    assert [row["volume"] for row in hidden] == ["a.nii.gz"] and len(left) == 3
+    label = 1 if float(hidden[0]["long_x1"]) == 8 else 2
+    assert loop.hidden_lesions(args) == {("a.nii.gz", label)}
+    found = candidate(CROSSES[label], 1)
+    assert loop.lesions_of(args, [found]) == loop.hidden_lesions(args)
+
+
+def test_seeds_are_pooled_as_copies_of_the_slices_of_the_same_patients(loop, args, tmp_path):
+    folder = args.work_dir / "all/annotations/fold0"
+    folder.mkdir(parents=True)
+    image = {"id": 3, "patient_id": "p1", "volume_id": "v1", "file_name": "v1/0.png"}
+    box = {"id": 5, "image_id": 3}
+    whole = {"images": [image], "annotations": [box], "categories": [{"id": 1}]}
+    (folder / "test_whole.json").write_text(json.dumps(whole))
+    volumes = {"volumes": [{"id": 1, "volume_id": "v1"}], "lesions": []}
+    (folder / "volumes_test.json").write_text(json.dumps(volumes))
+    for seed in args.seeds:
+        run = loop.run_dir(args, "hidden", seed)
+        run.mkdir(parents=True)
+        rows = [{"image_id": 3, "score": 0.5 + seed / 10}]
+        (run / "results.bbox.json").write_text(json.dumps(rows))
+    loop.pooled_truth(args, tmp_path)
+    truth = json.loads((tmp_path / "test_whole.json").read_bytes())
+    assert [(i["id"], i["patient_id"], i["volume_id"]) for i in truth["images"]] == [
+        (6, "p1", "v1_0"),
+        (7, "p1", "v1_1"),
+    ]
+    assert [(a["id"], a["image_id"]) for a in truth["annotations"]] == [(10, 6), (11, 7)]
+    found = json.loads(loop.pooled(args, "hidden", tmp_path).read_bytes())
+    assert [(row["image_id"], row["score"]) for row in found] == [(6, 0.5), (7, 0.6)]
