@@ -253,17 +253,10 @@ def scan_names(args: argparse.Namespace) -> dict[str, str]:
 
 def worklist(args: argparse.Namespace, seeds: Iterable[int], out: Path) -> list[dict[str, str]]:
     """Let `mmglan mine` list what the models of some seeds found away from the bookmarks."""
-    known, pseudonyms = args.work_dir / "known.csv", {v: k for k, v in scan_names(args).items()}
-    rows = []
-    for row in read_rows(args.work_dir / "hidden.csv"):
-        if row["volume"] in pseudonyms:
-            volume, _ = scan_and_lesions(args.source, row["volume"])
-            points = np.array([float(row[c]) for c in PIXEL_COLUMNS]).reshape(4, 2)
-            mm = volume.to_patient_mm(volume.from_stored(points, int(row["slice"])))
-            rows.append([pseudonyms[row["volume"]], "LPS", *mm.ravel().tolist()])
-    write_csv(known, ["volume", "frame", *MM_COLUMNS], rows)
-    folders = [found_dir(args, seed) for seed in seeds]
-    mmglan(args, "mine", *folders, "--out", out, "--bookmarks", known, log=f"{out.stem}.log")
+    words = [*(found_dir(args, seed) for seed in seeds), "--out", out]
+    words += ["--bookmarks", args.work_dir / "hidden.csv"]
+    words += ["--findings-ids", args.work_dir / "ids_train.csv"]
+    mmglan(args, "mine", *words, log=f"{out.stem}.log")
     return read_rows(out)
 
 

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from data_prep.bookmarks.record import BookmarkRecord
+from data_prep.errors import DataError
+from data_prep.volumes.geometry import Grid
 
 
 @dataclass(frozen=True)
@@ -85,21 +87,33 @@ class Agreement:
     short_axis: BlandAltman | None
 
 
-def crosses_of(records: Iterable[BookmarkRecord]) -> list[Cross]:
-    """Return records in mm as crosses; those of other frames have to be converted before.
+def crosses_of(
+    records: Iterable[BookmarkRecord], grids: Mapping[str, Grid] | None = None
+) -> list[Cross]:
+    """Return records as crosses in mm.
+
+    Args:
+        records: Bookmarks.
+        grids: Stored grids by volume, for bookmarks in pixels of a slice that the file numbers.
 
     Raises:
-        ValueError: A record in pixels: without its scan its size is not known.
+        DataError: A record without two axes, or in pixels of a scan that is not among `grids`.
     """
     crosses = []
     for record in records:
-        if record.frame == "pixel" or record.points.shape != (4, 3):
-            raise ValueError(
-                f"{record.file}, row {record.row}: Expected two axes in mm but got others. Export"
-                " the table from a study page."
+        points, grid = record.points, (grids or {}).get(record.volume)
+        if record.frame == "pixel" and grid is not None and record.slice_index is not None:
+            slices = np.full(len(points), float(record.slice_index))
+            points = grid.mm_of_stored_index(np.column_stack([points, slices]))
+        elif record.frame == "RAS":
+            points = points * [-1.0, -1.0, 1.0]
+        if points.shape != (4, 3):
+            raise DataError(
+                "Expected two axes in mm but got others. Export the table from a study page.",
+                path=record.file,
+                row=record.row,
             )
-        flip = [-1.0, -1.0, 1.0] if record.frame == "RAS" else [1.0, 1.0, 1.0]
-        crosses.append(Cross(record.volume, record.points * flip))
+        crosses.append(Cross(record.volume, points))
     return crosses
 
 

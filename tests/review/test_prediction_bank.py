@@ -78,3 +78,32 @@ def test_the_table_is_one_of_bookmarks(tmp_path, capsys):
     (folders[1] / "v0001").rename(folders[1] / "v0002")
     assert main(list(map(str, words))) == 2
     assert "the same scans" in capsys.readouterr().err
+
+
+def write_state(folder, name, found):
+    (folder / name).mkdir(parents=True)
+    (folder / name / "findings.json").write_bytes(json_of(found))
+
+
+def test_bookmarks_in_pixels_of_volumes_named_by_their_paths(tmp_path, capsys):
+    # Stored with x to the right and 2 mm pixels: 200 mm are column -50.
+    grid = dict(stored_spacing=(2.0, 1.0, 1.0), stored_origin=(100.0, 0.0, 0.0))
+    flipped = replace(GEOMETRY, **grid, stored_direction=(-1, 0, 0, 0, 1, 0, 0, 0, 1))
+    write_state(tmp_path / "f", "v0001", replace(STATES[0], geometry=flipped))
+    (tmp_path / "ids.csv").write_text("volume_id,volume\nv0001,/in/scans/a/b.nii.gz\n")
+    table = tmp_path / "known.csv"
+    header = "volume,slice,long_x1,long_y1,long_x2,long_y2,short_x1,short_y1,short_x2,short_y2\n"
+    cross = "0,-52.5,0,-47.5,0,-50,-3,-50,3\n"
+    words = [tmp_path / "f", "--out", tmp_path / "m.csv", "--bookmarks", table]
+    words = [*map(str, words), "--findings-ids", str(tmp_path / "ids.csv")]
+    table.write_text(f"{header}a/b.nii.gz,{cross}z/b.nii.gz,{cross}")
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "1 of 2 bookmarks are of other scans" in said and "2 candidates" in said
+    table.write_text(f"{header}z/b.nii.gz,{cross}")
+    assert main(words) == 2 and "only those of others" in capsys.readouterr().err
+    write_state(tmp_path / "f", "v0002", state())
+    ids = "volume_id,volume\nv0001,/in/a/b.nii.gz\nv0002,/in/c/b.nii.gz\n"
+    (tmp_path / "ids.csv").write_text(ids)
+    table.write_text(f"{header}b.nii.gz,{cross}")
+    assert main(words) == 2 and "known.csv, row 2: Expected one scan" in capsys.readouterr().err
