@@ -121,15 +121,17 @@ def read_input(args: argparse.Namespace, keep_empty: str | None, images: ImageRo
 def _read_bookmarks(args: argparse.Namespace, images: VolumeIndex) -> ReadResult:
     given = {"one_based": args.one_based or None, "frame": args.frame}
     given |= {"slices": args.bookmark_slices, "volume": args.bookmark_volume}
-    if args.binary_masks:
-        understood = "binary_masks" in options_of(args.bookmarks[0], args.bookmark_format)
+    for name in ("binary_masks", "segments"):
+        if not (value := getattr(args, name)):
+            continue
+        understood = name in options_of(args.bookmarks[0], args.bookmark_format)
         if not understood and args.masks is None:
             raise DataError(
-                "Expected masks for --binary-masks but got bookmarks of another format and no"
-                " --masks. Name the masks, or leave the option out.",
+                f"Expected masks for --{name.replace('_', '-')} but got bookmarks of another format"
+                " and no --masks. Name the masks, or leave the option out.",
                 path=args.bookmarks[0],
             )
-        given["binary_masks"] = understood or None
+        given[name] = value if understood else None
     options = {name: value for name, value in given.items() if value is not None}
     return read_with_reviews(
         args.bookmarks[0],

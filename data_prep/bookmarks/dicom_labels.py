@@ -18,6 +18,7 @@ from data_prep.volumes.dicom_header import read_header
 from data_prep.volumes.dicom_kinds import is_dicom
 from data_prep.volumes.file_names import strip_image_word, strip_mask_word, strip_suffix
 from data_prep.volumes.find import VolumeIndex
+from data_prep.volumes.segment_names import choose
 from data_prep.volumes.stored import only_data_errors
 from data_prep.volumes.volume import Volume, read_labels
 
@@ -99,20 +100,35 @@ def _is_object(path: Path) -> bool:
     return path.is_file() and kind_of(path).startswith(_CLASSES)
 
 
-def read_mask(path: Path, like: Volume, *, root: str, allow_empty: bool, nifti_form: str) -> Volume:
+def read_mask(
+    path: Path,
+    like: Volume,
+    *,
+    root: str,
+    allow_empty: bool,
+    nifti_form: str,
+    segments: str | None = None,
+) -> Volume:
     """Read the mask of a volume: a label map, a DICOM segmentation, or a DICOM structure set.
 
-    See `data_prep.volumes.volume.read_labels`.
+    See `data_prep.volumes.volume.read_labels`, and `segment_names.choose` for `segments`.
 
     Raises:
         DataError: Whatever is wrong with the mask, and segments that overlap.
     """
     if path.is_dir() or not path.exists() or not is_dicom(path):
-        return read_labels(path, like, root=root, allow_empty=allow_empty, nifti_form=nifti_form)
+        return read_labels(
+            path,
+            like,
+            root=root,
+            allow_empty=allow_empty,
+            nifti_form=nifti_form,
+            segments=segments,
+        )
     name = relative_name(path, root)
     with only_data_errors(name):
         data = read_header(path, name, with_pixels=True)
-        masks = _segments(data, like, name)
+        masks, notes = _segments(data, like, name, segments)
         referred = {str(e.value) for e in data.iterall() if e.keyword == "ReferencedSOPInstanceUID"}
         labels = np.zeros(
             like.array.shape, np.uint16 if max(masks, default=0) < 2**16 else np.uint32
@@ -133,9 +149,10 @@ def read_mask(path: Path, like: Volume, *, root: str, allow_empty: bool, nifti_f
             "volume as one without lesions.",
             path=name,
         )
-    notes = [f"{name}: {len(empty)} of {len(masks)} segments hold no voxel."] if empty else []
+    if empty:
+        notes.append(f"{name}: {len(empty)} of {len(masks)} segments hold no voxel.")
     images = {uid.partition("#")[0] for uid in like.slice_uids}
-    if images and not images & referred:
+    if images and referred and not images & referred:
         notes.append(
             f"{name}: refers to other images than those of {like.source_id}; its positions in mm"
             " were taken."
@@ -143,7 +160,10 @@ def read_mask(path: Path, like: Volume, *, root: str, allow_empty: bool, nifti_f
     return replace(like, array=labels, source_id=name, notes=tuple(notes))
 
 
-def _segments(data: Dataset, like: Volume, name: str) -> dict[int, np.ndarray]:
+def _segments(
+    data: Dataset, like: Volume, name: str, pattern: str | None
+) -> tuple[dict[int, np.ndarray], list[str]]:
+    """Return the voxels of each segment that is a lesion, and notes."""
     kind = str(data.get("SOPClassUID", ""))
     if not kind.startswith(_CLASSES):
         raise DataError(
@@ -152,14 +172,20 @@ def _segments(data: Dataset, like: Volume, name: str) -> dict[int, np.ndarray]:
             path=name,
         )
     if kind.startswith(dicom_seg.CLASSES):
-        return dicom_seg.segments(data, like, name)
+        chosen, notes = choose(dicom_seg.segment_names(data), pattern, name)
+        return dicom_seg.segments(data, like, name, chosen), notes
+    regions = dicom_rtstruct.regions(data)
+    chosen, notes = dicom_rtstruct.choose_regions(regions, pattern, name)
     found = {}
-    for row, contours in enumerate(dicom_rtstruct.regions(data), start=1):
+    for row in sorted(chosen):
+        if not regions[row].contours:
+            found[row] = np.zeros(like.array.shape, bool)
+            continue
         try:
-            found[row] = dicom_rtstruct.region_mask(contours, like, name, row)
+            found[row] = dicom_rtstruct.region_mask(regions[row].contours, like, name, row)
         except DataError as error:
             raise DataError(error.message, path=name, row=row) from None
-    return found
+    return found, notes
 
 
 def _series(data: Dataset) -> set[str]:

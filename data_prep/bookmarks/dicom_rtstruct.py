@@ -5,8 +5,8 @@ Contours of one slice are combined by exclusive or, so that a contour inside ano
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +24,13 @@ from data_prep.bookmarks.locate import axial_points, slice_of
 from data_prep.bookmarks.one_axis import fill
 from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.errors import DataError
+from data_prep.volumes.segment_names import choose
 from data_prep.volumes.volume import Volume
 
-OPTIONS = frozenset({"volume", "patient", "slices", "binary_masks"})
+OPTIONS = frozenset({"volume", "patient", "slices", "binary_masks", "segments"})
 CLASSES = (f"{STORAGE}481.3",)
+# Interpreted types that are no tissue to treat or spare. Some programs write ORGAN for everything.
+NO_LESION = ("EXTERNAL", "MARKER", "ISOCENTER", "BOLUS", "SUPPORT", "FIXATION", "REGISTRATION")
 _PLANAR = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 
 
@@ -41,16 +44,23 @@ def _read_one(path: Path, name: str, options: Options) -> ReadResult:
     volume_name = volume_named(options, set(referenced_series(data)))
     volume = read_grid(options, volume_name)
     result = ReadResult()
-    for row, contours in enumerate(regions(data), start=1):
+    found = regions(data)
+    try:
+        chosen, result.notes = choose_regions(found, options.segments, name)
+    except DataError as error:
+        result.refuse(error, volume_name)
+        return result
+    for row in sorted(chosen):
+        contours = found[row].contours
         try:
             mask = region_mask(contours, volume, name, row)
         except DataError as error:
             result.refuse(DataError(error.message, path=name, row=row), volume_name)
             continue
         labels = replace(volume, array=mask.astype(np.uint16))
-        found = measure_labels(labels, volume_name, name, options)
-        found.records = [replace(record, row=row) for record in found.records]
-        result.add(found)
+        measured = measure_labels(labels, volume_name, name, options)
+        measured.records = [replace(record, row=row) for record in measured.records]
+        result.add(measured)
     return result
 
 
@@ -62,10 +72,54 @@ def referenced_series(data: Dataset) -> Iterable[str]:
                 yield str(series.SeriesInstanceUID)
 
 
-def regions(data: Dataset) -> list[list[Dataset]]:
-    """Return the contours of each region."""
-    drawn = data.get("ROIContourSequence", None) or ()
-    return [list(region.get("ContourSequence", None) or ()) for region in drawn]
+@dataclass(frozen=True)
+class Region:
+    """A region of interest.
+
+    Args:
+        name: As the file calls it; empty if it does not.
+        interpreted: What the file takes it for (RT ROI Interpreted Type); empty if it does not say.
+        contours: Its outlines; none if it was never drawn.
+    """
+
+    name: str
+    interpreted: str
+    contours: list[Dataset]
+
+
+def regions(data: Dataset) -> dict[int, Region]:
+    """Return the regions by their 1-based place: those with contours first, then those without."""
+    named = {_number(r, "ROINumber"): r for r in data.get("StructureSetROISequence", None) or ()}
+    observed = {
+        _number(o, "ReferencedROINumber"): str(o.get("RTROIInterpretedType", "") or "")
+        for o in data.get("RTROIObservationsSequence", None) or ()
+    }
+    drawn = [
+        (_number(region, "ReferencedROINumber"), list(region.get("ContourSequence", None) or ()))
+        for region in data.get("ROIContourSequence", None) or ()
+    ]
+    drawn += [(number, []) for number in named if number not in dict(drawn)]
+    return {
+        row: Region(
+            str(named[number].get("ROIName", "") or "") if number in named else "",
+            observed.get(number, ""),
+            contours,
+        )
+        for row, (number, contours) in enumerate(drawn, start=1)
+    }
+
+
+def choose_regions(
+    found: Mapping[int, Region], pattern: str | None, name: str
+) -> tuple[set[int], list[str]]:
+    """Choose the regions that are lesions; see `segment_names.choose`."""
+    names = {row: region.name for row, region in found.items()}
+    never = {row for row, region in found.items() if region.interpreted in NO_LESION}
+    return choose(names, pattern, name, frozenset(never))
+
+
+def _number(item: Dataset, keyword: str) -> str:
+    return str(item.get(keyword, ""))
 
 
 def region_mask(contours: list[Dataset], volume: Volume, name: str, row: int) -> np.ndarray:

@@ -6,7 +6,7 @@ frames and any order of frames do no harm. Segments may overlap.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,10 +26,11 @@ from data_prep.bookmarks.record import Options, ReadResult
 from data_prep.errors import DataError
 from data_prep.volumes.dicom_frames import frame_groups, slices_of
 from data_prep.volumes.dicom_slice_order import SliceInfo
+from data_prep.volumes.segment_names import choose
 from data_prep.volumes.stored import check_size
 from data_prep.volumes.volume import Volume
 
-OPTIONS = frozenset({"volume", "patient", "slices", "binary_masks"})
+OPTIONS = frozenset({"volume", "patient", "slices", "binary_masks", "segments"})
 CLASSES = (f"{STORAGE}66.4", f"{STORAGE}66.7")
 TOLERANCE_PX = 0.1
 
@@ -43,8 +44,13 @@ def _read_one(path: Path, name: str, options: Options) -> ReadResult:
     data = checked(path, name, CLASSES, "a segmentation")
     name_of_volume = volume_named(options, set(referenced_series(data)))
     volume = read_grid(options, name_of_volume)
-    masks = segments(data, volume, name)
     result = ReadResult()
+    try:
+        chosen, result.notes = choose(segment_names(data), options.segments, name)
+    except DataError as error:
+        result.refuse(error, name_of_volume)
+        return result
+    masks = segments(data, volume, name, chosen)
     for number, mask in masks.items():
         if not mask.any():
             message = "Expected a segment with voxels but got an empty one. Remove it."
@@ -57,14 +63,27 @@ def _read_one(path: Path, name: str, options: Options) -> ReadResult:
     return result
 
 
+def segment_names(data: Dataset) -> dict[int, str]:
+    """Return the label of each segment, or its coded type if it has none."""
+    found = {}
+    for item in data.SegmentSequence:
+        types = item.get("SegmentedPropertyTypeCodeSequence", None) or ({},)
+        coded = types[0].get("CodeMeaning", "")
+        found[int(item.SegmentNumber)] = str(item.get("SegmentLabel", "") or coded or "")
+    background = {0} if str(data.get("SegmentationType", "")) == "LABELMAP" else set()
+    return {number: name for number, name in found.items() if number not in background}
+
+
 def referenced_series(data: Dataset) -> Iterable[str]:
     """Yield the UIDs of the series that a segmentation or presentation state refers to."""
     for one in data.get("ReferencedSeriesSequence", None) or ():
         yield str(one.SeriesInstanceUID)
 
 
-def segments(data: Dataset, volume: Volume, name: str) -> dict[int, np.ndarray]:
-    """Return the voxels `(Z, Y, X)` of each segment, on the axial grid of the volume.
+def segments(
+    data: Dataset, volume: Volume, name: str, chosen: Collection[int]
+) -> dict[int, np.ndarray]:
+    """Return the voxels `(Z, Y, X)` of the chosen segments, on the axial grid of the volume.
 
     Raises:
         DataError: Frames on another grid, a compression that is not read, or damage.
@@ -80,17 +99,31 @@ def segments(data: Dataset, volume: Volume, name: str) -> dict[int, np.ndarray]:
     kind = str(data.get("SegmentationType", "BINARY"))
     if kind == "FRACTIONAL":
         frames = frames >= float(data.MaximumFractionalValue) / 2
-    numbers = [int(item.SegmentNumber) for item in data.SegmentSequence]
-    check_size((*volume.stored_size, len(numbers)), name)
-    masks = {n: np.zeros(volume.array.shape, bool) for n in numbers if n or kind != "LABELMAP"}
+    check_size((*volume.stored_size, max(1, len(chosen))), name)
+    masks = {number: np.zeros(volume.array.shape, bool) for number in sorted(chosen)}
+    known = segment_names(data)
     for frame, info, groups in zip(frames, infos, frame_groups(data, name), strict=True):
         place = _indices(info, volume, name)
         if kind == "LABELMAP":
-            for number in set(np.unique(frame).tolist()) - {0}:
+            present = set(np.unique(frame).tolist()) - {0}
+            _check_known(present, known, name)
+            for number in present.intersection(masks):
                 masks[number][place] |= frame == number
         else:
-            masks[_segment_number(data, groups)][place] |= frame > 0
+            number = _segment_number(data, groups)
+            _check_known({number}, known, name)
+            if number in masks:
+                masks[number][place] |= frame > 0
     return masks
+
+
+def _check_known(numbers: set[int], known: Mapping[int, str], name: str) -> None:
+    if unknown := sorted(numbers - set(known)):
+        raise DataError(
+            f"Expected voxels of the segments that it lists but got segment {unknown[0]}. Export it"
+            " again.",
+            path=name,
+        )
 
 
 def _segment_number(data: Dataset, groups: tuple[Dataset, ...]) -> int:

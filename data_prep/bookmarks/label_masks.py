@@ -19,7 +19,7 @@ from data_prep.volumes.file_names import strip_mask_word, suffix_of
 from data_prep.volumes.find import NoVolumeError, VolumeIndex
 from data_prep.volumes.volume import Volume, read_label_volume
 
-OPTIONS = frozenset({"volume", "patient", "slices", "binary_masks"})
+OPTIONS = frozenset({"volume", "patient", "slices", "binary_masks", "segments"})
 # An axis of fewer pixels than this, from centre to centre, is no diameter.
 MIN_AXIS_PX = 1.0
 
@@ -67,7 +67,7 @@ def _volume_of(file_name: str, label: str, options: Options) -> str:
 
 
 def _read_mask(path: Path, name: str, volume: str, options: Options) -> ReadResult:
-    mask = read_label_volume(path, nifti_form=options.nifti_form)
+    mask = read_label_volume(path, nifti_form=options.nifti_form, segments=options.segments)
     result = measure_labels(mask, volume, name, options)
     result.notes += mask.notes
     return result

@@ -127,6 +127,7 @@ class Options:
         patient: Formats that name no patient: the patient.
         slices: Masks: measure each lesion on its `largest` slice or on `all`.
         binary_masks: Masks hold 0 and 1: connected components are the lesions.
+        segments: Masks with named segments: regular expression that names of lesions contain.
         nifti_form: Masks: see `data_prep.read_volume`.
         names: CSV: volumes by their pseudonyms.
     """
@@ -138,6 +139,7 @@ class Options:
     patient: str | None = None
     slices: str = "largest"
     binary_masks: bool = False
+    segments: str | None = None
     nifti_form: str = "auto"
     names: Mapping[str, str] = field(default_factory=dict)
 

@@ -34,6 +34,7 @@ def volume_options(args: argparse.Namespace) -> VolumeOptions:
         max_empty=args.max_empty,
         single_slices=args.single_slices,
         binary_masks=args.binary_masks,
+        segments=args.segments,
         series_rule=args.series_rule,
         modality=args.modality,
         series_description=args.series_description,
@@ -165,6 +166,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--bookmark-volume", help="volume of a bookmark file that names none")
     add("--masks", help="folder of voxel masks: their lesions are written as ground truth")
     add("--binary-masks", action="store_true", help="masks hold 0 and 1: separate the components")
+    add(
+        "--segments",
+        type=pattern,
+        metavar="PATTERN",
+        help="masks that name their segments (DICOM SEG, RTSTRUCT, .seg.nrrd): only those whose "
+        "name contains this regular expression are lesions; unlike names are refused without it",
+    )
     add("--subvolumes", help="3D annotations of DeepLesion's sub-volumes, .pkl as published")
     add(
         "--patient-pattern",

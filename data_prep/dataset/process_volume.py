@@ -198,6 +198,7 @@ def _labels(task: VolumeTask, volume: Volume, result: VolumeResult) -> np.ndarra
             root=task.mask_root,
             allow_empty=not source.records,
             nifti_form=task.options.nifti_form,
+            segments=task.options.segments,
         )
     except DataError as error:
         result.errors.append(str(error))

@@ -33,6 +33,7 @@ class VolumeOptions:
         nan: See `data_prep.read_volume`.
         philips_scaling: See `data_prep.read_volume`.
         binary_masks: Masks do not tell lesions apart: take connected components.
+        segments: Regular expression that names of segments contain which are lesions, in masks.
         iterations: Of GrabCut; None for those of the mask method.
     """
 
@@ -45,6 +46,7 @@ class VolumeOptions:
     whole_volumes: bool = False
     single_slices: bool = False
     binary_masks: bool = False
+    segments: str | None = None
     series_rule: str = "only"
     modality: str | None = None
     series_description: str | None = None

@@ -59,7 +59,9 @@ def read(path: Path, name: str, nifti_form: str = "auto") -> Stored:
         header = nifti(path, name, nifti_form)
         check_size(header.size, name)
         grid = header.grid
-    return Stored(_voxels(header, name), grid, notes=header.notes)
+    return Stored(
+        _voxels(header, name), grid, notes=header.notes, segment_names=header.segment_names
+    )
 
 
 def _simpleitk_grid(path: Path, name: str, image_io: str, header: Header) -> Grid:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ class Header:
         intercept: Added after the factor.
         notes: Lines on what was assumed.
         grid: Where the voxels lie, for formats whose geometry SimpleITK does not read for us.
+        segment_names: Name of each label that the header names (3D Slicer's .seg.nrrd).
         spacing: Spacing along (i, j, k) in mm as the header states it, to compare with SimpleITK's.
     """
 
@@ -47,6 +49,7 @@ class Header:
     notes: tuple[str, ...] = ()
     grid: Grid | None = None
     spacing: tuple[float, ...] | None = None
+    segment_names: Mapping[int, str] = field(default_factory=dict)
 
 
 def check_spacing(spacing: tuple[float, ...], name: str) -> None:

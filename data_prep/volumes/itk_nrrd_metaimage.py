@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from data_prep.paths import resolve_under
 from data_prep.volumes.itk_header import NO_ORIENTATION, Header, check_spacing
 
 _MAX_HEADER = 1 << 20
+_SEGMENT = re.compile(r"Segment(\d{1,6})_Name")
 _NRRD_TYPES = {
     "i1": "signed char|int8|int8_t",
     "u1": "uchar|unsigned char|uint8|uint8_t",
@@ -46,9 +48,14 @@ def nrrd(path: Path, name: str) -> Header:
     ends = [(at, len(m)) for m in (b"\n\n", b"\r\n\r\n") if (at := start.find(m)) >= 0]
     end, skip = min(ends, default=(len(start), 0))
     fields: dict[str, str] = {}
+    stated: dict[str, str] = {}
     for line in _lines(start[:end], name)[1:]:
         key, colon, value = line.partition(":")
-        if colon and not line.startswith("#") and not value.startswith("="):
+        if line.startswith("#") or not colon:
+            continue
+        if value.startswith("="):
+            stated[key.strip()] = value[1:].strip()
+        else:
             _once(fields, key.strip().lower(), value.strip(), name)
     size = _integers(fields.get("sizes", ""), "sizes", name)
     dimension = _integers(fields.get("dimension", ""), "dimension", name)
@@ -83,7 +90,21 @@ def nrrd(path: Path, name: str) -> Header:
         None if encoding == "raw" else "gzip",
         notes=tuple(notes),
         spacing=spacing,
+        segment_names=_segment_names(stated, name),
     )
+
+
+def _segment_names(stated: dict[str, str], name: str) -> dict[int, str]:
+    """Return the names of labels that 3D Slicer writes: `Segment0_Name:=…`."""
+    found = {}
+    for key, value in stated.items():
+        if match := _SEGMENT.fullmatch(key):
+            start = f"Segment{match[1]}_"
+            label = stated.get(f"{start}LabelValue", "")
+            if not label.isdecimal():
+                raise _wrong("a whole number", f"{start}LabelValue", label, name)
+            found[int(label[:12])] = value
+    return found
 
 
 def metaimage(path: Path, name: str) -> Header:

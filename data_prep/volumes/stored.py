@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -27,6 +27,7 @@ class Stored:
         slice_numbers: The files' own slice numbers, if the format has them (DeepLesion; DICOM's
             InstanceNumber, or the 1-based frame).
         notes: Lines on what was assumed or chosen in reading.
+        segment_names: Name of each label that the file names.
         padding: Voxels `(k, j, i)` that the file marks as no part of the image, or None.
     """
 
@@ -36,6 +37,7 @@ class Stored:
     slice_numbers: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
     padding: np.ndarray | None = None
+    segment_names: Mapping[int, str] = field(default_factory=dict)
 
 
 @contextmanager

@@ -20,6 +20,8 @@ from data_prep.volumes.any_format import read_stored
 from data_prep.volumes.geometry import Grid
 from data_prep.volumes.padding import fill_outside
 from data_prep.volumes.read_options import ReadOptions
+from data_prep.volumes.segment_names import choose
+from data_prep.volumes.stored import Stored
 
 # Labels that a program stored as scaled numbers come back as 0.996 or 1.000015.
 LABEL_TOLERANCE = 0.01
@@ -205,6 +207,7 @@ def read_labels(
     root: str | os.PathLike | None = None,
     allow_empty: bool = False,
     nifti_form: str = "auto",
+    segments: str | None = None,
 ) -> Volume:
     """Read a label mask that lies on the grid of `like`; its stored orientation may differ.
 
@@ -214,14 +217,19 @@ def read_labels(
         root: Folder of the masks; messages show the path relative to it.
         allow_empty: Take a mask without any label, as of a volume without lesions.
         nifti_form: See `read_volume`.
+        segments: Regular expression that names of lesions contain, for masks that name their
+            labels (3D Slicer's `.seg.nrrd`); the others are left out.
 
     Returns:
         Labels in the axial order of `like`, uint16 or uint32.
 
     Raises:
-        DataError: If the mask lies on another grid, is empty or holds no whole numbers.
+        DataError: If the mask lies on another grid, is empty or holds no whole numbers; if its
+            labels have unlike names and `segments` does not choose, or has no names to choose from.
     """
-    labels = read_label_volume(path, root=root, allow_empty=allow_empty, nifti_form=nifti_form)
+    labels = read_label_volume(
+        path, root=root, allow_empty=allow_empty, nifti_form=nifti_form, segments=segments
+    )
     difference = labels.grid.difference_from(like.grid)
     if difference:
         raise DataError(
@@ -238,11 +246,12 @@ def read_label_volume(
     root: str | os.PathLike | None = None,
     allow_empty: bool = False,
     nifti_form: str = "auto",
+    segments: str | None = None,
 ) -> Volume:
     """Read a label mask by itself; see `read_labels`."""
     name = relative_name(path, root)
     stored = read_stored(Path(path), name, ReadOptions(nifti_form=nifti_form))
-    values = _whole(stored.array, name)
+    values, notes = _lesions(_whole(stored.array, name), stored, segments, name)
     highest = int(values.max())
     if highest == 0 and not allow_empty:
         raise DataError(
@@ -255,7 +264,28 @@ def read_label_volume(
             f"Expected labels up to 4294967295 but got {highest}. Renumber the labels.", path=name
         )
     array = stored.grid.to_axial(values.astype(np.uint16 if highest <= 0xFFFF else np.uint32))
-    return Volume(array, stored.grid.axial_spacing, name, stored.grid, notes=stored.notes)
+    return Volume(array, stored.grid.axial_spacing, name, stored.grid, notes=stored.notes + notes)
+
+
+def _lesions(
+    labels: np.ndarray, stored: Stored, segments: str | None, name: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return labels without those that are no lesions by their names, and notes."""
+    named = stored.segment_names
+    if not named and segments is None:
+        return labels, ()
+    if not named:
+        raise DataError(
+            "Expected a mask that names its segments for --segments but got a label map without"
+            " names. Leave the option out, and other labels than lesions too.",
+            path=name,
+        )
+    there = set(np.unique(labels).tolist()) - {0}
+    names = {number: named.get(number, "") for number in sorted({*named, *there})}
+    chosen, notes = choose(names, segments, name)
+    if chosen < set(names):
+        labels = np.where(np.isin(labels, sorted(chosen)), labels, 0)
+    return labels, tuple(notes)
 
 
 def _whole(values: np.ndarray, name: str) -> np.ndarray:

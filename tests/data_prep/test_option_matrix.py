@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from dicom_makers import presentation_state, segmentation, structure_set
+from dicom_makers import item, presentation_state, segmentation, structure_set
 
 from data_prep.bookmarks.csv_table import MM_COLUMNS, PIXEL_COLUMNS
 from data_prep.prepare import main
@@ -30,6 +30,7 @@ EXPECTED = {
     ("--frame", "RAS"): {"mm": WORKS},
     ("--bookmark-slices", "all"): {"masks": WORKS, "seg": WORKS, "rtstruct": WORKS},
     ("--bookmark-volume", "other"): dict.fromkeys(("slicer", "sr", "masks", *OBJECTS), WORKS),
+    ("--segments", "^node 1"): {"seg": WORKS, "rtstruct": WORKS, "masks": "no names"},
     ("--binary-masks",): {"masks": WORKS, "seg": WORKS, "rtstruct": WORKS},
     ("--series-description", "t2"): dict.fromkeys(KINDS, "no volume"),
     ("--modality", "PT"): dict.fromkeys(KINDS, "no volume"),
@@ -144,6 +145,10 @@ def inputs(tmp_path, make_series, make_markups, make_report):
         first, *others = data.ROIContourSequence
         first.ContourSequence += [region.ContourSequence[0] for region in others[:2]]
         data.ROIContourSequence = [first, others[2]]
+        data.StructureSetROISequence = [
+            item(ROINumber=1, ROIName="node 1"),
+            item(ROINumber=4, ROIName="node 2"),
+        ]
         return save(data, "rtstruct.dcm")
 
     def gsps():
@@ -203,6 +208,8 @@ def test_an_option_works_or_is_refused(tmp_path, inputs, capsys, kind):
         if expected == REFUSED:
             assert status == 2 and "xpected" in said, where
             assert not (tmp_path / f"out{number}/annotations").exists(), where
+        elif expected == "no names":
+            assert status == 2 and "names its segments" in said, where
         elif expected == "no volume":
             assert status in (1, 2) and option[0] in said, where
             images = (tmp_path / f"out{number}").glob("images/*/*.png")
@@ -214,7 +221,8 @@ def test_an_option_works_or_is_refused(tmp_path, inputs, capsys, kind):
             assert status == 1, where  # points in another frame lie outside, and are named
             assert "in RAS" in (tmp_path / f"out{number}/errors.txt").read_text()
         else:
-            assert status == (0 if option[0] == "--one-axis" and expected == WORKS else 1), where
+            clean = option[0] in ("--one-axis", "--segments") and expected == WORKS
+            assert status == (0 if clean else 1), where
             assert output(tmp_path, f"out{number}") != plain, where
 
 

@@ -7,11 +7,11 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 
-def segmentation(sources, masks, path, kind="BINARY"):
+def segmentation(sources, masks, path, kind="BINARY", labels=("node 1", "node 2")):
     def segment(number):
         return hd.seg.SegmentDescription(
             segment_number=number,
-            segment_label=f"node {number}",
+            segment_label=labels[number - 1],
             segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
             segmented_property_type=codes.SCT.Neoplasm,
             algorithm_type="MANUAL",
@@ -51,8 +51,11 @@ def item(**fields):
     return data
 
 
-def structure_set(source, regions):
-    """Return a structure set of regions of one contour each: its kind, and its points in mm."""
+def structure_set(source, regions, names=(), interpreted=()):
+    """Return a structure set of regions of one contour each: its kind, and its points in mm.
+
+    There may be more names than regions: those are regions without contours.
+    """
     data = dataset("1.2.840.10008.5.1.4.1.1.481.3", source)
     one = item(SeriesInstanceUID=source.SeriesInstanceUID)
     study = item(RTReferencedSeriesSequence=[one])
@@ -68,6 +71,13 @@ def structure_set(source, regions):
     data.ROIContourSequence = [
         item(ReferencedROINumber=number, ContourSequence=[contour])
         for number, contour in enumerate(contours, start=1)
+    ]
+    data.StructureSetROISequence = [
+        item(ROINumber=number, ROIName=name) for number, name in enumerate(names, start=1)
+    ]
+    data.RTROIObservationsSequence = [
+        item(ReferencedROINumber=number, RTROIInterpretedType=kind)
+        for number, kind in enumerate(interpreted, start=1)
     ]
     return data
 
