@@ -6,11 +6,11 @@ import csv
 import math
 import re
 from collections.abc import Iterable, Iterator
-from io import BytesIO, TextIOWrapper
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 
 from data_prep.errors import DataError, quoted
-from data_prep.limits import check_file
+from data_prep.limits import check_file, check_table
 
 # Neither pixels, millimetres nor slices go beyond; larger numbers are damage.
 MAX_NUMBER = 1_000_000
@@ -29,7 +29,22 @@ def read_bytes(path: Path, name: str) -> bytes:
         ) from None
     if not data.strip():
         raise DataError("Expected bookmarks but got an empty file. Export it again.", path=name)
+    check_table(data, name)
     return data
+
+
+def open_table(path: Path, errors: str = "strict") -> StringIO:
+    """Return a table's text, UTF-8 with or without the byte order mark of a spreadsheet.
+
+    Raises:
+        OSError: It cannot be read.
+        UnicodeDecodeError: It is in another encoding.
+        DataError: It is a pipe, or too large.
+    """
+    check_file(path)
+    data = path.read_bytes()
+    check_table(data, path.name)
+    return StringIO(data.decode("utf-8-sig", errors), newline="")
 
 
 def read_text(path: Path, name: str) -> Iterator[str]:

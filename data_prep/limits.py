@@ -1,12 +1,14 @@
 """What is read at all: files and no pipes, and no more bytes than a limit, before it is decoded.
 
-`MMGLAN_MAX_GIB` in the environment raises the limit (default 4 GiB a file, decoded or not).
+`MMGLAN_MAX_GIB` in the environment raises the limit (default 4 GiB a file, decoded or not) and what
+follows from it: voxels of a volume, pixels of a slice, deflated headers, texts and archives.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 from data_prep.errors import DataError
@@ -18,6 +20,10 @@ _KINDS = {
     stat.S_IFBLK: "a device",
 }
 _PNG = b"\x89PNG\r\n\x1a\n"
+_RAISE = "If that is meant, raise the limit with MMGLAN_MAX_GIB in the environment."
+# What Python needs at most, in bytes, for what stands at or after a character of a text.
+_JSON = {b"{": 240, b"[": 100, b",": 70, b":": 110, b'"': 35}
+_TABLE = {b",": 70, b";": 70, b"\t": 70, b"\n": 300}
 
 
 def max_bytes() -> int:
@@ -59,17 +65,33 @@ def check_file(path: str | os.PathLike, name: str | None = None) -> None:
         check_size(found.st_size, name)
 
 
-def check_size(size: int, name: str) -> None:
-    """Raise DataError if `size` bytes are more than `max_bytes`."""
+def check_size(size: int, name: str, what: str = "") -> None:
+    """Raise DataError if `size` bytes are more than `max_bytes`.
+
+    Args:
+        size: In bytes.
+        name: How messages call the file.
+        what: What has that size, if it is not the file itself.
+    """
     if size > (limit := max_bytes()):
         raise DataError(
-            f"Expected at most {limit / 2**30:g} GiB but got {size / 2**30:.1f} GiB. If that is"
-            " meant, raise the limit with MMGLAN_MAX_GIB in the environment.",
+            f"Expected at most {limit / 2**30:g} GiB{what and ' of ' + what} but got"
+            f" {size / 2**30:.1f} GiB. {_RAISE}",
             path=name,
         )
 
 
-def check_png(content: bytes, name: str, most_pixels: int = 1 << 26) -> None:
+def max_voxels() -> int:
+    """Return the limit of a volume: 2^29 (512 x 512 x 2048) of at most 8 bytes by default."""
+    return max_bytes() >> 3
+
+
+def max_pixels() -> int:
+    """Return the limit of a slice: 2^26 (8192 x 8192) by default."""
+    return max_bytes() >> 6
+
+
+def check_png(content: bytes, name: str) -> None:
     """Refuse a PNG whose header promises more pixels than a slice has; other bytes pass.
 
     Raises:
@@ -78,9 +100,35 @@ def check_png(content: bytes, name: str, most_pixels: int = 1 << 26) -> None:
     if content[:8] != _PNG or len(content) < 24:
         return
     width, height = (int.from_bytes(content[i : i + 4], "big") for i in (16, 20))
-    if width * height > most_pixels:
+    if width * height > (limit := max_pixels()):
         raise DataError(
-            f"Expected a slice of at most {most_pixels} pixels but got {width} x {height}."
-            " Remove it.",
+            f"Expected a slice of at most {limit} pixels but got {width} x {height}. Remove it."
+            f" {_RAISE}",
             path=name,
         )
+
+
+def check_json(content: bytes, name: str) -> None:
+    """Refuse a JSON text whose values may need more memory than `max_bytes`."""
+    check_size(json_memory(content), name, "memory for its values")
+
+
+def check_table(content: bytes, name: str) -> None:
+    """Refuse a table whose cells may need more memory than `max_bytes`."""
+    check_size(table_memory(content), name, "memory for its cells")
+
+
+def json_memory(content: bytes) -> int:
+    """Return how many bytes the values of a JSON text need at most."""
+    return _memory(content, _JSON)
+
+
+def table_memory(content: bytes) -> int:
+    """Return how many bytes the rows of a table need at most, as lists or dictionaries."""
+    return _memory(content, _TABLE)
+
+
+def _memory(content: bytes, weights: Mapping[bytes, int]) -> int:
+    # A character may take four bytes, in the text and in a value.
+    letters = len(content) * (2 if content.isascii() else 8)
+    return letters + sum(weight * content.count(mark) for mark, weight in weights.items())

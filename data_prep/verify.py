@@ -25,11 +25,15 @@ from data_prep.command_line import at_least, reports_errors
 from data_prep.dataset import checks, run_report
 from data_prep.dataset.split import SPLITS
 from data_prep.errors import DataError
-from data_prep.paths import check_no_link, resolve_under
+from data_prep.paths import check_no_link, check_relative, resolve_under
 from data_prep.shown_text import markdown_text
+from data_prep.volumes import png_files
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+
+# Slices that one process decodes.
+BLOCK = 64
 
 
 @reports_errors
@@ -91,11 +95,13 @@ def verify(
     files = {image["file_name"] for content in sets.values() for image in content["images"]}
     for content in sets.values():
         files |= {name for image in content["images"] for name in image.get("neighbours", ())}
-    tasks = [(str(data_dir), name) for name in sorted(files)]
+    ordered = sorted(files)
+    blocks = [ordered[first : first + BLOCK] for first in range(0, len(ordered), BLOCK)]
+    tasks = [(str(data_dir), block) for block in blocks]
     read = parallel.run_tasks(
-        checks.read_pixels, tasks, jobs=jobs, description="slices", progress=progress
+        checks.read_pixels, tasks, jobs=jobs, description="blocks of slices", progress=progress
     )
-    pixels = {result.file_name: result for result in read}
+    pixels = {result.file_name: result for block in read for result in block}
     found = checks.CheckResult()
     checks.check_images({name: sets[name] for name in plain}, pixels, found)
     listed = {i["file_name"] for name in plain for i in sets[name]["images"]}
@@ -207,12 +213,16 @@ def draw_sheet(data_dir: Path, sets: Mapping[str, Mapping[str, Any]]) -> bytes |
     for short, name, split, lesion, image in chosen:
         shape = (image["height"], image["width"])
         mask = lesion.get("segmentation")
-        pixels = checks.read_pixels((str(data_dir), name))
         if mask is not None and not (checks.can_decode(mask) and tuple(mask["size"]) == shape):
             continue  # reported as a problem
-        if pixels.error or pixels.shape != shape:
+        try:
+            file = resolve_under(data_dir, f"images/{check_relative(name)}")
+            pixels = png_files.read_png(file, name)
+        except DataError:
             continue  # so is this
-        picture = run_report.draw(data_dir / "images" / name, [lesion])
+        if pixels.dtype != np.uint16 or pixels.shape != shape:
+            continue  # and this
+        picture = run_report.draw(pixels, [lesion])
         pictures.append(cv2.resize(picture, (360, 360 * picture.shape[0] // picture.shape[1])))
         captions.append(f"{split} {name} {short:.1f} mm")
     if not pictures:

@@ -6,6 +6,7 @@ frames and any order of frames do no harm. Segments may overlap.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from data_prep.bookmarks.dicom_objects import (
 from data_prep.bookmarks.label_masks import measure_labels
 from data_prep.bookmarks.record import Options, ReadResult
 from data_prep.errors import DataError
+from data_prep.volumes import decode_server
 from data_prep.volumes.dicom_frames import frame_groups, slices_of
 from data_prep.volumes.dicom_slice_order import SliceInfo
 from data_prep.volumes.segment_names import choose
@@ -95,7 +97,7 @@ def segments(
             path=name,
         )
     infos = slices_of(data, name, 0)
-    frames = np.asarray(data.pixel_array).reshape(len(infos), infos[0].rows, infos[0].columns)
+    frames = _frames(data, (len(infos), infos[0].rows, infos[0].columns), name)
     kind = str(data.get("SegmentationType", "BINARY"))
     if kind == "FRACTIONAL":
         frames = frames >= float(data.MaximumFractionalValue) / 2
@@ -124,6 +126,14 @@ def _check_known(numbers: set[int], known: Mapping[int, str], name: str) -> None
             " again.",
             path=name,
         )
+
+
+def _frames(data: Dataset, shape: tuple[int, int, int], name: str) -> np.ndarray:
+    """Return the stored frames; compressed ones are decoded by a process of their own."""
+    if data.file_meta.TransferSyntaxUID.is_compressed:
+        files = [(Path(data.filename), name)]
+        return decode_server.decode(files, decoded_bytes=4 * math.prod(shape))[0]
+    return np.asarray(data.pixel_array).reshape(shape)
 
 
 def _segment_number(data: Dataset, groups: tuple[Dataset, ...]) -> int:

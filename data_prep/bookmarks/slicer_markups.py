@@ -8,7 +8,6 @@ it is named after (`case7.mrk.json`, `case7_node2.mrk.json`), unless the option 
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from data_prep.bookmarks.dicom_objects import files_below
 from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.csv_rows import read_bytes
 from data_prep.errors import DataError, quoted
+from data_prep.json_files import parse_json
 
 OPTIONS = frozenset({"volume", "patient"})
 # Every line is compared with every other.
@@ -141,8 +141,10 @@ def _stem(name: str) -> str:
 
 def _markups(path: Path, name: str) -> tuple[list[_Markup], list[DataError]]:
     try:
-        document = json.loads(read_bytes(path, name))
-    except (ValueError, RecursionError):
+        document = parse_json(read_bytes(path, name), name)
+    except DataError:
+        raise
+    except ValueError:
         raise DataError(
             "Expected JSON but got broken text. Save the markups again.", path=name
         ) from None

@@ -30,7 +30,7 @@ def sheet(out_dir: Path, results: Iterable[VolumeResult], number: int = NUMBER) 
         A PNG file. Captions hold pseudonyms and slices only.
     """
     tiles = [
-        _tile(draw(out_dir / "images" / coco_entries.file_name(volume_id, z), marks), caption)
+        _tile(draw(_pixels(out_dir, coco_entries.file_name(volume_id, z)), marks), caption)
         for volume_id, z, marks, caption in islice(_slices(results), number)
     ]
     if not tiles:
@@ -41,6 +41,10 @@ def sheet(out_dir: Path, results: Iterable[VolumeResult], number: int = NUMBER) 
     padded += [np.zeros_like(padded[0])] * (-len(tiles) % columns)
     rows = [np.hstack(padded[i : i + columns]) for i in range(0, len(padded), columns)]
     return cv2.imencode(".png", np.vstack(rows)[:, :, ::-1])[1].tobytes()
+
+
+def _pixels(out_dir: Path, file_name: str) -> np.ndarray:
+    return cv2.imread(str(out_dir / "images" / file_name), cv2.IMREAD_UNCHANGED)
 
 
 def _slices(results: Iterable[VolumeResult]) -> Iterator[tuple[str, int, list[dict], str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from pycocotools import mask as rle
 
@@ -19,8 +17,9 @@ from data_prep.dataset.annotation_schema import fault
 from data_prep.dataset.mask_codes import checked_code
 from data_prep.dataset.split import SPLITS, leaks
 from data_prep.errors import DataError, quoted
-from data_prep.limits import check_file, check_png
+from data_prep.json_files import load_json
 from data_prep.paths import check_relative, resolve_under
+from data_prep.volumes import png_files
 
 TOLERANCE_PX = 1e-3
 
@@ -63,10 +62,11 @@ def load(
             path=path.name,
         )
 
-    check_file(path)
     try:
-        content = json.loads(path.read_bytes(), parse_constant=refuse)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        content = load_json(path, parse_constant=refuse)
+    except DataError:
+        raise
+    except (OSError, ValueError) as error:
         raise DataError(
             f"Expected JSON but got: {error}. Run data_prep.prepare again.", path=path.name
         ) from None
@@ -78,24 +78,26 @@ def load(
     return content
 
 
-def read_pixels(task: tuple[str, str]) -> Pixels:
-    """Read the slice `(data set, file name)` and look at its pixels."""
-    folder, name = task
-    try:
-        path = resolve_under(folder, f"images/{check_relative(name)}")
-    except DataError:
-        return Pixels(name, error="is no file below the folder images of the data set")
-    try:
-        check_file(path, name)
-        content = np.fromfile(path, np.uint8)
-        check_png(content[:24].tobytes(), name)
-    except DataError as error:
-        return Pixels(name, error=f"is refused: {error.message}")
-    except OSError as error:
-        return Pixels(name, error=f"cannot be read ({error.strerror})")
-    image = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
-    if image is None:
-        return Pixels(name, error="is not a sound PNG")
+def read_pixels(task: tuple[str, Sequence[str]]) -> list[Pixels]:
+    """Read some slices, `(data set, file names)`, and look at their pixels."""
+    folder, names = task
+    found: dict[str, Pixels] = {}
+    files: dict[str, Path] = {}
+    for name in names:
+        try:
+            files[name] = resolve_under(folder, f"images/{check_relative(name)}")
+        except DataError:
+            text = "is no file below the folder images of the data set"
+            found[name] = Pixels(name, error=text)
+    images = png_files.read_each([(path, name) for name, path in files.items()])
+    for name, image in zip(files, images, strict=True):
+        found[name] = _pixels(name, image)
+    return [found[name] for name in names]
+
+
+def _pixels(name: str, image: np.ndarray | DataError) -> Pixels:
+    if isinstance(image, DataError):
+        return Pixels(name, error=f"is refused: {image.message}")
     if image.dtype != np.uint16 or image.ndim != 2:
         return Pixels(name, error=f"is {image.dtype} {image.shape}, not one 16-bit channel")
     constant = bool(image.min() == image.max())

@@ -121,14 +121,14 @@ def write_overlays(
         lesions = [
             lesion.annotation() for lesion in load(volume_id).lesions if lesion.slice_index == z
         ]
-        overlay_image = draw(out.path / "images" / coco_entries.file_name(volume_id, z), lesions)
+        image_file = out.path / "images" / coco_entries.file_name(volume_id, z)
+        overlay_image = draw(cv2.imread(str(image_file), cv2.IMREAD_UNCHANGED), lesions)
         _, png = cv2.imencode(".png", overlay_image[:, :, ::-1])
         out.write(f"overlays/{name}", png.tobytes())
 
 
-def draw(image_file: Path, lesions: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """Draw one slice with its lesions as RGB, enlarged by a whole factor if it is small."""
-    pixels = cv2.imread(str(image_file), cv2.IMREAD_UNCHANGED)
+def draw(pixels: np.ndarray, lesions: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """Draw one 16-bit slice with its lesions as RGB, enlarged by a whole factor if it is small."""
     points = [np.reshape(lesion["recist"], (4, 2)) for lesion in lesions if "recist" in lesion]
     return overlay.draw(
         (pixels // 257).astype(np.uint8),

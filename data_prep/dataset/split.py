@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.csv_rows import open_table
 from data_prep.errors import DataError
 
 SPLITS = ("train", "val", "test")
@@ -128,7 +129,7 @@ def read_split_file(path: str | Path) -> dict[str, str]:
     """
     path = Path(path)
     try:
-        with open(path, newline="", encoding="utf-8-sig") as stream:
+        with open_table(path) as stream:
             rows = list(_numbered_rows(stream))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = "text that is not UTF-8" if isinstance(error, UnicodeDecodeError) else error

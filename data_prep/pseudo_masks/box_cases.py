@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from data_prep.bookmarks.recist import Bookmark
+from data_prep.csv_rows import open_table
 from data_prep.errors import DataError
 from data_prep.paths import resolve_under
 from data_prep.pseudo_masks.cases import Case, Selection, disturb
@@ -31,7 +32,7 @@ def read_boxes(table: Path) -> list[BoxRow]:
         DataError: the file is unreadable, has no row, or lacks a column.
     """
     try:
-        with open(table, newline="", encoding="utf-8-sig") as stream:
+        with open_table(table) as stream:
             rows = list(csv.DictReader(stream))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(

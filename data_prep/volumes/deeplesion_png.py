@@ -18,10 +18,12 @@ from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from data_prep.csv_rows import open_table
 from data_prep.errors import DataError
+from data_prep.limits import check_file
+from data_prep.volumes import png_files
 from data_prep.volumes.geometry import Grid
 from data_prep.volumes.itk_header import check_spacing
 from data_prep.volumes.stored import Stored, check_size
@@ -105,19 +107,17 @@ def read(
             path=name,
         )
     check_spacing(spacing, name)
-    shape: tuple[int, int] | None = None
+    files = [(path / numbered[number], f"{name}/{numbered[number]}") for number in numbers]
+    shape = _shape(files, name)
     planes = []
-    for index, number in enumerate(numbers):
-        plane = _plane(path / numbered[number], f"{name}/{numbered[number]}", len(numbers))
-        if shape is not None and plane.shape != shape:
+    for (_, label), image in zip(files, png_files.read_each(files), strict=True):
+        if isinstance(image, DataError):
+            raise image
+        if image.dtype != np.uint16 or image.shape != shape:
             raise DataError(
-                f"Expected slices of one size but got {shape[1]} x {shape[0]} and "
-                f"{plane.shape[1]} x {plane.shape[0]}. Separate the series.",
-                path=name,
-                slice_index=index,
+                "Expected a sound PNG slice but got a broken one. Copy it again.", path=label
             )
-        shape = plane.shape
-        planes.append(plane)
+        planes.append((image.astype(np.int32) - OFFSET).astype(np.int16))
     array = np.stack(planes)
     size = array.shape[::-1]
     # z is counted from the feet, so the first slice lies highest.
@@ -149,29 +149,36 @@ def _numbered(path: Path, name: str) -> dict[int, str]:
     return numbered
 
 
-def _plane(path: Path, name: str, count: int) -> np.ndarray:
-    data = path.read_bytes()
-    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR" or len(data) < 33:
-        raise DataError("Expected a PNG slice but got other contents. Copy it again.", path=name)
-    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
-    check_size((width, height, count), name)
-    if (data[24], data[25]) != (16, 0):
-        kind = "colours" if data[25] in (2, 3, 6) else f"{data[24]} bits"
-        raise DataError(
-            f"Expected 16-bit grey PNG slices but got {kind}. Use DeepLesion's own PNG files.",
-            path=name,
-        )
-    if data[-8:-4] != b"IEND":
-        raise DataError(
-            "Expected a whole PNG file but its end is missing: it is cut off. Copy it again.",
-            path=name,
-        )
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None or image.dtype != np.uint16 or image.shape != (height, width):
-        raise DataError(
-            "Expected a sound PNG slice but got a broken one. Copy it again.", path=name
-        )
-    return (image.astype(np.int32) - OFFSET).astype(np.int16)
+def _shape(files: Sequence[tuple[Path, str]], name: str) -> tuple[int, int]:
+    """Return rows and columns of the slices by their headers, which must be those of one volume."""
+    shape: tuple[int, int] | None = None
+    for index, (path, label) in enumerate(files):
+        check_file(path, label)
+        with open(path, "rb") as file:
+            width, height, bits, colour = png_files.header(file.read(33), label)
+            file.seek(max(33, file.seek(0, os.SEEK_END) - 8))
+            end = file.read(4)
+        check_size((width, height, len(files)), label)
+        if (bits, colour) != (16, 0):
+            kind = "colours" if colour in (2, 3, 6) else f"{bits} bits"
+            raise DataError(
+                f"Expected 16-bit grey PNG slices but got {kind}. Use DeepLesion's own PNG files.",
+                path=label,
+            )
+        if end != b"IEND":
+            raise DataError(
+                "Expected a whole PNG file but its end is missing: it is cut off. Copy it again.",
+                path=label,
+            )
+        if shape is not None and (height, width) != shape:
+            raise DataError(
+                f"Expected slices of one size but got {shape[1]} x {shape[0]} and "
+                f"{width} x {height}. Separate the series.",
+                path=name,
+                slice_index=index,
+            )
+        shape = (height, width)
+    return shape
 
 
 def _spacing_from_info(folder: Path) -> tuple[float, ...] | None:
@@ -187,7 +194,7 @@ def _spacing_from_info(folder: Path) -> tuple[float, ...] | None:
 def _spacings(info: str, _changed: int) -> dict[str, tuple[float, ...]]:
     """Return the spacing of each folder in `DL_info.csv`; unreadable rows are left out."""
     spacings: dict[str, tuple[float, ...]] = {}
-    with open(info, encoding="utf-8-sig", errors="replace", newline="") as file:
+    with open_table(Path(info), "replace") as file:
         for row in csv.DictReader(file):
             folder = (row.get("File_name") or "").rpartition("_")[0]
             try:

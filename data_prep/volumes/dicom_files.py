@@ -7,13 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from pydicom.uid import (
-    UID,
-    RLELossless,
-)
+from pydicom.uid import UID
 
 from data_prep.errors import DataError
-from data_prep.volumes import dicom_decode_server
+from data_prep.volumes import decode_server
 from data_prep.volumes.dicom_folder import (
     DicomImage,
     choose_series,
@@ -24,6 +21,7 @@ from data_prep.volumes.dicom_folder import (
 )
 from data_prep.volumes.dicom_frames import (
     find,
+    frame_count,
     frame_groups,
     slices_of,
     stored_pixels,
@@ -152,7 +150,9 @@ def _planes(
     """Read the pixels, one file at a time, into one array `(k, j, i)`; and which are padding."""
     decoded: dict[int, np.ndarray] = {}
     if any(_needs_decoder(image) for image in images):
-        decoded = dict(enumerate(dicom_decode_server.decode([(i.path, i.name) for i in images])))
+        size = max(map(_decoded_bytes, images))
+        files = [(image.path, image.name) for image in images]
+        decoded = dict(enumerate(decode_server.decode(files, decoded_bytes=size)))
 
     def values(number: int) -> tuple[np.ndarray, np.ndarray | None]:
         image = images[number]
@@ -178,6 +178,12 @@ def _pixels(image: DicomImage) -> np.ndarray:
 
 
 def _needs_decoder(image: DicomImage) -> bool:
-    """Say whether a C library must decode the pixels; pydicom reads RLE by itself."""
+    """Say whether the pixels are compressed, so that a small file can hold many."""
     syntax = UID(str(image.data.file_meta.get("TransferSyntaxUID", "")))
-    return syntax != RLELossless and syntax.is_transfer_syntax and syntax.is_compressed
+    return syntax.is_transfer_syntax and syntax.is_compressed
+
+
+def _decoded_bytes(image: DicomImage) -> int:
+    """Return the size of an image's pixels as its header, which was checked, states it."""
+    data = image.data
+    return frame_count(data) * int(data.Rows) * int(data.Columns) * 4

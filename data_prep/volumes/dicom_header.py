@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zlib
+from io import BufferedReader, FileIO
 from pathlib import Path
 
 import pydicom
@@ -11,11 +12,23 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from data_prep.errors import DataError
+from data_prep.limits import max_bytes
 from data_prep.volumes.dicom_kinds import is_dicom
-from data_prep.volumes.stored import MAX_VOXELS, only_data_errors
+from data_prep.volumes.stored import only_data_errors
 
-# Transfer syntax "Deflated Explicit VR Little Endian".
-_DEFLATED = b"1.2.840.10008.1.2.1.99"
+
+class _BoundedFile(BufferedReader):
+    """A file for pydicom, which reads to the end only what it then inflates without a limit.
+
+    So the deflated part is measured where pydicom finds it, whatever lengths the file states.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read `size` bytes; all that is left only if it inflates to no more than the limit."""
+        data = super().read(size)
+        if size is None or size < 0:
+            _check_inflated(data)
+        return data
 
 
 def read_header(path: Path, name: str, *, with_pixels: bool = False) -> Dataset:
@@ -23,8 +36,12 @@ def read_header(path: Path, name: str, *, with_pixels: bool = False) -> Dataset:
     with warnings.catch_warnings(), only_data_errors(name):
         # pydicom's warnings quote values of the file.
         warnings.simplefilter("ignore")
-        _check_deflated(path, name)
-        data = pydicom.dcmread(path, stop_before_pixels=not with_pixels, force=is_dicom(path))
+        force = is_dicom(path)
+        try:
+            with _BoundedFile(FileIO(path)) as file:
+                data = pydicom.dcmread(file, stop_before_pixels=not with_pixels, force=force)
+        except DataError as error:
+            raise DataError(error.message, path=name) from None
         if "TransferSyntaxUID" not in data.file_meta:  # no preamble: it is told by how it was read
             implicit, little = data.original_encoding
             syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
@@ -32,22 +49,15 @@ def read_header(path: Path, name: str, *, with_pixels: bool = False) -> Dataset:
         return data
 
 
-def _check_deflated(path: Path, name: str) -> None:
-    """Refuse a deflated file that would fill the memory; pydicom inflates without a limit."""
-    with open(path, "rb") as file:
-        start = file.read(1024)
-        if _DEFLATED not in start:
-            return
-        # The deflated part follows the file's meta information, whose length stands first.
-        file.seek(144 + int.from_bytes(start[140:144], "little"))
-        engine, size = zlib.decompressobj(-15), 0
-        pending = file.read(1 << 20)
-        while pending and not engine.eof:
-            size += len(engine.decompress(pending, 1 << 24))
-            if size > MAX_VOXELS:
-                raise DataError(
-                    f"Expected at most {MAX_VOXELS} bytes of deflated data but got more. Save the "
-                    "file without deflating.",
-                    path=name,
-                )
-            pending = engine.unconsumed_tail or file.read(1 << 20)
+def _check_inflated(content: bytes) -> None:
+    """Raise DataError if deflated data would fill the memory."""
+    limit = max_bytes() >> 3
+    engine, size = zlib.decompressobj(-15), 0
+    while content and not engine.eof:
+        size += len(engine.decompress(content, 1 << 22))
+        if size > limit:
+            raise DataError(
+                f"Expected at most {limit} bytes of deflated data but got more. Save the file"
+                " without deflating, or raise the limit with MMGLAN_MAX_GIB in the environment."
+            )
+        content = engine.unconsumed_tail

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.errors import DataError, quoted
+from data_prep.limits import max_bytes
 from data_prep.paths import check_relative
 from data_prep.volumes.dicom_header import read_header
 from data_prep.volumes.dicom_kinds import is_dicom
@@ -21,7 +22,6 @@ from data_prep.volumes.stored import only_data_errors
 
 # A study has some thousand files of half a megabyte.
 MAX_MEMBERS = 200_000
-MAX_BYTES = 2**35
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 
 
@@ -75,11 +75,12 @@ def unpack(archive: Path, folder: Path) -> None:
     with only_data_errors(name), zipfile.ZipFile(archive) as content:
         members = content.infolist()
         total = sum(member.file_size for member in members)
-        room = min(MAX_BYTES, shutil.disk_usage(folder).free)
+        room = min(8 * max_bytes(), shutil.disk_usage(folder).free)
         if len(members) > MAX_MEMBERS or total > room:
             raise DataError(
                 f"Expected an archive of at most {MAX_MEMBERS} files and {room} bytes but got"
-                f" {len(members)} and {total}. Unpack it and name the folder.",
+                f" {len(members)} and {total}. Unpack it and name the folder, or raise the limit"
+                " with MMGLAN_MAX_GIB in the environment.",
                 path=name,
             )
         seen = set()

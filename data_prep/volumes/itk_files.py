@@ -2,12 +2,14 @@
 
 SimpleITK's readers fill what a truncated or damaged NIfTI or MetaImage file lacks with zeros and
 put 1 mm where a spacing is missing. So the header is checked before SimpleITK sees it, and the
-voxels are read here, where their number must be right and compressed data must pass its checksum.
+voxels are read here, where their number must be right and compressed data must pass its checksum;
+compressed data is unpacked in a process of its own (`decode_server`).
 The geometry of NRRD and MetaImage is SimpleITK's, that of NIfTI is read here (`nifti_geometry`).
 """
 
 from __future__ import annotations
 
+import math
 import os
 import zlib
 from collections.abc import Callable
@@ -17,6 +19,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from data_prep.errors import DataError
+from data_prep.limits import check_file
+from data_prep.limits import check_size as check_bytes
+from data_prep.volumes import decode_server
 from data_prep.volumes.file_names import suffix_of
 from data_prep.volumes.geometry import Grid
 from data_prep.volumes.itk_header import BROKEN_COMPRESSION, Header
@@ -49,19 +54,47 @@ def read(path: Path, name: str, nifti_form: str = "auto") -> Stored:
         name: How messages call it.
         nifti_form: See `data_prep.volumes.nifti_geometry.nifti_grid`.
     """
+    header = _checked_header(path, name, nifti_form)
+    grid = header.grid
+    if grid is None:
+        grid = _simpleitk_grid(path, name, _TEXT_HEADERS[suffix_of(path.name)][0], header)
+    array = _stored_voxels(path, header, name)
+    if (header.slope, header.intercept) != (1.0, 0.0):
+        array = array.astype(np.float32)
+        array *= np.float32(header.slope)
+        array += np.float32(header.intercept)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    return Stored(array, grid, notes=header.notes, segment_names=header.segment_names)
+
+
+def packed_voxels(path: Path, name: str) -> np.ndarray:
+    """Return the compressed voxels `(k, j, i)` of a file as stored; called by `decode_child`."""
+    return _voxels(_checked_header(path, name, None), name)
+
+
+def _checked_header(path: Path, name: str, nifti_form: str | None) -> Header:
+    """Read and check a header; of NIfTI with its grid, unless `nifti_form` is None."""
     suffix = suffix_of(path.name)
     if suffix in _TEXT_HEADERS:
-        image_io, read_header = _TEXT_HEADERS[suffix]
-        header = read_header(path, name)
-        check_size(header.size, name)
-        grid = _simpleitk_grid(path, name, image_io, header)
+        header = _TEXT_HEADERS[suffix][1](path, name)
     else:
         header = nifti(path, name, nifti_form)
-        check_size(header.size, name)
-        grid = header.grid
-    return Stored(
-        _voxels(header, name), grid, notes=header.notes, segment_names=header.segment_names
-    )
+    check_size(header.size, name)
+    check_file(header.data_file, name)
+    check_bytes(_byte_count(header), name, "voxels")
+    return header
+
+
+def _stored_voxels(path: Path, header: Header, name: str) -> np.ndarray:
+    """Return the voxels; compressed ones are unpacked by a process of their own."""
+    if not header.compression:
+        return _voxels(header, name)
+    wanted = _byte_count(header)
+    return decode_server.decode([(path, name)], "packed voxels", wanted)[0]
+
+
+def _byte_count(header: Header) -> int:
+    return math.prod(header.size) * header.dtype.itemsize
 
 
 def _simpleitk_grid(path: Path, name: str, image_io: str, header: Header) -> Grid:
@@ -76,7 +109,7 @@ def _simpleitk_grid(path: Path, name: str, image_io: str, header: Header) -> Gri
     try:
         reader.ReadImageInformation()
     except RuntimeError:
-        _voxels(header, name)  # if the file is damaged, that is the reason
+        _stored_voxels(path, header, name)  # if the file is damaged, that is the reason
         raise DataError(
             "Expected a right-angled, complete geometry but SimpleITK refuses the header. "
             "Repair it or resample the volume.",
@@ -103,8 +136,7 @@ def _simpleitk_grid(path: Path, name: str, image_io: str, header: Header) -> Gri
 
 
 def _voxels(header: Header, name: str) -> np.ndarray:
-    count = int(np.prod(header.size, dtype=np.int64))
-    wanted = count * header.dtype.itemsize
+    count, wanted = math.prod(header.size), _byte_count(header)
     with open(header.data_file, "rb") as file:
         if header.compression:
             file.seek(0 if header.whole_file_gzip else header.offset)
@@ -122,10 +154,7 @@ def _voxels(header: Header, name: str) -> np.ndarray:
             "again.",
             path=name,
         )
-    array = np.frombuffer(data, dtype=header.dtype, count=count).reshape(header.size[::-1])
-    if (header.slope, header.intercept) != (1.0, 0.0):
-        array = array.astype(np.float32) * np.float32(header.slope) + np.float32(header.intercept)
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    return np.frombuffer(data, dtype=header.dtype, count=count).reshape(header.size[::-1])
 
 
 def _inflate(file, limit: int, compression: str, name: str) -> memoryview:

@@ -59,13 +59,13 @@ class _Fields:
     pair: bool
 
 
-def nifti(path: Path, name: str, form: str = "auto") -> Header:
+def nifti(path: Path, name: str, form: str | None = "auto") -> Header:
     """Read and check the header of `.nii`, `.nii.gz` and `.hdr`.
 
     Args:
         path: The file.
         name: How messages call it.
-        form: See `data_prep.volumes.nifti_geometry.nifti_grid`.
+        form: See `data_prep.volumes.nifti_geometry.nifti_grid`; None: the grid is not wanted.
     """
     start, zipped = _start(path, name)
     fields = _fields(start)
@@ -107,7 +107,9 @@ def nifti(path: Path, name: str, form: str = "auto") -> Header:
     if fields.pair:
         with open(data_file, "rb") as file:
             zipped = file.read(2) == _GZIP
-    grid, notes = nifti_grid(fields.forms, size, form, name)
+    grid, notes = None, ()
+    if form is not None:
+        grid, notes = nifti_grid(fields.forms, size, form, name)
     return Header(
         size,
         np.dtype(fields.order + _TYPES[fields.code]),

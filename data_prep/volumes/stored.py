@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from data_prep.errors import DataError
+from data_prep.limits import max_voxels
 from data_prep.volumes.geometry import Grid
-
-# 512 x 512 x 2048: larger than any clinical scan, small enough to hold twice in memory.
-MAX_VOXELS = 2**29
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +75,9 @@ def check_size(size: tuple[int, ...], name: str) -> None:
     voxels = 1
     for length in size:
         voxels *= length
-    if voxels > MAX_VOXELS:
+    if voxels > (limit := max_voxels()):
         raise DataError(
-            f"Expected at most {MAX_VOXELS} voxels but got {shown}. Repair the header or crop the "
-            "volume.",
+            f"Expected at most {limit} voxels but got {shown}. Repair the header, crop the volume, "
+            "or raise the limit with MMGLAN_MAX_GIB in the environment.",
             path=name,
         )

@@ -11,7 +11,6 @@ order in which a reader's answers would change the training most: a worklist for
 from __future__ import annotations
 
 import argparse
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -23,6 +22,7 @@ from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.command_line import at_least, command_parser, reports_errors
 from data_prep.errors import DataError
+from data_prep.json_files import load_json
 from mmglan.detections.findings import Findings
 from mmglan.evaluation.label_maps import read_ids
 from mmglan.review.prediction_bank import Candidate, Rules, candidates
@@ -133,7 +133,9 @@ def _scans(folders: Sequence[Path]) -> list[str]:
 
 def _findings(path: Path) -> Findings:
     try:
-        return Findings.from_json(json.loads(path.read_text("utf-8")))
+        return Findings.from_json(load_json(path))
+    except DataError:
+        raise
     except ValueError as error:
         raise DataError(str(error), path=path) from None
 

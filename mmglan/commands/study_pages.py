@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.dataset.prepare_args import series_choice
 from data_prep.errors import DataError
+from data_prep.json_files import load_json
 from data_prep.volumes.find import VolumeIndex
 from data_prep.volumes.volume import Volume, read_volume
 from mmglan.commands.arguments import progress_bar
@@ -92,13 +92,15 @@ def _findings(folder: Path | None, name: str, volume: Volume) -> Findings:
         return Findings(name, ScanGeometry.of(volume), (), warnings=tuple(volume.notes))
     path = folder / name / "findings.json"
     try:
-        findings = Findings.from_json(json.loads(path.read_text("utf-8")))
+        findings = Findings.from_json(load_json(path))
     except FileNotFoundError:
         raise DataError(
             "Expected the findings of mmglan infer but found none. Give the same INPUT to both"
             " commands.",
             path=f"{name}/findings.json",
         ) from None
+    except DataError:
+        raise
     except ValueError as error:
         raise DataError(str(error), path=f"{name}/findings.json") from None
     difference = findings.geometry.grid.difference_from(volume.grid)

@@ -14,6 +14,7 @@ from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
 from mmengine.fileio import get
 
+from data_prep.limits import check_png
 from mmglan.datasets.grey_values import Range, stated_range, to_float
 
 
@@ -145,6 +146,7 @@ def _read(path: str) -> np.ndarray:
         raise FileNotFoundError(
             f"Expected the image {path} but got no such file. Check data_root and data_prefix."
         ) from None
+    check_png(content[:24], path)
     image = mmcv.imfrombytes(content, flag="unchanged", backend="cv2")
     if image is None:
         raise ValueError(f"{path}: Expected an image but got a file that does not decode.")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from data_prep.limits import check_file
+from data_prep.errors import DataError
+from data_prep.json_files import load_json
 from mmglan.detections.categories import read_categories
 from mmglan.detections.value_checks import check_size, check_spacing, finite_numbers
 
@@ -51,19 +51,18 @@ class GroundTruth:
     def of_categories(self, ids: Iterable[int]) -> GroundTruth:
         """Return the ground truth without the annotations of other categories."""
         kept = set(ids)
-        sides = [
+        lesions, regions = (
             [[one for one in rows if one.get("category_id", -1) in kept] for rows in side]
             for side in (self.lesions, self.regions)
-        ]
+        )
         named = {number: name for number, name in self.categories.items() if number in kept}
-        return GroundTruth(self.name, self.images, *sides, named)
+        return GroundTruth(self.name, self.images, lesions, regions, named)
 
     def of_images(self, places: Sequence[int]) -> GroundTruth:
         """Return the ground truth of some images, in their order."""
-        parts = [
-            [side[one] for one in places] for side in (self.images, self.lesions, self.regions)
-        ]
-        return GroundTruth(self.name, *parts, self.categories)
+        images = [self.images[one] for one in places]
+        lesions, regions = ([side[one] for one in places] for side in (self.lesions, self.regions))
+        return GroundTruth(self.name, images, lesions, regions, self.categories)
 
     @property
     def has_patients(self) -> bool:
@@ -81,10 +80,11 @@ def read_json(path: str | Path):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: Expected a JSON file but there is no such file.")
-    check_file(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        return load_json(path)
+    except DataError:
+        raise
+    except ValueError as error:
         raise ValueError(f"{path.name}: Expected JSON but got {error}") from error
 
 
@@ -169,7 +169,8 @@ def read_content(source: str | Path | Mapping[str, Any]) -> tuple[str, dict[str,
 
 
 def _completed(annotation: dict, gt: GroundTruth) -> dict:
-    more, box = {}, annotation.get("bbox")
+    more: dict[str, Any] = {}
+    box: Any = annotation.get("bbox")
     if annotation.get("area") is None and finite_numbers(box, 4):
         more["area"] = float(box[2] * box[3])
     if annotation.get("category_id") is None and len(gt.categories) < 2:
@@ -206,7 +207,8 @@ def check_annotation(annotation: dict, image: dict, where: str) -> None:
         image: Its image.
         where: File and entry, for the message.
     """
-    box, area = annotation.get("bbox"), annotation.get("area", 1)
+    box: Any = annotation.get("bbox")
+    area = annotation.get("area", 1)
     check_box(box, where)
     if not finite_numbers([area], 1) or area <= 0 or min(box[2:]) < 1:
         raise ValueError(
@@ -224,7 +226,7 @@ def check_annotation(annotation: dict, image: dict, where: str) -> None:
 
 def position_of(record: dict, gt: GroundTruth) -> int | None:
     """Return the position of a record's image, None if there is none; `True` is no id 1."""
-    image_id = record.get("image_id") if isinstance(record, dict) else None
+    image_id: Any = record.get("image_id") if isinstance(record, dict) else None
     return gt.position.get(image_id) if _is_id(image_id) else None
 
 

@@ -18,6 +18,8 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from data_prep.atomic_files import json_bytes, open_atomically
+from data_prep.errors import DataError
+from data_prep.limits import check_json
 from mmglan.detections.coco_files import (
     GroundTruth,
     check_box,
@@ -186,6 +188,8 @@ def json_blocks(path: str | Path) -> Iterator[list[Any]]:
             for place in reversed(list(_BETWEEN.finditer(text, max(1, len(text) - _BLOCK // 4)))):
                 try:
                     rows = _decode(text[: place.start() + 1] + b"]")
+                except DataError:
+                    raise
                 except ValueError:
                     continue
                 yield rows
@@ -193,6 +197,8 @@ def json_blocks(path: str | Path) -> Iterator[list[Any]]:
                 break
         try:
             rows = _decode(text)
+        except DataError:
+            raise
         except ValueError:
             read_json(path)  # names the place in the file
             raise
@@ -209,6 +215,7 @@ def _whole(path):
 
 
 def _decode(text: bytes) -> list[Any]:
+    check_json(text, "results")
     for decode in (_ROWS.decode, msgspec.json.decode):
         try:
             return decode(text)

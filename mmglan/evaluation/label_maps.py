@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.bookmarks.dicom_labels import refuse_objects
+from data_prep.csv_rows import open_table
 from data_prep.dataset.coco_entries import lesions_3d
 from data_prep.parallel import run_tasks
 from data_prep.paths import check_relative, resolve_under
@@ -60,13 +60,12 @@ def read_ids(path: str | Path) -> dict[str, str]:
 def _table(path: str | Path) -> csv.DictReader:
     """Read a CSV file as UTF-8, with or without the byte order mark of a spreadsheet."""
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
+        return csv.DictReader(open_table(Path(path)))
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{Path(path).name}: Expected UTF-8 text but got another encoding ({error.reason} at "
             f"byte {error.start}); save it as UTF-8"
         ) from error
-    return csv.DictReader(io.StringIO(text, newline=""))
 
 
 def label_map(

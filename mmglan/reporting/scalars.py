@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from data_prep.errors import quoted
+from data_prep.limits import check_file, check_json
 from mmglan.detections.value_checks import MAX_NUMBER
 
 Series = tuple[list[int], list[float]]
@@ -36,7 +37,10 @@ def read_scalars(paths: list[Path]) -> dict[str, Series]:
     """
     values: dict[str, dict[int, float]] = {}
     for path in map(Path, paths):
-        lines = path.read_text(encoding="utf-8").splitlines()
+        check_file(path)
+        content = path.read_bytes()
+        check_json(content, path.name)
+        lines = content.decode("utf-8").splitlines()
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue

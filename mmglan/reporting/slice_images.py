@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from data_prep.limits import check_file, check_png
 from data_prep.paths import resolve_under
+from data_prep.volumes.png_files import read_png
 from mmglan.detections.coco_masks import encode_segmentation
 
 # Larger images than this are stored as JPEG: some hundred slices must still open on a phone.
@@ -29,17 +29,13 @@ def read_slice(path: Path) -> np.ndarray:
         uint8 `(H, W)`; 16-bit values lose their low byte.
 
     Raises:
-        FileNotFoundError: no such image, or not one that can be read.
+        FileNotFoundError: no such image.
+        DataError: not a PNG file that can be read.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"Expected the image {path.name} but got nothing at {path}.")
-    check_file(path)
-    content = path.read_bytes()
-    check_png(content, path.name)
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise FileNotFoundError(f"{path.name}: Expected an image but got something unreadable.")
+    image = read_png(path, path.name)
     if image.dtype == np.uint16:
         image = (image >> 8).astype(np.uint8)
     if image.ndim == 3:

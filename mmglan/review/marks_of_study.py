@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from data_prep.bookmarks.locate import place
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.errors import DataError
+from data_prep.json_files import load_json
 from data_prep.volumes.volume import Volume
 from mmglan.detections.findings import Findings
 from mmglan.detections.measured_axes import measurement_of
@@ -51,7 +51,9 @@ def read_marks(path: Path, volume: Volume) -> list[Cross]:
 def _of_json(path: Path) -> Iterator[tuple[tuple[float, ...], ...]]:
     """Yield the four end points of each lesion of findings or a review."""
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record = load_json(path)
+    except DataError:
+        raise
     except (OSError, ValueError):
         raise DataError(
             "Expected findings.json or review.json but got a file that cannot be read as JSON."

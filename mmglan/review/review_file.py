@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from data_prep.bookmarks.recist import Bookmark
 from data_prep.errors import DataError
+from data_prep.json_files import load_json
 from data_prep.volumes.volume import Volume
 from mmglan.detections.findings import Findings, Lesion, ScanGeometry
 from mmglan.detections.measured_axes import measurement_of, rounded
@@ -64,16 +64,18 @@ def read_review(path: Path) -> Review:
         DataError: It is another file, or damaged.
     """
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record = load_json(path)
         if not isinstance(record, Mapping) or record.get("schema") != SCHEMA:
             raise ValueError("another schema")
         marks = tuple(map(_mark, record["marks"]))
         return Review(str(record["volume_id"]), marks, str(record.get("reader", "")))
+    except DataError:
+        raise
     except OSError:
         raise DataError(
             "Expected a readable review but the system refuses it. Correct the path.", path=path
         ) from None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"Expected a review.json of schema {SCHEMA} but got another file ({error!r}). Export"
             " it again from the study page.",

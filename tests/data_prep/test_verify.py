@@ -82,14 +82,20 @@ def test_spread_of_hand_made_values():
 def damage_missing(folder):
     name = first_image(folder)
     (folder / "images" / name).unlink()
-    return f"train: images/{name} cannot be read (No such file or directory)"
+    return (
+        f"train: images/{name} is refused: Expected a PNG slice but it cannot be read (No such "
+        "file or directory). Copy it again."
+    )
 
 
 def damage_cut(folder):
     name = first_image(folder)
     path = folder / "images" / name
     path.write_bytes(path.read_bytes()[:40])
-    return f"train: images/{name} is not a sound PNG"
+    return (
+        f"train: images/{name} is refused: Expected a sound PNG slice but got a broken one. Copy it"
+        " again."
+    )
 
 
 def damage_constant(folder):

@@ -31,7 +31,7 @@ def test_sixteen_bits_become_eight(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"image b\.png"):
         read_slice(tmp_path / "b.png")
     path.write_text("no picture")
-    with pytest.raises(FileNotFoundError, match="unreadable"):
+    with pytest.raises(ValueError, match="other contents"):
         read_slice(path)
 
 

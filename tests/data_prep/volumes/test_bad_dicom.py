@@ -3,6 +3,7 @@
 import os
 import resource
 import shutil
+import struct
 import tempfile
 import zlib
 from pathlib import Path
@@ -10,10 +11,10 @@ from pathlib import Path
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
-from pydicom.uid import JPEGLosslessSV1
+from pydicom.uid import JPEGLosslessSV1, RLELossless
 
 from data_prep.errors import DataError
-from data_prep.volumes import dicom_decode_server, dicom_header
+from data_prep.volumes import decode_server
 from data_prep.volumes.volume import read_volume
 
 
@@ -178,20 +179,50 @@ def test_headers_that_ask_for_gigabytes(make_series, tmp_path, monkeypatch):
     assert refused(folder, tmp_path).startswith("series/IM010.dcm: Expected 8192 bytes of pixels")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
 
-    meta = data[:at].replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99")
-    monkeypatch.setattr(dicom_header, "MAX_VOXELS", 1 << 26)  # 64 MiB: to stay quick
+    monkeypatch.setenv("MMGLAN_MAX_GIB", "0.5")  # so 64 MiB of it: to stay quick
     packer = zlib.compressobj(9, wbits=-15)
     body = packer.compress(data[at:]) + b"".join(packer.compress(bytes(1 << 24)) for _ in range(5))
-    length = int.from_bytes(meta[140:144], "little") + len(meta) - at
-    meta = meta[:140] + length.to_bytes(4, "little") + meta[144:]
-    uid = meta.index(b"1.2.840.10008.1.2.1.99") - 2
-    meta = meta[:uid] + (22).to_bytes(2, "little") + meta[uid + 2 :]
-    path.write_bytes(meta + body + packer.flush())
-    assert path.stat().st_size < 1_000_000
-    assert refused(folder, tmp_path) == (
-        "series/IM010.dcm: Expected at most 67108864 bytes of deflated data but got more. Save "
-        "the file without deflating."
-    )
+    body += packer.flush()
+    for pack in (deflated, deflated_with_a_long_element, deflated_of_a_false_length):
+        path.write_bytes(pack(data[:at]) + body)
+        assert path.stat().st_size < 1_000_000
+        assert refused(folder, tmp_path) == (
+            "series/IM010.dcm: Expected at most 67108864 bytes of deflated data but got more. Save "
+            "the file without deflating, or raise the limit with MMGLAN_MAX_GIB in the environment."
+        )
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
+def deflated(meta, more=b"", wrong=0):
+    """Meta information of a deflated file, made from that of an explicit one."""
+    uid = meta.index(b"1.2.840.10008.1.2.1\0") - 2
+    value = struct.pack("<H", 22) + b"1.2.840.10008.1.2.1.99"
+    meta = meta[: uid - 6] + more + meta[uid - 6 : uid] + value + meta[uid + 22 :]
+    return meta[:140] + struct.pack("<I", len(meta) - 144 + wrong) + meta[144:]
+
+
+def deflated_with_a_long_element(meta):
+    return deflated(meta, struct.pack("<HH2sHI", 2, 0x0F, b"OB", 0, 4096) + bytes(4096))
+
+
+def deflated_of_a_false_length(meta):
+    return deflated(meta, wrong=50)
+
+
+def test_rle_that_unpacks_to_far_more_than_its_header_says(make_series, tmp_path):
+    """64 times the bytes, which pydicom unpacks before it counts them."""
+
+    def pack(data, k):
+        segment = struct.pack("<16I", 1, 64, *[0] * 14) + b"\x81\0" * (2 << 20 if k == 1 else 64)
+        data.PixelData = pydicom.encaps.encapsulate([segment])
+        data["PixelData"].VR = "OB"
+        data.BitsAllocated = data.BitsStored = 8
+        data.HighBit = 7
+        data.file_meta.TransferSyntaxUID = RLELossless
+
+    folder = make_series(count=3, edit=pack)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert refused(folder, tmp_path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
 
 
@@ -212,6 +243,6 @@ def test_decoder_that_crashes_or_never_ends(make_series, jpeg_lossless, tmp_path
         "it again."
     )
     assert refused(folder, tmp_path) == f"series/IM010.dcm: {failed}"
-    monkeypatch.setattr(dicom_decode_server, "TIMEOUT_S", 1e-4)
-    monkeypatch.setattr(dicom_decode_server, "TIMEOUT_PER_MIB_S", 0.0)
+    monkeypatch.setattr(decode_server, "TIMEOUT_S", 1e-4)
+    monkeypatch.setattr(decode_server, "TIMEOUT_PER_MIB_S", 0.0)
     assert refused(folder, tmp_path) == f"series/IM003.dcm: {failed}"

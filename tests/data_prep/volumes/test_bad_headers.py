@@ -41,8 +41,8 @@ NIFTI_FIELDS = {
     ),
     "huge": (
         (42, "<3h", 32767, 32767, 32767),
-        "Expected at most 536870912 voxels but got 32767 x 32767 x 32767. Repair the header or "
-        "crop the volume.",
+        "Expected at most 536870912 voxels but got 32767 x 32767 x 32767. Repair the header, "
+        "crop the volume, or raise the limit with MMGLAN_MAX_GIB in the environment.",
     ),
     "large for the file": (
         (42, "<3h", 700, 600, 500),
@@ -123,8 +123,8 @@ NRRD_LINES = {
     "huge": (
         b"sizes: 7 6 5",
         b"sizes: 70000 60000 50000",
-        "Expected at most 536870912 voxels but got 70000 x 60000 x 50000. Repair the header or "
-        "crop the volume.",
+        "Expected at most 536870912 voxels but got 70000 x 60000 x 50000. Repair the header, "
+        "crop the volume, or raise the limit with MMGLAN_MAX_GIB in the environment.",
     ),
     "twice": (
         b"encoding: raw",

@@ -214,7 +214,7 @@ CASES = {
     "huge": (
         lambda data, k: (setattr(data, "Rows", 65535), setattr(data, "Columns", 65535)),
         "series/IM003.dcm: Expected at most 536870912 voxels but got 65535 x 65535 x 1. Repair "
-        "the header or crop the volume.",
+        "the header, crop the volume, or raise the limit with MMGLAN_MAX_GIB in the environment.",
     ),
 }
 

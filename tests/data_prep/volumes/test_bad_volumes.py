@@ -176,8 +176,9 @@ def test_deeplesion_folders(tmp_path):
     )
     huge = sound[:16] + struct.pack(">II", 2**31 - 1, 2**31 - 1) + sound[24:]
     assert with_slice(huge) == (
-        f"{name}: Expected at most 536870912 voxels but got 2147483647 x 2147483647 x 3. Repair "
-        "the header or crop the volume."
+        f"{name}: Expected a slice of at most 67108864 pixels but got 2147483647 x "
+        "2147483647. Remove it. If that is meant, raise the limit with MMGLAN_MAX_GIB in the "
+        "environment."
     )
     (folder / "002.png").unlink()
     assert refused(folder, tmp_path, **spacing) == (

@@ -20,7 +20,7 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, RLELossless
 
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
-from data_prep.volumes import dicom_decode_server
+from data_prep.volumes import decode_server
 from data_prep.volumes.volume import read_volume
 
 fuzz = settings.get_profile("readers")
@@ -194,6 +194,6 @@ def test_rle_pixels(folder, sound_streams, survives, damage, data):
 @fuzz
 @given(data=st.data())
 def test_jpeg_pixels(folder, sound_streams, survives, damage, monkeypatch, syntax, data):
-    monkeypatch.setattr(dicom_decode_server, "TIMEOUT_S", 1.0)  # some streams decode without end
+    monkeypatch.setattr(decode_server, "TIMEOUT_S", 1.0)  # some streams decode without end
     stream = damage(data, sound_streams[syntax], 200)
     survives(read_stream, folder / "jpeg.dcm", stream, syntax)

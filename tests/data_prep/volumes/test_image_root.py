@@ -76,10 +76,10 @@ def test_links_passwords_and_doubles_are_refused(pack):
 
 def test_sizes_are_limited(pack, monkeypatch):
     path = pack(("a.nii", bytes(1001)), ("b.nii", b""))
-    monkeypatch.setattr(image_root, "MAX_BYTES", 1000)
+    monkeypatch.setattr(image_root, "max_bytes", lambda: 125)
     with pytest.raises(DataError, match=r"at most 200000 files and 1000 bytes but got 2 and 1001"):
         names(path)
-    monkeypatch.setattr(image_root, "MAX_BYTES", 1001)
+    monkeypatch.setattr(image_root, "max_bytes", lambda: 126)
     monkeypatch.setattr(image_root, "MAX_MEMBERS", 1)
     with pytest.raises(DataError, match="at most 1 files"):
         names(path)

@@ -1,9 +1,10 @@
-"""Compressed DICOM pixels, decoded in a process of their own.
+"""Compressed images, decoded in a process of their own: DICOM, NIfTI, NRRD, MetaImage and PNG.
 
 The decoders of all kinds of JPEG are C libraries. On damaged streams they were seen to crash and to
-run without end; here that costs one volume, not the run. Each volume has a fresh process, so that
-nothing which a damaged stream did to the memory reaches the next one. They are forked from a
-server (`data_prep.volumes.dicom_decode`) that is started once and has the libraries loaded.
+run without end, and a small file can unpack to all memory; here that costs one volume, not the run.
+Each volume has a fresh process, with as much memory as the header asks for and limited time, so
+that nothing which a damaged stream did to the memory reaches the next one. They are forked from a
+server (`data_prep.volumes.decode_child`) that is started once and has the libraries loaded.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
@@ -23,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.errors import DataError
+from data_prep.limits import max_bytes
 
 # For one file; generous on purpose, for busy machines and large multi-frame files.
 TIMEOUT_S = 60.0
@@ -43,7 +45,7 @@ class _Server:
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "data_prep.volumes.dicom_decode"],
+                [sys.executable, "-m", "data_prep.volumes.decode_child"],
                 stdin=theirs,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -102,24 +104,55 @@ atexit.register(_stop_server)
 os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_after_fork)
 
 
-def decode(files: Sequence[tuple[Path, str]]) -> list[np.ndarray]:
-    """Decode DICOM files as `data_prep.volumes.dicom_frames.stored_pixels` does.
+def decode(
+    files: Sequence[tuple[Path, str]], kind: str = "dicom", decoded_bytes: int | None = None
+) -> list[np.ndarray]:
+    """Decode files, as `data_prep.volumes.dicom_frames.stored_pixels` does if they are DICOM.
 
     Args:
         files: Path of each file, and how messages call it.
+        kind: `dicom`, `packed voxels` (`itk_files`) or `png` (`png_files`).
+        decoded_bytes: Size of the largest image, as its header states it; default: any size.
 
     Raises:
-        DataError: A file that cannot be decoded, also if its decoder crashes or never ends.
+        DataError: A file that cannot be decoded, also if its decoder crashes or never ends, or
+            needs more memory.
     """
+    return list(_decoded(files, kind, decoded_bytes))
+
+
+def decode_each(
+    files: Sequence[tuple[Path, str]], kind: str, decoded_bytes: int | None = None
+) -> Iterator[np.ndarray | DataError]:
+    """Yield what `decode` returns for each file, or its error: one file costs no other."""
+    done = 0
+    while done < len(files):
+        try:
+            for array in _decoded(files[done:], kind, decoded_bytes):
+                yield array
+                done += 1
+        except DataError as error:
+            yield error
+            done += 1
+
+
+def _decoded(
+    files: Sequence[tuple[Path, str]], kind: str, decoded_bytes: int | None
+) -> Iterator[np.ndarray]:
+    size = max_bytes() if decoded_bytes is None else decoded_bytes
     tasks = [
-        (os.path.abspath(path), name, TIMEOUT_S + TIMEOUT_PER_MIB_S * path.stat().st_size / 2**20)
+        (
+            *(kind, os.path.abspath(path), name, size),
+            TIMEOUT_S + TIMEOUT_PER_MIB_S * path.stat().st_size / 2**20,
+        )
         for path, name in files
     ]
     connection = _connect(files[0][1])
     with connection, connection.makefile("rb") as answers:
         with suppress(OSError):  # killed already: no answer comes
             connection.sendall(json.dumps(tasks).encode() + b"\n")
-        return [_receive(connection, answers, name, limit) for _, name, limit in tasks]
+        for _, _, name, _, limit in tasks:
+            yield _receive(connection, answers, name, limit)
 
 
 def _connect(name: str) -> socket.socket:
@@ -141,14 +174,14 @@ def _connect(name: str) -> socket.socket:
 def _receive(
     connection: socket.socket, answers: BufferedReader, name: str, limit: float
 ) -> np.ndarray:
-    """Read the answer for one file; see `data_prep.volumes.dicom_decode.decode`."""
+    """Read the answer for one file; see `data_prep.volumes.decode_child.decode`."""
     failed = DataError(
         "Expected pixels that can be decoded but their decoder failed: the file is damaged. Copy "
         "it again.",
         path=name,
     )
     connection.settimeout(2 * limit)  # it ends by itself after `limit`
-    with suppress(OSError, ValueError):  # an answer that is cut off
+    with suppress(OSError, ValueError, MemoryError):  # an answer that is cut off
         head = json.loads(answers.readline())
         if "message" in head:
             failed = DataError(head["message"], path=head["path"])

@@ -1,4 +1,4 @@
-"""Decode the pixels of one DICOM volume in a process of its own, for `dicom_decode_server`."""
+"""Decode the files of one volume in a process of its own, for `decode_server`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,19 @@ import numpy as np
 
 from data_prep.errors import DataError
 from data_prep.limits import max_bytes
+from data_prep.volumes import itk_files, png_files
 from data_prep.volumes.dicom_frames import stored_pixels
 from data_prep.volumes.dicom_header import read_header
+
+
+def _dicom(path: Path, name: str) -> np.ndarray:
+    return stored_pixels(read_header(path, name, with_pixels=True), name)
+
+
+_DECODERS = {"dicom": _dicom, "packed voxels": itk_files.packed_voxels, "png": png_files.decode}
+# What a decoder takes beside the image: libraries' stacks, tables and copies of the image.
+_SLACK = 2**29
+_COPIES = 8
 
 
 def serve(control: socket.socket) -> None:
@@ -33,16 +44,20 @@ def serve(control: socket.socket) -> None:
                 if os.fork() == 0:
                     control.close()
                     try:
-                        limit_memory()
                         decode(connection)
                     finally:
                         os._exit(0)
 
 
-def limit_memory() -> None:
-    """Let this process take twice `max_bytes` (the file and its pixels) beyond what it has now."""
+def limit_memory(file_bytes: int, decoded_bytes: int) -> None:
+    """Let this process take what a file needs beyond what it has now.
+
+    Args:
+        file_bytes: Size of the file.
+        decoded_bytes: Size of the image, as its header states it.
+    """
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    limit = held + 2 * max_bytes()
+    limit = held + min(2 * file_bytes + _COPIES * decoded_bytes + _SLACK, 2 * max_bytes())
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     if hard == resource.RLIM_INFINITY or limit < hard:
         resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
@@ -51,23 +66,24 @@ def limit_memory() -> None:
 def decode(connection: socket.socket) -> None:
     """Decode the files that are asked for, in order, up to the first that fails.
 
-    The request is one line, a JSON list of (path, name, seconds that it may take). The answer is a
-    byte to say that the process is up, then per file a line of JSON and the array's bytes, or
-    instead of these an error's message and path.
+    The request is one line, a JSON list of (kind, path, name, bytes of the image by its header,
+    seconds that it may take). The answer is a byte to say that the process is up, then per file a
+    line of JSON and the array's bytes, or instead of these an error's message and path.
     """
     connection.sendall(b"\n")
     with connection.makefile("rb") as requests:
         tasks = json.loads(requests.readline())
-    for path, name, limit in tasks:
+    for kind, path, name, size, limit in tasks:
         # The system ends the process, whatever a decoder does.
         signal.setitimer(signal.ITIMER_REAL, limit)
         try:
-            data = read_header(Path(path), name, with_pixels=True)
-            array = np.ascontiguousarray(stored_pixels(data, name))
+            limit_memory(os.stat(path).st_size, size)
+            array = np.ascontiguousarray(_DECODERS[kind](Path(path), name))
         except MemoryError:
             text = (
-                f"Expected an image of at most {max_bytes() / 2**30:g} GiB but its decoder asks for"
-                " more. If that is meant, raise the limit with MMGLAN_MAX_GIB in the environment."
+                f"Expected an image of {size} bytes, as its header says, and a decoder within"
+                f" {max_bytes() / 2**30:g} GiB but it asks for more memory. If that is meant, raise"
+                " the limit with MMGLAN_MAX_GIB in the environment."
             )
             connection.sendall(json.dumps({"message": text, "path": name}).encode() + b"\n")
             return

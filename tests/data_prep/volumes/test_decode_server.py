@@ -21,7 +21,7 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import JPEGLosslessSV1
 
 from data_prep.errors import DataError
-from data_prep.volumes import dicom_decode_server
+from data_prep.volumes import decode_server
 from data_prep.volumes.dicom_frames import stored_pixels
 from data_prep.volumes.dicom_header import read_header
 
@@ -29,7 +29,7 @@ FAILED = (
     "{}: Expected pixels that can be decoded but their decoder failed: the file is damaged. Copy "
     "it again."
 )
-SERVER = "data_prep.volumes.dicom_decode"
+SERVER = "data_prep.volumes.decode_child"
 SOUND = Path(get_testdata_file("MR_small.dcm"))
 
 
@@ -39,14 +39,14 @@ def here(path: Path, name: str) -> np.ndarray:
 
 def running_server() -> psutil.Process:
     """The server of this process, once it has served a volume and is idle."""
-    dicom_decode_server.decode([(SOUND, "a")])
+    decode_server.decode([(SOUND, "a")])
     wait_until(lambda: not server().children())
     return server()
 
 
 def refused(files) -> DataError:
     with pytest.raises(DataError) as caught:
-        dicom_decode_server.decode(files)
+        decode_server.decode(files)
     return caught.value
 
 
@@ -84,7 +84,7 @@ def in_thread(action):
 )
 def test_same_array_as_in_this_process(name):
     path = Path(get_testdata_file(f"{name}.dcm"))
-    (array,) = dicom_decode_server.decode([(path, name)])
+    (array,) = decode_server.decode([(path, name)])
     expected = here(path, name)
     assert (array.dtype, array.shape) == (expected.dtype, expected.shape)
     assert array.tobytes() == expected.tobytes()
@@ -98,7 +98,7 @@ def test_same_array_of_jpeg_lossless(jpeg_lossless, tmp_path):
     data["PixelData"].VR = "OB"
     data.file_meta.TransferSyntaxUID = JPEGLosslessSV1
     data.save_as(tmp_path / "jpeg.dcm")
-    (array,) = dicom_decode_server.decode([(tmp_path / "jpeg.dcm", "jpeg.dcm")])
+    (array,) = decode_server.decode([(tmp_path / "jpeg.dcm", "jpeg.dcm")])
     np.testing.assert_array_equal(array, expected[None])
 
 
@@ -115,7 +115,7 @@ def test_one_server_serves_all_volumes_and_leaves_nothing_behind():
     first = running_server()
     files = psutil.Process().num_fds()
     for _ in range(3):
-        dicom_decode_server.decode([(SOUND, "a"), (SOUND, "b")])
+        decode_server.decode([(SOUND, "a"), (SOUND, "b")])
     assert server() == first
     wait_until(lambda: not first.children())  # not even zombies
     assert psutil.Process().num_fds() == files
@@ -125,7 +125,7 @@ def test_one_server_serves_all_volumes_and_leaves_nothing_behind():
 
 def test_a_request_larger_than_any_buffer():
     names = [f"{i}{'x' * 4000}" for i in range(300)]
-    assert len(dicom_decode_server.decode([(SOUND, name) for name in names])) == 300
+    assert len(decode_server.decode([(SOUND, name) for name in names])) == 300
 
 
 @pytest.mark.parametrize("how", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
@@ -138,14 +138,14 @@ def test_a_crash_costs_one_volume(stuck, capfd, how):
         (decoder,) = first.children()
         decoder.send_signal(how)
     assert [str(e) for e in errors] == [FAILED.format("b")]
-    assert len(dicom_decode_server.decode([(SOUND, "a")])) == 1
+    assert len(decode_server.decode([(SOUND, "a")])) == 1
     assert server() == first
     assert capfd.readouterr() == ("", "")
 
 
 def test_an_endless_decoder_is_killed(stuck, monkeypatch):
     first = running_server()
-    monkeypatch.setattr(dicom_decode_server, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(decode_server, "TIMEOUT_S", 0.2)
     begin = time.monotonic()
     assert str(refused([(stuck, "b")])) == FAILED.format("b")
     assert time.monotonic() - begin < 10
@@ -156,8 +156,8 @@ def test_an_endless_decoder_is_killed(stuck, monkeypatch):
 def test_a_server_that_does_not_answer_is_not_waited_for_without_end(monkeypatch):
     first = running_server()
     first.suspend()
-    monkeypatch.setattr(dicom_decode_server, "START_S", 8.0)
-    assert len(dicom_decode_server.decode([(SOUND, "a")])) == 1
+    monkeypatch.setattr(decode_server, "START_S", 8.0)
+    assert len(decode_server.decode([(SOUND, "a")])) == 1
     assert server() != first
     assert not first.is_running()
 
@@ -165,7 +165,7 @@ def test_a_server_that_does_not_answer_is_not_waited_for_without_end(monkeypatch
 def test_a_killed_server_is_started_again():
     first = running_server()
     first.kill()
-    assert len(dicom_decode_server.decode([(SOUND, "a")])) == 1
+    assert len(decode_server.decode([(SOUND, "a")])) == 1
     assert server() != first
 
 
@@ -181,7 +181,7 @@ def test_no_server_at_all(monkeypatch):
 def test_threads_share_a_server():
     tasks = [[(SOUND, "a")] * count for count in (1, 5, 2, 4, 3, 6, 2, 1)]
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(dicom_decode_server.decode, tasks))
+        found = list(pool.map(decode_server.decode, tasks))
     assert [len(arrays) for arrays in found] == [len(task) for task in tasks]
     expected = here(SOUND, "a").tobytes()
     assert all(array.tobytes() == expected for arrays in found for array in arrays)
@@ -189,7 +189,7 @@ def test_threads_share_a_server():
 
 
 def decode_and_name_server(_) -> tuple[int, bytes]:
-    (array,) = dicom_decode_server.decode([(SOUND, "a")])
+    (array,) = decode_server.decode([(SOUND, "a")])
     return server().pid, array.tobytes()
 
 
@@ -201,22 +201,22 @@ def test_a_forked_process_has_its_own_server():
     assert first.pid not in {pid for pid, _ in found}
     assert {data for _, data in found} == {here(SOUND, "a").tobytes()}
     wait_until(lambda: not any(psutil.pid_exists(pid) for pid, _ in found))
-    dicom_decode_server.decode([(SOUND, "a")])
+    decode_server.decode([(SOUND, "a")])
     assert server() == first
 
 
 PARENT = """
 import os, sys, time
 from pathlib import Path
-from data_prep.volumes import dicom_decode_server
+from data_prep.volumes import decode_server
 sound, stuck = Path(sys.argv[1]), Path(sys.argv[2])
-dicom_decode_server.decode([(sound, "a")])
+decode_server.decode([(sound, "a")])
 if os.fork() == 0:
     os.close(1)
     time.sleep(60)
     os._exit(0)
 print("up", flush=True)
-dicom_decode_server.decode([(stuck, "b")])
+decode_server.decode([(stuck, "b")])
 """
 
 
