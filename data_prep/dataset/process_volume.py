@@ -181,7 +181,9 @@ def _fill(task: VolumeTask, result: VolumeResult) -> None:
             kind = "extra"  # a slice that shows nothing: padding, or air in a narrow window
         result.slices.append(SliceResult(z, kind, digest))
     if labels is not None:
-        result.gt_lesions = volume_lesions.of_labels(labels, sorted(used), spacing[:2])
+        result.gt_lesions = volume_lesions.of_labels(
+            labels, sorted(used), spacing[:2], result.lesions
+        )
         result.gt_lesions_3d = coco_entries.lesions_3d(labels, spacing)
 
 

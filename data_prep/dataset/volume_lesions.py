@@ -180,17 +180,39 @@ def of_boxes(
 
 
 def of_labels(
-    labels: np.ndarray, slices: Iterable[int], spacing_xy: Sequence[float]
+    labels: np.ndarray,
+    slices: Iterable[int],
+    spacing_xy: Sequence[float],
+    marked: Sequence[SliceLesion] = (),
 ) -> list[SliceLesion]:
-    """Cut the lesions of a voxel mask `(Z, Y, X)` on some slices; spacing in mm."""
+    """Cut the lesions of a voxel mask `(Z, Y, X)` on some slices; spacing in mm.
+
+    A lesion has, on all its slices, the site of the bookmarked one in `marked` that covers it.
+    """
+    sites = _sites_of_labels(labels, marked)
     return [
         SliceLesion(
             slice_index=z,
             lesion=int(label),
             mask_source="truth",
+            site=sites.get(int(label)),
             **coco_entries.measured_fields(labels[z] == label, spacing_xy),
         )
         for z in slices
         for label in np.unique(labels[z])
         if label
     ]
+
+
+def _sites_of_labels(labels: np.ndarray, marked: Sequence[SliceLesion]) -> dict[int, str]:
+    """Return the site of each label: that of the pseudo mask with most of its voxels."""
+    best: dict[int, tuple[int, str]] = {}
+    for lesion in marked:
+        if lesion.site is None:
+            continue
+        covered = labels[lesion.slice_index][coco_entries.decode(lesion.segmentation) > 0]
+        names, counts = np.unique(covered[covered > 0], return_counts=True)
+        if len(names):
+            label, voxels = int(names[counts.argmax()]), int(counts.max())
+            best[label] = max(best.get(label, (0, "")), (voxels, lesion.site))
+    return {label: site for label, (_, site) in best.items()}

@@ -40,7 +40,7 @@ class SliceLesion:
             box.
         long_axis_mm, short_axis_mm: Lengths of the axes; of a box, its sides.
         mask_source: What made the mask.
-        site: Where in the body, as the bookmark says.
+        site: Where in the body, as the bookmark says; of a lesion of a voxel mask, that on it.
         lesion: Its label, for lesions of a voxel mask.
     """
 

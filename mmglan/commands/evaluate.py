@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 
 from data_prep.atomic_files import write_csv
-from data_prep.command_line import command_parser, reports_errors
+from data_prep.command_line import at_least, command_parser, reports_errors
 from mmglan.commands.arguments import add_evaluation_arguments, stacking_of
 from mmglan.detections.volume_files import VolumeGroundTruth, read_boxes_3d
 from mmglan.evaluation.detection_set import DetectionSet
@@ -41,8 +41,12 @@ from mmglan.evaluation.load_results import (
 )
 from mmglan.evaluation.protocols import Protocol, get_protocol
 from mmglan.evaluation.scan_counts import HEADER, scan_counts
+from mmglan.evaluation.site_results import HEADER as SITE_HEADER
+from mmglan.evaluation.site_results import site_results, sites_of
 from mmglan.evaluation.text_table import format_evaluation
 from mmglan.evaluation.volume_sets import detection_set_of_volumes
+from mmglan.reporting.matplotlib_plots import save
+from mmglan.reporting.site_chart import plot_sites
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -69,6 +73,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--per-scan", type=Path, help="CSV for the lesions found and false positives of each scan"
     )
+    parser.add_argument(
+        "--per-site",
+        type=Path,
+        help="CSV for the sensitivities of each site (node type) of the annotations; their FROC "
+        "curves are drawn beside it (.png)",
+    )
+    parser.add_argument(
+        "--min-lesions",
+        type=at_least(1),
+        help="with --per-site: draw sites with so many lesions (default 5)",
+    )
     parser.add_argument("--out", type=Path, help="JSON file for the metrics, e.g. my.metrics.json")
     args = parser.parse_args(argv)
     if not (args.gt or args.volumes or args.gt_masks):
@@ -83,6 +98,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         if args.findings and getattr(args, option):
             name = option.replace("_", "-")
             parser.error(f"expected no --{name} with --findings, which have no use for it")
+    if args.per_site and not (args.gt and args.pred):
+        parser.error("expected --gt and --pred with --per-site: sites are those of its lesions")
+    if args.per_site and args.per_site.suffix == ".png":
+        parser.error("expected a CSV file for --per-site: the chart is written beside it")
+    if args.min_lesions and not args.per_site:
+        parser.error("expected --per-site with --min-lesions")
     if args.findings_ids and not args.findings:
         parser.error("expected --findings with --findings-ids")
     return args
@@ -117,6 +138,7 @@ def main(argv: list[str] | None = None) -> int:
             jobs=args.jobs,
             quiet=args.quiet,
         )
+    sites = sites_of(test_set.images) if args.per_site else []
     warn_of_unknown_patients(test_set)
     evaluation = evaluate_detections(
         sets,
@@ -134,7 +156,25 @@ def main(argv: list[str] | None = None) -> int:
         names = {2: [one["id"] for one in images.images] if images else []}
         names[3] = volumes.ids if volumes else []
         write_csv(args.per_scan, HEADER, scan_counts(sets, protocol, names))
+    if args.per_site:
+        write_sites(args, [one for one in sets if one.dims == 2], sites, protocol)
     return 0
+
+
+def write_sites(
+    args: argparse.Namespace, sets: list[DetectionSet], sites: list[str], protocol: Protocol
+) -> None:
+    """Write the table of sites and the chart beside it.
+
+    Raises:
+        ValueError: No boxes or masks on images.
+    """
+    if not sets:
+        raise ValueError("Expected COCO results with --per-site but got none; leave it out")
+    options = dict(n=args.bootstrap, seed=args.seed, level=args.level, method=args.interval)
+    results = list(site_results(sets, sites, protocol, **options))
+    write_csv(args.per_site, SITE_HEADER, (one.row() for one in results))
+    save(plot_sites(results, args.min_lesions or 5), args.per_site.with_suffix(".png"))
 
 
 def _findings_set(

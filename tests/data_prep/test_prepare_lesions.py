@@ -1,5 +1,7 @@
 """`prepare`: what it writes of each lesion comes from the right numbers of the volume."""
 
+import json
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -55,3 +57,23 @@ def test_the_site_of_a_bookmark_is_written_where_one_is_given(oblong, tmp_path):
     found = sorted(lesions(tmp_path / "out"), key=lambda lesion: "site" not in lesion)
     assert [lesion.get("site") for lesion in found] == ["pelvis", None]
     assert "site" not in found[1]
+
+
+def test_true_lesions_have_the_site_of_the_bookmark_on_them(oblong, tmp_path):
+    """Lesion 7 is marked on slice 2 of its three; of two marks the one on more voxels counts."""
+    _, truth, bookmark = oblong
+    labels = np.zeros((4, *truth.shape), np.uint8)
+    labels[1:4, truth] = 7
+    labels[2, :3, :3] = 9
+    image = sitk.GetImageFromArray(labels)
+    image.SetSpacing(SPACING)
+    (tmp_path / "masks").mkdir()
+    sitk.WriteImage(image, str(tmp_path / "masks/a.mha"))
+    small = recist.Bookmark([(12, 60), (18, 60)], [(15, 55), (15, 65)])
+    marks = [HEADER + ",site", row(bookmark, 2, "pelvis"), row(small, 3, "groin")]
+    (tmp_path / "marks.csv").write_text("\n".join(marks))
+    masks = ("--masks", tmp_path / "masks", "--split", "0,0,1")
+    assert run(tmp_path, tmp_path / "marks.csv", tmp_path / "out", *masks) == 0
+    true = json.loads((tmp_path / "out/annotations/test_truth.json").read_text())["annotations"]
+    assert {(one["lesion"], one.get("site")) for one in true} == {(7, "pelvis"), (9, None)}
+    assert len([one for one in true if one["lesion"] == 7]) >= 2
