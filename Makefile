@@ -9,6 +9,7 @@ WORK_DIR ?=
 SCALE ?= cpu
 SOURCE ?=
 ARGS ?=
+JOBS ?= auto
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo evidence test test-slow lint format bench doctor clean
@@ -26,8 +27,8 @@ demo: setup ## Bookmarks to pseudo masks, trained detector and report; IMAGES=â€
 evidence: setup ## Train and compare the rows of the benchmark; SCALE=tiny|cpu|gpu, SOURCE=folder of the LGG set (docs/evidence.md)
 	@$(PY) -m mmglan evidence --scale $(SCALE) $(if $(SOURCE),--source "$(SOURCE)") $(if $(WORK_DIR),--work-dir "$(WORK_DIR)") $(ARGS)
 
-test: setup ## Run the test suite
-	@$(PY) -m pytest $(ARGS)
+test: setup ## Run the test suite; JOBS=processes (all cores)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 test-slow: setup ## Run the long trials too: fuzzing with many examples, killed runs, large inputs
 	@$(PY) -m pytest -m slow $(ARGS)
