@@ -344,6 +344,10 @@ def test_phone(browser, study, tmp_path):
         ".map(b => b.offsetHeight)"
     )
     assert min(heights) >= 44
+    # However many findings there are, the buttons that judge one are on the screen with the list.
+    top = "document.querySelector(arguments[0]).getBoundingClientRect().top"
+    judge, head = (page.js(f"return {top}", s) for s in ('[data-judge="accepted"]', ".head"))
+    assert 0 < judge - head < 700
     before = page.cursor()["z"]
     x, y = page.on_screen((10, 10))
     for kind, at in (("touchStart", y), ("touchMove", y + 12), ("touchMove", y + 24)):

@@ -9,8 +9,11 @@ import sys
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from labelled_findings import findings_of
 
 from data_prep.bookmarks.csv_table import MM_COLUMNS, PIXEL_COLUMNS
+from data_prep.volumes.volume import read_label_volume, read_volume
+from mmglan.inference.outputs.tables import json_of
 from mmglan.review.reader_agreement import Cross
 
 # A cross of 8 x 4 around (12, 10) and one of 4 x 2 around (25, 20), on slice 1.
@@ -119,3 +122,68 @@ def test_seeds_are_pooled_as_copies_of_the_slices_of_the_same_patients(loop, arg
     assert [(a["id"], a["image_id"]) for a in truth["annotations"]] == [(10, 6), (11, 7)]
     found = json.loads(loop.pooled(args, "hidden", tmp_path).read_bytes())
     assert [(row["image_id"], row["score"]) for row in found] == [(6, 0.5), (7, 0.6)]
+
+
+def write_source(folder, count):
+    """Scans of 24 slices with two lesions, on slices 6 and 17, and a bright spot on slice 11."""
+    z, y, x = np.mgrid[:24, :48, :48].astype(float)
+    random = np.random.default_rng(0)
+    for number in range(count):
+        labels = np.zeros(z.shape, np.uint8)
+        for label, (cx, cy, cz) in {1: (14, 12, 6), 2: (30, 34, 17)}.items():
+            apart = ((x - cx) / 5) ** 2 + ((y - cy - number % 3) / 3.5) ** 2 + ((z - cz) / 1.5) ** 2
+            labels[apart < 1] = label
+        spot = ((x - 36) / 4) ** 2 + ((y - 10) / 3) ** 2 + ((z - 11) / 1.5) ** 2 < 1
+        array = random.integers(0, 60, z.shape) + 120 * (labels > 0) + 100 * spot
+        for kind, values in (("images", array), ("masks", labels), ("spots", 3 * spot)):
+            ending = {"images": "", "masks": "_mask", "spots": "_spot"}[kind]
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+            image = sitk.GetImageFromArray(values.astype(np.uint8))
+            image.SetSpacing((1.0, 1.0, 5.0))  # or the spot's slice might hold a lesion
+            sitk.WriteImage(image, str(folder / kind / f"p{number}{ending}.nii.gz"))
+
+
+def test_a_review_becomes_the_next_training_set(loop, tmp_path):
+    """All steps but the network, whose findings are all lesions and the bright spots."""
+    args = loop.parse_args(["--source", str(tmp_path / "in"), "--work-dir", str(tmp_path / "w")])
+    args.budget, args.seeds = 1000, [0]
+    write_source(args.source, 6)
+    loop.prepare_all(args)
+    loop.hide(args)
+    loop.prepare(args, "hidden", [args.work_dir / "hidden.csv"])
+    scans = loop.training_scans(args)
+    rows = [{"volume_id": f"v{n:04d}", "volume": args.source / "images" / scan}
+            for n, scan in enumerate(scans, start=1)]  # fmt: skip
+    table(args.work_dir / "ids_train.csv", rows)
+    for row in rows:
+        volume, stem = read_volume(row["volume"]), row["volume"].name.removesuffix(".nii.gz")
+        labels, spot = (
+            read_label_volume(args.source / f"{kind}s/{stem}_{kind}.nii.gz").array
+            for kind in ("mask", "spot")
+        )
+        out = loop.found_dir(args, 0) / row["volume_id"]
+        out.mkdir(parents=True)
+        (out / "findings.json").write_bytes(json_of(findings_of(volume, labels + spot)))
+    loop.review(args, 0)
+    hidden = len(loop.read_rows(args.work_dir / "answers.csv"))
+    assert (
+        hidden == round(0.4 * 2 * len(scans)) == 2 * len(scans) - len(train_boxes(args, "hidden"))
+    )
+    assert json.loads((args.work_dir / "review_seed0.json").read_bytes()) == {
+        "lesion": hidden,
+        "not-a-lesion": len(scans),
+        "worklist": hidden + len(scans),
+        "hidden_lesions_found": hidden,
+    }
+    assert len(train_boxes(args, "reviewed_seed0")) == 2 * len(scans)
+    content = training_set(args, "reviewed_seed0")
+    negatives = [image for image in content["images"] if "hard_negatives" in image]
+    assert [image["slice_index"] for image in negatives] == [11] * len(scans)
+
+
+def training_set(args, name):
+    return json.loads((args.work_dir / name / "annotations/train.json").read_bytes())
+
+
+def train_boxes(args, name):
+    return training_set(args, name)["annotations"]
