@@ -170,6 +170,12 @@ def _fill(task: VolumeTask, result: VolumeResult) -> None:
         complete=source.complete,
         rejected={int(mark.slice_index) for mark in merged.rejected},
     )
+    reached = {int(m.slice_index) for m in merged.rejected} - {
+        z for z, kind in used.items() if kind != "extra"
+    }
+    near = volume_lesions.reaching([*result.lesions, *result.ignored], reached, spacing)
+    result.ignored += near
+    used |= dict.fromkeys((region.slice_index for region in near), "ignore")
     result.rejected = [
         HardNegative(int(mark.slice_index), list(mark.bookmark.coco_box()))
         for mark in merged.rejected

@@ -123,8 +123,8 @@ def used_slices(
         spacing_z: Their distance in mm.
         all_known: False if bookmarks were refused: then no slice is known to be empty.
         complete: A reader has looked at all slices: those without a lesion are kept.
-        rejected: Slices on which a reader has rejected a finding: they are kept unless a lesion
-            may reach there.
+        rejected: Slices on which a reader has rejected a finding: they are kept where no lesion
+            may reach; `volume_lesions.reaching` serves for the others.
     """
     kinds = {z: "ignore" for z, _ in ignored} | {z: "lesion" for z, _ in lesions}
     wanted = ("slices", "all") if kinds else ("volumes", "all")

@@ -67,6 +67,30 @@ def regions_to_ignore(
     return found, refused
 
 
+def reaching(
+    marked: Iterable[SliceLesion | IgnoreRegion], slices: Iterable[int], spacing: Sequence[float]
+) -> list[IgnoreRegion]:
+    """Return where marked lesions may reach on other slices: what they cover on their own.
+
+    A lesion is taken to reach as far as its long axis, a region as its longer side, as in
+    `slice_selection.used_slices`.
+
+    Args:
+        marked: Lesions and regions to ignore.
+        slices: Slices without a mark.
+        spacing: (x, y, z) in mm.
+    """
+    found = []
+    for entry in marked:
+        is_lesion = isinstance(entry, SliceLesion)
+        reach_mm = entry.long_axis_mm if is_lesion else max(entry.bbox[2:]) * max(spacing[:2])
+        for z in sorted(slices):
+            if abs(z - entry.slice_index) * spacing[2] <= max(reach_mm, spacing[2]):
+                fields = (entry.bbox, entry.area, entry.segmentation)
+                found.append(IgnoreRegion(z, *fields, drawn="may reach"))
+    return sorted(found, key=lambda region: (region.slice_index, region.bbox))
+
+
 def with_pseudo_mask(
     image: np.ndarray, mark: PlacedBookmark, spacing_xy: Sequence[float], options: VolumeOptions
 ) -> SliceLesion:

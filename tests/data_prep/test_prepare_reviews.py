@@ -87,6 +87,21 @@ def test_a_rejected_finding_becomes_a_hard_negative(two):
     assert box == [12.0, 15.0, 17.0, 11.0]  # ends of the axes, half a pixel wider
 
 
+def test_a_rejected_finding_near_a_lesion_ignores_what_that_may_cover(two):
+    # Slice 5 is 9 and 12 mm from the crosses of 16 mm on slices 2 and 1.
+    assert (
+        prepare(two, review(two, (cross("a.mha", 5, x=30, half=4, across=3), "not-a-lesion"))) == 0
+    )
+    content = train(two)
+    (image,) = [i for i in content["images"] if "hard_negatives" in i]
+    assert (image["volume_id"], image["slice_index"]) == ("v0001", 5)
+    regions = [a for a in content["annotations"] if a["image_id"] == image["id"]]
+    of_slice = {i["id"]: i["slice_index"] for i in content["images"] if i["volume_id"] == "v0001"}
+    lesions = [a for a in content["annotations"] if of_slice.get(a["image_id"]) in (1, 2)]
+    assert [r["segmentation"] for r in regions] == [a["segmentation"] for a in lesions]
+    assert {(r["iscrowd"], r["drawn"]) for r in regions} == {(1, "may reach")}
+
+
 def test_a_rejected_bookmark_is_ignored_and_listed(two):
     first = (two / "marks.csv").read_text().splitlines()[1]
     assert prepare(two, review(two, (first, "not-a-lesion"))) == 0
