@@ -39,6 +39,10 @@ class Stacking:
             raise ValueError(f"Expected a gap of at least 0 slices but got {self.gap}")
         score_rule(self.score)
 
+    def stacks(self, slices: Mapping[int, np.ndarray]) -> Stacks:
+        """Stack boxes in this way, see `stack`."""
+        return stack(slices, iou_threshold=self.iou, max_gap=self.gap, score=self.score)
+
 
 def score_rule(name: str) -> Callable[[np.ndarray], float]:
     """Return the function `(n,)` scores to score of a name, see `Stacking.score`.

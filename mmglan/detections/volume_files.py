@@ -14,7 +14,7 @@ import numpy as np
 from mmglan.detections.coco_files import GroundTruth, read_json
 from mmglan.detections.coco_masks import rle_of
 from mmglan.detections.coco_results import Results
-from mmglan.detections.stacking import Stacking, Stacks, stack
+from mmglan.detections.stacking import Stacking, Stacks
 from mmglan.detections.value_checks import check_size, check_spacing, finite_numbers
 
 
@@ -155,8 +155,7 @@ def stack_results(
                 if mask is not None:
                     masks[volume][index, number] = rle_of(image, {"segmentation": mask})
     how = stacking or Stacking()
-    options = dict(iou_threshold=how.iou, max_gap=how.gap, score=how.score)
-    stacks = [stack(slices[volume_id], **options) for volume_id in ids]
+    stacks = [how.stacks(slices[volume_id]) for volume_id in ids]
     return stacks, [masks[volume_id] for volume_id in ids]
 
 

@@ -18,6 +18,7 @@ from mmglan.detections.categories import category_ids
 from mmglan.detections.coco_files import read_ground_truth
 from mmglan.detections.coco_results import Results, write_results
 from mmglan.detections.neighbour_scores import average_results
+from mmglan.detections.stacking import Stacking
 from mmglan.detections.volume_files import read_volumes, stack_results, warn_of_parts
 from mmglan.evaluation.class_metrics import with_classes
 from mmglan.evaluation.detection_set_2d import detection_set_of_images
@@ -52,6 +53,8 @@ class LesionMetric(BaseMetric):
         neighbour_reach: Scores are averaged with those at the same place on the slices up to so
             many away, see `mmglan.detections.neighbour_scores`; 0 keeps them. The test set should
             hold whole volumes. Result files have the new scores.
+        stacking: How detections are stacked: `iou`, `gap` and `score` of
+            `mmglan.detections.stacking.Stacking`. Default as in the paper.
         seed: Of the resampling.
         level: Confidence level of the intervals.
         interval: `'bca'` or `'percentile'`.
@@ -72,6 +75,7 @@ class LesionMetric(BaseMetric):
         protocol: str = "deeplesion",
         volumes_file: str | None = None,
         neighbour_reach: int = 0,
+        stacking: dict | None = None,
         seed: int = 0,
         level: float = 0.95,
         interval: str = "bca",
@@ -91,6 +95,7 @@ class LesionMetric(BaseMetric):
         self.outfile_prefix = outfile_prefix
         self.dropped = 0
         self.per_class, self.neighbour_reach = per_class, neighbour_reach
+        self.stacking = Stacking(**(stacking or {}))
         self.protocol = get_protocol(protocol)
         self.options = dict(bootstrap=bootstrap, seed=seed, level=level, interval=interval)
 
@@ -185,11 +190,13 @@ class LesionMetric(BaseMetric):
                 one = with_classes(one, gt, found, self.protocol)
             sets.append(one)
             if kind == "bbox" and self.volumes is not None:
-                stacks, _ = stack_results(gt, found, self.volumes.ids)
+                stacks, _ = stack_results(gt, found, self.volumes.ids, self.stacking)
                 boxes = [one.boxes for one in stacks]
                 sets.append(detection_set_of_volumes(self.volumes, boxes, self.protocol))
             if kind == "segm" and self.volumes is not None:
-                in_3d = detection_set_of_slices(gt, found, self.volumes, self.protocol)
+                in_3d = detection_set_of_slices(
+                    gt, found, self.volumes, self.protocol, self.stacking
+                )
                 sets += [] if in_3d is None else [in_3d]
         evaluation = evaluate_detections(sets, self.protocol, **self.options)
         if self.outfile_prefix:

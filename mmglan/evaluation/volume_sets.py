@@ -9,6 +9,7 @@ import numpy as np
 from mmglan.detections.coco_files import GroundTruth
 from mmglan.detections.coco_masks import rle_of
 from mmglan.detections.coco_results import Results
+from mmglan.detections.stacking import Stacking
 from mmglan.detections.volume_files import VolumeGroundTruth, stack_results
 from mmglan.evaluation.detection_set import DetectionSet
 from mmglan.evaluation.detection_set_3d import (
@@ -21,7 +22,11 @@ from mmglan.evaluation.protocols import Protocol
 
 
 def detection_set_of_slices(
-    images: GroundTruth, results: Results, volumes: VolumeGroundTruth, protocol: Protocol
+    images: GroundTruth,
+    results: Results,
+    volumes: VolumeGroundTruth,
+    protocol: Protocol,
+    stacking: Stacking | None = None,
 ) -> DetectionSet | None:
     """Build the set of 3D masks from masks on slices, stacked by their boxes.
 
@@ -30,6 +35,7 @@ def detection_set_of_slices(
         results: Masks of a detector.
         volumes: 3D lesions of the same volumes.
         protocol: Decides which overlaps are needed.
+        stacking: How; default as in the paper.
 
     Returns:
         None where the annotations do not say which 3D lesion they are of.
@@ -43,7 +49,7 @@ def detection_set_of_slices(
             if of_volume is not None:
                 code = rle_of(image, lesion)
                 of_volume.setdefault(lesion["lesion"], {})[int(image["slice_index"])] = code
-    stacks, masks = stack_results(images, results, volumes.ids)
+    stacks, masks = stack_results(images, results, volumes.ids, stacking)
     found = [
         instances_of_slices(stack, codes, dict(sorted(gt[volume_id].items())))
         for stack, codes, volume_id in zip(stacks, masks, volumes.ids, strict=True)

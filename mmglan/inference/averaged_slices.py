@@ -9,6 +9,7 @@ import numpy as np
 from mmengine.config import Config
 
 from mmglan.detections.neighbour_scores import neighbour_scores
+from mmglan.detections.stacking import Stacking
 from mmglan.inference.fusion import Slices2D
 from mmglan.inference.linking import Detections2D
 
@@ -37,9 +38,18 @@ class AveragedSlices:
 
 def reach_of(config: Config) -> int:
     """Return the `neighbour_reach` with which a config tests its detector; 0 for none."""
+    return max((int(metric.get("neighbour_reach", 0)) for metric in _metrics(config)), default=0)
+
+
+def stacking_of(config: Config) -> Stacking:
+    """Return the `stacking` with which a config tests its detector; else the paper's."""
+    given = [metric["stacking"] for metric in _metrics(config) if metric.get("stacking")]
+    return Stacking(**given[0]) if given else Stacking()
+
+
+def _metrics(config: Config) -> list[dict]:
     metrics = config.get("test_evaluator") or {}
-    metrics = [metrics] if isinstance(metrics, dict) else metrics
-    return max((int(metric.get("neighbour_reach", 0)) for metric in metrics), default=0)
+    return [metrics] if isinstance(metrics, dict) else metrics
 
 
 def _coco_boxes(corners: np.ndarray) -> np.ndarray:

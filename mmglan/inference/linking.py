@@ -12,7 +12,7 @@ from data_prep.volumes.volume import Volume
 from mmglan.detections.calibration import Calibration
 from mmglan.detections.findings import Lesion, SliceDetection
 from mmglan.detections.measured_axes import measurement_of, rounded
-from mmglan.detections.stacking import stack
+from mmglan.detections.stacking import Stacking
 from mmglan.inference.soft_masks import SoftMask
 
 
@@ -42,7 +42,7 @@ def link_lesions(
     threshold: float,
     min_short_axis_mm: float = 0.0,
     classes: Sequence[str] = ("lesion",),
-    iou_threshold: float = 0.1,
+    stacking: Stacking | None = None,
     calibration: Calibration | None = None,
 ) -> tuple[tuple[Lesion, ...], np.ndarray]:
     """Join detections on consecutive slices to lesions, class by class.
@@ -53,7 +53,7 @@ def link_lesions(
         threshold: Lesions of a lower score are left out.
         min_short_axis_mm: Lesions with a shorter short axis are left out; those without axes stay.
         classes: Names of the classes; several are node sites.
-        iou_threshold: See `mmglan.detections.stacking.stack`.
+        stacking: How; default as in the paper.
         calibration: From scores to probabilities; None leaves these out.
 
     Returns:
@@ -61,7 +61,7 @@ def link_lesions(
         lesions overlap, the one of higher score keeps the voxel.
     """
     lesions = []
-    chains = sorted(_chains(slices, classes, iou_threshold), key=lambda chain: -chain[0])
+    chains = sorted(_chains(slices, classes, stacking or Stacking()), key=lambda chain: -chain[0])
     for score, name, members in chains:
         site = name if len(classes) > 1 else None
         if score >= threshold:
@@ -73,14 +73,14 @@ def link_lesions(
     return tuple(lesions), _label_map(lesions, volume.array.shape)
 
 
-def _chains(slices, classes, iou_threshold) -> Iterator[tuple[float, str, list[tuple[int, int]]]]:
+def _chains(slices, classes, how: Stacking) -> Iterator[tuple[float, str, list[tuple[int, int]]]]:
     """Yield score, class and (slice, row) pairs of the linked detections."""
     for label, name in enumerate(classes):
         rows = {z: np.flatnonzero(found.labels == label) for z, found in sorted(slices.items())}
         boxes = {
             z: np.column_stack([slices[z].boxes, slices[z].scores])[r] for z, r in rows.items()
         }
-        stacks = stack(boxes, iou_threshold=iou_threshold)
+        stacks = how.stacks(boxes)
         for box, members in zip(stacks.boxes, stacks.members, strict=True):
             yield float(box[6]), name, [(z, int(rows[z][row])) for z, row in members]
 

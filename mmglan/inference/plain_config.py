@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from mmdet.registry import MODELS, TASK_UTILS
@@ -17,7 +18,8 @@ from mmengine.registry import Registry
 from mmengine.utils import import_modules_from_strings
 
 from data_prep.errors import DataError, quoted
-from mmglan.inference.averaged_slices import reach_of
+from mmglan.detections.stacking import Stacking
+from mmglan.inference.averaged_slices import reach_of, stacking_of
 
 # Building from these runs no code but their own.
 _MODULES = (
@@ -26,7 +28,7 @@ _MODULES = (
     *("mmdet.models.data_preprocessors", "mmglan.models", "mmcv.cnn", "mmcv.ops", "torch.nn"),
     "mmengine.utils.dl_utils.parrots_wrapper",  # SyncBN
 )
-_PARTS = {"model", "pipeline", "classes", "neighbour_reach"}
+_PARTS = {"model", "pipeline", "classes", "neighbour_reach", "stacking"}
 _STEPS = ("LoadImageFromFile", "LoadSlice", "Resize", "Pad", "PackDetInputs")
 # Looked up by name elsewhere than in a registry.
 _OTHER_TYPES = ("nms", "soft_nms", "RoIAlign", "RoIPool", "Pretrained")
@@ -40,7 +42,7 @@ _TYPE_KEYS = ("type", "detector")
 
 
 def plain_config(config: Config) -> dict[str, Any]:
-    """Return what inference needs of a config: `model`, `pipeline`, `classes`, `neighbour_reach`.
+    """Return what inference needs of a config: the names of `_PARTS`.
 
     Args:
         config: Config of a training run.
@@ -60,6 +62,7 @@ def plain_config(config: Config) -> dict[str, Any]:
         "pipeline": steps,
         "classes": list(dataset.get("metainfo", {}).get("classes", ("lesion",))),
         "neighbour_reach": reach_of(config),
+        "stacking": asdict(stacking_of(config)),
     }
     check_config(plain)
     return plain
@@ -72,7 +75,7 @@ def to_config(plain: Mapping[str, Any]) -> Config:
         "metainfo": {"classes": tuple(plain["classes"])},
     }
     model = _with_tuples(plain["model"])
-    metric = {"neighbour_reach": plain["neighbour_reach"]}
+    metric = {name: plain[name] for name in ("neighbour_reach", "stacking")}
     return Config(
         {"model": model, "test_dataloader": {"dataset": dataset}, "test_evaluator": metric}
     )
@@ -88,6 +91,12 @@ def check_config(plain: Any) -> None:
         raise DataError(f"Expected a config of {', '.join(sorted(_PARTS))} but got another.")
     if type(plain["neighbour_reach"]) is not int or plain["neighbour_reach"] < 0:
         raise DataError("Expected a whole number as neighbour_reach but got something else.")
+    try:
+        Stacking(**plain["stacking"])
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"Expected iou, gap and score as stacking but got another: {error}."
+        ) from None
     classes, steps = plain["classes"], plain["pipeline"]
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise DataError("Expected names of classes in the config but got something else.")

@@ -18,7 +18,8 @@ from data_prep.errors import DataError
 from data_prep.volumes.dicom_source import read_source_slices
 from data_prep.volumes.volume import Volume, read_volume
 from mmglan.detections.findings import Findings, ScanGeometry
-from mmglan.inference.averaged_slices import AveragedSlices, reach_of
+from mmglan.detections.stacking import Stacking
+from mmglan.inference.averaged_slices import AveragedSlices, reach_of, stacking_of
 from mmglan.inference.detector_model import DetectorModel, load_detector_model
 from mmglan.inference.fusion import FusedSlices, MirroredSlices, Slices2D
 from mmglan.inference.linking import link_lesions
@@ -90,6 +91,7 @@ class VolumeDetector:
             choice.threshold,
             min_short_axis_mm,
             _description(loaded),
+            common_stacking(loaded),
         )
         self.records = tuple(one.record for one in loaded if one.record is not None)
         self.strict, self.calibration, self.remarks = strict, choice.calibration, choice.remarks
@@ -108,8 +110,8 @@ class VolumeDetector:
         detector._set(slices, threshold, min_short_axis_mm, dict(model or {}))
         return detector
 
-    def _set(self, slices, threshold, min_short_axis_mm, model) -> None:
-        self.slices, self.threshold = slices, threshold
+    def _set(self, slices, threshold, min_short_axis_mm, model, stacking=None) -> None:
+        self.slices, self.threshold, self.stacking = slices, threshold, stacking
         self.min_short_axis_mm, self.model = min_short_axis_mm, model
         self.records: tuple[ModelRecord, ...] = ()
         self.strict, self.calibration, self.remarks = False, None, ()
@@ -147,6 +149,7 @@ class VolumeDetector:
             threshold=self.threshold,
             classes=self.slices.classes,
             min_short_axis_mm=self.min_short_axis_mm,
+            stacking=self.stacking,
             calibration=self.calibration,
         )
         findings = Findings(
@@ -192,6 +195,21 @@ def fused_slices(loaded: Sequence[DetectorModel], *, tta: str | None, **options:
         members = [view for member in members for view in (member, MirroredSlices(member))]
     detector = members[0] if len(members) == 1 else FusedSlices(members)
     return AveragedSlices(detector, reach) if reach else detector
+
+
+def common_stacking(loaded: Sequence[DetectorModel]) -> Stacking:
+    """Return how the configs stack slices when they are tested.
+
+    Raises:
+        DataError: They do it in different ways.
+    """
+    stacking, *others = {stacking_of(model.config) for model in loaded}
+    if others:
+        raise DataError(
+            "Expected models that stack slices in one way (stacking of the test evaluator) but got"
+            f" {', '.join(sorted(map(str, (stacking, *others))))}. Use them one by one."
+        )
+    return stacking
 
 
 def _description(loaded: Sequence[DetectorModel]) -> dict[str, Any]:

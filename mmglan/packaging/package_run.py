@@ -28,7 +28,7 @@ from mmglan.experiments.run_directory import latest_checkpoint
 from mmglan.inference.detector_model import DetectorModel, load_detector_model
 from mmglan.inference.model_file import CARD, FrocPoints, ModelRecord, write_model_file
 from mmglan.inference.plain_config import plain_config, to_config
-from mmglan.inference.volume_detector import fused_slices
+from mmglan.inference.volume_detector import common_stacking, fused_slices
 from mmglan.packaging.model_card import card_page
 from mmglan.packaging.training_input import expected_input
 from mmglan.packaging.validation_set import ValidationResult, read_prepared_volumes, validate
@@ -114,7 +114,8 @@ def package_run(
         batch_size=options.batch_size,
     )
     protocol = get_protocol(options.protocol)
-    found = validate(detector, volumes, protocol, progress)
+    stacking = common_stacking([prepared])
+    found = validate(detector, volumes, protocol, progress, stacking)
     evaluation = evaluate_detections(
         [found.detections], protocol, bootstrap=options.bootstrap, seed=options.seed
     )
@@ -122,7 +123,11 @@ def package_run(
     fitted = None if method is None else fit_calibration(found.scores, found.is_lesion, method)
     if options.test and fitted is not None:
         other = validate(
-            detector, read_prepared_volumes(annotations, images, "test"), protocol, progress
+            detector,
+            read_prepared_volumes(annotations, images, "test"),
+            protocol,
+            progress,
+            stacking,
         )
         panels |= _panels(other, other.scores, fitted(other.scores), options, "test set, ")
     record = ModelRecord(

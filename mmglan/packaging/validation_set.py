@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from data_prep.errors import DataError
 from data_prep.volumes.geometry import Grid
 from data_prep.volumes.volume import Volume
 from mmglan.detections.coco_files import read_ground_truth
+from mmglan.detections.slice_files import read_slices
+from mmglan.detections.stacking import Stacking
 from mmglan.detections.volume_files import VolumeGroundTruth, ended, read_volumes
 from mmglan.evaluation.detection_set import DetectionSet
 from mmglan.evaluation.froc import FROCCurve
@@ -34,19 +35,6 @@ class PreparedVolumes:
 
     gt: VolumeGroundTruth
     slices: list[list[Path]]
-
-
-def read_slices(paths: Sequence[Path]) -> np.ndarray:
-    """Read slices of one volume, `(Z, Y, X)`, normalised already."""
-    images = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in paths]
-    for path, image in zip(paths, images, strict=True):
-        if image is None:
-            raise DataError(
-                "Expected a slice of the validation set but found none that can be read. Name the "
-                "folder of the slices with --images.",
-                path=path,
-            )
-    return np.stack(images)
 
 
 def read_prepared_volumes(annotations: Path, images: Path, split: str = "val") -> PreparedVolumes:
@@ -108,6 +96,7 @@ def validate(
     volumes: PreparedVolumes,
     protocol: Protocol,
     progress: Callable[[Iterable], Iterable] = iter,
+    stacking: Stacking | None = None,
 ) -> ValidationResult:
     """Detect in all volumes and match the result with their lesions.
 
@@ -116,6 +105,7 @@ def validate(
         volumes: The validation set.
         protocol: Its first criterion for volumes decides.
         progress: Wraps the loop over the volumes.
+        stacking: How slices are stacked; default as in the paper.
     """
     boxes = []
     spacings = np.where(np.isfinite(volumes.gt.spacing_mm), volumes.gt.spacing_mm, 1.0)
@@ -123,7 +113,11 @@ def validate(
         array = read_slices(paths)
         volume = _volume(array, tuple(map(float, spacing)))
         lesions, _ = link_lesions(
-            dict(detector.detect(array)), volume, threshold=0.0, classes=detector.classes
+            dict(detector.detect(array)),
+            volume,
+            threshold=0.0,
+            classes=detector.classes,
+            stacking=stacking,
         )
         boxes.append(ended([[*lesion.box3d, lesion.score] for lesion in lesions], 7))
     detections = detection_set_of_volumes(volumes.gt, boxes, protocol)

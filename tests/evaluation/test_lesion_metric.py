@@ -17,6 +17,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 import mmglan.evaluation.lesion_metric  # noqa: F401 - registers the metric
+from mmglan.detections.stacking import Stacking
 from mmglan.evaluation.evaluate import evaluate_detections
 from mmglan.evaluation.evaluation_record import read_evaluation
 from mmglan.evaluation.load_results import load_detection_sets, read_test_set
@@ -120,6 +121,26 @@ def test_scores_averaged_over_slices(coco_set, tmp_path):
     before = json.loads(written.read_text())
     assert [row["bbox"] for row in averaged] == [row["bbox"] for row in before]
     assert [row["score"] for row in averaged] != [row["score"] for row in before]
+
+
+def test_stacking_is_the_configs(coco_set, tmp_path):
+    ann, boxes, _ = coco_set(0)
+    gt, volumes = json.loads(ann.read_text()), tmp_path / "volumes.json"
+    names = sorted({image["volume_id"] for image in gt["images"]})
+    lesion = {"volume_id": names[0], "box3d": [1, 1, 0, 30, 30, 2]}
+    content = {"volumes": [{"volume_id": name} for name in names], "lesions": [lesion]}
+    volumes.write_text(json.dumps(content))
+    how = dict(iou=0.5, score="mean")
+    config = dict(type="LesionMetric", ann_file=str(ann), volumes_file=str(volumes))
+    config |= dict(iou_types="bbox", outfile_prefix=str(tmp_path / "results"), stacking=how)
+    run(METRICS.build(config), ann, json.loads(boxes.read_text()))
+    written = read_evaluation(tmp_path / "results.metrics.json")
+    test_set = read_test_set(ann, volumes=volumes)
+    results = tmp_path / "results.bbox.json"
+    protocol = PROTOCOLS["deeplesion"]
+    sets = load_detection_sets(test_set, results, protocol, stacking=Stacking(**how))
+    plain = load_detection_sets(test_set, results, protocol)
+    assert written.curves == evaluate_detections(sets).curves != evaluate_detections(plain).curves
 
 
 def test_detector_without_masks(coco_set, tmp_path):

@@ -154,6 +154,8 @@ CALL = "__import__('os').system('true')"
         (("model",), "TwoStageDetector"),
         (("pipeline",), "x"),
         (("classes",), [1]),
+        (("stacking",), {"score": "exec"}),
+        (("stacking", "type"), "x"),
         (("custom_imports",), {"imports": ["antigravity"]}),
     ],
 )
