@@ -12,7 +12,7 @@ ARGS ?=
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo evidence test test-slow lint format bench doctor clean
+.PHONY: help setup demo evidence test test-slow test-openmmlab lint coverage format docs bench doctor clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -33,8 +33,18 @@ test: setup ## Run the test suite; JOBS=processes (all cores)
 test-slow: setup ## Run the long trials too: fuzzing with many examples, killed runs, large inputs
 	@$(PY) -m pytest -m slow $(ARGS)
 
-lint: setup ## Check style and format
-	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+test-openmmlab: ## Run the test suite on mmcv 2.1.0, mmdet 3.3.0 and mmengine 0.10.7, in .venv-openmmlab
+	@FAMILY=openmmlab VENV=.venv-openmmlab bash tools/setup.sh
+	@.venv-openmmlab/bin/python -m pytest $(ARGS)
+
+coverage: setup ## Which lines the tests run; ARGS="tests/detections tests/evaluation" for some
+	@$(PY) -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+
+lint: setup ## Check style, format, and the types of the public calls
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
+
+docs: setup ## Build the documentation into site/; a warning or a broken link fails
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict -q && echo "site/index.html"
 
 format: setup ## Apply the format
 	@$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .
@@ -46,4 +56,4 @@ doctor: setup ## What is installed, what is wrong, and how to fix it
 	@$(PY) -m mmglan doctor
 
 clean: ## Remove what the demo and the tests wrote (not .venv)
-	rm -rf work_dirs .pytest_cache .ruff_cache .hypothesis
+	rm -rf work_dirs site .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage

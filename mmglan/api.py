@@ -183,7 +183,8 @@ def compare(
             raise ValueError(f"{name}: {error}") from error
         sides.append(found)
     return compare_kinds(
-        *sides,
+        sides[0],
+        sides[1],
         protocol,
         bootstrap=bootstrap,
         permutations=permutations,

@@ -63,12 +63,16 @@ class Grid:
     def axes(self) -> tuple[int, int, int]:
         """The stored axis that becomes the axial x, y, z axis: the nearest ones, one to one."""
         strength = np.abs(self._cosines).tolist()
-        return max(permutations(range(3)), key=lambda p: round(sum(map(getitem, strength, p)), 9))
+        x, y, z = max(
+            permutations(range(3)), key=lambda p: round(sum(map(getitem, strength, p)), 9)
+        )
+        return x, y, z
 
     @cached_property
     def flipped(self) -> tuple[bool, bool, bool]:
         """Whether axial x, y, z runs against its stored axis."""
-        return tuple(bool(self._cosines[a, s] < 0) for a, s in enumerate(self.axes))
+        x, y, z = (bool(self._cosines[a, s] < 0) for a, s in enumerate(self.axes))
+        return x, y, z
 
     @cached_property
     def _last(self) -> np.ndarray:
@@ -84,7 +88,8 @@ class Grid:
     @property
     def axial_spacing(self) -> tuple[float, float, float]:
         """Spacing in mm along axial (x, y, z)."""
-        return tuple(float(self.spacing[s]) for s in self.axes)
+        x, y, z = (float(self.spacing[s]) for s in self.axes)
+        return x, y, z
 
     def to_axial(self, stored: np.ndarray) -> np.ndarray:
         """Return the axial `(Z, Y, X)` array of a stored `(k, j, i)` array."""

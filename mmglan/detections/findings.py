@@ -9,14 +9,15 @@ finding does not depend on how the scan is stored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from data_prep.volumes.geometry import Grid
 from data_prep.volumes.volume import Volume
 
 SCHEMA = 1
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True)
@@ -108,11 +109,11 @@ class ScanGeometry:
         """Return the geometry of a scan."""
         grid = volume.grid
         return cls(
-            tuple(int(n) for n in volume.array.shape),
-            tuple(float(v) for v in volume.spacing_mm),
-            tuple(int(n) for n in grid.size),
-            tuple(float(v) for v in grid.spacing),
-            tuple(float(v) for v in grid.origin),
+            _three(int, volume.array.shape),
+            _three(float, volume.spacing_mm),
+            _three(int, grid.size),
+            _three(float, grid.spacing),
+            _three(float, grid.origin),
             tuple(float(v) for v in grid.direction),
         )
 
@@ -175,6 +176,11 @@ class Findings:
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"Expected findings of schema {SCHEMA} but got {error!r}.") from error
+
+
+def _three(kind: type[Number], values: Iterable[Any]) -> tuple[Number, Number, Number]:
+    first, second, third = map(kind, values)
+    return first, second, third
 
 
 def _lesion(entry: Mapping[str, Any]) -> Lesion:

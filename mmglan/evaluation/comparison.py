@@ -133,7 +133,7 @@ def compare_detections(
     ones, none = np.ones((count, 1)), np.zeros((count, 1))
     of_first, of_second = values(ones, none)[:, 0], values(none, ones)[:, 0]
     found = of_first - of_second
-    intervals = [None] * len(rows)
+    intervals: list[Interval | None] = [None] * len(rows)
     if bootstrap:
         options = dict(n=bootstrap, seed=seed, level=level, method=interval, estimates=found)
         intervals = [known(one) for one in bootstrap_intervals(difference, count, **options)]

@@ -11,6 +11,7 @@ import numpy as np
 
 from mmglan.detections.box_overlaps import Pairs
 from mmglan.evaluation.matching import Matches, match
+from mmglan.evaluation.metric_values import Kind
 from mmglan.evaluation.protocols import Criterion, Protocol
 
 
@@ -32,7 +33,7 @@ class DetectionSet:
         classes: The same by class; None where metrics by class are not wanted.
     """
 
-    kind: str
+    kind: Kind
     dims: int
     patient: np.ndarray
     scores: np.ndarray

@@ -19,7 +19,7 @@ from mmglan.evaluation.evaluation_record import (
     Stratum,
 )
 from mmglan.evaluation.froc import FROCCurve
-from mmglan.evaluation.metric_values import MetricValue
+from mmglan.evaluation.metric_values import Kind, MetricValue
 from mmglan.evaluation.metrics import OPERATING_FPS, Metrics
 from mmglan.evaluation.protocols import Criterion, Protocol, get_protocol
 
@@ -57,7 +57,8 @@ def evaluate_detections(
     """
     protocol = get_protocol(protocol)
     options = dict(n=bootstrap, seed=seed, level=level)
-    counts, values, curves, confusions = {}, [], [], []
+    counts: dict[Kind, Counts] = {}
+    values, curves, confusions = [], [], []
     for detections in sets:
         metrics = Metrics(detections, protocol)
         counts[detections.kind] = Counts(
@@ -91,7 +92,7 @@ def known(interval: Interval) -> Interval | None:
 
 
 def _values(metrics: Metrics | ClassMean, *, n, seed, level, method):
-    intervals = [None] * len(metrics.keys)
+    intervals: list[Interval | None] = [None] * len(metrics.keys)
     if n:
         found = bootstrap(
             metrics.values,

@@ -211,7 +211,9 @@ def froc_by_protocol(
 def curve_of(matches: Matches, scores: np.ndarray, n_images: int, n_lesions: int) -> FROCCurve:
     """Compute the FROC curve of matches; `scores` `(N,)` in the order that was matched."""
     by_score = scores[matches.order]
-    ends = np.flatnonzero(np.append(by_score[1:] != by_score[:-1], True)) if len(scores) else []
+    ends: np.ndarray | list[int] = []
+    if len(scores):
+        ends = np.flatnonzero(np.append(by_score[1:] != by_score[:-1], True))
     fp = np.cumsum(matches.false_positive[matches.order])[ends] / max(n_images, 1)
     hits = np.cumsum(matches.hits[matches.order])[ends]
     sensitivity = hits / n_lesions if n_lesions else np.full(len(hits), np.nan)

@@ -8,7 +8,7 @@ from mmglan import _require_openmmlab  # noqa: F401
 # isort: split
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from mmengine.config import Config
@@ -27,7 +27,7 @@ from mmglan.inference.model_file import ModelRecord
 from mmglan.inference.operating_point import choose_threshold
 from mmglan.inference.slice_detector import SliceDetector
 
-Model = str | os.PathLike | Config
+Model: TypeAlias = str | os.PathLike | Config
 
 
 class VolumeDetector:
@@ -53,6 +53,8 @@ class VolumeDetector:
         `VolumeDetector("model.zip", fp_per_volume=1).detect("scan.nii.gz").lesions`
     """
 
+    records: tuple[ModelRecord, ...]
+
     def __init__(
         self,
         model: Model | Sequence[Model],
@@ -68,13 +70,14 @@ class VolumeDetector:
         batch_size: int = 8,
         amp: bool = False,
     ) -> None:
-        single = isinstance(model, (str, os.PathLike, Config))
-        if not single and checkpoint is not None:
+        models: Sequence[Model]
+        if isinstance(model, (str, os.PathLike, Config)):
+            models = [model]
+        elif checkpoint is not None:
             raise DataError("Expected several model files, or one config with its checkpoint.")
-        loaded = [
-            load_detector_model(one, checkpoint, normalize=normalize)
-            for one in ([model] if single else model)
-        ]
+        else:
+            models = model
+        loaded = [load_detector_model(one, checkpoint, normalize=normalize) for one in models]
         record = loaded[0].record if len(loaded) == 1 else None
         choice = choose_threshold(record, threshold, fp_per_volume, tta)
         if strict and any(one.record is None for one in loaded):
@@ -113,7 +116,7 @@ class VolumeDetector:
     def _set(self, slices, threshold, min_short_axis_mm, model, stacking=None) -> None:
         self.slices, self.threshold, self.stacking = slices, threshold, stacking
         self.min_short_axis_mm, self.model = min_short_axis_mm, model
-        self.records: tuple[ModelRecord, ...] = ()
+        self.records = ()
         self.strict, self.calibration, self.remarks = False, None, ()
 
     def detect(self, path: str | os.PathLike, *, volume_id: str = "v0001") -> Findings:
