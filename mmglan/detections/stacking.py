@@ -54,7 +54,11 @@ def score_rule(name: str) -> Callable[[np.ndarray], float]:
         >>> [float(score_rule(name)(np.array([0.5, 0.8]))) for name in ("mean", "noisy-or", "top5")]
         [0.65, 0.9, 0.26]
     """
-    simple = {"max": np.max, "mean": np.mean, "noisy-or": lambda scores: 1 - np.prod(1 - scores)}
+    simple: dict[str, Callable[[np.ndarray], float]] = {
+        "max": np.max,
+        "mean": np.mean,
+        "noisy-or": lambda scores: 1 - np.prod(1 - scores),
+    }
     if name in simple:
         return simple[name]
     if not re.fullmatch("top[1-9][0-9]?", name):
