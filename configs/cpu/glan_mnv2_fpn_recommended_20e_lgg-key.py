@@ -2,7 +2,8 @@
 
 Loss weights of mean 1; after 20 epochs one more on the lesions that the model follows from their
 bookmarks to other slices, and on slices without lesions; scores averaged over two slices on either
-side. Needs `prepare --whole-volumes` and volumes whose lesions are all bookmarked, else `empty=0`.
+side; in 3D a lesion's score rises with the slices that show it. Needs `prepare --whole-volumes` and
+volumes whose lesions are all bookmarked, else `empty=0`.
 """
 
 _base_ = "./glan_mnv2_fpn_20e_lgg-key.py"
@@ -14,4 +15,4 @@ max_epochs = 21
 model = dict(mean_one=True)
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 custom_hooks = [dict(type="SelfTrainingHook", begin=20)]
-test_evaluator = dict(neighbour_reach=2)
+test_evaluator = dict(neighbour_reach=2, stacking=dict(iou=0.5, score="noisy-or"))

@@ -104,6 +104,8 @@ SELF_TRAINING = {
     "custom_hooks.0.type": (ABSENT, "SelfTrainingHook"),
     "custom_hooks.0.begin": (ABSENT, 20),
     "test_evaluator.neighbour_reach": (ABSENT, 2),
+    "test_evaluator.stacking.iou": (ABSENT, 0.5),
+    "test_evaluator.stacking.score": (ABSENT, "noisy-or"),
 }
 CPU, CPU_MASK = "glan_mnv2_fpn_20e_lgg-key", "mask-rcnn_mnv2_fpn_20e_lgg-key"
 CPU_AUG = "mask-rcnn_mnv2_fpn_aug-20e_lgg-key"
