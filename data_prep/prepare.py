@@ -191,6 +191,7 @@ def _write_dataset(
             propagate=options.propagate,
             whole={*args.whole_volumes, *(["test"] if args.subvolumes else [])},
             classes=classes,
+            normalize=options.normalize,
         )
     run_report.write_overlays(out, found, load, args.overlays)
     picture = bookmark_sheet.sheet(out.path, results())

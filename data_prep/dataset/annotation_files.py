@@ -139,6 +139,7 @@ def write(
     propagate: int = 0,
     whole: Collection[str] = (),
     classes: Sequence[str] = coco_entries.ONE_CLASS,
+    normalize: str | None = None,
 ) -> None:
     """Write the files of one plan, and remove those that an earlier state of the input left.
 
@@ -150,6 +151,7 @@ def write(
         propagate: If not 0, write the file of propagated lesions, too.
         whole: Splits of which the file of all slices is written, too.
         classes: See `number`.
+        normalize: How the slices were normalised, to be stated in the files.
     """
     kinds = {s: ALWAYS + WITH_GT * found.has_gt + WHOLE * (s in whole) for s in SPLITS}
     names = [kind.format(split) for split in SPLITS for kind in kinds[split]]
@@ -158,7 +160,7 @@ def write(
         files = {
             name: ListFile(
                 stack.enter_context(out.stream(f"annotations/{plan.folder}{name}.json")),
-                EMPTY_3D if name.startswith("volumes_") else coco_entries.empty(classes),
+                EMPTY_3D if name.startswith("volumes_") else coco_entries.empty(classes, normalize),
             )
             for name in names
         }

@@ -21,10 +21,11 @@ DESCRIPTION = "abnormal lymph nodes, RECIST bookmarks"
 ONE_CLASS = ("lesion",)
 
 
-def empty(classes: Sequence[str] = ONE_CLASS) -> dict[str, Any]:
-    """Return a data set of no images, with categories 1, 2, …"""
+def empty(classes: Sequence[str] = ONE_CLASS, normalize: str | None = None) -> dict[str, Any]:
+    """Return a data set of no images, with categories 1, 2, … and what its slices show."""
+    info = {"description": DESCRIPTION, "value_range": list(VALUE_RANGE)}
     return {
-        "info": {"description": DESCRIPTION, "value_range": list(VALUE_RANGE)},
+        "info": info if normalize is None else info | {"normalize": normalize},
         "images": [],
         "annotations": [],
         "categories": [

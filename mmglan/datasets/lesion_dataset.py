@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os.path as osp
+from collections.abc import Mapping
 from typing import ClassVar
 
 from mmdet.datasets import CocoDataset
@@ -52,7 +53,7 @@ class LesionDataset(CocoDataset):
     Takes the arguments of `CocoDataset`. Images without lesions stay in unless
     `filter_cfg=dict(filter_empty_gt=True)`. Adds to each sample, where the file has them:
     `patient_id`, `volume_id`, `slice_index`, `spacing_mm` (x, y), and, for `LoadSlice`,
-    `value_range` and `neighbours`, the paths of the slices below and above.
+    `value_range`, `normalize` and `neighbours`, the paths of the slices below and above.
 
     Raises:
         FileNotFoundError: The annotation file is missing.
@@ -119,7 +120,9 @@ class LesionDataset(CocoDataset):
         ]
         data_info = super().parse_data_info(raw_data_info)
         data_info.update({key: image[key] for key in PASSED_ON if key in image})
-        data_info["value_range"] = stated_range(self.coco.dataset.get("info"))
+        info = self.coco.dataset.get("info")
+        data_info["value_range"] = stated_range(info)
+        data_info["normalize"] = info.get("normalize") if isinstance(info, Mapping) else None
         if "neighbours" in image:
             data_info["neighbours"] = [osp.join(folder, name) for name in image["neighbours"]]
         return data_info

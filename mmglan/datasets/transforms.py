@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os.path as osp
 import re
+from collections.abc import Sequence
 
 import mmcv
 import numpy as np
@@ -14,6 +15,7 @@ from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
 from mmengine.fileio import get
 
+from data_prep.dataset.slice_selection import window_of
 from data_prep.limits import check_png
 from mmglan.datasets.grey_values import Range, stated_range, to_float
 
@@ -34,21 +36,44 @@ class LoadSlice(BaseTransform):
         value_range: Values that stand for black and white. None: what the data set states
             (`value_range` of the sample), else see `to_float`.
         to_uint8: Round to 8 bits, for transforms that know no other pixels.
+        windows: Windows of CT as channels, (low, high) in Hounsfield units each, cut out of slices
+            that were prepared with one wide window. None: no windows.
+        stored_window: That wide window. A data set that states another normalisation is refused;
+            one that states none is taken to have it.
 
     Raises:
         FileNotFoundError: No such image.
-        ValueError: Not a grey image, values out of their range, a neighbour of another size, or
-            too few neighbours prepared.
+        ValueError: Not a grey image, values out of their range, a neighbour of another size,
+            too few neighbours prepared, windows beside a context or beyond the stored window, or
+            slices that were normalised otherwise.
     """
 
     def __init__(
-        self, context: int = 0, value_range: Range | None = None, to_uint8: bool = False
+        self,
+        context: int = 0,
+        value_range: Range | None = None,
+        to_uint8: bool = False,
+        windows: Sequence[Range] | None = None,
+        stored_window: Range = (-1024.0, 3071.0),
     ) -> None:
         if context < 0:
             raise ValueError(f"Expected context to be 0 or more but got {context}.")
         self.context = context
         self.value_range = stated_range({"value_range": value_range})
         self.to_uint8 = to_uint8
+        self.windows, self.stored_window = windows and [*map(tuple, windows)], tuple(stored_window)
+        if windows:
+            self._check_windows()
+
+    def _check_windows(self) -> None:
+        low, high = self.stored_window
+        if self.context:
+            raise ValueError("Expected windows or a context but got both: each makes the channels.")
+        if not all(low <= start < end <= high for start, end in self.windows):
+            raise ValueError(
+                f"Expected windows within the stored one, {low:g} to {high:g}, but got "
+                f"{self.windows}. Prepare with a wider window and state it: stored_window."
+            )
 
     def transform(self, results: dict) -> dict:
         """Load the slice; see the class for what is read and set."""
@@ -62,12 +87,29 @@ class LoadSlice(BaseTransform):
             img = to_float(loaded, path, values)
         else:
             centre = to_float(_single_channel(loaded, path), path, values)
-            img = self._stack(centre, results, path, values)
+            if self.windows:
+                img = self._windowed(centre, path, results.get("normalize"))
+            else:
+                img = self._stack(centre, results, path, values)
         if self.to_uint8:
             img = np.rint(img).astype(np.uint8)
         results["img"] = np.ascontiguousarray(img)
         results["img_shape"] = results["ori_shape"] = img.shape[:2]
         return results
+
+    def _windowed(self, image: np.ndarray, path: str | None, stated: str | None) -> np.ndarray:
+        """Return the windows `(H, W, number of windows)` of a slice of the stored window."""
+        low, high = self.stored_window
+        if stated is not None and window_of(stated) != self.stored_window:
+            where = "" if path is None else f"{path}: "
+            raise ValueError(
+                f"{where}Expected slices normalised by window:{low:g},{high:g}, of which the "
+                f"windows are parts, but got {stated}. Prepare or infer with --normalize "
+                f"window:{low:g},{high:g}, or state theirs: LoadSlice stored_window."
+            )
+        units = low + image * ((high - low) / 255)
+        parts = [np.clip((units - start) / (end - start), 0, 1) for start, end in self.windows]
+        return (255 * np.stack(parts, axis=2)).astype(np.float32)
 
     def _stack(
         self, centre: np.ndarray, results: dict, path: str | None, values: Range | None
@@ -104,7 +146,8 @@ class LoadSlice(BaseTransform):
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}(context={self.context}, value_range={self.value_range}, "
-            f"to_uint8={self.to_uint8})"
+            f"to_uint8={self.to_uint8}, windows={self.windows}, "
+            f"stored_window={self.stored_window})"
         )
 
 

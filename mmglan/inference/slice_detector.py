@@ -114,7 +114,8 @@ class SliceDetector:
         read = slices.__getitem__ if self.normalize is None else slices.normalized
         near = [read(min(max(z + k, 0), depth - 1)) for k in range(-self.context, self.context + 1)]
         image = near[0] if self.context == 0 else np.stack(near, axis=2)
-        return {"img": image, "img_id": z, "img_path": None, "value_range": VALUE_RANGE}
+        known = {"value_range": VALUE_RANGE, "normalize": self.normalize}
+        return {"img": image, "img_id": z, "img_path": None, **known}
 
     def _read(self, indices: Sequence[int], results: Sequence) -> list[tuple[int, Detections2D]]:
         found = []

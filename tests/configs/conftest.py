@@ -32,6 +32,8 @@ def tiny_data(tmp_path_factory) -> Path:
         + ["--masks", str(folder / "raw/masks"), "--out-dir", str(folder / "data")]
         + ["--keep-empty", "all", "--max-empty", "2", "--split", "0.5,0.25,0.25"]
         + ["--context", "1", "--whole-volumes", "--overlays", "0", "--quiet"]
+        # The one that DeepLesion's windows are cut out of; the other configs take any.
+        + ["--normalize", "window:-1024,3071"]
     )
     assert status == 0
     # The benchmark's configs read the files of a fold.

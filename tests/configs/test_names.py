@@ -250,6 +250,17 @@ CASES = {
         },
         (),
     ),
+    "glan_r50_fpn_3windows_160e_deeplesion": (
+        "glan_r50_fpn_160e_deeplesion",
+        {
+            f"{split}_dataloader.dataset.pipeline.{place}.windows": (
+                ABSENT,
+                [(-175, 275), (-1024, 200), (-1024, 3071)],
+            )
+            for split, place in (("train", 0), ("val", 1), ("test", 1))
+        },
+        (),
+    ),
     "glan_r50_fpn_160e_volumes": (
         OURS,
         {

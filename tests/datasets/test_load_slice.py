@@ -3,10 +3,12 @@
 import cv2
 import numpy as np
 import pytest
+import small_sets
 from mmcv.transforms import Compose
 from mmdet.utils import register_all_modules
 
-from mmglan.datasets import LoadSlice
+from data_prep.dataset import intensity
+from mmglan.datasets import LesionDataset, LoadSlice
 from mmglan.datasets.grey_values import to_float
 from mmglan.datasets.transforms import numbered_neighbours
 
@@ -141,3 +143,53 @@ def test_neighbours_that_are_links_out_of_the_folder_are_not_read(volume, tmp_pa
     (volume / "0004.png").unlink()
     (volume / "0004.png").symlink_to(tmp_path / "secret.png")
     assert numbered_neighbours(str(volume / "0003.png"), 1) == [str(volume / "0002.png"), None]
+
+
+WINDOWS = [(-175, 275), (-1024, 200), (-1024, 3071)]
+
+
+def test_windows_of_ct_are_channels():
+    """50 HU is the middle of soft tissue; −1024 HU is black and 400 HU is white in it."""
+    units = np.array([[50.0, -1024.0, 400.0, 200.0]])
+    stored = intensity.to_uint16(intensity.window(units, -1024, 3071))
+    results = dict(img=stored, normalize="window:-1024,3071", value_range=(0, 65535))
+    img = LoadSlice(windows=WINDOWS)(results)["img"]
+    expected = [
+        [127.5, 0, 255, 255 * 375 / 450],
+        [255 * 1074 / 1224, 0, 255, 255],
+        [255 * 1074 / 4095, 0, 255 * 1424 / 4095, 255 * 1224 / 4095],
+    ]
+    assert img.dtype == np.float32 and img.shape == (1, 4, 3)
+    np.testing.assert_allclose(img[0].T, expected, atol=0.02)  # 1/32 HU of the 16 bits
+
+
+def test_windows_that_the_slices_do_not_hold_are_refused():
+    slices = dict(img=np.full((4, 5), 20000, np.uint16), value_range=(0, 65535))
+    load = LoadSlice(windows=WINDOWS)
+    assert load(slices | dict(normalize=None))["img"].shape == (4, 5, 3)
+    for other in ("image", "window:-175,275"):
+        with pytest.raises(ValueError, match=r"normalised by window:-1024,3071.* but got " + other):
+            load(slices | dict(normalize=other))
+    with pytest.raises(ValueError, match="within the stored one, -175 to 275"):
+        LoadSlice(windows=WINDOWS, stored_window=(-175, 275))
+    with pytest.raises(ValueError, match="windows or a context"):
+        LoadSlice(context=1, windows=WINDOWS)
+
+
+def test_a_prepared_set_states_how_its_slices_were_normalised(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    small_sets.volume(images / "a.mha")
+    marks = small_sets.HEADER + "\n" + small_sets.cross("a.mha", 2)
+    (tmp_path / "marks.csv").write_text(marks)
+    out = tmp_path / "out"
+    options = ["--normalize", "window:-175,275", "--split", "1,0,0"]
+    assert small_sets.run(images, tmp_path / "marks.csv", out, *options) == 0
+    pipeline = [dict(type="LoadSlice", windows=[(-175, 0), (0, 275)], stored_window=(-175, 275))]
+    paths = dict(data_root=str(out), ann_file="annotations/train.json")
+    data = LesionDataset(**paths, data_prefix=dict(img="images/"), pipeline=pipeline)
+    assert data[0]["img"].shape[2] == 2
+    pipeline[0] = dict(type="LoadSlice", windows=WINDOWS)
+    other = LesionDataset(**paths, data_prefix=dict(img="images/"), pipeline=pipeline)
+    with pytest.raises(ValueError, match="but got window:-175,275"):
+        other[0]

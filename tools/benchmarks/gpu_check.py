@@ -66,7 +66,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data-root", required=True, help="data set of prepare --masks")
+    parser.add_argument(
+        "--data-root",
+        required=True,
+        help="data set of prepare --masks --normalize window:-1024,3071",
+    )
     parser.add_argument("--out", type=Path, required=True, help="JSON file for the losses")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--configs", nargs="+", help="names; default: all")
