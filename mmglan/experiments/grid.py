@@ -177,13 +177,18 @@ def work_through(
         for trials in trials_by_point(study).values():
             if trials[-1].state == TrialState.FAIL:
                 queue_again(study, trials[-1])
+    points_begun: set[str] = set()
+    seen, unfinished = 0, []  # trials that were looked at; numbers of those that may change
     while True:
         optuna.storages.fail_stale_trials(study)
         trials = study.get_trials(deepcopy=False)
-        states = {trial.state for trial in trials}
+        changed = [trials[number] for number in unfinished] + trials[seen:]
+        seen = len(trials)
+        unfinished = [trial.number for trial in changed if not trial.state.is_finished()]
+        states = {trials[number].state for number in unfinished}
         # A trial has its settings a moment after it began.
-        nameless = sum(t.state == TrialState.RUNNING and not t.params for t in trials)
-        points_begun = {key_of(trial.params) for trial in trials if trial.params}
+        nameless = sum(t.state == TrialState.RUNNING and not t.params for t in changed)
+        points_begun |= {key_of(trial.params) for trial in changed if trial.params}
         if TrialState.WAITING in states or len(points_begun) + nameless < count:
             run_next()
         elif TrialState.RUNNING in states:

@@ -16,6 +16,7 @@ import sqlalchemy
 from optuna.trial import TrialState
 from postgres_server import postgres_server
 
+from mmglan.experiments import grid
 from mmglan.experiments.grid import (
     grid_points,
     is_taken_over,
@@ -69,6 +70,16 @@ def small_study(address: str, values=(1, 2), heartbeat_s: int = 60) -> optuna.St
 def completed(study: optuna.Study) -> collections.Counter:
     done = study.get_trials(states=(TrialState.COMPLETE,))
     return collections.Counter(key_of(trial.params) for trial in done)
+
+
+def test_a_poll_looks_at_new_and_unfinished_trials_only(address, monkeypatch):
+    values = list(range(8))
+    study = small_study(address, values)
+    looked_at = []
+    monkeypatch.setattr(grid, "key_of", lambda point: looked_at.append(point) or key_of(point))
+    work_through(study, {"a": values}, lambda trial, point: 1.0, poll_s=0.1)
+    assert len(completed(study)) == 8
+    assert len(looked_at) == 8
 
 
 def test_all_combinations_last_axis_fastest():
