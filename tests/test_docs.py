@@ -56,6 +56,12 @@ def test_links_and_paths_exist(repository, page):
     assert [path for path in paths if not (repository / path).exists()] == []
 
 
+def test_every_page_is_in_the_navigation_of_the_site(repository):
+    listed = re.findall(r"\w+\.md", (repository / "mkdocs.yml").read_text("utf-8"))
+    of_the_root = {"index.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"}
+    assert set(listed) == {p.name for p in (repository / "docs").glob("*.md")} | of_the_root
+
+
 def test_commands_and_options_exist(page):
     wrong = []
     for words in commands_of(page.read_text("utf-8")):
