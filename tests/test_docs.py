@@ -17,6 +17,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
     str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
 )
+# Subcommands of their own, which explain their options.
+PARTS = {
+    "phantom": [["abdomen"], ["context"], ["irregular-lesions"]],
+    "fpr": [["train"], ["apply"]],
+}
 MMDET_OWN = ("train", "test")  # their options are those of MMDetection's scripts
 OTHER_OPTIONS = {
     *("--amp", "--auto-scale-lr", "--cfg-options", "--resume", "--resume-from"),  # MMDetection
@@ -30,7 +35,7 @@ OTHER_OPTIONS = {
 def options_of(name: str) -> set[str]:
     """Options that a subcommand explains."""
     output = io.StringIO()
-    for words in [["abdomen"], ["irregular-lesions"]] if name == "phantom" else [[]]:
+    for words in PARTS.get(name, [[]]):
         with contextlib.redirect_stdout(output), pytest.raises(SystemExit):
             importlib.import_module(SUBCOMMANDS[name].module).main([*words, "--help"])
     return set(re.findall(r"--[a-z][\w-]*", output.getvalue()))

@@ -30,6 +30,28 @@ def _score_rule(text: str) -> str:
     return text
 
 
+def add_stack_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say how boxes on slices become 3D detections."""
+    parser.add_argument(
+        "--stack-iou",
+        type=_iou,
+        help="2D boxes on neighbouring slices are one lesion above this IoU (default 0.1)",
+    )
+    parser.add_argument(
+        "--stack-gap",
+        type=at_least(0),
+        metavar="N",
+        help="slices without a box that a lesion may skip (default 0)",
+    )
+    parser.add_argument(
+        "--stack-score",
+        type=_score_rule,
+        metavar="RULE",
+        help="score of the lesion from those of its boxes: max (default), mean, noisy-or, or top5 "
+        "for the mean of the five highest ones",
+    )
+
+
 def stacking_of(args: argparse.Namespace) -> Stacking | None:
     """Return how boxes are to be stacked; None where no option says."""
     names = ("iou", "gap", "score")
@@ -74,24 +96,7 @@ def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="predicted label maps are masks, not instances: take their connected components",
     )
-    parser.add_argument(
-        "--stack-iou",
-        type=_iou,
-        help="2D boxes on neighbouring slices are one lesion above this IoU (default 0.1)",
-    )
-    parser.add_argument(
-        "--stack-gap",
-        type=at_least(0),
-        metavar="N",
-        help="slices without a box that a lesion may skip (default 0)",
-    )
-    parser.add_argument(
-        "--stack-score",
-        type=_score_rule,
-        metavar="RULE",
-        help="score of the lesion from those of its boxes: max (default), mean, noisy-or, or top5 "
-        "for the mean of the five highest ones",
-    )
+    add_stack_arguments(parser)
     parser.add_argument(
         "--neighbour-reach",
         type=at_least(0),

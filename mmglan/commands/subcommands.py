@@ -57,6 +57,7 @@ GROUPS: dict[str, tuple[Subcommand, ...]] = {
     ),
     "Inference (needs PyTorch and MMDetection)": (
         _ours("package", "make a model file of a run: weights, operating points, calibration"),
+        _ours("fpr", "a small 3D network that looks at stacked detections again"),
         _ours("infer", "find lesions in scans; write DICOM SR and SEG, label maps, tables, pages"),
     ),
     "Review (needs no PyTorch)": (
