@@ -62,6 +62,87 @@ class Phantom:
     classes: dict[int, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """A body without acquisition, and what is known of it while it is painted.
+
+    Attributes:
+        grid: Voxel centres in mm, open grids (z, y, x).
+        half: Half axes of the body (x, y) in mm.
+        height: Of the volume in mm.
+        image: `(Z, Y, X)` float32 signal, painted in place.
+        taken: `(Z, Y, X)` bool, where nothing more is placed.
+    """
+
+    grid: tuple[np.ndarray, np.ndarray, np.ndarray]
+    half: np.ndarray
+    height: float
+    image: np.ndarray
+    taken: np.ndarray
+
+    def inside(self) -> np.ndarray:
+        """Return `(Z, Y, X)`, the inner fat and what lies in it."""
+        z, y, x = self.grid
+        radii = (0.8 * self.half[0], 0.72 * self.half[1])
+        return ((x / radii[0]) ** 2 + (y / radii[1]) ** 2 <= 1) & np.isfinite(z)
+
+    def place(self, rng, short_mm: tuple[float, float]) -> np.ndarray | None:
+        """Find a free ellipsoid around the great vessels or in the mesentery, or None."""
+        for _ in range(200):
+            near_vessels = rng.random() < 0.6
+            low, high = (
+                ((-0.32, 0.0), (0.32, 0.32)) if near_vessels else ((-0.25, -0.6), (0.6, 0.1))
+            )
+            centre = (*(rng.uniform(low, high) * self.half), self.height * rng.uniform(-0.42, 0.42))
+            short = rng.uniform(*short_mm)
+            radii = (short * rng.uniform(1.15, 1.7), short, short * rng.uniform(0.9, 1.5))
+            mask = ellipsoid(self.grid, centre, radii, rng.uniform(0, np.pi))
+            if mask.any() and not (self.taken & mask).any():
+                return mask
+        return None
+
+    def paint_lookalike(self, rng) -> tuple[str, np.ndarray | None]:
+        """Paint a bowel loop (bright, dark wall), a vessel across (dark) or a cyst (too bright)."""
+        kind = rng.choice(["bowel", "vessel", "cyst"])
+        size = {"bowel": (9.0, 14.0), "vessel": (3.0, 6.0), "cyst": (4.0, 7.0)}[kind]
+        mask = self.place(rng, short_mm=size)
+        if mask is None:
+            return kind, None
+        self.image[mask] = {"bowel": 140.0, "vessel": 70.0, "cyst": 980.0}[kind]
+        if kind == "bowel":
+            core = ndimage.binary_erosion(mask, structure=np.ones((1, 3, 3)), iterations=2)
+            self.image[core] = rng.uniform(520.0, 800.0)
+        self.taken[mask] = True
+        return kind, mask
+
+
+def draw_body(
+    rng: np.random.Generator,
+    shape: tuple[int, int, int],
+    spacing_mm: tuple[float, float, float],
+) -> Canvas:
+    """Paint body, fat, organs and great vessels.
+
+    Args:
+        rng: Decides size and places.
+        shape: Voxels (Z, Y, X).
+        spacing_mm: Voxel size (x, y, z) in mm.
+    """
+    z, y, x = _grid(shape, spacing_mm)
+    half = np.array([0.43 * shape[2] * spacing_mm[0], 0.36 * shape[1] * spacing_mm[1]])
+    half *= rng.uniform(0.92, 1.05, 2)
+    height = shape[0] * spacing_mm[2]
+    image = np.full(shape, 12.0, np.float32)
+    image[((x / half[0]) ** 2 + (y / half[1]) ** 2 <= 1) & np.isfinite(z)] = _BODY_SIGNAL
+    taken = np.zeros(shape, bool)
+    for name, centre, radii, signal in _ORGANS:
+        mask = _organ(rng, (z, y, x), half, height, name, centre, radii)
+        image[mask] = signal * rng.uniform(0.94, 1.06)
+        if name not in ("muscle ring", "inner fat"):
+            taken |= mask
+    return Canvas((z, y, x), half, height, image, taken)
+
+
 def make_phantom(
     seed: int,
     *,
@@ -87,32 +168,20 @@ def make_phantom(
         The volume; it holds fewer nodes than asked for if no free place is left.
     """
     rng = np.random.default_rng(seed)
-    z, y, x = _grid(shape, spacing_mm)
-    half = np.array([0.43 * shape[2] * spacing_mm[0], 0.36 * shape[1] * spacing_mm[1]])
-    half *= rng.uniform(0.92, 1.05, 2)
-    height = shape[0] * spacing_mm[2]
-    image = np.full(shape, 12.0, np.float32)
-    image[((x / half[0]) ** 2 + (y / half[1]) ** 2 <= 1) & np.isfinite(z)] = _BODY_SIGNAL
-    taken = np.zeros(shape, bool)
-    for name, centre, radii, signal in _ORGANS:
-        mask = _organ(rng, (z, y, x), half, height, name, centre, radii)
-        image[mask] = signal * rng.uniform(0.94, 1.06)
-        if name not in ("muscle ring", "inner fat"):
-            taken |= mask
-
+    canvas = draw_body(rng, shape, spacing_mm)
     labels, classes = np.zeros(shape, np.uint16), {}
     for label in range(1, n_nodes + 1):
-        mask = _place(rng, (z, y, x), half, height, taken, short_mm=(5.0, 10.0))
+        mask = canvas.place(rng, short_mm=(5.0, 10.0))
         if mask is not None:
             labels[mask], classes[label] = label, "node"
-            image[mask] = rng.uniform(*_NODE_SIGNAL)
-            taken |= ndimage.binary_dilation(mask, iterations=2)
+            canvas.image[mask] = rng.uniform(*_NODE_SIGNAL)
+            canvas.taken[ndimage.binary_dilation(mask, iterations=2)] = True
     for label in range(n_nodes + 1, n_nodes + n_lookalikes + 1):
-        kind, mask = _paint_lookalike(rng, image, (z, y, x), half, height, taken)
+        kind, mask = canvas.paint_lookalike(rng)
         if three_classes and mask is not None and kind in _CLASSES:
             labels[mask], classes[label] = label, _CLASSES[kind]
     named = dict(enumerate(classes.values(), start=1)) if three_classes else {}
-    return Phantom(_acquire(rng, image, noise), _relabel(labels), tuple(spacing_mm), named)
+    return Phantom(acquire(rng, canvas.image, noise), relabel(labels), tuple(spacing_mm), named)
 
 
 def bookmarks(
@@ -196,7 +265,7 @@ def _grid(shape, spacing_mm):
     return np.meshgrid(*axes, indexing="ij", sparse=True)
 
 
-def _ellipsoid(grid, centre_mm, radii_mm, angle=0.0):
+def ellipsoid(grid, centre_mm, radii_mm, angle=0.0):
     """Draw an ellipsoid; `centre_mm`, `radii_mm` as (x, y, z), in-plane `angle` in rad."""
     z, y, x = grid
     dx, dy = x - centre_mm[0], y - centre_mm[1]
@@ -214,39 +283,10 @@ def _organ(rng, grid, half, height, name, centre, radii):
     rz = height * (rng.uniform(0.55, 0.9) if through else 1e3)
     cz = height * rng.uniform(-0.15, 0.15)
     centre_mm = (*((np.array(centre) + jitter) * half), cz)
-    return _ellipsoid(grid, centre_mm, (*(np.array(radii) * half * scale), rz))
+    return ellipsoid(grid, centre_mm, (*(np.array(radii) * half * scale), rz))
 
 
-def _place(rng, grid, half, height, taken, short_mm):
-    """Find a free ellipsoid in the fat around the great vessels or in the mesentery, or None."""
-    for _ in range(200):
-        near_vessels = rng.random() < 0.6
-        low, high = ((-0.32, 0.0), (0.32, 0.32)) if near_vessels else ((-0.25, -0.6), (0.6, 0.1))
-        centre = (*(rng.uniform(low, high) * half), height * rng.uniform(-0.42, 0.42))
-        short = rng.uniform(*short_mm)
-        radii = (short * rng.uniform(1.15, 1.7), short, short * rng.uniform(0.9, 1.5))
-        mask = _ellipsoid(grid, centre, radii, rng.uniform(0, np.pi))
-        if mask.any() and not (taken & mask).any():
-            return mask
-    return None
-
-
-def _paint_lookalike(rng, image, grid, half, height, taken):
-    """Paint a bowel loop (bright, dark wall), a vessel across (dark) or a cyst (too bright)."""
-    kind = rng.choice(["bowel", "vessel", "cyst"])
-    size = {"bowel": (9.0, 14.0), "vessel": (3.0, 6.0), "cyst": (4.0, 7.0)}[kind]
-    mask = _place(rng, grid, half, height, taken, short_mm=size)
-    if mask is None:
-        return kind, None
-    image[mask] = {"bowel": 140.0, "vessel": 70.0, "cyst": 980.0}[kind]
-    if kind == "bowel":
-        core = ndimage.binary_erosion(mask, structure=np.ones((1, 3, 3)), iterations=2)
-        image[core] = rng.uniform(520.0, 800.0)
-    taken |= mask
-    return kind, mask
-
-
-def _acquire(rng, image, noise):
+def acquire(rng, image, noise):
     """Add partial volume, coil sensitivity and Rician noise; int16."""
     blurred = ndimage.gaussian_filter(image, (0.0, 0.6, 0.6))
     axes = np.meshgrid(*(np.linspace(-1, 1, n) for n in image.shape), indexing="ij", sparse=True)
@@ -258,6 +298,6 @@ def _acquire(rng, image, noise):
     return np.hypot(signal + real, imaginary).round().clip(0, 32767).astype(np.int16)
 
 
-def _relabel(labels):
+def relabel(labels):
     """Return consecutive labels 1…n, in the order of the old ones."""
     return np.searchsorted(np.unique(labels), labels).astype(labels.dtype)

@@ -2,6 +2,7 @@
 
     mmglan evidence --scale tiny                    # phantoms, one epoch: do all steps work?
     mmglan evidence --scale cpu --source DOWNLOAD   # all rows, five folds, about 10 minutes each
+    mmglan evidence --scale phantom                 # nodes that only their context makes abnormal
 
 The source is the LGG segmentation set, as downloaded or converted (docs/evidence.md). What has its
 results is skipped and an interrupted run goes on, so the same command can be given again at any
@@ -31,6 +32,7 @@ PAIRS = (
     ("glan_mnv2_fpn_20e_lgg-key", evidence.BASELINE),
     ("glan_mnv2_fpn_wo-attention_20e_lgg-key", evidence.BASELINE),
     ("glan_mnv2_fpn_wo-uncertainty_20e_lgg-key", evidence.BASELINE),
+    ("glan_mnv2_fpn_20e_lgg-key", "glan_mnv2_fpn_wo-attention_20e_lgg-key"),
 )
 
 
@@ -53,7 +55,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     args.rows = args.rows or list(scale.rows)
     args.folds = args.folds if args.folds is not None else list(range(scale.tested_folds))
     args.seeds = args.seeds if args.seeds is not None else list(scale.seeds)
-    if args.source is None and not scale.small and not (args.work_dir / "data").is_dir():
+    drawn = scale.small or scale.phantoms
+    if args.source is None and not drawn and not (args.work_dir / "data").is_dir():
         parser.error("expected --source: the folder of the LGG set (docs/evidence.md)")
     if unknown := [fold for fold in args.folds if not 0 <= fold < scale.folds]:
         parser.error(f"expected folds from 0 to {scale.folds - 1} but got {unknown}")
@@ -73,6 +76,11 @@ def prepare_data(args: argparse.Namespace) -> Path:
 
         source = args.work_dir / "source"
         abdomen.write_dataset(source, 6, n_nodes=2, shape=(6, 64, 64), spacing_mm=(5.0, 5.0, 5.0))
+    elif scale.phantoms:
+        from data_prep.phantoms import context
+
+        source = args.work_dir / "source"
+        context.write_dataset(source, context.SIZES[scale.phantoms])
     else:
         lgg.convert(source, bookmarks.parent)
         if not (source / "images").is_dir():

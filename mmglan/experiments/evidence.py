@@ -44,6 +44,8 @@ class Scale:
         tested_folds: How many of them are tested.
         seeds: Of the training.
         small: Train small forms for one epoch on phantoms, to see that all steps work.
+        phantoms: Size of the benchmark `phantom` (`data_prep.phantoms.context`), instead of a set
+            of patients.
     """
 
     rows: Sequence[str] = ROWS
@@ -51,12 +53,26 @@ class Scale:
     tested_folds: int = 5
     seeds: Sequence[int] = (0,)
     small: bool = False
+    phantoms: str | None = None
 
 
 SCALES = {
     "tiny": Scale((BASELINE, MEAN_ONE), folds=3, tested_folds=2, small=True),
     "cpu": Scale(),
     "gpu": Scale(seeds=(0, 1, 2)),
+    # Attention on and off, with and without uncertainty loss.
+    "phantom": Scale(
+        (
+            BASELINE,
+            "glan_mnv2_fpn_wo-uncertainty_20e_lgg-key",
+            "glan_mnv2_fpn_wo-attention_20e_lgg-key",
+            "glan_mnv2_fpn_20e_lgg-key",
+        ),
+        folds=3,
+        tested_folds=3,
+        seeds=(0, 1),
+        phantoms="demo",
+    ),
 }
 
 

@@ -1,12 +1,13 @@
 """The command that draws phantoms."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from data_prep.phantoms import irregular_lesions
+from data_prep.phantoms import context, irregular_lesions
 from data_prep.phantoms.__main__ import main
 
 
@@ -37,11 +38,21 @@ def test_abdomen(tmp_path):
         assert {row["volume"] for row in csv.DictReader(file)} == {names[0]}
 
 
+def test_context(tmp_path, monkeypatch):
+    monkeypatch.setitem(
+        context.SIZES, "tiny", replace(context.SIZES["tiny"], patients=2, lesions=3)
+    )
+    assert main(["context", "--size", "tiny", "--out-dir", str(tmp_path), "--seed", "2"]) == 0
+    assert len(list((tmp_path / "images").iterdir())) == 2
+    assert len((tmp_path / "bookmarks.csv").read_text().splitlines()) == 1 + 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["abdomen", "--out-dir", "x", "--volumes", "-1"], "a whole number of at least 0"),
         (["abdomen"], "--out-dir"),
+        (["context", "--out-dir", "x", "--size", "big"], "invalid choice: 'big'"),
         (["pelvis", "--out-dir", "x"], "invalid choice"),
         (["irregular-lesions", "--out-dir", "x", "--contrast", "9", "3"], "LOW <= HIGH"),
         (["irregular-lesions", "--out-dir", "x", "--contrast", "nan", "3"], "at least 0"),
