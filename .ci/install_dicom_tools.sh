@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what DICOM results are tried with (Debian, Ubuntu): dciodvfy, the PACS Orthanc, and OHIF's
-# library for Node. Does nothing where they are there; without apt-get or the rights for it, the
+# Installs what DICOM results and objects are tried with (Debian, Ubuntu): dciodvfy, Plastimatch, the
+# PACS Orthanc, and OHIF's library for Node. Does nothing where they are there; without apt-get or the rights for it, the
 # tests name what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,6 +8,7 @@ missing=()
 command -v dciodvfy >/dev/null || missing+=(dicom3tools)
 command -v storescu >/dev/null || missing+=(dcmtk)
 command -v Orthanc >/dev/null || missing+=(orthanc)
+command -v plastimatch >/dev/null || missing+=(plastimatch)
 [ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] || missing+=(orthanc-dicomweb)
 command -v npm >/dev/null || missing+=(nodejs npm)
 if [ ${#missing[@]} -gt 0 ]; then

@@ -190,8 +190,9 @@ def _segments(
 
 def _series(data: Dataset) -> set[str]:
     try:
-        if str(data.get("SOPClassUID", "")).startswith(dicom_seg.CLASSES):
-            return set(dicom_seg.referenced_series(data))
-        return set(dicom_rtstruct.referenced_series(data))
-    except (AttributeError, TypeError):  # broken; then it belongs to no series
+        with only_data_errors(""):
+            if str(data.get("SOPClassUID", "")).startswith(dicom_seg.CLASSES):
+                return set(dicom_seg.referenced_series(data))
+            return set(dicom_rtstruct.referenced_series(data))
+    except DataError:  # broken; then it belongs to no series
         return set()

@@ -22,8 +22,10 @@ STORAGE = "1.2.840.10008.5.1.4.1.1."
 def kind_of(path: Path) -> str:
     """Return the SOP class of a DICOM file; empty if it is none."""
     try:
-        return str(read_header(path, path.name).get("SOPClassUID", "")) if is_dicom(path) else ""
-    except (DataError, OSError):
+        with only_data_errors(path.name):
+            found = read_header(path, path.name).get("SOPClassUID", "") if is_dicom(path) else ""
+            return str(found)
+    except DataError:
         return ""
 
 

@@ -1,6 +1,8 @@
 """DICOM structure sets (RTSTRUCT): one lesion per region of interest, drawn on the volume's grid.
 
 Contours of one slice are combined by exclusive or, so that a contour inside another is a hole.
+Voxels whose centres lie on a contour belong to the region, also where the contour is a hole's:
+programs that draw through centres (OpenCV's) draw holes so.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from data_prep.bookmarks.dicom_objects import (
     volume_named,
 )
 from data_prep.bookmarks.label_masks import measure_labels
-from data_prep.bookmarks.locate import axial_points, slice_of
+from data_prep.bookmarks.locate import axial_points
 from data_prep.bookmarks.one_axis import fill
 from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.errors import DataError
@@ -31,6 +33,8 @@ OPTIONS = frozenset({"volume", "patient", "slices", "binary_masks", "segments"})
 CLASSES = (f"{STORAGE}481.3",)
 # Interpreted types that are no tissue to treat or spare. Some programs write ORGAN for everything.
 NO_LESION = ("EXTERNAL", "MARKER", "ISOCENTER", "BOLUS", "SUPPORT", "FIXATION", "REGISTRATION")
+# How far from a plane of voxels a contour may lie, as a share of their distance.
+ON_PLANE = 0.1
 _PLANAR = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 
 
@@ -123,9 +127,13 @@ def _number(item: Dataset, keyword: str) -> str:
 
 
 def region_mask(contours: list[Dataset], volume: Volume, name: str, row: int) -> np.ndarray:
-    """Return the voxels `(Z, Y, X)` inside the contours of one region."""
-    depth, rows, columns = volume.array.shape
-    mask = np.zeros((depth, rows, columns), bool)
+    """Return the voxels `(Z, Y, X)` inside the contours of one region, those on a contour included.
+
+    Contours lie on axial, coronal or sagittal planes of voxels.
+    """
+    inside = np.zeros(volume.array.shape, bool)
+    border = np.zeros(volume.array.shape, bool)
+    seen = set()
     for contour in contours:
         kind = str(contour.get("ContourGeometricType", ""))
         numbers = np.array(contour.get("ContourData", ()), dtype=float)
@@ -134,11 +142,41 @@ def region_mask(contours: list[Dataset], volume: Volume, name: str, row: int) ->
                 "Expected closed planar contours of 3 points at least but got others. Draw the"
                 " outline, or measure both axes."
             )
+        if numbers.tobytes() in seen:
+            raise DataError("Expected each contour once but got one twice. Export it again.")
+        seen.add(numbers.tobytes())
         record = BookmarkRecord(
             volume.source_id, numbers.reshape(-1, 3), "LPS", file=name, row=row, shape="outline"
         )
-        points = axial_points(record, volume)
-        mask[slice_of(record, points)] ^= fill(points[:, :2], (columns, rows))
+        axis, place, points = _on_plane(axial_points(record, volume), volume)
+        parts = [np.moveaxis(part, 2 - axis, 0)[place] for part in (inside, border)]
+        size = parts[0].shape[::-1]
+        within = fill(points, size, with_border=False)
+        parts[0] ^= within
+        parts[1] |= fill(points, size) & ~within
+    mask = inside | border
     if not mask.any():
         raise DataError("Expected a region with contours but got an empty one. Remove it.")
     return mask
+
+
+def _on_plane(points: np.ndarray, volume: Volume) -> tuple[int, int, np.ndarray]:
+    """Return the axis across the plane of a contour, its index there, and its points on the plane.
+
+    Args:
+        points: `(N, 3)` axial indices (x, y, z).
+        volume: Where they lie.
+
+    Returns:
+        The axis (2: axial), the index of the plane, and the points `(N, 2)`.
+    """
+    spread = np.round(np.ptp(points, axis=0), 2)
+    axis = int(2 - np.argmin(spread[::-1]))
+    place = round(float(points[:, axis].mean()))
+    off = np.abs(points[:, axis] - place).max()
+    if off > ON_PLANE or not 0 <= place < volume.array.shape[2 - axis]:
+        raise DataError(
+            f"Expected contours on the slices of {volume.source_id} (within {ON_PLANE:g} of a step)"
+            f" but got one {off:.2g} off. Name the series that it was drawn on."
+        )
+    return axis, place, np.delete(points, axis, axis=1)

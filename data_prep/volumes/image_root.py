@@ -159,5 +159,6 @@ def _is_zip(path: Path) -> bool:
 def _is_media_directory(path: Path) -> bool:
     if not is_dicom(path):
         return False
-    meta = read_header(path, path.name).file_meta
-    return str(meta.get("MediaStorageSOPClassUID", "")) == _MEDIA_DIRECTORY
+    with only_data_errors(path.name):
+        meta = read_header(path, path.name).file_meta
+        return str(meta.get("MediaStorageSOPClassUID", "")) == _MEDIA_DIRECTORY

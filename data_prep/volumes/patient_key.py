@@ -22,6 +22,7 @@ from data_prep.volumes.dicom_header import read_header
 from data_prep.volumes.dicom_kinds import is_dicom
 from data_prep.volumes.file_names import suffix_of
 from data_prep.volumes.series_index import files_of_series
+from data_prep.volumes.stored import only_data_errors
 
 _KEY = secrets.token_bytes(32)
 # What anonymisers write for every patient alike.
@@ -62,13 +63,15 @@ def header_of_volume(root: str | os.PathLike, volume: str) -> Dataset | None:
         return None
     series = volume[len(base) + 1 :]
     try:
-        for path in _files(Path(root, base), series):
-            if lies_beside(path.name) or not is_dicom(path):
-                continue
-            header = read_header(path, path.name)
-            if "Rows" in header and series in ("", str(header.get("SeriesInstanceUID", ""))):
-                return header
-    except (DataError, OSError, ValueError):
+        with only_data_errors(volume):
+            for path in _files(Path(root, base), series):
+                if lies_beside(path.name) or not is_dicom(path):
+                    continue
+                header = read_header(path, path.name)
+                key_of_header(header)  # its elements are decoded when they are asked for
+                if "Rows" in header and series in ("", str(header.get("SeriesInstanceUID", ""))):
+                    return header
+    except DataError:
         pass  # the reader of the volume says so
     return None
 

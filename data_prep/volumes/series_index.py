@@ -25,6 +25,7 @@ from data_prep.volumes.dicom_kinds import is_dicom
 from data_prep.volumes.file_names import suffix_of
 from data_prep.volumes.folder_tree import FolderTree
 from data_prep.volumes.series_choice import SeriesChoice
+from data_prep.volumes.stored import only_data_errors
 
 # Steps between the slices of a whole series differ by less than this share.
 EVEN = 0.1
@@ -223,15 +224,18 @@ def _state(folder: Path) -> int:
 def _read(root: Path, files: Iterable[str], choice: SeriesChoice) -> FolderContent:
     images, broken, objects = [], [], 0
     for file in files:
+        if suffix_of(file) or lies_beside(file.rpartition("/")[2]):
+            continue
         try:
-            if suffix_of(file) or lies_beside(file.rpartition("/")[2]) or not is_dicom(root / file):
-                continue
-            header = read_header(root / file, file)
-            if is_image(DicomImage(root / file, file, header)):
-                images.append(_facts(file, header, choice))
-            else:
-                objects += 1
-        except (DataError, OSError, ValueError, TypeError):  # whoever reads the volume says so
+            with only_data_errors(file):
+                if not is_dicom(root / file):
+                    continue
+                header = read_header(root / file, file)
+                if is_image(DicomImage(root / file, file, header)):
+                    images.append(_facts(file, header, choice))
+                else:
+                    objects += 1
+        except DataError:  # whoever reads the volume says so
             broken.append(file)
     return FolderContent(tuple(images), tuple(broken), objects)
 

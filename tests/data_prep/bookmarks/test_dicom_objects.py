@@ -6,6 +6,7 @@ import pytest
 from dicom_makers import dataset, item, segmentation, structure_set
 from said import says
 
+from data_prep.bookmarks.dicom_rtstruct import region_mask
 from data_prep.bookmarks.locate import place
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.errors import DataError
@@ -84,6 +85,61 @@ def test_structure_set(series, tmp_path):
     (error,) = found.errors
     assert says(error, "rt.dcm, row 2", "closed planar contours")
     assert found.incomplete_volumes == {"scan"}
+
+
+def outlines(*boxes):
+    """Return closed contours of boxes: pixels x1, y1, x2, y2 and the slice."""
+    return [
+        ("CLOSED_PLANAR", np.array([[x1, y1, z], [x2, y1, z], [x2, y2, z], [x1, y2, z]]))
+        for x1, y1, x2, y2, z in boxes
+    ]
+
+
+@pytest.fixture
+def mask_of(make_series):
+    """Return what draws the contours of one region, in axial voxels, on a volume of 6 slices."""
+    folder = make_series("images/scan", 6)
+    volume = read_volume(folder, root=folder.parent)
+    source = pydicom.dcmread(next(folder.iterdir()))
+
+    def draw(contours):
+        data = structure_set(source, [(kind, volume.to_patient_mm(p)) for kind, p in contours])
+        drawn = [region.ContourSequence[0] for region in data.ROIContourSequence]
+        return region_mask(drawn, volume, "rt.dcm", 1)
+
+    return draw
+
+
+@pytest.mark.parametrize(
+    ("boxes", "voxels"),
+    [
+        ([(10, 20, 14, 22, 3)], 15),  # through the centres of the outer pixels
+        ([(9.5, 19.5, 14.5, 22.5, 3)], 15),  # along their edges
+        ([(9.6, 19.6, 14.4, 22.4, 3)], 15),
+        ([(10.2, 20.2, 13.8, 21.8, 3)], 3),
+        ([(10, 20, 16, 26, 3), (12, 22, 14, 24, 3)], 49 - 1),  # a hole, through its neighbours
+        ([(9.5, 19.5, 16.5, 26.5, 3), (11.5, 21.5, 14.5, 24.5, 3)], 49 - 9),
+        ([(10, 20, 14, 22, 3), (14, 20, 18, 22, 3)], 27),  # side by side, a border in common
+        ([(10.3, 20.3, 10.4, 20.4, 3)], 1),  # smaller than a pixel
+    ],
+)
+def test_voxels_of_contours(mask_of, boxes, voxels):
+    mask = mask_of(outlines(*boxes))
+    assert mask.sum() == mask[3].sum() == voxels
+
+
+def test_contours_on_sagittal_and_coronal_planes(mask_of):
+    (kind, points), *_ = outlines((10, 1, 14, 3, 7))
+    for order, expected in (([0, 2, 1], np.s_[1:4, 7, 10:15]), ([2, 0, 1], np.s_[1:4, 10:15, 7])):
+        mask = mask_of([(kind, points[:, order])])
+        assert mask.sum() == 15 and mask[expected].all()
+
+
+def test_contours_between_slices_and_doubles_are_refused(mask_of):
+    with pytest.raises(DataError, match=r"slices of scan \(within 0.1 of a step\) but got one 0.3"):
+        mask_of(outlines((10, 20, 14, 22, 3.3)))
+    with pytest.raises(DataError, match="each contour once"):
+        mask_of(outlines(*[(10, 20, 14, 22, 3)] * 2))
 
 
 def test_presentation_state(series, tmp_path):

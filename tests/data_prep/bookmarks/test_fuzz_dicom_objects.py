@@ -151,6 +151,7 @@ def test_values(sound, survives, kind, edits):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("kind", KINDS)
 @many
 @given(data=st.data())
@@ -159,6 +160,7 @@ def test_many_bytes(sound, survives, damage, kind, data):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("kind", KINDS)
 @many
 @given(edits=EDITS)

@@ -125,6 +125,15 @@ def check_media(sound, survives, damage, kind, data):
     survives(open_and_look, path)
 
 
+def test_an_element_of_no_kind(sound):
+    """pydicom decodes elements when they are asked for, and raises what is no ValueError then."""
+    root, contents = sound
+    first, *others = contents["tree"]
+    broken = first.replace(b"\x10\x00\x20\x00LO", b"\x10\x00\x20\x00MO")
+    assert broken != first
+    look_at_tree(root, [broken, *others], SeriesChoice())
+
+
 @fuzz
 @given(data=st.data())
 def test_tree_bytes(sound, survives, damage, data):
@@ -145,6 +154,7 @@ def test_media(sound, survives, damage, kind, data):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 @many
 @given(data=st.data())
 def test_many_tree_bytes(sound, survives, damage, data):
@@ -152,6 +162,7 @@ def test_many_tree_bytes(sound, survives, damage, data):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 @many
 @given(edits=EDITS, choice=CHOICES)
 def test_many_tree_values(sound, survives, edits, choice):
@@ -159,6 +170,7 @@ def test_many_tree_values(sound, survives, edits, choice):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("kind", ["DICOMDIR", "zip"])
 @many
 @given(data=st.data())
