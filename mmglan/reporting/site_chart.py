@@ -42,9 +42,9 @@ def plot_sites(results: Sequence[SiteResult], min_lesions: int) -> Any:
             )
         panel.set_xscale("log", base=2)
         panel.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
-        panel.set_ylim(0, 101)
+        panel.set_ylim(-2, 102)
         panel.set(xlabel=f"False positives per {unit_of(of_panel[0])}", ylabel="Sensitivity, %")
         panel.set_title(f"{kind_title(of_panel[0])}, {of_panel[1]}")
         panel.grid(alpha=0.3)
-        panel.legend(loc="lower right", fontsize="small")
+        panel.legend(loc="best", fontsize="small")
     return figure
