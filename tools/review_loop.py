@@ -181,6 +181,8 @@ def hide(args: argparse.Namespace) -> None:
 
 def prepare(args: argparse.Namespace, name: str, tables: Sequence[Path]) -> None:
     """Prepare an arm's training set; ground truth of training patients is kept from it."""
+    if (args.work_dir / name / "report.json").is_file():
+        return
     words = ["--images", args.source / "images", "--bookmarks", *tables]
     words += ["--split-file", args.work_dir / "split.csv", "--out-dir", args.work_dir / name]
     if len(tables) > 1:
@@ -232,6 +234,8 @@ def found_dir(args: argparse.Namespace, seed: int) -> Path:
 def find(args: argparse.Namespace, seed: int) -> None:
     """Run the model that was trained on what is left on the scans of the training patients."""
     scans = [args.source / "images" / name for name in training_scans(args)]
+    if len(list(found_dir(args, seed).glob("*/findings.json"))) == len(scans):
+        return
     words = [find_config(args.config), checkpoint_of(run_dir(args, "hidden", seed)), *scans]
     words += ["--out-dir", found_dir(args, seed), "--formats", "json", "--quiet"]
     words += ["--threshold", args.threshold, "--ids", args.work_dir / "ids_train.csv"]

@@ -133,11 +133,12 @@ class OutputFolder:
     def _claim(self, run: dict[str, Any], overwrite: bool | None) -> None:
         statement = self.path / STATE / "run.json"
         wanted = json_bytes(run)
-        if statement.exists() and statement.read_bytes() != wanted:
+        different = self._differences(run) if statement.exists() else ""
+        if different:
             if not overwrite:
                 advice = ", or add --overwrite to replace the earlier run"
                 raise OutputError(
-                    f"Expected a run with the same options, but got {self._differences(run)}."
+                    f"Expected a run with the same options, but got {different}."
                     f" Choose another --out-dir{'' if overwrite is None else advice}.",
                     path=self.path.name,
                 )
@@ -154,6 +155,7 @@ class OutputFolder:
             write_output(self.path, f"{STATE}/run.json", wanted)
 
     def _differences(self, run: dict[str, Any]) -> str:
+        """Say how the options differ; an option that an earlier version had not counts as None."""
         try:
             earlier = json.loads((self.path / STATE / "run.json").read_bytes())
         except ValueError:

@@ -161,6 +161,17 @@ def test_files_of_truth_go_when_no_mask_can_be_read_any_more(phantom_dataset, tm
     )
 
 
+def test_a_run_of_a_version_with_fewer_options_goes_on(done, phantom_dataset, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(done, out)
+    statement = out / ".state/run.json"
+    options = json.loads(statement.read_bytes())
+    fewer = {name: value for name, value in options.items() if value is not None}
+    assert len(fewer) < len(options)
+    statement.write_text(json.dumps(fewer))
+    assert run(phantom_dataset, out) == 0
+
+
 def test_changed_bookmarks_are_another_run(phantom_dataset, tmp_path, capsys):
     data = tmp_path / "data"
     shutil.copytree(phantom_dataset, data)
