@@ -49,7 +49,7 @@ from mmglan.commands.run_table import (
     train_command,
 )
 from mmglan.experiments.child_run import run_command
-from mmglan.experiments.evidence import PRIMARY, RECOMMENDED
+from mmglan.experiments.evidence import MEAN_ONE, PRIMARY
 from mmglan.shipped_files import find_config
 
 BATCH = 4  # of configs/cpu
@@ -86,7 +86,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--source", type=Path, required=True, help="folder of the LGG set: images/ and masks/")
     add("--work-dir", type=Path, default=Path("work_dirs/review_loop"))
-    add("--config", default=RECOMMENDED)
+    add("--config", default=MEAN_ONE, help="needs no complete bookmarks (%(default)s)")
     add("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     add("--seeds", nargs="+", type=int, default=[0, 1, 2])
     add("--steps", type=int, default=240, help="of each training (240)")
@@ -383,8 +383,14 @@ def pooled_truth(args: argparse.Namespace, out: Path) -> list[str]:
 def summary(args: argparse.Namespace) -> dict:
     """Evaluate every arm over all seeds, and compare them, with intervals of patients."""
     out = args.work_dir / "results"
-    words = [*pooled_truth(args, out), "--bootstrap", str(args.bootstrap), "--quiet"]
-    words += ["--neighbour-reach", "2"] if args.config == RECOMMENDED else []
+    words = [
+        *pooled_truth(args, out),
+        "--bootstrap",
+        str(args.bootstrap),
+        "--neighbour-reach",
+        "2",
+        "--quiet",
+    ]
     record: dict = {"seeds": {}, "arms": {}, "pairs": {}}
     files = {}
     for arm in args.arms:
