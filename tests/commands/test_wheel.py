@@ -18,8 +18,9 @@ OURS = "glan_r50_fpn_160e_lesions"
 
 
 def start(command, site: Path, cwd: Path, *more_paths: Path) -> subprocess.CompletedProcess:
+    foreign = {k: v for k, v in os.environ.items() if not k.startswith("MMGLAN_")}
     environment = {
-        **os.environ,
+        **foreign,
         "PYTHONPATH": os.pathsep.join(map(str, (*more_paths, site))),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
     }
