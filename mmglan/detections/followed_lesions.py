@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from mmglan.detections.coco_files import GroundTruth
+from mmglan.detections.coco_files import GroundTruth, is_ignored
 from mmglan.detections.coco_masks import rle_of
 from mmglan.detections.coco_results import NO_CATEGORY, Results
 from mmglan.detections.volume_files import slices_of_volumes
@@ -87,8 +87,8 @@ def followed_set(
     volumes = _volumes(slices, results)
     records = {image["id"]: image for image in marked["images"]}
     _check_same(records, slices)
-    lesions = [one for one in marked["annotations"] if not one.get("iscrowd")]
-    regions = [one for one in marked["annotations"] if one.get("iscrowd")]
+    lesions = [one for one in marked["annotations"] if not is_ignored(one)]
+    regions = [one for one in marked["annotations"] if is_ignored(one)]
     unclear = {_slice_of(records[one["image_id"]])[0] for one in regions}
     unclear |= {str(image["volume_id"]) for image in slices.images if image.get("incomplete")}
     not_empty: dict[str, set[int]] = {name: set() for name in volumes}
@@ -97,7 +97,8 @@ def followed_set(
         name, z = _slice_of(record)
         bookmarked.setdefault(name, set()).add(z)
 
-    numbers = count(max((one["id"] for one in marked["annotations"]), default=0) + 1)
+    known = [one["id"] for one in marked["annotations"] if isinstance(one["id"], int)]
+    numbers = count(max(known, default=0) + 1)
     annotations, taken = list(marked["annotations"]), set()
     for lesion in lesions:
         name, z = _slice_of(records[lesion["image_id"]])
@@ -183,10 +184,18 @@ def _continuations(
         overlaps = mask_utils.iou(results.boxes[rows], box[None], [0])[:, 0]
         fit = np.where(overlaps >= rules.min_iou, overlaps * results.scores[rows], -1.0)
         best = int(fit.argmax())
-        if fit[best] < 0:
+        if fit[best] < 0 or not _has_extent(results, int(rows[best]), volume.images[z]):
             return
         yield z, int(rows[best])
         box = results.boxes[rows[best]]
+
+
+def _has_extent(results: Results, row: int, image: Mapping[str, Any]) -> bool:
+    """Say whether a detection can be trained on: a pixel at least, of its mask if it has one."""
+    mask = None if results.masks is None else results.masks[row]
+    if mask is None:
+        return bool(results.boxes[row][2:].min() >= 1)
+    return bool(mask_utils.area(rle_of(dict(image), {"segmentation": mask})) > 0)
 
 
 def _annotation(
@@ -210,8 +219,8 @@ def _annotation(
     mask = None if results.masks is None else results.masks[row]
     if mask is not None:
         rle = rle_of(dict(image), {"segmentation": mask})
-        if area := int(mask_utils.area(rle)):
-            entry |= dict(segmentation=mask, area=area, bbox=mask_utils.toBbox(rle).tolist())
+        area, box = int(mask_utils.area(rle)), mask_utils.toBbox(rle).tolist()
+        entry |= dict(segmentation=mask, area=area, bbox=box)
     return entry
 
 

@@ -142,9 +142,10 @@ def test_volumes_whose_lesions_are_not_all_known_give_no_empty_slices():
     assert slices_of(follow([], coco([image(5)], region), empty=9)) == [5]
 
 
-def test_regions_to_ignore_stay_and_are_not_followed():
-    region = dict(image_id=6, bbox=BOX, iscrowd=1)
-    content = follow([found(6)], coco([image(5)], [region]))
+@pytest.mark.parametrize("flag", [dict(iscrowd=1), dict(ignore=1)])
+def test_regions_to_ignore_stay_and_are_not_followed(flag):
+    region = dict(image_id=6, bbox=BOX) | flag
+    content = follow([found(6)], coco([image(5)], [region]), empty=9)
     assert len(content["annotations"]) == 1 and slices_of(content) == [5]
 
 
@@ -157,6 +158,18 @@ def test_a_mask_gives_box_and_area():
     code["counts"] = code["counts"].decode()
     one = follow([found(6) | {"segmentation": code}])["annotations"][-1]
     assert one["bbox"] == [12, 11, 8, 8] and one["area"] == 64 and one["segmentation"] == code
+
+
+def test_a_detection_without_a_pixel_ends_a_lesion():
+    nothing = dict(size=[40, 40], counts=[1600])
+    rows = [found(6) | {"segmentation": nothing}, found(7) | {"segmentation": nothing}]
+    assert followed(follow(rows)) == []
+    assert followed(follow([found(6, [10.0, 10, 0.9, 10])], min_iou=0.01)) == []
+
+
+def test_names_as_ids_stay_and_new_ones_are_numbers():
+    marked = coco([image(5)], [dict(image_id=6, bbox=BOX, id="a")])
+    assert [one["id"] for one in follow([found(6)], marked)["annotations"]] == ["a", 1]
 
 
 def test_marked_slices_keep_their_records():

@@ -23,7 +23,8 @@ from mmglan.engine.visits import number_visits
 from mmglan.evaluation.lesion_metric import LesionMetric
 
 FILE = "train_followed.json"
-# Detections with lower scores are not looked at; it spares the masks of most of them.
+# Detections with lower scores are looked at only if they can continue a lesion (`min_score`); it
+# spares the masks of most of them.
 LEAST_SCORE = 0.3
 
 
@@ -108,7 +109,8 @@ class SelfTrainingHook(Hook):
         metric.dataset_meta = loader.dataset.metainfo
         print_log(f"Following lesions over {len(loader.dataset)} slices", "current")
         runner.model.eval()
-        with torch.no_grad(), least_score(runner.model, LEAST_SCORE):
+        least = min(LEAST_SCORE, self.rules.min_score)
+        with torch.no_grad(), least_score(runner.model, least):
             for number, batch in enumerate(loader, start=1):
                 samples = runner.model.test_step(batch)
                 metric.process(batch, [sample.to_dict() for sample in samples])

@@ -37,7 +37,8 @@ class FindsBright(BaseModel):
         return dict(loss=loss.detach())
 
     def test_step(self, data):
-        assert not self.training and self.test_cfg["score_thr"] == 0.3
+        assert not self.training
+        self.looked_from = self.test_cfg["score_thr"]
         found = []
         for pixels, sample in zip(data["inputs"], data["data_samples"], strict=True):
             bright = pixels[0] > 200
@@ -141,6 +142,12 @@ def test_the_rest_of_the_training_runs_on_the_followed_set(data, tmp_path):
     content = json.loads((tmp_path / "run/train_followed.json").read_text())
     assert [one["bbox"] for one in content["annotations"]] == [[4, 4, 8, 8]] * 4
     assert runner.model.test_cfg == dict(score_thr=0.05)
+    assert runner.model.looked_from == 0.3
+
+
+def test_a_lower_score_that_continues_lesions_is_looked_at(data, tmp_path):
+    runner, _ = train(data, tmp_path / "run", min_score=0.1)
+    assert runner.model.looked_from == 0.1
 
 
 def test_a_resumed_run_takes_the_set_that_was_written(data, tmp_path):
