@@ -23,12 +23,13 @@ import numpy as np
 
 from data_prep.command_line import at_least, command_parser, reports_errors
 from data_prep.errors import DataError
-from data_prep.paths import check_relative
+from data_prep.paths import PathsBelow
 from mmglan.commands.arguments import add_stack_arguments, progress_bar, stacking_of
 from mmglan.detections.coco_files import GroundTruth, read_ground_truth
 from mmglan.detections.coco_results import read_results, write_results
 from mmglan.detections.slice_files import read_slices
 from mmglan.detections.stacking import Stacking
+from mmglan.detections.volume_files import slice_of
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -105,10 +106,11 @@ def _volumes(images: GroundTruth, folder: Path, quiet: bool) -> dict[str, np.nda
     """Read the volumes of an annotation file, normalised; every slice must be there."""
     from mmglan.fpr.crops import normalised
 
+    below = PathsBelow(folder)
     paths: dict[str, dict[int, Path]] = {}
     for image in images.images:
-        path = folder / check_relative(image["file_name"])
-        paths.setdefault(str(image.get("volume_id")), {})[int(image["slice_index"])] = path
+        volume, index = slice_of(image, f"{images.name}: image {image['id']}")
+        paths.setdefault(volume, {})[index] = below(image["file_name"])
     for name, slices in paths.items():
         if sorted(slices) != list(range(len(slices))):
             raise DataError(

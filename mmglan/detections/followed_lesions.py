@@ -19,7 +19,7 @@ from pycocotools import mask as mask_utils
 from mmglan.detections.coco_files import GroundTruth, is_ignored
 from mmglan.detections.coco_masks import rle_of
 from mmglan.detections.coco_results import NO_CATEGORY, Results
-from mmglan.detections.volume_files import slices_of_volumes
+from mmglan.detections.volume_files import slice_of, slices_of_volumes
 
 
 @dataclass(frozen=True)
@@ -86,22 +86,22 @@ def followed_set(
     """
     volumes = _volumes(slices, results)
     records = {image["id"]: image for image in marked["images"]}
-    _check_same(records, slices)
     lesions = [one for one in marked["annotations"] if not is_ignored(one)]
     regions = [one for one in marked["annotations"] if is_ignored(one)]
-    unclear = {_slice_of(records[one["image_id"]])[0] for one in regions}
+    places = {number: slice_of(one, f"image {number}") for number, one in records.items()}
+    _check_same(places, slices)
+    unclear = {places[one["image_id"]][0] for one in regions}
     unclear |= {str(image["volume_id"]) for image in slices.images if image.get("incomplete")}
     not_empty: dict[str, set[int]] = {name: set() for name in volumes}
     bookmarked: dict[str, set[int]] = {name: set() for name in volumes}
-    for record in records.values():
-        name, z = _slice_of(record)
+    for name, z in places.values():
         bookmarked.setdefault(name, set()).add(z)
 
     known = [one["id"] for one in marked["annotations"] if isinstance(one["id"], int)]
     numbers = count(max(known, default=0) + 1)
     annotations, taken = list(marked["annotations"]), set()
     for lesion in lesions:
-        name, z = _slice_of(records[lesion["image_id"]])
+        name, z = places[lesion["image_id"]]
         if name not in volumes:
             continue
         volume = volumes[name]
@@ -139,19 +139,10 @@ def _volumes(slices: GroundTruth, results: Results) -> dict[str, _Volume]:
     }
 
 
-def _slice_of(image: Mapping[str, Any]) -> tuple[str, int]:
-    try:
-        return str(image["volume_id"]), int(image["slice_index"])
-    except (KeyError, TypeError, ValueError):
-        raise ValueError(
-            f"image {image.get('id')}: Expected volume_id and slice_index, to follow lesions, but "
-            "got none. Write the set with mmglan prepare."
-        ) from None
-
-
-def _check_same(records: Mapping[Any, Mapping[str, Any]], slices: GroundTruth) -> None:
+def _check_same(places: Mapping[Any, tuple[str, int]], slices: GroundTruth) -> None:
     for image in slices.images:
-        if image["id"] in records and _slice_of(records[image["id"]]) != _slice_of(image):
+        place = slice_of(image, f"{slices.name}: image {image['id']}")
+        if places.get(image["id"], place) != place:
             raise ValueError(
                 f"{slices.name}: image {image['id']}: Expected the same slice as in the file of "
                 f"the bookmarks but got slice {image['slice_index']} of {image['volume_id']}. "

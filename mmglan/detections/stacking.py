@@ -172,8 +172,10 @@ def _links(
     )
     by_iou = np.argsort(-pairs.overlap, kind="stable")
     links: dict[int, int] = {}
+    used: set[int] = set()
     for pair in by_iou[pairs.overlap[by_iou] > iou_threshold]:
         one, other = ends[int(pairs.pred[pair])], free[int(pairs.gt[pair])]
-        if other not in links and one not in links.values():
+        if other not in links and one not in used:
             links[other] = one
+            used.add(one)
     return list(links.items())

@@ -159,6 +159,24 @@ def stack_results(
     return stacks, [masks[volume_id] for volume_id in ids]
 
 
+def slice_of(image: Mapping[str, Any], where: str) -> tuple[str, int]:
+    """Return the volume and the slice index of an image record.
+
+    Args:
+        image: COCO image record.
+        where: File and entry, for the message.
+
+    Raises:
+        ValueError: It does not say which slice it is.
+    """
+    if image.get("volume_id") is None or not finite_numbers([image.get("slice_index")], 1):
+        raise ValueError(
+            f"{where}: Expected volume_id and slice_index for stacking but got "
+            f"{image.get('volume_id')} and {image.get('slice_index')}"
+        )
+    return str(image["volume_id"]), int(image["slice_index"])
+
+
 def slices_of_volumes(
     images: GroundTruth, results: Results
 ) -> dict[str, dict[int, tuple[Mapping[str, Any], slice]]]:
@@ -170,13 +188,7 @@ def slices_of_volumes(
     volumes: dict[str, dict] = {}
     for image, part in zip(images.images, results.slices(len(images.images)), strict=True):
         where = f"{images.name}: image {image['id']}"
-        known = image.get("volume_id") is not None
-        if not known or not finite_numbers([image.get("slice_index")], 1):
-            raise ValueError(
-                f"{where}: Expected volume_id and slice_index for stacking but got "
-                f"{image.get('volume_id')} and {image.get('slice_index')}"
-            )
-        volume, index = str(image["volume_id"]), int(image["slice_index"])
+        volume, index = slice_of(image, where)
         if index in volumes.setdefault(volume, {}):
             raise ValueError(
                 f"{where}: Expected each slice once but slice {index} of volume {volume} is there "

@@ -13,7 +13,7 @@ import numpy as np
 from mmglan.detections.coco_files import GroundTruth
 from mmglan.detections.coco_results import Results
 from mmglan.detections.stacking import Stacking
-from mmglan.detections.volume_files import slices_of_volumes
+from mmglan.detections.volume_files import slice_of, slices_of_volumes
 
 LESION, NO_LESION, UNKNOWN = 1, 0, -1
 # Share of a detection inside the box of a known lesion from which it is taken for that lesion.
@@ -79,10 +79,11 @@ def known_labels(candidates: list[Candidate], results: Results, marks: GroundTru
     """
     places: dict[str, list[tuple[int, np.ndarray]]] = defaultdict(list)
     for image, lesions in zip(marks.images, marks.lesions, strict=True):
+        volume, index = slice_of(image, f"{marks.name}: image {image['id']}")
         for lesion in lesions:
             x, y, width, height = lesion["bbox"]
             corners = np.array([x, y, x + width, y + height])
-            places[str(image["volume_id"])].append((int(image["slice_index"]), corners))
+            places[volume].append((index, corners))
     return np.array(
         [_label(one, results.corners, places[one.volume]) for one in candidates], dtype=int
     )

@@ -81,6 +81,11 @@ def test_what_cannot_be_used_is_refused(data, tmp_path, capsys):
     assert not out.exists()
     assert fpr.main(["apply", str(data / "found.json"), *shared(data, out)]) == 2
     assert "Expected a checkpoint of plain weights" in capsys.readouterr().err
+    marks = json.loads((data / "marks.json").read_text())
+    del marks["images"][0]["volume_id"]
+    (tmp_path / "nameless.json").write_text(json.dumps(marks))
+    assert fpr.main(["train", *shared(data, out, "--marks", tmp_path / "nameless.json")]) == 2
+    assert "Expected volume_id and slice_index" in capsys.readouterr().err
     whole = json.loads((data / "whole.json").read_text())
     whole["images"] = whole["images"][1:]
     (tmp_path / "part.json").write_text(json.dumps(whole))
@@ -88,3 +93,17 @@ def test_what_cannot_be_used_is_refused(data, tmp_path, capsys):
     assert fpr.main(["train", *words]) == 2
     said = capsys.readouterr().err
     assert "Expected all slices of volume v0 from 0 on but got 7" in said or "image_id 1" in said
+
+
+def test_no_slice_is_read_outside_the_folder_of_images(data, tmp_path, capsys):
+    images = tmp_path / "images"
+    images.mkdir()
+    for path in data.glob("*.png"):
+        (images / path.name).write_bytes(path.read_bytes())
+    (images / "v0_3.png").unlink()
+    (images / "v0_3.png").symlink_to(data / "v0_3.png")
+    out = tmp_path / "fpr.pth"
+    words = shared(data, out, "--marks", data / "marks.json", "--images", images)
+    assert fpr.main(["train", *words]) == 2
+    assert "v0_3.png" in capsys.readouterr().err
+    assert not out.exists()

@@ -7,6 +7,20 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 
+def identity(series_number: int) -> dict:
+    """Arguments of highdicom that say which object this is and what made it."""
+    return dict(
+        series_instance_uid=hd.UID(),
+        series_number=series_number,
+        sop_instance_uid=hd.UID(),
+        instance_number=1,
+        manufacturer="m",
+        manufacturer_model_name="m",
+        software_versions="1",
+        device_serial_number="1",
+    )
+
+
 def segmentation(sources, masks, path, kind="BINARY", labels=("node 1", "node 2")):
     def segment(number):
         return hd.seg.SegmentDescription(
@@ -22,14 +36,7 @@ def segmentation(sources, masks, path, kind="BINARY", labels=("node 1", "node 2"
         pixel_array=masks if kind != "LABELMAP" else (masks * [1, 2]).sum(-1).astype(np.uint8),
         segmentation_type=kind,
         segment_descriptions=[segment(1), segment(2)],
-        series_instance_uid=hd.UID(),
-        series_number=7,
-        sop_instance_uid=hd.UID(),
-        instance_number=1,
-        manufacturer="m",
-        manufacturer_model_name="m",
-        software_versions="1",
-        device_serial_number="1",
+        **identity(7),
     ).save_as(path)
     return path
 

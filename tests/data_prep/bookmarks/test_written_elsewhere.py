@@ -14,6 +14,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from dicom_makers import identity
 from dicom_series import write_series
 from pydicom.sr.codedict import codes
 
@@ -143,14 +144,7 @@ def highdicom_seg(scan: Scan, path: Path, kind: str, syntax: str) -> Path:
         pixel_array=scan.labels[::-1],
         segmentation_type=kind,
         segment_descriptions=described,
-        series_instance_uid=hd.UID(),
-        series_number=7,
-        sop_instance_uid=hd.UID(),
-        instance_number=1,
-        manufacturer="m",
-        manufacturer_model_name="m",
-        software_versions="1",
-        device_serial_number="1",
+        **identity(7),
         transfer_syntax_uid=syntax,
     ).save_as(path)
     return path
@@ -205,14 +199,7 @@ def presentation_state(scan: Scan, path: Path, lines) -> Path:
     note = hd.pr.GraphicAnnotation([image], graphic_layer=layer, graphic_objects=graphics)
     hd.pr.GrayscaleSoftcopyPresentationState(
         referenced_images=scan.slices,
-        series_instance_uid=hd.UID(),
-        series_number=9,
-        sop_instance_uid=hd.UID(),
-        instance_number=1,
-        manufacturer="m",
-        manufacturer_model_name="m",
-        software_versions="1",
-        device_serial_number="1",
+        **identity(9),
         content_label="BOOKMARK",
         graphic_layers=[layer],
         graphic_annotations=[note],
