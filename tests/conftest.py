@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,21 @@ def _environment():
     for name in os.environ.keys() - before.keys():
         del os.environ[name]
     os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def _default_scope():
+    """The default scope of MMEngine's registries, which every runner sets, ends with its test."""
+    before = dict(_scopes())
+    yield
+    scopes = _scopes()
+    for name in scopes.keys() - before.keys():
+        del scopes[name]
+
+
+def _scopes() -> dict:
+    registry = sys.modules.get("mmengine.registry")  # not imported for tests that do without
+    return registry.DefaultScope._instance_dict if registry else {}
 
 
 @pytest.fixture(scope="session")
