@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmglan.detections import stacking
-from mmglan.detections.stacking import stack
+from mmglan.detections.stacking import Stacking, stack
 
 
 def box(x, score, width=10):
@@ -69,6 +69,43 @@ def test_a_gap_is_bridged_to_the_nearest_end():
 def test_score_of_a_chain(rule, score):
     stacks = stack([[box(0, 0.2)], [box(0, 0.5)], [box(0, 0.8)]], score=rule)
     assert stacks.boxes[0, 6] == pytest.approx(score)
+
+
+def test_a_rule_stacks_by_its_values():
+    slices = {0: [box(0, 0.5)], 2: [box(0, 0.7)], 3: [box(5, 0.9)]}
+    assert Stacking() == Stacking(iou=0.1, gap=0, score="max")
+    for rule in (
+        Stacking(),
+        Stacking(iou=0.0),
+        Stacking(iou=0.5),
+        Stacking(gap=1),
+        Stacking(score="mean"),
+    ):
+        expected = stack(slices, iou_threshold=rule.iou, max_gap=rule.gap, score=rule.score)
+        stacks = rule.stacks(slices)
+        assert stacks.members == expected.members
+        assert stacks.boxes.tolist() == expected.boxes.tolist()
+    assert [len(Stacking(iou=iou).stacks(slices).members) for iou in (0.1, 0.5)] == [2, 3]
+    assert len(Stacking(gap=1).stacks(slices).members) == 1
+    assert Stacking(score="mean").stacks(slices).boxes[0, 6] == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (dict(iou=-0.1), "IoU from 0 to below 1 for stacking but got -0.1"),
+        (dict(iou=1), "IoU from 0 to below 1 for stacking but got 1"),
+        (dict(iou=1.5), "got 1.5"),
+        (dict(gap=-1), "gap of at least 0 slices but got -1"),
+        (dict(score="median"), "max, mean, noisy-or or topN"),
+        (dict(score="top0"), "got 'top0'"),
+        (dict(score="top100"), "got 'top100'"),
+        (dict(score="xtop3"), "got 'xtop3'"),
+    ],
+)
+def test_a_rule_out_of_its_range_is_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        Stacking(**values)
 
 
 def test_a_long_chain_may_come_before_a_higher_box():
