@@ -131,9 +131,8 @@ def _check_copies(found: Dataset, plan: Plan) -> None:
     shared = rows[(seen.sum(axis=1) > 1)[group]]
     images: dict[str, list] = defaultdict(list)
     for row in shared.tolist():
-        volume_id, patient_id = found.volumes[found.slices["volume"][row]]
-        image = {"volume_id": volume_id, "patient_id": patient_id}
-        image["file_name"] = coco_entries.file_name(volume_id, int(found.slices["index"][row]))
-        image["digest"] = found.slices["digest"][row].decode()
+        volume_id, _ = found.volumes[found.slices["volume"][row]]
+        name = coco_entries.file_name(volume_id, int(found.slices["index"][row]))
+        image = {"file_name": name, "digest": found.slices["digest"][row].decode()}
         images[SPLITS[plan.codes[row]]].append(image)
     check_leakage(images)
