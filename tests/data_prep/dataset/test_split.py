@@ -123,7 +123,8 @@ def test_leakage_of_a_patient_is_named():
 def test_leakage_of_a_copied_slice_under_another_name_is_found():
     images = _images(train="ab", test="c")
     images["test"][0]["digest"] = "a"
-    with pytest.raises(DataError, match=r"identical slices in test \(vc/0000\.png\) and train"):
+    message = r"identical slices in test \(vc/0000\.png\) and train \(va/0000\.png\)\. Give both"
+    with pytest.raises(DataError, match=message):
         check_leakage(images)
     images["test"][0]["digest"] = images["train"][0]["digest"] = None  # of a constant slice
     check_leakage(images)
