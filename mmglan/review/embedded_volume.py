@@ -62,4 +62,4 @@ def _to_bytes(image: np.ndarray, low: float, high: float) -> np.ndarray:
 
 def _pack(image: np.ndarray) -> str:
     differences = np.diff(image, axis=1, prepend=np.uint8(0))
-    return base64.b64encode(zlib.compress(differences.tobytes(), 6)).decode("ascii")
+    return base64.b64encode(zlib.compress(differences.tobytes(), 1)).decode("ascii")
