@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from data_prep.bookmarks import recist
-from data_prep.bookmarks.recist import Bookmark
+from data_prep.bookmarks.recist import Bookmark, measure_points
 
 PLUS = Bookmark([[2.0, 5.0], [12.0, 5.0]], [[6.0, 2.0], [6.0, 8.0]])
 
@@ -197,3 +197,15 @@ def test_flat_masks_have_their_whole_short_axis(flip, height):
     assert found.long_length((1.0, height)) == 10.0
     assert found.short_length((1.0, height)) == pytest.approx(height)
     assert found.short_axis[:, 0].tolist() == [3, 3]  # of equal chords the first
+
+
+def test_points_between_pixels_are_measured():
+    diamond = np.array([[0.5, 3.0], [6.5, 3.0], [3.0, 1.5], [3.0, 5.0], [3.0, 3.0]])
+    bookmark = measure_points(diamond)
+    assert bookmark.long_axis.tolist() == [[0.5, 3.0], [6.5, 3.0]]
+    assert bookmark.short_axis.tolist() == [[3.0, 1.5], [3.0, 5.0]]
+    # With twice as much along y, the axes change places.
+    tall = measure_points(diamond, (1.0, 2.0))
+    assert tall.long_axis.tolist() == [[3.0, 1.5], [3.0, 5.0]]
+    with pytest.raises(ValueError, match="at least one point but got none"):
+        measure_points(np.zeros((0, 2)))
