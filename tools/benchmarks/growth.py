@@ -10,6 +10,9 @@ largest size.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import json
 import math
 import sys
 import tempfile
@@ -19,14 +22,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import SimpleITK as sitk
 
+from data_prep import score_pseudo_masks
 from data_prep.atomic_files import write_json
 from data_prep.bookmarks.crossing_lines import pair_lines
 from data_prep.dataset import checks
 from data_prep.dataset.volume_task import _fingerprint
 from data_prep.pseudo_masks.clustered_mean import clustered_mean
 from data_prep.volumes.find import VolumeIndex
+from mmglan.commands import evaluate, plot_detections
 from mmglan.detections.coco_files import read_ground_truth
 from mmglan.reporting.scalars import read_scalars
 
@@ -94,16 +101,74 @@ def scalars(size: int, folder: Path) -> Work:
     return lambda: read_scalars([path])
 
 
-def _coco(size: int, folder: Path) -> Path:
+def predictions(size: int, folder: Path) -> Work:
+    """Prepare 20 boxes on each of as many slices."""
+    arguments = [*_results(size, 20, folder), "--bootstrap", "0", "--quiet"]
+    return lambda: _run(evaluate.main, arguments)
+
+
+def intervals(size: int, folder: Path) -> Work:
+    """Prepare results of as many patients of one slice, to be resampled."""
+    arguments = [*_results(size, 5, folder, slices=1), "--bootstrap", "100", "--quiet"]
+    return lambda: _run(evaluate.main, arguments)
+
+
+def sheet(size: int, folder: Path) -> Work:
+    """Prepare as many slices with 20 boxes each, of which nine are drawn."""
+    arguments = [*_results(size, 20, folder), "--images", str(folder / "images")]
+    for number in range(size):
+        path = folder / "images" / _file_name(number, 50)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.zeros((64, 64), np.uint8))
+    arguments += ["--out", str(folder / "sheet.png"), "--count", "9", "--quiet"]
+    return lambda: _run(plot_detections.main, arguments)
+
+
+def labels(size: int, folder: Path) -> Work:
+    """Prepare a volume of slices with ten labels each, as many labels in all."""
+    mask = np.zeros((max(1, size // 10), 48, 120), np.uint16)
+    for label in range(len(mask) * 10):
+        x = 4 + 12 * (label % 10)
+        mask[label // 10, 20:26, x : x + 6] = label + 1
+    image = np.random.default_rng(0).normal(100, 5, mask.shape) + 80 * (mask > 0)
+    for name, array in (("images", image.astype(np.int16)), ("masks", mask)):
+        (folder / name).mkdir()
+        sitk.WriteImage(sitk.GetImageFromArray(array), str(folder / name / "case.nii"))
+    arguments = ["--images", str(folder / "images"), "--masks", str(folder / "masks")]
+    arguments += ["--instances", "--worst", "0", "--quiet", "--bootstrap", "1"]
+    return lambda: _run(score_pseudo_masks.main, [*arguments, "--out-dir", str(folder / "out")])
+
+
+def _run(main: Callable[[list[str]], int], arguments: list[str]) -> None:
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert main(arguments) == 0
+
+
+def _file_name(number: int, slices: int) -> str:
+    return f"v{number // slices:05d}/{number % slices:04d}.png"
+
+
+def _results(size: int, boxes: int, folder: Path, slices: int = 50) -> list[str]:
+    found = np.random.default_rng(0).integers(0, 40, (size, boxes, 2))
+    results = [
+        {"image_id": i, "category_id": 1, "bbox": [x, y, 9, 9], "score": ((i * 7 + k) % 97) / 97}
+        for i in range(size)
+        for k, (x, y) in enumerate(found[i].tolist())
+    ]
+    (folder / "pred.json").write_text(json.dumps(results))
+    return ["--gt", str(_coco(size, folder, slices)), "--pred", str(folder / "pred.json")]
+
+
+def _coco(size: int, folder: Path, slices: int = 50) -> Path:
     images = [
         {
             "id": i,
-            "file_name": f"v{i // 50:05d}/{i % 50:04d}.png",
+            "file_name": _file_name(i, slices),
             "width": 64,
             "height": 64,
-            "patient_id": f"p{i // 50:05d}",
-            "volume_id": f"v{i // 50:05d}",
-            "slice_index": i % 50,
+            "patient_id": f"p{i // slices:05d}",
+            "volume_id": f"v{i // slices:05d}",
+            "slice_index": i % slices,
             "spacing_mm": [1.0, 1.0, 3.0],
         }
         for i in range(size)
@@ -124,6 +189,10 @@ WORK: dict[str, tuple[Callable[[int, Path], Work], int]] = {
     "prepare: pairs of Slicer lines": (crossing_lines, 2_000),
     "verify: entries of slices": (annotations, 40_000),
     "evaluate: ground truth, slices": (ground_truth, 40_000),
+    "evaluate: slices with 20 boxes": (predictions, 16_000),
+    "evaluate: intervals, patients": (intervals, 16_000),
+    "plot-detections: slices with 20 boxes": (sheet, 8_000),
+    "score-masks: labels of a volume": (labels, 400),
     "report: training log, lines": (scalars, 40_000),
 }
 
