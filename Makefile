@@ -12,7 +12,7 @@ ARGS ?=
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo evidence test test-slow test-openmmlab lint coverage format docs bench doctor clean
+.PHONY: help setup demo evidence test test-slow fuzz test-openmmlab lint coverage format docs bench doctor clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -30,8 +30,11 @@ evidence: setup ## Train and compare the rows of the benchmark; SCALE=tiny|cpu|g
 test: setup ## Run the test suite; JOBS=processes (all cores)
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
-test-slow: setup ## Run the long trials too: fuzzing with many examples, killed runs, large inputs
+test-slow: setup ## Run the long trials: killed runs, large inputs, training under limits
 	@$(PY) -m pytest -m slow $(ARGS)
+
+fuzz: setup ## Feed 10 000 broken inputs to each reader; ARGS="-k zip" for some
+	@MMGLAN_FUZZ_EXAMPLES=10000 $(PY) -m pytest -m fuzz $(ARGS)
 
 test-openmmlab: ## Run the test suite on mmcv 2.1.0, mmdet 3.3.0 and mmengine 0.10.7, in .venv-openmmlab
 	@FAMILY=openmmlab VENV=.venv-openmmlab bash tools/setup.sh

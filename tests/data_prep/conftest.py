@@ -247,6 +247,16 @@ settings.register_profile(
 )
 
 
+def pytest_collection_modifyitems(items):
+    """Take the time limit from long fuzzing: it would end in the middle of drawing an example.
+
+    Hypothesis then repeats the example, which draws on, and calls the strategies flaky.
+    """
+    for item in items:
+        if FUZZ_EXAMPLES > 100 and item.get_closest_marker("fuzz"):
+            item.add_marker(pytest.mark.timeout(0))
+
+
 @pytest.fixture(scope="session")
 def damage():
     """Return a drawer of damaged files: `damage(data, sound, hot)`, `data` of hypothesis."""

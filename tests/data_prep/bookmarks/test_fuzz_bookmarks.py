@@ -1,6 +1,6 @@
 """Broken bookmark files: nothing but DataError, in one line, ever comes out.
 
-`MMGLAN_FUZZ_EXAMPLES=10000` runs that many examples of each; without it each runs a few.
+Each runs a few examples; `make fuzz` runs 10 000 of each.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from data_prep.errors import DataError
 from data_prep.paths import resolve_under
 from data_prep.volumes.volume import read_volume
 
+pytestmark = pytest.mark.fuzz
 fuzz = settings.get_profile("readers")
 
 

@@ -16,8 +16,8 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.volumes.find import VolumeIndex
 
+pytestmark = pytest.mark.fuzz
 fuzz = settings.get_profile("readers")
-many = settings(fuzz, max_examples=10_000)
 VALUES = st.one_of(
     st.none(),
     st.lists(st.floats(-9, 99, width=32), max_size=13),
@@ -105,14 +105,24 @@ def sound(tmp_path_factory):
     return index, root, contents
 
 
-def check_bytes(sound, survives, damage, kind, data):
+EDITS = st.lists(st.tuples(st.integers(0, 60), VALUES), min_size=1, max_size=3)
+KINDS = ("seg", "rtstruct", "gsps")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@fuzz
+@given(data=st.data())
+def test_bytes(sound, survives, damage, kind, data):
     index, root, contents = sound
     path = root / "broken.dcm"
     path.write_bytes(damage(data, contents[kind], len(contents[kind])))
     survives(read_bookmarks, path, format=kind, image_root=index, one_axis="ignore")
 
 
-def check_values(sound, survives, kind, edits):
+@pytest.mark.parametrize("kind", KINDS)
+@fuzz
+@given(edits=EDITS)
+def test_values(sound, survives, kind, edits):
     index, root, contents = sound
     path = root / "values.dcm"
     path.write_bytes(contents[kind])
@@ -130,39 +140,3 @@ def check_values(sound, survives, kind, edits):
         except Exception:  # what pydicom itself cannot write
             return
     survives(read_bookmarks, path, format=kind, image_root=index, one_axis="ignore")
-
-
-EDITS = st.lists(st.tuples(st.integers(0, 60), VALUES), min_size=1, max_size=3)
-KINDS = ("seg", "rtstruct", "gsps")
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@fuzz
-@given(data=st.data())
-def test_bytes(sound, survives, damage, kind, data):
-    check_bytes(sound, survives, damage, kind, data)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@fuzz
-@given(edits=EDITS)
-def test_values(sound, survives, kind, edits):
-    check_values(sound, survives, kind, edits)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(7200)
-@pytest.mark.parametrize("kind", KINDS)
-@many
-@given(data=st.data())
-def test_many_bytes(sound, survives, damage, kind, data):
-    check_bytes(sound, survives, damage, kind, data)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(7200)
-@pytest.mark.parametrize("kind", KINDS)
-@many
-@given(edits=EDITS)
-def test_many_values(sound, survives, kind, edits):
-    check_values(sound, survives, kind, edits)

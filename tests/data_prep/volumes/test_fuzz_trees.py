@@ -19,8 +19,8 @@ from data_prep.volumes.find import VolumeIndex
 from data_prep.volumes.image_root import open_images
 from data_prep.volumes.series_choice import SeriesChoice
 
+pytestmark = pytest.mark.fuzz
 fuzz = settings.get_profile("readers")
-many = settings(fuzz, max_examples=10_000)
 PLACES = ("a", "b", "a")
 CHOICES = st.sampled_from([SeriesChoice(), SeriesChoice("most-slices", "MR", "t2|T1")])
 WORDS = ["", "1.2", "MR", "t2", "1\\2", "1.2.840.10008.5.1.4.1.1.66.4"]
@@ -96,7 +96,18 @@ def open_and_look(path: Path) -> None:
         look(images.root, SeriesChoice())
 
 
-def check_tree_bytes(sound, survives, damage, data):
+def test_an_element_of_no_kind(sound):
+    """pydicom decodes elements when they are asked for, and raises what is no ValueError then."""
+    root, contents = sound
+    first, *others = contents["tree"]
+    broken = first.replace(b"\x10\x00\x20\x00LO", b"\x10\x00\x20\x00MO")
+    assert broken != first
+    look_at_tree(root, [broken, *others], SeriesChoice())
+
+
+@fuzz
+@given(data=st.data())
+def test_tree_bytes(sound, survives, damage, data):
     root, contents = sound
     at = data.draw(st.integers(0, 2))
     tree = list(contents["tree"])
@@ -104,7 +115,9 @@ def check_tree_bytes(sound, survives, damage, data):
     survives(look_at_tree, root, tree, data.draw(CHOICES))
 
 
-def check_tree_values(sound, survives, edits, choice):
+@fuzz
+@given(edits=EDITS, choice=CHOICES)
+def test_tree_values(sound, survives, edits, choice):
     root, contents = sound
     tree = list(contents["tree"])
     images = {}
@@ -118,61 +131,11 @@ def check_tree_values(sound, survives, edits, choice):
     survives(look_at_tree, root, tree, choice)
 
 
-def check_media(sound, survives, damage, kind, data):
-    root, contents = sound
-    path = root / ("study.zip" if kind == "zip" else "medium/DICOMDIR")
-    path.write_bytes(damage(data, contents[kind], len(contents[kind])))
-    survives(open_and_look, path)
-
-
-def test_an_element_of_no_kind(sound):
-    """pydicom decodes elements when they are asked for, and raises what is no ValueError then."""
-    root, contents = sound
-    first, *others = contents["tree"]
-    broken = first.replace(b"\x10\x00\x20\x00LO", b"\x10\x00\x20\x00MO")
-    assert broken != first
-    look_at_tree(root, [broken, *others], SeriesChoice())
-
-
-@fuzz
-@given(data=st.data())
-def test_tree_bytes(sound, survives, damage, data):
-    check_tree_bytes(sound, survives, damage, data)
-
-
-@fuzz
-@given(edits=EDITS, choice=CHOICES)
-def test_tree_values(sound, survives, edits, choice):
-    check_tree_values(sound, survives, edits, choice)
-
-
 @pytest.mark.parametrize("kind", ["DICOMDIR", "zip"])
 @fuzz
 @given(data=st.data())
 def test_media(sound, survives, damage, kind, data):
-    check_media(sound, survives, damage, kind, data)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(7200)
-@many
-@given(data=st.data())
-def test_many_tree_bytes(sound, survives, damage, data):
-    check_tree_bytes(sound, survives, damage, data)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(7200)
-@many
-@given(edits=EDITS, choice=CHOICES)
-def test_many_tree_values(sound, survives, edits, choice):
-    check_tree_values(sound, survives, edits, choice)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(7200)
-@pytest.mark.parametrize("kind", ["DICOMDIR", "zip"])
-@many
-@given(data=st.data())
-def test_many_media(sound, survives, damage, kind, data):
-    check_media(sound, survives, damage, kind, data)
+    root, contents = sound
+    path = root / ("study.zip" if kind == "zip" else "medium/DICOMDIR")
+    path.write_bytes(damage(data, contents[kind], len(contents[kind])))
+    survives(open_and_look, path)

@@ -1,6 +1,6 @@
 """Broken volumes: nothing but DataError, in one line, ever comes out.
 
-`MMGLAN_FUZZ_EXAMPLES=10000` runs that many examples of each; without it each runs a few.
+Each runs a few examples; `make fuzz` runs 10 000 of each.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.volumes import decode_server
 from data_prep.volumes.volume import read_volume
 
+pytestmark = pytest.mark.fuzz
 fuzz = settings.get_profile("readers")
 
 
