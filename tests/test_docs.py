@@ -21,6 +21,7 @@ PAGES = sorted(
 PARTS = {
     "phantom": [["abdomen"], ["context"], ["irregular-lesions"]],
     "fpr": [["train"], ["apply"]],
+    "public-set": [["lgg"], ["luna16"], ["picai"]],
 }
 MMDET_OWN = ("train", "test")  # their options are those of MMDetection's scripts
 OTHER_OPTIONS = {

@@ -24,7 +24,7 @@ SPACING = (5.0, 5.0, 5.0)
 # They read neither scans nor anything that is made from them.
 WITHOUT_DATA = {"phantom", "configs", "diff-configs", "convert-checkpoint", "doctor"}
 # They run the others as commands of their own.
-JOINED = {"demo", "evidence", "run-table", "sweep"}
+JOINED = {"demo", "evidence", "public-set", "run-table", "sweep"}
 # They read run directories or whole volumes; they are not tried on the marked study yet.
 NOT_YET = {"package", "fpr"}
 QUICK = {"prepare", "verify", "score-masks", "evaluate", "compare", "plot-detections", "report"}

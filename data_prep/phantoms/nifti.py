@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
-from data_prep.atomic_files import write_bytes
+from data_prep.volumes import nifti_files
 
 
 def write_nifti(path: Path, array: np.ndarray, spacing_mm: Sequence[float] = (1, 1, 1)) -> None:
@@ -22,8 +21,4 @@ def write_nifti(path: Path, array: np.ndarray, spacing_mm: Sequence[float] = (1,
     """
     image = sitk.GetImageFromArray(array)
     image.SetSpacing([float(size) for size in spacing_mm])
-    # SimpleITK writes to names only, not to streams.
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "volume.nii.gz"
-        sitk.WriteImage(image, str(file), useCompression=True)
-        write_bytes(path, file.read_bytes())
+    nifti_files.write_nifti(path, image)

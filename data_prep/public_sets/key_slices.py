@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
 
 from data_prep import atomic_files
-from data_prep.bookmarks.csv_table import PIXEL_COLUMNS
+from data_prep.bookmarks.csv_table import MM_COLUMNS, PIXEL_COLUMNS
 from data_prep.bookmarks.recist import Bookmark, measure
 
 COLUMNS = ("volume", "patient", "slice", *PIXEL_COLUMNS)
+COLUMNS_IN_MM = ("volume", "patient", "frame", "status", *MM_COLUMNS)
 
 
 def key_slice_bookmarks(
@@ -42,7 +41,25 @@ def key_slice_bookmarks(
         bookmark = measure(_largest_piece(lesion[z]))
         if bookmark.short_length() < 1:
             continue
-        yield z, _unsteady(bookmark, noise, (name, label, seed), lesion.shape[:0:-1])
+        yield z, _unsteady(bookmark, noise, (name, seed, label), lesion.shape[:0:-1])
+
+
+def every_slice_bookmarks(
+    labels: np.ndarray, name: str, noise: float = 0.05, seed: int = 0
+) -> Iterator[tuple[int, Bookmark]]:
+    """Measure each piece of each lesion on every slice: full annotation, for comparison.
+
+    Arguments, yields and what is left out are as of `key_slice_bookmarks`.
+    """
+    for label in np.unique(labels[labels > 0]).tolist():
+        lesion = labels == label
+        for z in np.flatnonzero(lesion.any(axis=(1, 2))).tolist():
+            pieces, count = ndimage.label(lesion[z], np.ones((3, 3)))
+            for piece in range(1, count + 1):
+                bookmark = measure(pieces == piece)
+                if bookmark.short_length() >= 1:
+                    key = (name, seed, label, z, piece)
+                    yield z, _unsteady(bookmark, noise, key, lesion.shape[:0:-1])
 
 
 def _largest_piece(mask: np.ndarray) -> np.ndarray:
@@ -51,12 +68,10 @@ def _largest_piece(mask: np.ndarray) -> np.ndarray:
     return pieces == 1 + int(np.argmax(sizes))
 
 
-def _unsteady(
-    bookmark: Bookmark, noise: float, key: tuple[str, int, int], size: tuple[int, ...]
-) -> Bookmark:
+def _unsteady(bookmark: Bookmark, noise: float, key: Sequence, size: tuple[int, ...]) -> Bookmark:
     """Move the end points at random; the axes swap names where the short one became longer."""
-    name, label, seed = key
-    rng = np.random.default_rng((seed, zlib.crc32(name.encode()), label))
+    name, seed, *place = key
+    rng = np.random.default_rng((seed, zlib.crc32(name.encode()), *place))
     points = bookmark.points() + rng.normal(0, noise * bookmark.short_length(), (4, 2))
     points = np.clip(points, 0, np.array(size) - 1)
     moved = Bookmark(points[:2], points[2:])
@@ -75,13 +90,26 @@ def write_bookmarks(path: Path, rows: Iterable[tuple[str, str, int, Bookmark]]) 
     Returns:
         Number of rows.
     """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
-    count = 0
-    for volume, patient, z, bookmark in rows:
-        points = [f"{value:.2f}" for value in bookmark.points().ravel().tolist()]
-        table.writerow([volume, patient, z, *points])
-        count += 1
-    atomic_files.write_text(path, text.getvalue())
-    return count
+    table = [
+        [volume, patient, z, *(f"{value:.2f}" for value in bookmark.points().ravel().tolist())]
+        for volume, patient, z, bookmark in rows
+    ]
+    atomic_files.write_csv(path, COLUMNS, table)
+    return len(table)
+
+
+def row_in_mm(
+    volume: str, patient: str, points_lps: np.ndarray | None = None, status: str = "lesion"
+) -> list[str]:
+    """Return a row of a table with `COLUMNS_IN_MM`; see `data_prep.bookmarks.csv_table`.
+
+    Args:
+        volume: Path below the image folder.
+        patient: Who it is of.
+        points_lps: `(4, 3)` end points in mm (LPS), `(2, 3)` of a long axis alone, or None of a row
+            for the whole volume.
+        status: What a reader says of the place.
+    """
+    values = [] if points_lps is None else np.asarray(points_lps, dtype=float).ravel().tolist()
+    cells = [f"{value:.3f}" for value in values]
+    return [volume, patient, "LPS", status, *cells, *[""] * (len(MM_COLUMNS) - len(cells))]

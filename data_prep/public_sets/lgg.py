@@ -15,8 +15,9 @@ Source: Buda et al. 2019; Mazurowski et al. 2017. Licence as published: CC BY-NC
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -24,9 +25,12 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from data_prep.bookmarks.recist import Bookmark
 from data_prep.command_line import command_parser, print_any_character, reports_errors
 from data_prep.errors import DataError
+from data_prep.public_sets.converted import Converted
 from data_prep.public_sets.key_slices import key_slice_bookmarks, write_bookmarks
+from data_prep.volumes.nifti_files import write_nifti
 from data_prep.volumes.volume import read_label_volume
 
 SLICE_NAME = re.compile(r"(TCGA_\w\w_\w{4})_\d{8}_(\d+)\.tif")
@@ -133,43 +137,49 @@ def lesions_of(foreground: np.ndarray) -> np.ndarray:
     return ndimage.label(kept, np.ones((3, 3, 3)))[0].astype(np.uint8)
 
 
-def convert(source: Path, out: Path, noise: float = 0.05, seed: int = 0) -> tuple[int, int]:
+def convert(
+    source: Path,
+    out: Path,
+    noise: float = 0.05,
+    seed: int = 0,
+    measured: Callable[..., Iterator[tuple[int, Bookmark]]] = key_slice_bookmarks,
+) -> Converted:
     """Write the set below `out`.
 
     Args:
         source: Folder of the download, or with `images/` and `masks/`.
         out: Gets `bookmarks.csv`, and `images/` and `masks/` of a download.
         noise, seed: See `key_slice_bookmarks`.
-
-    Returns:
-        Numbers of patients and of bookmarks.
+        measured: That, or `every_slice_bookmarks`.
 
     Raises:
         DataError: A patient or a slice is not as expected.
     """
     patients = find_patients(source)
-    count = write_bookmarks(out / "bookmarks.csv", _rows(patients, out, noise, seed))
-    return len(patients), count
+    rows = _rows(patients, out, partial(measured, noise=noise, seed=seed))
+    count = write_bookmarks(out / "bookmarks.csv", rows)
+    written = out if patients[0].path.is_dir() else source
+    return Converted(written / "images", written / "masks", len(patients), count)
 
 
-def _rows(patients: Sequence[Patient], out: Path, noise: float, seed: int) -> Iterator[tuple]:
+def _rows(
+    patients: Sequence[Patient],
+    out: Path,
+    measured: Callable[[np.ndarray, str], Iterator[tuple[int, Bookmark]]],
+) -> Iterator[tuple]:
     for patient in patients:
         if patient.path.is_dir():
             image, foreground = read_slices(patient.path)
             labels = lesions_of(foreground)
-            _write(out / "images" / f"{patient.name}.nii.gz", image)
-            _write(out / "masks" / (patient.name + MASK_ENDING), labels)
+            for folder, ending, array in (
+                ("images", ".nii.gz", image),
+                ("masks", MASK_ENDING, labels),
+            ):
+                write_nifti(out / folder / (patient.name + ending), sitk.GetImageFromArray(array))
         else:
             labels = read_label_volume(patient.path).array
-        for z, bookmark in key_slice_bookmarks(labels, patient.name, noise, seed):
+        for z, bookmark in measured(labels, patient.name):
             yield f"{patient.name}.nii.gz", patient.name, z, bookmark
-
-
-def _write(path: Path, array: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".part.{path.name}")
-    sitk.WriteImage(sitk.GetImageFromArray(array), str(unfinished), useCompression=True)
-    unfinished.replace(path)
 
 
 @reports_errors
@@ -184,8 +194,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the noise (0)")
     args = parser.parse_args(argv)
     print_any_character()
-    patients, bookmarks = convert(args.source, args.out_dir, args.noise, args.seed)
-    print(f"{patients} patients, {bookmarks} bookmarks in {args.out_dir / 'bookmarks.csv'}")
+    convert(args.source, args.out_dir, args.noise, args.seed).show(args.out_dir)
     return 0
 
 

@@ -31,6 +31,7 @@ GROUPS: dict[str, tuple[Subcommand, ...]] = {
             "data_prep.prepare",
             "turn volumes and RECIST bookmarks into a COCO data set with pseudo masks",
         ),
+        _ours("public-set", "a public data set from its download to a prepared one"),
         Subcommand("verify", "data_prep.verify", "check a prepared data set and describe it"),
         Subcommand(
             "score-masks",

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import numpy as np
-import SimpleITK as sitk
 
+from data_prep.volumes.nifti_files import nifti_bytes
 from data_prep.volumes.volume import Volume
 
 
@@ -22,7 +19,4 @@ def nifti_of(labels: np.ndarray, volume: Volume, description: str = "") -> bytes
     image = volume.to_source(labels)
     if description:
         image.SetMetaData("ITK_FileNotes", description[:79])
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "labels.nii.gz"  # SimpleITK writes files only
-        sitk.WriteImage(image, str(path), useCompression=True)
-        return path.read_bytes()
+    return nifti_bytes(image)

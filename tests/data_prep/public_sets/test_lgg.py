@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from data_prep.public_sets import lgg
-from data_prep.public_sets.key_slices import key_slice_bookmarks
+from data_prep.public_sets.key_slices import every_slice_bookmarks, key_slice_bookmarks
 
 
 def rows_of(path):
@@ -70,6 +70,18 @@ def test_noise_of_a_lesion_does_not_depend_on_others():
     both = [b.points().tolist() for _, b in key_slice_bookmarks(labels, "a", 0.05)]
     assert both[1] == alone[0]
     assert alone != [b.points().tolist() for _, b in key_slice_bookmarks(labels, "a", 0.0)]
+
+
+def test_every_piece_on_every_slice():
+    labels = np.zeros((4, 30, 30), np.uint8)
+    labels[1, 5:15, 5:12] = labels[2, 5:13, 5:12] = 2
+    labels[2, 20:28, 20:28] = 2
+    labels[3, 0, 0] = 2  # too small for two axes
+    found = list(every_slice_bookmarks(labels, "a", 0.0))
+    assert [z for z, _ in found] == [1, 2, 2]
+    assert [b.points()[:, 0].max() for _, b in found] == [11, 11, 27]
+    noisy = [b.points().tolist() for _, b in every_slice_bookmarks(labels, "a", 0.05)]
+    assert noisy != [b.points().tolist() for _, b in found] and noisy[1] != noisy[2]
 
 
 def test_axes_swap_where_noise_makes_the_short_one_longer():
