@@ -2,6 +2,8 @@
 
     mmglan evidence --scale tiny                    # phantoms, one epoch: do all steps work?
     mmglan evidence --scale cpu --source DOWNLOAD   # all rows, five folds, about 10 minutes each
+    mmglan evidence --scale curve --source DOWNLOAD # 10, 20, 40 and 88 training patients
+    mmglan evidence --scale full --source DOWNLOAD  # a bookmark on every slice of a lesion
     mmglan evidence --scale phantom                 # nodes that only their context makes abnormal
 
 The source is the LGG segmentation set, as downloaded or converted (docs/evidence.md). What has its
@@ -12,14 +14,16 @@ time. Results: `<work dir>/<scale>/results/*.json`; every patient is tested once
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep import prepare
-from data_prep.command_line import command_parser, reports_errors
+from data_prep.command_line import at_least, command_parser, reports_errors
 from data_prep.public_sets import lgg
+from data_prep.public_sets.key_slices import every_slice_bookmarks, key_slice_bookmarks
 from mmglan.commands import compare, evaluate, run_table
 from mmglan.experiments import evidence
 
@@ -46,6 +50,9 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--folds", nargs="+", type=int, metavar="K", help="only these folds")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="these seeds")
     parser.add_argument(
+        "--patients", nargs="+", type=at_least(1), metavar="N", help="so many training patients"
+    )
+    parser.add_argument(
         "--bootstrap", type=int, default=1000, help="resamples, and permutations (1000)"
     )
     parser.add_argument("--jobs", type=int, default=1, help="processes of the preparation (1)")
@@ -55,9 +62,12 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     args.rows = args.rows or list(scale.rows)
     args.folds = args.folds if args.folds is not None else list(range(scale.tested_folds))
     args.seeds = args.seeds if args.seeds is not None else list(scale.seeds)
+    args.patients = args.patients or list(scale.patients)
     drawn = scale.small or scale.phantoms
     if args.source is None and not drawn and not (args.work_dir / "data").is_dir():
         parser.error("expected --source: the folder of the LGG set (docs/evidence.md)")
+    if args.source is not None and drawn:
+        parser.error(f"expected no --source with --scale {args.scale}, which draws phantoms")
     if unknown := [fold for fold in args.folds if not 0 <= fold < scale.folds]:
         parser.error(f"expected folds from 0 to {scale.folds - 1} but got {unknown}")
     return args
@@ -82,9 +92,8 @@ def prepare_data(args: argparse.Namespace) -> Path:
         source = args.work_dir / "source"
         context.write_dataset(source, context.SIZES[scale.phantoms])
     else:
-        lgg.convert(source, bookmarks.parent)
-        if not (source / "images").is_dir():
-            source = bookmarks.parent
+        measured = every_slice_bookmarks if scale.every_slice else key_slice_bookmarks
+        source = lgg.convert(source, bookmarks.parent, measured=measured).images.parent
     status = prepare.main(
         ["--images", str(source / "images"), "--masks", str(source / "masks")]
         + ["--bookmarks", str(bookmarks), "--folds", str(scale.folds), "--whole-volumes"]
@@ -109,15 +118,19 @@ def train_and_test(args: argparse.Namespace, data: Path) -> int:
     """Run all rows of all folds and seeds; returns how many of these groups failed in part."""
     failed = 0
     os.environ["MMGLAN_DATA"] = f"{data}/"
-    small = ["--small", "--epochs", "1"] if evidence.SCALES[args.scale].small else []
+    scale = evidence.SCALES[args.scale]
+    small = ["--small", "--epochs", "1"] if scale.small else []
     if not small:
         os.environ["MMGLAN_MOBILENET"] = str(weights_file(args.work_dir.parent))
-    for seed in args.seeds:
-        for fold in args.folds:
-            os.environ.update(MMGLAN_FOLD=f"fold{fold}", MMGLAN_SEED=str(seed))
-            folder = evidence.run_folder(args.work_dir, fold, seed)
-            words = ["--rows", *args.rows, "--work-dir", str(folder), "--no-collect", *small]
-            failed += bool(run_table.main([*words, "--data-root", str(data)]))
+    for patients, seed, fold in itertools.product(args.patients, args.seeds, args.folds):
+        name, epochs = f"fold{fold}", scale.epochs or evidence.EPOCHS
+        if patients is not None:
+            name, factor = evidence.write_fold_of(data, fold, patients)
+            epochs = max(1, round(epochs * factor))
+        os.environ.update(MMGLAN_FOLD=name, MMGLAN_SEED=str(seed), MMGLAN_EPOCHS=str(epochs))
+        folder = evidence.run_folder(args.work_dir, fold, seed, patients)
+        words = ["--rows", *args.rows, "--work-dir", str(folder), "--no-collect", *small]
+        failed += bool(run_table.main([*words, "--data-root", str(data)]))
     return failed
 
 
@@ -125,31 +138,37 @@ def evaluate_rows(args: argparse.Namespace, data: Path) -> dict:
     """Evaluate every row over the patients of all folds, and compare the pairs named beforehand.
 
     Returns:
-        Primary metrics by row and seed, and by pair and seed.
+        Primary metrics by row, and by pair, with the seed and the number of training patients.
     """
     out = args.work_dir / "results"
     evidence.pool_ground_truth(data, args.folds, out)
     truth = ["--gt", str(out / "test_whole.json"), "--volumes", str(out / "volumes_test.json")]
     truth += ["--bootstrap", str(args.bootstrap), "--quiet"]
     summary: dict = {"rows": {}, "pairs": {}}
-    for seed in args.seeds:
+    for patients, seed in itertools.product(args.patients, args.seeds):
         pooled = {}
+        of = f"seed {seed}" + ("" if patients is None else f", {patients} patients")
         for row in args.rows:
-            runs = [evidence.run_folder(args.work_dir, fold, seed) / row for fold in args.folds]
+            runs = [
+                evidence.run_folder(args.work_dir, fold, seed, patients) / row
+                for fold in args.folds
+            ]
             if not all((run / "results.bbox.json").is_file() for run in runs):
                 continue
-            pooled[row] = out / f"{row}_seed{seed}.bbox.json"
+            name = evidence.run_name(row, seed, patients)
+            pooled[row] = out / f"{name}.bbox.json"
             evidence.pool_results(runs, pooled[row])
-            record = pooled[row].with_name(f"{row}_seed{seed}.metrics.json")
+            record = out / f"{name}.metrics.json"
             evaluate.main([*truth, "--pred", str(pooled[row]), "--out", str(record)])
-            summary["rows"][f"{row}, seed {seed}"] = _primary(record, "values")
+            summary["rows"][f"{row}, {of}"] = _primary(record, "values")
         for one, other in PAIRS:
             if one in pooled and other in pooled:
-                record = out / f"{one}_against_{other}_seed{seed}.json"
+                name = evidence.run_name(f"{one}_against_{other}", seed, patients)
+                record = out / f"{name}.json"
                 words = ["--pred-a", str(pooled[one]), "--pred-b", str(pooled[other])]
                 words += ["--permutations", str(args.bootstrap), "--out", str(record)]
                 compare.main([*truth, *words])
-                summary["pairs"][f"{one} - {other}, seed {seed}"] = _primary(record, "differences")
+                summary["pairs"][f"{one} - {other}, {of}"] = _primary(record, "differences")
     return summary
 
 

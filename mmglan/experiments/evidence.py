@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.atomic_files import write_json
+from data_prep.atomic_files import json_bytes, write_bytes, write_json
 
 BASELINE = "mask-rcnn_mnv2_fpn_20e_lgg-key"
 AUGMENTED_BASELINE = "mask-rcnn_mnv2_fpn_aug-20e_lgg-key"
@@ -30,6 +31,7 @@ ROWS = (
     SELF_TRAINED_BASELINE,
     RECOMMENDED,
 )
+EPOCHS = 20  # of the configs; MMGLAN_EPOCHS names others
 # Named before any run: means of FROC at 1/8 to 8 false positives per image or volume.
 PRIMARY = ("bbox_FROC25_mean", "bbox_AP50", "bbox3d_FROC_IoBB30_mean")
 
@@ -44,6 +46,9 @@ class Scale:
         tested_folds: How many of them are tested.
         seeds: Of the training.
         small: Train small forms for one epoch on phantoms, to see that all steps work.
+        patients: Numbers of training patients of a learning curve; None for all of the fold's.
+        every_slice: Bookmarks on every slice of a lesion instead of one per lesion.
+        epochs: Passes over the training slices; None for the config's.
         phantoms: Size of the benchmark `phantom` (`data_prep.phantoms.context`), instead of a set
             of patients.
     """
@@ -53,6 +58,9 @@ class Scale:
     tested_folds: int = 5
     seeds: Sequence[int] = (0,)
     small: bool = False
+    patients: Sequence[int | None] = (None,)
+    every_slice: bool = False
+    epochs: int | None = None
     phantoms: str | None = None
 
 
@@ -60,6 +68,9 @@ SCALES = {
     "tiny": Scale((BASELINE, MEAN_ONE), folds=3, tested_folds=2, small=True),
     "cpu": Scale(),
     "gpu": Scale(seeds=(0, 1, 2)),
+    # As many steps with few patients as with all; 88 are those of training and validation.
+    "curve": Scale((BASELINE, MEAN_ONE), patients=(10, 20, 40, 88)),
+    "full": Scale((BASELINE, MEAN_ONE), every_slice=True, epochs=4),
     # Attention on and off, with and without uncertainty loss.
     "phantom": Scale(
         (
@@ -76,9 +87,80 @@ SCALES = {
 }
 
 
-def run_folder(work_dir: Path, fold: int, seed: int) -> Path:
-    """Folder of the runs of one fold and seed."""
-    return work_dir / "runs" / f"fold{fold}_seed{seed}"
+def run_folder(work_dir: Path, fold: int, seed: int, patients: int | None = None) -> Path:
+    """Folder of the runs of one fold and seed, and number of training patients."""
+    return work_dir / "runs" / (f"fold{fold}_seed{seed}" + _suffix(patients))
+
+
+def run_name(row: str, seed: int, patients: int | None = None) -> str:
+    """Name a row's results over all folds."""
+    return f"{row}_seed{seed}" + _suffix(patients)
+
+
+def _suffix(patients: int | None) -> str:
+    return "" if patients is None else f"_patients{patients}"
+
+
+def write_fold_of(data_root: Path, fold: int, patients: int) -> tuple[str, float]:
+    """Write a fold with fewer training patients, or with those of validation beside all of them.
+
+    The patients are the first in an order that depends on their pseudonyms only: of two numbers the
+    smaller set is part of the larger one. Those of validation come last, and stay in its files.
+
+    Args:
+        data_root: A prepared data set with folds.
+        fold: Which.
+        patients: How many to train on.
+
+    Returns:
+        The folder below `annotations/`, and by how much its training slices are fewer (above 1)
+        or more than those of the fold.
+
+    Raises:
+        ValueError: There are not so many.
+    """
+    source = data_root / "annotations" / f"fold{fold}"
+    images = {s: _read(source / f"{s}.json")["images"] for s in ("train", "val")}
+    order = {s: sorted({i["patient_id"] for i in images[s]}, key=_draw) for s in images}
+    if patients > (there := len(order["train"]) + len(order["val"])):
+        raise ValueError(
+            f"Expected at most {there} training patients (with those of validation) but got"
+            f" {patients}. Name smaller numbers with --patients."
+        )
+    chosen = {*[*order["train"], *order["val"]][:patients]}
+    name = source.name + _suffix(patients)
+    for path in sorted(source.glob("*.json")):
+        content = path.read_bytes()
+        if "train" in path.stem:
+            parts = [path, path.with_name(path.name.replace("train", "val"))]
+            content = json_bytes(_of_patients([_read(p) for p in parts if p.is_file()], chosen))
+        write_bytes(source.with_name(name) / path.name, content)
+    n_slices = sum(i["patient_id"] in chosen for s in images for i in images[s])
+    return name, len(images["train"]) / n_slices
+
+
+def _read(path: Path) -> dict:
+    return json.loads(path.read_bytes())
+
+
+def _draw(patient: str) -> int:
+    return zlib.crc32(patient.encode())
+
+
+def _of_patients(contents: Sequence[dict], chosen: Collection[str]) -> dict:
+    """Join annotation files, or lists of volumes, and keep what is of some patients."""
+    joined = dict(contents[0])
+    for key, entries, id_name in (
+        ("images", "annotations", "image_id"),
+        ("volumes", "lesions", "volume_id"),
+    ):
+        if key not in joined:
+            continue
+        kept = [e for c in contents for e in c[key] if e["patient_id"] in chosen]
+        ids = {e["id" if key == "images" else id_name] for e in kept}
+        joined[key] = kept
+        joined[entries] = [e for c in contents for e in c[entries] if e[id_name] in ids]
+    return joined
 
 
 def pool_ground_truth(data_root: Path, folds: Iterable[int], out: Path) -> None:

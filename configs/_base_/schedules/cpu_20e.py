@@ -1,7 +1,12 @@
-"""Twenty passes over the key slices with AdamW at a constant rate of 3e-4; minutes on one core."""
+"""Twenty passes over the key slices with AdamW at a constant rate of 3e-4; minutes on one core.
+
+MMGLAN_EPOCHS sets another number of passes, for as many steps on fewer or more slices.
+"""
+
+import os
 
 # ---- what users change ----
-max_epochs = 20
+max_epochs = int(os.environ.get("MMGLAN_EPOCHS", 20))
 learning_rate = 3e-4
 
 # ---- what is best left alone ----
