@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.atomic_files import write_json, write_link
-from data_prep.command_line import reports_errors
+from data_prep.command_line import at_least, reports_errors
 from data_prep.phantoms import abdomen
 from mmglan.evaluation.evaluation_record import Evaluation, read_evaluation
 
@@ -196,13 +196,20 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--bookmarks", help="RECIST bookmarks of the volumes")
     parser.add_argument("--masks", help="folder of voxel masks, if there are any")
     parser.add_argument("--work-dir", type=Path, help="where everything is written")
-    parser.add_argument("--volumes", type=int, default=30, help="phantoms to draw (30)")
+    parser.add_argument("--volumes", type=at_least(1), help="phantoms to draw (30)")
     parser.add_argument(
-        "--iterations", type=int, default=240, help="training steps of 4 slices, about (240)"
+        "--iterations",
+        type=at_least(1),
+        default=240,
+        help="training steps of 4 slices, about (240)",
     )
     args = parser.parse_args(argv)
     if bool(args.images) != bool(args.bookmarks):
         parser.error("expected both --images and --bookmarks, or neither")
+    if args.masks and not args.images:
+        parser.error("expected --images and --bookmarks with --masks: phantoms have their own")
+    if args.volumes and args.images:
+        parser.error("expected no --volumes with --images: it is the number of phantoms")
     if args.work_dir is None:
         # A hash, since names of files may name patients.
         paths = "\n".join(map(os.path.abspath, filter(None, (args.images, args.bookmarks))))
@@ -221,7 +228,7 @@ def main(argv: list[str] | None = None) -> int:
         source = (os.path.abspath(args.images), os.path.abspath(args.bookmarks))
         source = (*source, args.masks and os.path.abspath(args.masks))
     else:
-        source = draw_phantoms(work, args.volumes)
+        source = draw_phantoms(work, args.volumes or 30)
     # Threads that wait must not spin: on a busy machine that makes a step several times as long.
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "MMGLAN_DATA": f"{work / 'data'}/"}
     began = time.monotonic()

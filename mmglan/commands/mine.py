@@ -22,8 +22,7 @@ from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.command_line import at_least, command_parser, reports_errors
 from data_prep.errors import DataError
-from data_prep.json_files import load_json
-from mmglan.detections.findings import Findings
+from mmglan.detections.findings import read_findings_file
 from mmglan.evaluation.label_maps import read_ids
 from mmglan.review.prediction_bank import Candidate, Rules, candidates
 from mmglan.review.reader_agreement import crosses_of
@@ -68,7 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     known = _known(args, names)
     mined: list[tuple[str, Candidate]] = []
     for name in names:
-        states = [_findings(folder / name / "findings.json") for folder in args.found]
+        paths = [folder / name / "findings.json" for folder in args.found]
+        states = [read_findings_file(path, str(path)) for path in paths]
         marked = crosses_of(known[name], {name: states[0].geometry.grid})
         mined += [(name, one) for one in candidates(states, marked)]
     mined.sort(key=lambda entry: (-entry[1].effect, entry[0]))
@@ -129,15 +129,6 @@ def _scans(folders: Sequence[Path]) -> list[str]:
                 path=folder,
             )
     return names[0]
-
-
-def _findings(path: Path) -> Findings:
-    try:
-        return Findings.from_json(load_json(path))
-    except DataError:
-        raise
-    except ValueError as error:
-        raise DataError(str(error), path=path) from None
 
 
 def _rows(mined: Sequence[tuple[str, Candidate]], rules: Rules) -> Iterator[list]:

@@ -28,7 +28,7 @@ from mmglan.review.reader_agreement import Agreement, BlandAltman, agreement, cr
 from mmglan.review.review_file import accepted_findings, read_review
 
 # What each kind of use takes beside `--quiet`, and what it needs of that.
-SERIES = {"modality": False, "series_description": False}
+SERIES = {"series_rule": False, "modality": False, "series_description": False}
 PAGES = {"inputs": True, "out_dir": True, "findings": False, "bookmarks": False, "ids": False}
 PAGES |= SERIES
 TO_SR = {"inputs": True, "to_sr": True, "out": True} | SERIES
@@ -60,7 +60,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     for name in {**PAGES, **TO_SR, **COMPARE}:
         shown = "INPUT" if name == "inputs" else f"--{name.replace('_', '-')}"
         use = {id(TO_SR): "--to-sr", id(COMPARE): "--compare"}.get(id(kind), "pages of scans")
-        if getattr(args, name) and name not in kind:
+        if getattr(args, name) not in ([], parser.get_default(name)) and name not in kind:
             parser.error(f"expected no {shown} with {use}; leave it out")
         if kind.get(name) and not getattr(args, name):
             parser.error(f"expected {shown} with {use}; add it")

@@ -33,8 +33,8 @@ from pathlib import Path
 from mmengine.config import Config
 from tqdm import tqdm
 
-from data_prep.atomic_files import write_json
-from data_prep.command_line import command_parser, reports_errors
+from data_prep.atomic_files import write_json, write_text
+from data_prep.command_line import at_least, command_parser, reports_errors
 from mmglan.experiments.child_run import run_command
 from mmglan.experiments.run_directory import is_whole, latest_checkpoint
 from mmglan.experiments.shrink import SMALL, shrink
@@ -158,8 +158,8 @@ def write_small_config(stem: str, args: argparse.Namespace) -> Path:
     size = replace(SMALL, epochs=args.epochs or SMALL.epochs)
     cfg = Config.fromfile(find_config(stem), import_custom_modules=False)
     path = config_of(stem, args)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shrink(cfg, args.data_root or cfg.data_root, size).dump(path)
+    # Whole at any moment: other workers may be reading it.
+    write_text(path, shrink(cfg, args.data_root or cfg.data_root, size).pretty_text)
     return path
 
 
@@ -213,7 +213,8 @@ def slurm_command(stem: str, args: argparse.Namespace) -> list[str]:
     root = args.data_root or os.environ.get("MMGLAN_DATA")
     row += ["--data-root", str(Path(root).resolve())] if root else []
     row += ["--volumes-root", str(Path(args.volumes_root).resolve())] if args.volumes_root else []
-    row += ["--weights", args.weights, "--sweeps", str(args.sweeps.resolve())]
+    row += ["--weights", args.weights]
+    row += ["--sweeps", str(args.sweeps.resolve())] if args.weights == "best" else []
     row += ["--small"] if args.small else []
     row += ["--epochs", str(args.epochs)] if args.epochs else []
     job = ["sbatch", "--job-name", f"{work_dir.name}-{stem}", "--dependency", "singleton"]
@@ -221,13 +222,6 @@ def slurm_command(stem: str, args: argparse.Namespace) -> list[str]:
     job += ["--cpus-per-task", str(4 * args.gpus)]
     job += ["--partition", args.partition] if args.partition else []
     return [*job, "--wrap", shlex.join(row)]
-
-
-def positive(text: str) -> int:
-    """Read a count of one or more."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of 1 or more but got {text!r}")
-    return int(text)
 
 
 def quoted(words: Sequence[str]) -> str:
@@ -249,10 +243,10 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--work-dir", type=Path, help="default: work_dirs/paper, or …/paper-small")
     parser.add_argument("--data-root", help="prepared data set (default: MMGLAN_DATA or config)")
     parser.add_argument("--volumes-root", help="also test on this 3D volume test set (Fig. 6)")
-    parser.add_argument("--gpus", type=positive, default=1, help="processes per row")
+    parser.add_argument("--gpus", type=at_least(1), default=1, help="processes per row")
     parser.add_argument("--partition", help="of Slurm")
     parser.add_argument("--small", action="store_true", help="small models, trained from scratch")
-    parser.add_argument("--epochs", type=positive, help="length of training with --small")
+    parser.add_argument("--epochs", type=at_least(1), help="length of training with --small")
     parser.add_argument(
         "--weights",
         choices=("config", "best"),
@@ -264,6 +258,10 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if args.epochs and not args.small:
         parser.error("--epochs shortens small forms only: expected --small beside it")
+    if args.partition and args.how != "slurm":
+        parser.error("--partition is Slurm's: expected --how slurm beside it")
+    if args.sweeps and args.weights != "best":
+        parser.error("--sweeps goes with --weights best")
     if args.how == "slurm" and shutil.which("sbatch") is None:
         parser.error("expected Slurm's sbatch on this machine but found none: see --how")
     # Apart, or small rows would pass for finished full ones.

@@ -14,12 +14,11 @@ from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.dataset.prepare_args import series_choice
 from data_prep.errors import DataError
-from data_prep.json_files import load_json
 from data_prep.volumes.find import VolumeIndex
 from data_prep.volumes.volume import Volume, read_volume
 from mmglan.commands.arguments import progress_bar
 from mmglan.commands.scans import Scan, find_scans, names_of, write_scan_ids
-from mmglan.detections.findings import Findings, ScanGeometry
+from mmglan.detections.findings import Findings, ScanGeometry, read_findings_file
 from mmglan.review.bookmarked_lesions import lesions_of
 from mmglan.review.study_page import IndexEntry, build_index, build_page
 
@@ -90,19 +89,14 @@ def _findings(folder: Path | None, name: str, volume: Volume) -> Findings:
     """Read what was found in a scan, or make findings without a lesion."""
     if folder is None:
         return Findings(name, ScanGeometry.of(volume), (), warnings=tuple(volume.notes))
-    path = folder / name / "findings.json"
     try:
-        findings = Findings.from_json(load_json(path))
+        findings = read_findings_file(folder / name / "findings.json", f"{name}/findings.json")
     except FileNotFoundError:
         raise DataError(
             "Expected the findings of mmglan infer but found none. Give the same INPUT to both"
             " commands.",
             path=f"{name}/findings.json",
         ) from None
-    except DataError:
-        raise
-    except ValueError as error:
-        raise DataError(str(error), path=f"{name}/findings.json") from None
     difference = findings.geometry.grid.difference_from(volume.grid)
     if difference:
         raise DataError(

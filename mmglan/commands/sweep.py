@@ -44,8 +44,8 @@ from mmengine.config import Config
 from sqlalchemy.exc import SQLAlchemyError
 
 from data_prep.atomic_files import csv_text, write_text
-from data_prep.command_line import command_parser, reports_errors
-from mmglan.commands.run_table import config_of, positive, write_small_config
+from data_prep.command_line import at_least, command_parser, reports_errors
+from mmglan.commands.run_table import write_small_config
 from mmglan.experiments.child_run import run_command, validation_scores
 from mmglan.experiments.grid import (
     grid_points,
@@ -82,13 +82,6 @@ def parse_axis(text: str) -> tuple[str, list[Any]]:
     return name, found
 
 
-def seconds(text: str) -> int:
-    """Read a number of seconds of one or more."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 second or more but got {text!r}")
-    return int(text)
-
-
 def run_directory(work_dir: Path, point: dict[str, Any]) -> Path:
     """Return the directory of a point: its settings and their values.
 
@@ -116,7 +109,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--full-grid", action="store_true", help="with --baseline: all combinations"
     )
     parser.add_argument("--small", action="store_true", help="small model, trained from scratch")
-    parser.add_argument("--epochs", type=positive, help="length of training with --small")
+    parser.add_argument("--epochs", type=at_least(1), help="length of training with --small")
     parser.add_argument("--data-root", help="prepared data set (default: MMGLAN_DATA or config)")
     parser.add_argument("--list", action="store_true", help="list the loss weights and stop")
     parser.add_argument("--grid", action="append", type=parse_axis, default=[], metavar="S=V,V,..")
@@ -126,7 +119,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--metric", default="lesion/bbox_AP25", help="of the validation split")
     parser.add_argument("--prune", action="store_true", help="stop points below the median")
     parser.add_argument("--retry-failed", action="store_true", help="also points that failed")
-    parser.add_argument("--heartbeat", type=seconds, default=60, metavar="SECONDS")
+    parser.add_argument("--heartbeat", type=at_least(1), default=60, metavar="SECONDS")
     parser.add_argument("--train-args", default="", help="more arguments of train.py, in quotes")
     parser.add_argument("--cfg-options", nargs="+", default=[], help="for every point")
     args = parser.parse_args(arguments)
@@ -158,11 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if not args.grid and not args.baseline:
         raise ValueError("Expected at least one --grid SETTING=VALUE,VALUE,... (see --list)")
-    if args.small and not (small := config_of(args.config.stem, args)).exists():
-        write_small_config(args.config.stem, args)
-        args.config = small
-    elif args.small:
-        args.config = small
+    if args.small:
+        args.config = write_small_config(args.config.stem, args)
     model = Config.fromfile(args.config, import_custom_modules=False).get("model")
     study = args.study or args.config.stem
     if args.grid:

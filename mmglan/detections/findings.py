@@ -11,8 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
+from data_prep.errors import DataError
+from data_prep.json_files import load_json
 from data_prep.volumes.geometry import Grid
 from data_prep.volumes.volume import Volume
 
@@ -202,3 +205,22 @@ def _measurement(entry: Mapping[str, Any]) -> RecistMeasurement:
     axes = ("long_axis", "short_axis", "long_axis_lps", "short_axis_lps")
     points = {name: tuple(tuple(map(float, point)) for point in entry[name]) for name in axes}
     return RecistMeasurement(**{**entry, **points})
+
+
+def read_findings_file(path: Path, name: str) -> Findings:
+    """Read a `findings.json` of `mmglan infer`.
+
+    Args:
+        path: The file.
+        name: How messages call it.
+
+    Raises:
+        FileNotFoundError: There is none.
+        DataError: It is none of `mmglan infer`.
+    """
+    try:
+        return Findings.from_json(load_json(path))
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(str(error), path=name) from None

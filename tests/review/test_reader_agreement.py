@@ -65,6 +65,7 @@ def test_the_command(tmp_path, capsys):
     ("arguments", "said"),
     [
         (["--compare", "a", "b", "--out-dir", "x"], "no --out-dir with --compare"),
+        (["--compare", "a", "b", "--series-rule", "all"], "no --series-rule with --compare"),
         (["scan"], "expected --out-dir"),
         (["scan", "--to-sr", "r"], "expected --out with --to-sr"),
     ],

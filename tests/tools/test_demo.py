@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from mmglan.commands.demo import parse_args
 from mmglan.evaluation.evaluation_record import read_evaluation
 
 SMALL = ["--volumes", "6", "--iterations", "1"]
@@ -92,3 +93,18 @@ def test_images_without_bookmarks_are_refused(repository):
     done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "expected both --images and --bookmarks" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--masks", "m"], "expected --images and --bookmarks with --masks"),
+        (["--images", "i", "--bookmarks", "b", "--volumes", "3"], "expected no --volumes"),
+        (["--images", "i"], "expected both --images and --bookmarks"),
+        (["--volumes", "0"], "expected a whole number of at least 1"),
+    ],
+)
+def test_options_without_effect_are_refused(capsys, words, told):
+    with pytest.raises(SystemExit):
+        parse_args(words)
+    assert told in capsys.readouterr().err

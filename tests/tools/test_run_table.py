@@ -170,7 +170,20 @@ def test_printed_lines_can_be_given_to_a_shell(tmp_path, capsys):
 def test_counts_are_one_or_more(capsys, option, count):
     with pytest.raises(SystemExit):
         run_table.parse_args(["--rows", OURS, "--small", f"{option}={count}"])
-    assert f"expected a number of 1 or more but got '{count}'" in capsys.readouterr().err
+    assert f"expected a whole number of at least 1 but got {count}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--partition", "gpu"], "expected --how slurm"),
+        (["--sweeps", "folder"], "goes with --weights best"),
+    ],
+)
+def test_options_without_effect_are_refused(capsys, words, told):
+    with pytest.raises(SystemExit):
+        run_table.parse_args(["--rows", OURS, *words])
+    assert told in capsys.readouterr().err
 
 
 def test_machine_without_slurm_is_told(capsys, tmp_path, monkeypatch):

@@ -35,13 +35,27 @@ def test_axis_reads_numbers_and_words():
             ["--grid", "a=1", "--grid", "a=3"],
             "expected one --grid per setting but got several of a",
         ),
-        (["--grid", "a=1", "--heartbeat", "0"], "expected 1 second or more but got '0'"),
+        (["--grid", "a=1", "--heartbeat", "0"], "expected a whole number of at least 1 but got 0"),
     ],
 )
 def test_wrong_arguments_are_told(capsys, words, told):
     with pytest.raises(SystemExit):
         sweep.parse_args([str(ROOT / "configs/baselines/yolov3_d53_160e_lesions.py"), *words])
     assert told in capsys.readouterr().err
+
+
+def test_a_small_config_follows_the_options(tmp_path, monkeypatch):
+    seen = []
+
+    def search(args, *_):
+        seen.append(Config.fromfile(args.config).train_cfg.max_epochs)
+        return [{"state": "COMPLETE", "score": 1.0}]
+
+    monkeypatch.setattr(sweep, "search", search)
+    words = ["yolov3_d53_160e_lesions", "--grid", "a=1", "--small", "--work-dir", str(tmp_path)]
+    for epochs in ("2", "3"):
+        assert sweep.main([*words, "--epochs", epochs]) == 0
+    assert seen == [2, 3]
 
 
 def test_missing_config_is_told(capsys, tmp_path):
