@@ -1,7 +1,9 @@
 """Fixtures shared by all tests."""
 
+import fcntl
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -61,6 +63,22 @@ def shared_data() -> Path:
     if not path.is_dir():
         pytest.skip("shared data not present")
     return path
+
+
+@pytest.fixture(scope="session")
+def node_packages() -> Path:
+    """Install the pinned packages where that has not been done, into a folder git ignores."""
+    node = REPOSITORY / "tests/inference/node"
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("node and npm (Node.js) not installed")
+    with open(node / "package.json") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # test processes install it once
+        if not (node / "node_modules/.package-lock.json").exists():
+            line = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+            done = subprocess.run(line, cwd=node, capture_output=True, text=True, check=False)
+            if done.returncode:
+                pytest.skip("@cornerstonejs/adapters and dcmjs (npm) could not be installed")
+    return node
 
 
 @pytest.fixture(scope="session")

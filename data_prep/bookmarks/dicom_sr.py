@@ -113,6 +113,8 @@ def _record(
         shape=drawing.shape,
         drawn=drawing.drawn,
         patient_key=patient[1],
+        lengths_mm=drawing.lengths_mm,
+        may_swap_spacing=drawing.may_swap_spacing,
     )
 
 

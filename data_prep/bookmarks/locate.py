@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from data_prep.bookmarks.crossing_lines import segment_distance
 from data_prep.bookmarks.one_axis import as_bookmark
 from data_prep.bookmarks.recist import Bookmark
 from data_prep.bookmarks.record import BookmarkRecord
+from data_prep.bookmarks.reported_lengths import points_as_drawn
 from data_prep.errors import DataError, told_apart
 from data_prep.volumes.volume import Volume
 
@@ -58,11 +59,13 @@ def axial_points(record: BookmarkRecord, volume: Volume) -> np.ndarray:
     """Return the points of a record as axial indices `(N, 3)` (x, y, z).
 
     Raises:
-        DataError: No such slice, or points outside the volume.
+        DataError: No such slice, points outside the volume, or other lengths than reported.
     """
     if not np.isfinite(record.points).all():
         raise _error(record, "Expected finite coordinates but got NaN or infinity. Correct them.")
     _check_grid(record, volume)
+    if record.lengths_mm or record.may_swap_spacing:
+        record = replace(record, points=points_as_drawn(record, volume.grid))
     if record.frame == "pixel":
         stored_slice = _stored_slice(record, volume)
         _check_inside(record, volume, stored_slice)

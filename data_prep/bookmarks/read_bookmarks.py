@@ -32,6 +32,7 @@ from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.errors import DataError, quoted
 from data_prep.limits import check_file
 from data_prep.paths import relative_name, resolve_under
+from data_prep.volumes.archives import is_called_archive
 from data_prep.volumes.find import VolumeIndex
 from data_prep.volumes.stored import only_data_errors
 
@@ -138,6 +139,10 @@ def _reader(path: Path, name: str, format: str):
     if not path.exists():
         raise DataError("Expected bookmarks but found nothing there. Correct the path.", path=name)
     check_file(path, name)
+    if path.is_file() and is_called_archive(path.name):
+        raise DataError(
+            "Expected bookmarks or masks but got an archive. Unpack it first.", path=name
+        )
     start = b""
     if path.is_file():
         with open(path, "rb") as file:
@@ -150,9 +155,9 @@ def _reader(path: Path, name: str, format: str):
             return module
         if hasattr(module, "matches") and module.matches(path, start):
             return module
-    if path.is_dir() and (archives := [f for f in files_below(path) if f.suffix.lower() == ".zip"]):
+    if path.is_dir() and (archives := [f for f in files_below(path) if is_called_archive(f.name)]):
         raise DataError(
-            f"Expected bookmarks or masks but got {len(archives)} zip archives. Unpack them first.",
+            f"Expected bookmarks or masks but got {len(archives)} archives. Unpack them first.",
             path=name,
         )
     raise DataError(

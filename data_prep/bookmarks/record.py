@@ -42,6 +42,8 @@ class BookmarkRecord:
         patient_key: Of a report's patient, see `data_prep.volumes.patient_key`.
         grid: Grid of the mask that it was measured on; the volume must have the same.
         layer: 0 for the first bookmark file of a run, 1 for the next …: later ones correct it.
+        lengths_mm: Of each axis, as a report gives them; empty if it does not.
+        may_swap_spacing: Written by a program that may, see `data_prep.bookmarks.reported_lengths`.
     """
 
     volume: str
@@ -62,6 +64,8 @@ class BookmarkRecord:
     patient_key: str | None = None
     grid: Grid | None = None
     layer: int = 0
+    lengths_mm: tuple[float, ...] = ()
+    may_swap_spacing: bool = False
 
     def __post_init__(self) -> None:
         for name in ("volume", "patient", "site", "file", "drawn"):

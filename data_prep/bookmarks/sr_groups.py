@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -34,6 +34,13 @@ _TOOLS = {
     "KeyImage": "key image",
 }
 _TOOL = re.compile(r":(\w{1,40})(?::|$)")
+# Neither has an extent that is a lesion's.
+_NO_OUTLINE = ("arrow", "angle")
+# How Cornerstone's reports begin; those of cornerstoneTools are in pixels from the start.
+_MAY_SWAP_SPACING = "Cornerstone3DTools@"
+# What Cornerstone draws beside a measurement: the place of its text, the handles of its outline.
+_BESIDE = (Code("TextPosition", "99CS3D", ""), Code("ControlPoints", "99CS3D", ""))
+_MM = {"mm": 1.0, "cm": 10.0}
 # Graphic types: the shape, its fewest and most points, and how messages call it.
 _GRAPHICS = {
     "POINT": ("points", 1, 1, "point"),
@@ -55,12 +62,16 @@ class Drawing:
         drawn: How messages call it.
         points: `(N, 2)` pixels counted from pixel centres, or `(N, 3)` mm (LPS).
         image: SOP instance UID and 1-based frame of the image; None each in mm.
+        lengths_mm: Of each axis as the report gives them; empty if it does not.
+        may_swap_spacing: See `data_prep.bookmarks.reported_lengths`.
     """
 
     shape: str
     drawn: str
     points: np.ndarray
     image: tuple[str | None, int | None]
+    lengths_mm: tuple[float, ...] = ()
+    may_swap_spacing: bool = False
 
 
 def drawings(group: Dataset) -> list[Drawing]:
@@ -80,7 +91,10 @@ def drawings(group: Dataset) -> list[Drawing]:
             raise DataError(
                 "Expected both axes on one image but got two. Measure them on one slice."
             )
-        return [Drawing("cross", "", np.concatenate([long.points, short.points]), long.image)]
+        points = np.concatenate([long.points, short.points])
+        lengths = tuple(length for items in axes for length in _length_mm(items[0]))
+        lengths = lengths if len(lengths) == 2 else ()
+        return [Drawing("cross", "", points, long.image, lengths, _may_swap(group, points))]
     if max(counts) > 1:
         raise DataError(
             f"Expected one long and one short axis but got {counts[0]} and {counts[1]}. Measure "
@@ -88,8 +102,20 @@ def drawings(group: Dataset) -> list[Drawing]:
         )
     found, seen = [], set()
     tool = "long axis" if counts == [1, 0] else "short axis" if counts == [0, 1] else _tool(group)
+    parents = {
+        id(child): item
+        for item in items_below(group)
+        if str(item.get("ValueType", "")) == "NUM"
+        for child in item.get("ContentSequence", None) or ()
+    }
     for item in coordinates(group):
         drawing = _drawing(item, tool)
+        lengths = ()
+        if drawing.shape == "line" and id(item) in parents:
+            lengths = _length_mm(parents[id(item)])
+        drawing = replace(
+            drawing, lengths_mm=lengths, may_swap_spacing=_may_swap(group, drawing.points)
+        )
         key = (drawing.image, drawing.points.tobytes())
         if key not in seen:
             found.append(drawing)
@@ -111,27 +137,55 @@ def items_below(node: Dataset, depth: int = 64) -> Iterator[Dataset]:
 
 
 def coordinates(node: Dataset) -> list[Dataset]:
-    """Return the items with coordinates below a node."""
-    return [item for item in items_below(node) if "GraphicData" in item]
+    """Return the items with coordinates of what is measured below a node."""
+    return [
+        item
+        for item in items_below(node)
+        if "GraphicData" in item and not any(code in _BESIDE for code in _codes(item))
+    ]
 
 
 def is_item(item: Dataset, kind: str, code: Code) -> bool:
     """Say whether an item is of a value type and name; SRT codes count as their SCT ones."""
-    names = item.get("ConceptNameCodeSequence", None) or ()
-    return str(item.get("ValueType", "")) == kind and any(
-        Code(str(n.get("CodeValue", "")), str(n.get("CodingSchemeDesignator", "")), "") == code
-        for n in names
-    )
+    return str(item.get("ValueType", "")) == kind and code in _codes(item)
+
+
+def _codes(item: Dataset) -> list[Code]:
+    """Return the codes of an item's name."""
+    return [
+        Code(str(n.get("CodeValue", "")), str(n.get("CodingSchemeDesignator", "")), "")
+        for n in item.get("ConceptNameCodeSequence", None) or ()
+    ]
+
+
+def _tracked(group: Dataset) -> list[str]:
+    """Return the tracking identifiers of a group, by which viewers say what drew it."""
+    return [
+        str(item.get("TextValue", ""))
+        for item in group.get("ContentSequence", None) or ()
+        if is_item(item, "TEXT", codes.DCM.TrackingIdentifier)
+    ]
 
 
 def _tool(group: Dataset) -> str | None:
     """Return how messages call the viewer's tool that drew a group, if that is known."""
-    for item in group.get("ContentSequence", None) or ():
-        if is_item(item, "TEXT", codes.DCM.TrackingIdentifier):
-            found = _TOOL.search(str(item.get("TextValue", "")))
-            if found and found[1] in _TOOLS:
-                return _TOOLS[found[1]]
-    return None
+    found = [_TOOL.search(text) for text in _tracked(group)]
+    return next((_TOOLS[tool[1]] for tool in found if tool and tool[1] in _TOOLS), None)
+
+
+def _may_swap(group: Dataset, points: np.ndarray) -> bool:
+    return points.shape[1] == 2 and any(t.startswith(_MAY_SWAP_SPACING) for t in _tracked(group))
+
+
+def _length_mm(item: Dataset) -> tuple[float, ...]:
+    """Return the value of a measurement in mm, if it is a length."""
+    for measured in item.get("MeasuredValueSequence", None) or ():
+        for unit in measured.get("MeasurementUnitsCodeSequence", None) or ():
+            scale = _MM.get(str(unit.get("CodeValue", "")))
+            value = float(measured.get("NumericValue", None) or 0)
+            if scale and np.isfinite(value) and value > 0:
+                return (value * scale,)
+    return ()
 
 
 def _axis(axis: Dataset) -> Drawing:
@@ -155,8 +209,8 @@ def _drawing(item: Dataset, tool: str | None) -> Drawing:
     shape, fewest, most, drawn = _GRAPHICS[kind]
     if kind == "POLYLINE" and len(points) == 2:
         shape, fewest, drawn = "line", 2, "length"
-    if tool == "arrow":
-        shape = "points"  # either end may be the tip
+    if tool in _NO_OUTLINE:
+        shape = "points"  # of an arrow, either end may be the tip
     if not fewest <= len(points) <= most:
         raise DataError(
             f"Expected {drawn} of {fewest} points but got {len(points)}. Measure it again."

@@ -14,6 +14,7 @@ from data_prep.bookmarks.dicom_labels import DicomMasks
 from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.dataset.patients import group as group_patients
 from data_prep.errors import DataError
+from data_prep.volumes.archives import is_called_archive
 from data_prep.volumes.find import VolumeIndex
 from data_prep.volumes.patient_key import header_of_volume, key_of_header
 
@@ -159,10 +160,10 @@ def _unused_masks(index: VolumeIndex, masks: set[str], used: set[str | None]) ->
     Raises:
         DataError: If none is used: then the names do not fit, and no lesion would be known.
     """
-    folder, archives = index.root, sum(file.lower().endswith(".zip") for file in index.files)
+    folder, archives = index.root, sum(map(is_called_archive, index.files))
     if used == {None} and archives:
         raise DataError(
-            f"Expected masks that fit a volume but got {archives} zip archives. Unpack them first.",
+            f"Expected masks that fit a volume but got {archives} archives. Unpack them first.",
             path=folder.name,
         )
     if used == {None}:
@@ -173,7 +174,9 @@ def _unused_masks(index: VolumeIndex, masks: set[str], used: set[str | None]) ->
             path=folder.name,
         )
     unused = len(masks - used)
-    return [f"{unused} masks belong to no volume of this run and were not used."] * (unused > 0)
+    notes = [f"{unused} masks belong to no volume of this run and were not used."] * (unused > 0)
+    notes += [f"{archives} archives lie among the masks and were not read."] * (archives > 0)
+    return notes
 
 
 def _mask_finder(

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from data_prep.errors import DataError
+from data_prep.volumes.archives import archive_kind
 from data_prep.volumes.dicom_frames import frame_count
 from data_prep.volumes.dicom_header import read_header
 from data_prep.volumes.dicom_kinds import is_dicom, object_kind
@@ -94,19 +95,16 @@ def list_images(
 def refuse_foreign(path: Path, name: str) -> None:
     """Raise DataError that says what a file is that is no DICOM image."""
     with open(path, "rb") as file:
-        start = file.read(64)
+        start = file.read(512)
     if not start:
         raise DataError("Expected an image but got an empty file. Copy it again.", path=name)
-    if _ENVELOPED in start:
+    if _ENVELOPED in start[:64]:
         raise DataError(
             "Expected a DICOM file but got an encrypted one. Decrypt it first.", path=name
         )
-    for mark, what, advice in (
-        (b"PK\x03\x04", "a zip archive", "Unpack it and name the folder."),
-        (b"\x1f\x8b", "a file packed with gzip", "Unpack it, e.g. with gunzip."),
-    ):
-        if start.startswith(mark):
-            raise DataError(f"Expected an image but got {what}. {advice}", path=name)
+    if kind := archive_kind(start):
+        advice = "Unpack it." if kind.startswith("a file") else "Unpack it and name the folder."
+        raise DataError(f"Expected an image but got {kind}. {advice}", path=name)
     raise DataError(
         "Expected DICOM, NIfTI (.nii, .nii.gz), NRRD (.nrrd) or MetaImage (.mha, .mhd) but got "
         "none of these. Check the file and its extension.",

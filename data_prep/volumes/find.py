@@ -13,6 +13,7 @@ from functools import cached_property
 from data_prep.errors import DataError, quoted
 from data_prep.paths import without_series
 from data_prep.volumes.any_format import slice_folder
+from data_prep.volumes.archives import is_called_archive
 from data_prep.volumes.dicom_series import hold_slices
 from data_prep.volumes.file_names import (
     VOLUME_SUFFIXES,
@@ -125,9 +126,8 @@ class VolumeIndex:
                 f"DICOM series do not fit {self.choice} and were not used.",
             ),
             (
-                sum(file.lower().endswith(".zip") for file in listed),
-                "zip archives lie among the volumes and were not read; name each by itself, or"
-                " unpack them.",
+                sum(map(is_called_archive, listed)),
+                "archives (zip, tar …) lie among the volumes and were not read; unpack them.",
             ),
         )
         return [f"{count} {what}" for count, what in told if count]

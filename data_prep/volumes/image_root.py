@@ -22,6 +22,8 @@ from data_prep.volumes.stored import only_data_errors
 
 # A study has some thousand files of half a megabyte.
 MAX_MEMBERS = 200_000
+# Of more than 2 GB, Windows makes archives by Deflate64, which Python does not read.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 
 
@@ -133,9 +135,11 @@ def _target(member: zipfile.ZipInfo, name: str) -> str:
             " a path that leaves it. Pack the folder again.",
             path=name,
         )
-    if member.flag_bits & 1:
+    if member.flag_bits & 1 or member.compress_type not in _METHODS:
+        got = "one with a password" if member.flag_bits & 1 else f"method {member.compress_type}"
         raise DataError(
-            "Expected an open archive but got one with a password. Unpack it and name the folder.",
+            f"Expected an open archive of a usual method but got {got}. Unpack it and name the"
+            " folder.",
             path=name,
         )
     return target

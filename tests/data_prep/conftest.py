@@ -191,10 +191,13 @@ def make_report(tmp_path):
     def write(lesions, sources, name="report.dcm", names=("LongAxis", "ShortAxis")) -> Path:
         groups = []
         for number, (source, points) in enumerate(lesions):
-            points = np.asarray(points, dtype=float)
+            axes = np.asarray(points, dtype=float).reshape(-1, 2, np.shape(points)[-1])
+            spacing = next(e.value for e in source.iterall() if e.keyword == "PixelSpacing")
+            size = spacing[::-1] if axes.shape[-1] == 2 else 1.0
             measures = [
-                axis(getattr(codes.SCT, names[i]), 10.0, points[2 * i : 2 * i + 2], source)
-                for i in range(len(names))
+                axis(getattr(codes.SCT, name), float(np.linalg.norm((b - a) * size)), ends, source)
+                for name, ends in zip(names, axes, strict=False)
+                for a, b in [ends]
             ]
             tracking = hd.sr.TrackingIdentifier(uid=hd.UID(), identifier=f"lesion {number}")
             groups.append(

@@ -98,10 +98,10 @@ def test_packed_masks_are_named(tmp_path, capsys):
             archive.write(path, path.name)
         path.unlink()
     assert run(tmp_path / "set", masks, None) == 2
-    assert "got 2 zip archives. Unpack them" in capsys.readouterr().err
+    assert "got 2 archives. Unpack them" in capsys.readouterr().err
     table = tmp_path / "marks.csv"
     columns = "slice,long_x1,long_y1,long_x2,long_y2,short_x1,short_y1,short_x2,short_y2"
     image = LAYOUTS["ULS23"][1][0]
     table.write_text(f"volume,{columns}\n{image},1,20,13,29,13,25,11,25,17\n")
     assert run(tmp_path / "set", table, masks) == 2
-    assert "got 2 zip archives. Unpack them" in capsys.readouterr().err
+    assert "got 2 archives. Unpack them" in capsys.readouterr().err

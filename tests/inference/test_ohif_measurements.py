@@ -2,31 +2,9 @@
 
 import json
 import subprocess
-from pathlib import Path
-from shutil import which
 
 import numpy as np
 import pytest
-
-NODE = Path(__file__).with_name("node")
-
-
-@pytest.fixture(scope="module")
-def node_packages() -> Path:
-    """Install the pinned packages where that has not been done, into a folder git ignores."""
-    if which("node") is None or which("npm") is None:
-        pytest.skip("node and npm (Node.js) not installed")
-    if not (NODE / "node_modules/.package-lock.json").exists():
-        done = subprocess.run(
-            ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-            cwd=NODE,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            pytest.skip("@cornerstonejs/adapters and dcmjs (npm) could not be installed")
-    return NODE
 
 
 def planes(result) -> dict:
@@ -60,7 +38,10 @@ def measurements(node_packages, all_written, tmp_path_factory) -> dict:
     listing = tmp_path_factory.mktemp("node") / "cases.json"
     listing.write_text(json.dumps(cases))
     done = subprocess.run(
-        ["node", NODE / "bidirectionals.mjs", listing], capture_output=True, text=True, check=False
+        ["node", node_packages / "bidirectionals.mjs", listing],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     answers = json.loads(done.stdout.splitlines()[-1])

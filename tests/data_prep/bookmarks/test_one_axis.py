@@ -50,11 +50,12 @@ def report_of(make_report, series, drawn):
     numbers = [i for i in group.ContentSequence if i.ValueType == "NUM"]
     group.ContentSequence.remove(numbers[1])
     numbers[0].ConceptNameCodeSequence[0].CodeValue = "410668003"  # length
+    numbers[0].MeasuredValueSequence[0].NumericValue = 9.0
     (line,) = numbers[0].ContentSequence
     line.GraphicType = kind
     line.GraphicData = (np.array(points, float) + 0.5).ravel().tolist()
     tracking = next(i for i in group.ContentSequence if i.ValueType == "TEXT")
-    tracking.TextValue = f"Cornerstone3DTools@^0.1.0:{drawn}"
+    tracking.TextValue = f"cornerstoneTools@^4.0.0:{drawn}"
     report.save_as(path)
     return path
 

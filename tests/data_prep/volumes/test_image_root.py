@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import tarfile
 import zipfile
 
 import pytest
@@ -11,10 +12,12 @@ from hypothesis import strategies as st
 from pydicom.fileset import FileSet
 
 from data_prep import prepare
+from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.errors import DataError
 from data_prep.volumes import image_root
 from data_prep.volumes.find import VolumeIndex
 from data_prep.volumes.image_root import open_images
+from data_prep.volumes.volume import read_volume
 
 fuzz = settings.get_profile("readers")
 
@@ -83,6 +86,62 @@ def test_sizes_are_limited(pack, monkeypatch):
     monkeypatch.setattr(image_root, "MAX_MEMBERS", 1)
     with pytest.raises(DataError, match="at most 1 files"):
         names(path)
+
+
+def test_a_method_that_python_lacks_is_named(pack):
+    """Windows packs large folders by Deflate64 (9)."""
+    path = pack(("a.nii", b"1"))
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 10] = 9
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"usual method but got method 9\. Unpack it"):
+        names(path)
+
+
+def test_archives_among_the_volumes_are_told(pack, make_series, tmp_path):
+    """One in an archive, and tar, 7z and rar in a folder, as what they are."""
+    root = tmp_path / "images"
+    series = make_series("images/scan", 3)
+    inner = pack(*((f"scan/{p.name}", p.read_bytes()) for p in series.iterdir()))
+    with zipfile.ZipFile(root / "outer.zip", "w") as archive:
+        archive.write(inner, "more/inner.zip")
+    with open_images(root / "outer.zip") as images:
+        found = VolumeIndex(images.root)
+        assert found.volumes == [] and found.notes[0].startswith("1 archives (zip, tar …) lie")
+    (root / "outer.zip").unlink()
+    for name, mode in (
+        ("a.tar", "w"),
+        ("b.tar.gz", "w:gz"),
+        ("c.tgz", "w:gz"),
+        ("d.tar.xz", "w:xz"),
+    ):
+        with tarfile.open(root / name, mode) as archive:
+            archive.add(series, "scan")
+    (root / "e.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(60))
+    (root / "f.rar").write_bytes(b"Rar!\x1a\x07\x01" + bytes(60))
+    found = VolumeIndex(root)
+    assert found.volumes == ["scan"]
+    assert found.notes == [
+        "6 archives (zip, tar …) lie among the volumes and were not read; unpack them."
+    ]
+    for name, kind in KINDS.items():
+        with pytest.raises(
+            DataError, match=f"^{name}: Expected an image but got {kind}. Unpack it"
+        ):
+            read_volume(root / name, root=root)
+        with pytest.raises(
+            DataError, match=f"^{name}: Expected bookmarks or masks but got an archive"
+        ):
+            read_bookmarks(root / name)
+
+
+KINDS = {
+    "a.tar": "a tar archive",
+    "b.tar.gz": "a file packed with gzip",
+    "d.tar.xz": "a file packed with xz",
+    "e.7z": "a 7z archive",
+    "f.rar": "a rar archive",
+}
 
 
 @fuzz
