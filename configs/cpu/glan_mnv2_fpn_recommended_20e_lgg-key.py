@@ -1,5 +1,5 @@
 """Ours on lgg-key, as recommended for whole volumes: docs/evidence.md says what each part gave, and
-that Mask R-CNN trained alike was ahead of it on three folds.
+how Mask R-CNN trained alike compares.
 
 Loss weights of mean 1; after 20 epochs one more on the lesions that the model follows from their
 bookmarks to other slices, and on slices without lesions; scores averaged over two slices on either
