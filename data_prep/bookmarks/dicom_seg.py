@@ -13,7 +13,13 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, RLELossless
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
 
 from data_prep.bookmarks.dicom_objects import (
     STORAGE,
@@ -35,6 +41,10 @@ from data_prep.volumes.volume import Volume
 OPTIONS = frozenset({"volume", "patient", "slices", "binary_masks", "segments"})
 CLASSES = (f"{STORAGE}66.4", f"{STORAGE}66.7")
 TOLERANCE_PX = 0.1
+_PLAIN = (
+    *(ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian),
+    DeflatedExplicitVRLittleEndian,
+)
 
 
 def read(path: Path, name: str, options: Options) -> ReadResult:
@@ -90,10 +100,11 @@ def segments(
     Raises:
         DataError: Frames on another grid, a compression that is not read, or damage.
     """
-    syntax = UID(str(data.file_meta.get("TransferSyntaxUID", "")))
-    if syntax.is_compressed and syntax != RLELossless:
+    syntax = str(data.file_meta.get("TransferSyntaxUID", ""))
+    if syntax not in _PLAIN and (syntax != RLELossless or int(data.BitsAllocated) < 8):
         raise DataError(
-            "Expected uncompressed or RLE pixels but got another compression. Save it without.",
+            "Expected uncompressed pixels, or bytes by RLE, but got another compression. Save it"
+            " without.",
             path=name,
         )
     infos = slices_of(data, name, 0)

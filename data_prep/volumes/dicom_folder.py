@@ -103,7 +103,8 @@ def refuse_foreign(path: Path, name: str) -> None:
             "Expected a DICOM file but got an encrypted one. Decrypt it first.", path=name
         )
     if kind := archive_kind(start):
-        advice = "Unpack it." if kind.startswith("a file") else "Unpack it and name the folder."
+        packed = "Unpack it, e.g. with gunzip." if "gzip" in kind else "Unpack it."
+        advice = packed if kind.startswith("a file") else "Unpack it and name the folder."
         raise DataError(f"Expected an image but got {kind}. {advice}", path=name)
     raise DataError(
         "Expected DICOM, NIfTI (.nii, .nii.gz), NRRD (.nrrd) or MetaImage (.mha, .mhd) but got "

@@ -34,7 +34,7 @@ _OBJECTS = {
     f"{_STORAGE}.9.": ("a waveform", "Name the images."),
     "1.2.840.10008.1.3.10": ("a DICOMDIR", "Name the folder that it lies in."),
 }
-_FIRST_ELEMENTS = (b"\x02\x00\x00\x00", b"\x02\x00\x01\x00", b"\x02\x00\x02\x00")
+_FIRST_ELEMENTS = tuple(b"\x02\x00" + bytes([n]) + b"\x00" for n in (0, 1, 2, 3, 0x10))
 _FIRST_ELEMENTS += tuple(b"\x08\x00" + bytes([n]) + b"\x00" for n in (0, 1, 5, 8, 0x12, 0x16, 0x18))
 _VALUE_TYPES = (b"UL", b"OB", b"UI", b"CS", b"DA", b"SH", b"LO")
 

@@ -13,6 +13,9 @@ from data_prep.paths import resolve_under
 from data_prep.volumes.itk_header import NO_ORIENTATION, Header, check_spacing
 
 _MAX_HEADER = 1 << 20
+# Those of NRRD that tell the patient's left from right; SimpleITK takes any other as LPS.
+_PATIENT_SPACES = ("lps", "left-posterior-superior", "ras", "right-anterior-superior")
+_PATIENT_SPACES += ("las", "left-anterior-superior")
 _SEGMENT = re.compile(r"Segment(\d{1,6})_Name")
 _NRRD_TYPES = {
     "i1": "signed char|int8|int8_t",
@@ -76,6 +79,8 @@ def nrrd(path: Path, name: str) -> Header:
     if endian not in ("little", "big"):
         raise _wrong("little or big", "endian", endian, name)
     notes = [] if "space" in fields else [f"{name}: {NO_ORIENTATION}"]
+    if fields.get("space", "lps").lower() not in _PATIENT_SPACES:
+        notes.append(f"{name}: its space names no directions of the patient; LPS is assumed.")
     if {"old min", "oldmin", "old max", "oldmax"} & set(fields):
         notes.append(
             f"{name}: the header states the range of values before they were quantised (old min,"

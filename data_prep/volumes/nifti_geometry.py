@@ -68,17 +68,24 @@ def nifti_grid(
             "the header.",
             path=name,
         )
+    converted = ()
+    if unit != 1.0:
+        told = (
+            f"{name}: the header states lengths in units of {unit:g} mm, as which they were taken."
+        )
+        converted = (told,)
     spacing = tuple(step * unit for step in forms.pixdim[1:4])
     check_spacing(spacing, name)
     if forms.qform_code <= 0 and forms.sform_code <= 0:
         grid = Grid(size, spacing, (0.0, 0.0, 0.0), tuple(np.eye(3).ravel()))
-        return grid, (f"{name}: {NO_ORIENTATION}",)
+        return grid, (f"{name}: {NO_ORIENTATION}", *converted)
     grids = {}
     if forms.qform_code > 0:
         grids["qform"] = _qform_grid(forms, size, spacing, unit)
     if forms.sform_code > 0:
         grids["sform"] = _sform_grid(forms, size, unit, name)
-    return _chosen(grids, spacing, form, name)
+    grid, notes = _chosen(grids, spacing, form, name)
+    return grid, notes + converted
 
 
 def _chosen(

@@ -49,6 +49,21 @@ def test_segments_are_labels(scan, tmp_path, kind):
     assert mask.array.tolist() == (masks * [1, 2]).sum(-1).tolist() and mask.notes == ()
 
 
+@pytest.mark.parametrize("syntax", ["2.8.1", "2.5", "2.4.90"], ids=["deflate", "RLE", "JPEG2000"])
+def test_compressions_that_are_not_read_are_named(scan, tmp_path, syntax):
+    """Of frames by deflate, of single bits by RLE, and of others: none is called broken."""
+    volume, sources, masks = scan
+    path = segmentation(sources, masks, tmp_path / "masks/any.dcm")
+    data = pydicom.dcmread(path)
+    data.file_meta.TransferSyntaxUID = f"1.2.840.10008.1.{syntax}"
+    data.PixelData = pydicom.encaps.encapsulate([data.PixelData])
+    data["PixelData"].VR = "OB"
+    data.save_as(path, implicit_vr=False, little_endian=True, force_encoding=True)
+    with pytest.raises(DataError) as caught:
+        read(path, volume)
+    assert says(caught.value, "any.dcm", "but got another compression")
+
+
 def test_regions_are_labels(scan, tmp_path):
     volume, sources, masks = scan
     path = tmp_path / "masks/rt.dcm"

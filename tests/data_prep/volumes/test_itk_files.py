@@ -131,6 +131,16 @@ def test_metaimage_values_are_scaled_as_its_header_says(tmp_path, make_image):
         read_volume(path)
 
 
+def test_a_space_without_directions_of_the_patient_is_noted(tmp_path, make_image):
+    path = tmp_path / "v.nrrd"
+    sitk.WriteImage(make_image(), str(path))
+    plain, content = read_volume(path), path.read_bytes()
+    path.write_bytes(content.replace(b"left-posterior-superior", b"scanner-xyz"))
+    volume = read_volume(path)
+    assert plain.notes == () and "LPS is assumed" in volume.notes[0]
+    assert volume.grid == plain.grid
+
+
 def test_quantised_nrrd_is_noted(tmp_path, make_image):
     path = written(tmp_path, "v.nrrd", make_image())
     plain = read_volume(path).array

@@ -110,6 +110,14 @@ def test_a_skewed_sform_beside_a_sound_qform(tmp_path):
     assert "sheared" in refused(path, nifti_form="sform").message
 
 
+@pytest.mark.parametrize("unit, mm", [(1, 1000.0), (3, 0.001)])
+def test_other_units_than_mm_are_noted(tmp_path, unit, mm):
+    plain = read_volume(write_nifti(tmp_path / "plain.nii", sform=sform()))
+    volume = read_volume(write_nifti(tmp_path / "v.nii", unit=unit, sform=sform()))
+    assert volume.spacing_mm == pytest.approx(np.multiply(plain.spacing_mm, mm))
+    assert plain.notes == () and f"in units of {mm:g} mm" in volume.notes[0]
+
+
 def test_an_unknown_unit(tmp_path):
     assert "xyzt_units" in refused(write_nifti(tmp_path / "v.nii", unit=5, sform=sform())).message
 
