@@ -1,7 +1,7 @@
 """Pseudo masks from RECIST bookmarks with GrabCut (paper, Sec. 3.1).
 
-Two variants, which differ in the labels that GrabCut starts from, both inside a square of twice the
-longer diameter:
+Three variants, which differ in the labels that GrabCut starts from and in what becomes of its
+result, all inside a square of twice the longer diameter:
 
 * `paper`: the two segments are certain foreground, the quadrilateral is probable foreground, all
   else is probable background.
@@ -12,6 +12,7 @@ longer diameter:
   errors: the ellipse's grows with the size of the lesion, GrabCut's with the overlap of the
   intensities on either side of its outline. Large or crisp lesions keep GrabCut's outline, small
   faint ones the ellipse.
+* `bounded-lean`: the same with a superellipse of less area in place of the ellipse.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from data_prep.bookmarks.recist import Bookmark
 from data_prep.pseudo_masks import shapes
 from data_prep.pseudo_masks.shapes import Frame
 
-VARIANTS = ("bounded", "paper")
+VARIANTS = ("bounded", "bounded-lean", "paper")
 ITERATIONS = 5
 # Certain background outside this multiple of the ellipse (1 = through the end points).
 BOUND = 1.3
@@ -40,6 +41,8 @@ END_TOLERANCE = 0.05
 AXIS_RATIO = (0.7, 1.4)
 # Expected error of the ellipse's outline: pixels, and per pixel of the short axis.
 ELLIPSE_ERROR_PX, ELLIPSE_ERROR = 0.3, 0.08
+# Of the superellipse of `bounded-lean`, between the ellipse (2) and the quadrilateral (1).
+LEAN_EXPONENT = 1.5
 # Expected error of GrabCut's outline in pixels where the intensities on its two sides differ by
 # one standard deviation; inversely proportional to that difference. It never falls below the error
 # of whole pixels and partial volume.
@@ -116,8 +119,8 @@ def pseudo_mask(
         if not ellipse.any():
             raise _outside(image, bookmark)
         return PseudoMask(ellipse, f"ellipse:{reason}")
-    if variant == "bounded" and crop.any():
-        crop = clean(_average(crop, grey, frame, bookmark.short_length()), segments)
+    if variant != "paper" and crop.any():
+        crop = clean(_average(crop, grey, frame, bookmark.short_length(), variant), segments)
     mask = np.zeros(image.shape, bool, order="F")  # as COCO's run lengths go
     mask[y1:y2, x1:x2] = crop
     return PseudoMask(mask, f"grabcut:{variant}")
@@ -221,18 +224,22 @@ def _refusal(mask: np.ndarray, bookmark: Bookmark, spacing_xy: Sequence[float] =
     return ""
 
 
-def _average(mask: np.ndarray, grey: np.ndarray, frame: Frame, short: float) -> np.ndarray:
-    """Average GrabCut's outline and the ellipse, weighted by 1 / the expected error squared."""
-    ellipse_variance = (ELLIPSE_ERROR_PX + ELLIPSE_ERROR * short) ** 2
+def _average(
+    mask: np.ndarray, grey: np.ndarray, frame: Frame, short: float, variant: str = "bounded"
+) -> np.ndarray:
+    """Average GrabCut's outline and the shape, weighted by 1 / the expected error squared."""
+    lean = variant == "bounded-lean"
+    shape = frame.superellipse_distance(LEAN_EXPONENT) if lean else frame.ellipse_distance()
+    shape_variance = (ELLIPSE_ERROR_PX + ELLIPSE_ERROR * short) ** 2
     cut_variance = (EDGE_ERROR_PX / max(_separation(mask, grey), 0.1)) ** 2 + PIXEL_ERROR_PX**2
-    weight = ellipse_variance / (ellipse_variance + cut_variance)
+    weight = shape_variance / (shape_variance + cut_variance)
     # The precise transform measures to the nearest pixel of the other side: the outline lies
     # half a pixel before it. The pixels around the crop are background.
     padded = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     inside = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     outside = cv2.distanceTransform(1 - mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     distance = np.where(mask > 0, 0.5 - inside, outside - 0.5)
-    return (weight * distance + (1 - weight) * frame.ellipse_distance() <= 0).astype(np.uint8)
+    return (weight * distance + (1 - weight) * shape <= 0).astype(np.uint8)
 
 
 def _separation(mask: np.ndarray, grey: np.ndarray) -> float:

@@ -66,6 +66,7 @@ def _shape(
 
 METHODS: dict[str, Method] = {
     "bounded": Method(partial(_grabcut, variant="bounded"), iterates=True),
+    "bounded-lean": Method(partial(_grabcut, variant="bounded-lean"), iterates=True),
     "paper": Method(
         partial(_grabcut, variant="paper", checked=False, iterations=PAPER_ITERATIONS),
         iterates=True,
@@ -92,9 +93,9 @@ def pseudo_mask(
     Args:
         image: `(H, W)`, any numeric type, finite.
         bookmark: End points in pixels of the image.
-        method: One of `METHODS`: GrabCut (`bounded`; `paper` as it comes; `paper-checked`, the
-            ellipse where GrabCut's mask is far off the bookmark) or a shape drawn from the bookmark
-            alone (`quadrilateral`, `ellipse`, `box`).
+        method: One of `METHODS`: GrabCut (`bounded`, `bounded-lean`; `paper` as it comes;
+            `paper-checked`, the ellipse where GrabCut's mask is far off the bookmark) or a shape
+            drawn from the bookmark alone (`quadrilateral`, `ellipse`, `box`).
         iterations: Of GrabCut; default 1 for `paper` and 5 for the others.
         spacing_xy: Pixel spacing (x, y) in mm; only its ratio counts.
 

@@ -164,6 +164,16 @@ class Frame:
         slope = np.hypot(self.u / self.half_u, self.v / self.half_v)
         return (radius - 1.0) * radius / np.maximum(slope, np.float32(1e-6))
 
+    def superellipse_distance(self, exponent: float) -> np.ndarray:
+        """Return `(H, W)`: the same of the superellipse |u|^p + |v|^p = 1, leaner for p below 2."""
+        u, v = np.abs(self.u), np.abs(self.v)
+        radius = np.maximum((u**exponent + v**exponent) ** (1 / exponent), np.float32(1e-6))
+        slope = np.hypot(
+            (u / radius) ** (exponent - 1) / self.half_u,
+            (v / radius) ** (exponent - 1) / self.half_v,
+        )
+        return (radius - 1.0) / np.maximum(slope, np.float32(1e-6))
+
     def beyond_ends(self) -> np.ndarray:
         """Return `(H, W)`: how far a pixel lies beyond the end of an axis, along it, in pixels."""
         return np.maximum((np.abs(self.u) - 1) * self.half_u, (np.abs(self.v) - 1) * self.half_v)

@@ -178,7 +178,9 @@ def test_small_lesions():
 
 def test_what_cannot_be_segmented_is_refused(lesion):
     image, _, bookmark = lesion
-    with pytest.raises(ValueError, match="Expected a variant of bounded, paper but got 'x'"):
+    with pytest.raises(
+        ValueError, match="Expected a variant of bounded, bounded-lean, paper but got 'x'"
+    ):
         grabcut.pseudo_mask(image, bookmark, "x")
     with pytest.raises(
         ValueError, match=r"Expected an image of shape \(H, W\) but got \(96, 100, 1"
@@ -224,7 +226,7 @@ def test_every_bookmark_on_the_image_has_a_mask(seed):
 
 
 def test_bounded_is_no_worse_than_any_other_rule_on_cluttered_phantoms():
-    scores = {name: [] for name in ("bounded", "paper", "quadrilateral", "ellipse")}
+    scores = {name: [] for name in (*grabcut.VARIANTS, "quadrilateral", "ellipse")}
     for seed in range(3):
         volume = abdomen.make_phantom(seed, shape=(10, 128, 128), n_nodes=6, n_lookalikes=12)
         for label, z, bookmark in abdomen.bookmarks(volume):

@@ -190,7 +190,7 @@ def test_separation_by_hand():
     assert grabcut._separation(np.ones_like(mask), grey) == 0
 
 
-def plain_average(mask, separation, bookmark):
+def plain_average(mask, separation, bookmark, variant):
     """The average of both outlines, with distances pixel by pixel."""
     short = bookmark.short_length()
     ellipse = 1 / (0.3 + 0.08 * short) ** 2
@@ -201,15 +201,16 @@ def plain_average(mask, separation, bookmark):
     to_mask = cdist(points, np.argwhere(padded == 1)).min(axis=1)
     distance = np.where(mask.ravel() == 1, 0.5 - to_background, to_mask - 0.5)
     frame = shapes.Frame.of(bookmark, mask.shape)
-    mean = (cut * distance.reshape(mask.shape) + ellipse * frame.ellipse_distance()) / (
-        cut + ellipse
-    )
-    return mean
+    shape = frame.ellipse_distance()
+    if variant == "bounded-lean":
+        shape = frame.superellipse_distance(1.5)
+    return (cut * distance.reshape(mask.shape) + ellipse * shape) / (cut + ellipse)
 
 
+@pytest.mark.parametrize("variant", ["bounded", "bounded-lean"])
 @pytest.mark.parametrize("noise", [0, 20, 60, 150])
 @pytest.mark.parametrize("short", [3, 8, 14])
-def test_average_of_two_outlines_equals_the_sum_pixel_by_pixel(noise, short):
+def test_average_of_two_outlines_equals_the_sum_pixel_by_pixel(noise, short, variant):
     rng = np.random.default_rng(short)
     bookmark = Bookmark([[8, 20], [30, 20]], [[19, 20 - short / 2], [19, 20 + short / 2]])
     blob = ndimage.gaussian_filter(rng.normal(0, 1, (40, 40)), 3)
@@ -218,8 +219,8 @@ def test_average_of_two_outlines_equals_the_sum_pixel_by_pixel(noise, short):
     mask[:3, 15:20] = 1  # at the border of the crop
     grey = np.clip(90 + 40 * mask + rng.normal(0, noise, mask.shape), 0, 255).astype(np.uint8)
     frame = shapes.Frame.of(bookmark, mask.shape)
-    found = grabcut._average(mask, grey, frame, bookmark.short_length())
-    mean = plain_average(mask, grabcut._separation(mask, grey), bookmark)
+    found = grabcut._average(mask, grey, frame, bookmark.short_length(), variant)
+    mean = plain_average(mask, grabcut._separation(mask, grey), bookmark, variant)
     sure = np.abs(mean) > 1e-3
     assert (found == (mean <= 0))[sure].all() and sure.mean() > 0.99
 

@@ -22,6 +22,7 @@ def test_each_method_is_what_its_name_says():
     picture = image()
     expected = {
         "bounded": grabcut.pseudo_mask(picture, BOOKMARK, "bounded").mask,
+        "bounded-lean": grabcut.pseudo_mask(picture, BOOKMARK, "bounded-lean").mask,
         "paper": grabcut.pseudo_mask(picture, BOOKMARK, "paper", checked=False, iterations=1).mask,
         "paper-checked": grabcut.pseudo_mask(picture, BOOKMARK, "paper").mask,
         "quadrilateral": shapes.quadrilateral_mask(BOOKMARK, (50, 50)),
@@ -48,7 +49,14 @@ def test_the_spacing_reaches_grabcut():
 
 
 def test_prepare_offers_the_methods_for_training():
-    assert MASK_METHODS == ("bounded", "paper", "paper-checked", "quadrilateral", "ellipse")
+    assert MASK_METHODS == (
+        "bounded",
+        "bounded-lean",
+        "paper",
+        "paper-checked",
+        "quadrilateral",
+        "ellipse",
+    )
     needed = ["--images", "i", "--bookmarks", "b", "--out-dir", "o"]
     assert parse_args(needed).mask_method == "bounded"
     for name in METHODS:
@@ -60,7 +68,9 @@ def test_prepare_offers_the_methods_for_training():
 
 
 def test_wrong_arguments():
-    with pytest.raises(ValueError, match=r"Expected a method of bounded, paper, .* but got 'x'"):
+    with pytest.raises(
+        ValueError, match=r"Expected a method of bounded, bounded-lean, .* but got 'x'"
+    ):
         pseudo_mask(image(), BOOKMARK, "x")
     for name in METHODS:
         with pytest.raises(ValueError, match=r"shape \(H, W\) but got \(50, 50, 1\)"):

@@ -95,6 +95,23 @@ def test_distance_to_a_circle_is_exact():
     np.testing.assert_allclose(got, exact, atol=1e-3)
 
 
+def test_distance_to_a_superellipse():
+    """With exponent 1 it is the distance to the lines of the quadrilateral, with 2 the ellipse."""
+    frame = Frame.of(Bookmark([[10, 20], [30, 20]], [[20, 14], [20, 26]]), (41, 41))
+    slope = np.hypot(1 / 10.5, 1 / 6.5)
+    y, x = np.abs(np.indices((41, 41)) - 20)
+    lines = (x / 10.5 + y / 6.5 - 1) / slope
+    got = frame.superellipse_distance(1.0)
+    np.testing.assert_allclose(got, lines, atol=1e-4)
+    inside = frame.superellipse_distance(1.5) <= 0
+    assert (inside == ((x / 10.5) ** 1.5 + (y / 6.5) ** 1.5 <= 1)).all()
+    assert (lines <= 0).sum() < inside.sum() < (frame.ellipse() <= 1).sum()
+    got, ellipse = frame.superellipse_distance(2.0), frame.ellipse_distance()
+    got[20, 20] = ellipse[20, 20]  # the slope has no direction there
+    np.testing.assert_allclose(got, ellipse, atol=1e-3)
+    assert np.isfinite(frame.superellipse_distance(1.5)).all()
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_shapes_nest_and_agree_with_the_mask_they_were_measured_on(seed):
     rng = np.random.default_rng(seed)
