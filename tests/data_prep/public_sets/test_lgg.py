@@ -1,14 +1,17 @@
 """The LGG converter: both layouts, one bookmark per lesion, errors that name the file."""
 
 import csv
+import json
 
 import cv2
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
+import mmglan
 from data_prep.public_sets import lgg
 from data_prep.public_sets.key_slices import every_slice_bookmarks, key_slice_bookmarks
+from mmglan.commands import public_set
 
 
 def rows_of(path):
@@ -70,6 +73,27 @@ def test_noise_of_a_lesion_does_not_depend_on_others():
     both = [b.points().tolist() for _, b in key_slice_bookmarks(labels, "a", 0.05)]
     assert both[1] == alone[0]
     assert alone != [b.points().tolist() for _, b in key_slice_bookmarks(labels, "a", 0.0)]
+
+
+def test_one_command_to_a_prepared_set(download, tmp_path):
+    out = tmp_path / "out"
+    words = ["lgg", str(download), "--out-dir", str(out), "--split", "0,0,1", "--quiet"]
+    assert public_set.main([*words, "--overlays", "0"]) == 0
+    annotations = out / "data/annotations"
+    key, whole, volumes = (
+        json.loads((annotations / f"{name}.json").read_text())
+        for name in ("test", "test_whole", "volumes_test")
+    )
+    assert [image["slice_index"] for image in key["images"]] == [9, 9]
+    assert len(whole["images"]) == 24 and len(whole["annotations"]) == 6
+    assert len(volumes["lesions"]) == 2
+    gt, in_3d = annotations / "test_whole.json", annotations / "volumes_test.json"
+    rows = [
+        {"image_id": a["image_id"], "category_id": 1, "score": 0.9, "bbox": a["bbox"]}
+        for a in whole["annotations"]
+    ]
+    found = mmglan.evaluate(gt, rows, volumes=in_3d, bootstrap=0).by_name()
+    assert found["bbox_AP50"] == found["bbox3d_FROC_IoBB30_mean"] == 1
 
 
 def test_every_piece_on_every_slice():
