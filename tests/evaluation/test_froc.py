@@ -298,8 +298,16 @@ def test_findings_to_ignore_by_hand():
     assert curve.fp.tolist() == [0, 1, 2] and curve.sensitivity.tolist() == [1, 1, 1]
     with pytest.raises(ValueError, match=r"findings to ignore of the same images .* 0 and 1"):
         froc_by_protocol([points], [lesion], "luna", dims=3, ignore=[])
-    with pytest.raises(ValueError, match=r"ignore\[0\]: Expected an array"):
+    with pytest.raises(ValueError, match=r"^ignore\[0\]: Expected an array"):
         froc_by_protocol([points], [lesion], "luna", dims=3, ignore=[[[1, 2, 3]]])
+
+
+def test_regions_to_ignore_end_where_boxes_do():
+    # Half of the box's 10 columns lie in the region if both ends count, else 4 of 9.
+    given = dict(predictions=[[[0, 0, 9, 9, 0.9]]], ground_truth=[[[50, 50, 60, 60]]])
+    given |= dict(ignore=[[[0, 0, 4, 9]]], threshold=0.5)
+    assert froc(**given, inclusive=True).fp.tolist() == [0.0]
+    assert froc(**given).fp.tolist() == [1.0]
 
 
 def test_ignored_boxes_count_by_their_share():
