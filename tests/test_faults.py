@@ -8,8 +8,10 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +19,8 @@ import pytest
 from data_prep.phantoms import abdomen
 from mmglan.commands import console
 
-QUICK = ("prepare", "evaluate", "report", "plot-detections", "tables")
-SLOW = ("verify", "score-masks")
+QUICK = ("prepare", "evaluate", "report", "plot-detections", "tables", "review")
+SLOW = ("verify", "score-masks", "infer")
 COMMANDS = (*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW))
 
 
@@ -44,6 +46,21 @@ def base(tmp_path_factory):
     return folder
 
 
+@functools.cache
+def _model(folder):
+    """Write an untrained model, by a process of its own: forks of this one have no PyTorch yet."""
+    code = (
+        "import sys; from pathlib import Path; from tiny_models import make_tiny_model\n"
+        "make_tiny_model(*map(Path, sys.argv[1:]))"
+    )
+    root = Path(__file__).resolve().parents[1]
+    path = os.pathsep.join(map(str, (root / "tests" / "helpers", root)))
+    environment = {**os.environ, "PYTHONPATH": path}
+    folder.mkdir(exist_ok=True)
+    subprocess.run([sys.executable, "-c", code, root, folder], env=environment, check=True)
+    return folder / "tiny.py", folder / "tiny.pth"
+
+
 def _words(name, base, out):
     """Command line of a command that writes all it does into `out`."""
     raw, data, run = base / "raw", base / "data", base / "run"
@@ -61,7 +78,12 @@ def _words(name, base, out):
         "plot-detections": [*gt, "--pred", results, "--images", data / "images"]
         + ["--out", out / "sheet.png"],
         "tables": [run, "--out-dir", out],
+        "review": [raw / "images", "--bookmarks", raw / "bookmarks.csv"]
+        + ["--out-dir", out, "--quiet"],
     }
+    if name == "infer":
+        scans = [*sorted((raw / "images").iterdir()), "--out-dir", out, "--quiet"]
+        words[name] = [*_model(base / "model"), *scans, "--threshold", 0.2]
     return [name, *map(str, words[name])]
 
 
@@ -192,9 +214,12 @@ def test_vanished_file(base, tmp_path, name):
         "evaluate": copy / "run" / "results.bbox.json",
         "report": copy / "run" / "results.bbox.json",
         "tables": copy / "run" / "results.metrics.json",
+        "review": copy / "raw" / "bookmarks.csv",
+        "infer": sorted((copy / "raw" / "images").iterdir())[0],
     }.get(name, copy / "data" / "annotations" / "test.json")
+    words = _words(name, copy, out)
     gone.unlink()
-    status, said = _call(_words(name, copy, out), None, tmp_path / "said")
+    status, said = _call(words, None, tmp_path / "said")
     shown = gone.name.removesuffix(".nii.gz")
     assert status in (1, 2) and (shown in said or "results.metrics.json" in said), said
 
