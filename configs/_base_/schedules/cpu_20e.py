@@ -3,10 +3,8 @@
 MMGLAN_EPOCHS sets another number of passes, for as many steps on fewer or more slices.
 """
 
-import os
-
 # ---- what users change ----
-max_epochs = int(os.environ.get("MMGLAN_EPOCHS", 20))
+max_epochs = int("{{$MMGLAN_EPOCHS:20}}")
 learning_rate = 3e-4
 
 # ---- what is best left alone ----
