@@ -90,6 +90,16 @@ def test_a_loss_that_is_not_a_number_stays_visible():
     assert total(torch.tensor([0.5, float("nan"), 0.1]), S).isnan()
 
 
+@pytest.mark.parametrize("variant", ["paper", "kendall", "liebel"])
+def test_a_loss_that_is_not_finite_gives_its_sigma_no_slope(variant):
+    log_variance = torch.zeros(3, requires_grad=True)
+    losses = torch.tensor([2.0, math.nan, math.inf])
+    regression = torch.tensor([False, True, False])
+    weights, terms = weights_and_terms(losses, log_variance, variant, regression)
+    (weights * losses + terms).sum().backward()
+    assert log_variance.grad[0] != 0 and log_variance.grad[1:].tolist() == [0, 0]
+
+
 def test_optimum_is_sigma_squared_twice_the_loss_analytically():
     """d/ds (L exp(-s) + s / 2) = 0 at exp(s) = 2 L."""
     s = (2 * LOSSES).log().requires_grad_()
