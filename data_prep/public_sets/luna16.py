@@ -152,15 +152,23 @@ def balls(findings: Sequence[Finding], grid: Grid) -> np.ndarray:
     """Draw a ball per finding on the axial grid.
 
     Returns:
-        `(Z, Y, X)` uint8, one number per finding, of those inside the grid; each covers the voxel
-        nearest to its centre at least.
+        `(Z, Y, X)` uint16, one number per finding; each covers the voxel nearest to its centre at
+        least.
+
+    Raises:
+        DataError: A centre lies outside the grid.
     """
-    labels = np.zeros(grid.axial_shape, np.uint8)
+    labels = np.zeros(grid.axial_shape, np.uint16)
     spacing = np.array(grid.axial_spacing)
     size = np.array(grid.axial_shape[::-1])
     for label, finding in enumerate(findings, start=1):
         centre = _index(finding.centre, grid)
-        nearest = np.clip(np.round(centre), 0, size - 1).astype(int)
+        nearest = np.round(centre).astype(int)
+        if (nearest < 0).any() or (nearest >= size).any():
+            raise DataError(
+                f"Expected nodules inside the scan but got the centre of the {label}. outside. Take"
+                f" {NODULES} and the scan as published."
+            )
         reach = finding.radius_mm / spacing
         low = np.clip(np.floor(centre - reach), 0, size - 1).astype(int)
         high = np.clip(np.ceil(centre + reach), 0, size - 1).astype(int) + 1
@@ -198,7 +206,11 @@ def convert(source: Path, out: Path, excluded: str = "key-slices") -> Converted:
         name = path.relative_to(source).as_posix()
         grid = read_grid(path, name)
         found = nodules.get(series, [])
-        mask = sitk.GetImageFromArray(grid.to_stored(balls(found, grid)))
+        try:
+            labels = balls(found, grid)
+        except DataError as error:
+            raise DataError(error.message, path=name) from None
+        mask = sitk.GetImageFromArray(grid.to_stored(labels))
         mask.SetOrigin(grid.origin)
         mask.SetSpacing(grid.spacing)
         mask.SetDirection(grid.direction)

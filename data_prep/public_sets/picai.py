@@ -135,7 +135,7 @@ def _rows(
     mask = read_label_volume(study.mask, root=source, allow_empty=True)
     labels = components(mask.array)
     name = study.volume.removesuffix(".mha")
-    write_nifti(masks / f"{name}_mask.nii.gz", mask.to_source(labels.astype("uint8")))
+    write_nifti(masks / f"{name}_mask.nii.gz", mask.to_source(labels.astype("uint16")))
     rows = []
     for z, bookmark in key_slice_bookmarks(labels, Path(name).name, noise, seed):
         index = [[x, y, z] for x, y in bookmark.points().tolist()]

@@ -1,7 +1,11 @@
 """Makers of DICOM objects beside images, for tests of their readers."""
 
+import contextlib
+import warnings
+
 import highdicom as hd
 import numpy as np
+import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
@@ -116,3 +120,22 @@ def presentation_state(sources, lines):
         for number, points in lines
     ]
     return data
+
+
+def with_values(path, edits) -> bool:
+    """Change values of a file in place, by (place among its elements, value), where they fit.
+
+    False if it then cannot be written.
+    """
+    content = pydicom.dcmread(path)
+    elements = [e for e in content.iterall() if e.VR not in ("OB", "OW")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for at, value in edits:
+            with contextlib.suppress(TypeError, ValueError, AttributeError):
+                elements[at % len(elements)].value = value
+        try:
+            content.save_as(path)
+        except Exception:  # what pydicom itself cannot write
+            return False
+    return True

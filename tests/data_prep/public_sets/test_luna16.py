@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from pycocotools import mask as rle
 
 import mmglan
+from data_prep.errors import DataError
 from data_prep.public_sets import luna16
 from data_prep.volumes.geometry import Grid
 from mmglan.commands import public_set
@@ -128,6 +129,9 @@ def test_balls_by_hand():
     assert [int((plane == 1).sum()) for plane in labels] == [0, 1, 13, 1, 0]
     tiny = luna16.balls([luna16.Finding(np.array([3.4, 3.4, 4.9]), 0.1)], grid)
     assert np.argwhere(tiny).tolist() == [[2, 3, 3]]
+    for x, y, z in ((-0.6, 3, 4), (3, 6.6, 4), (3, 3, 9.2)):
+        with pytest.raises(DataError, match=r"centre of the 1\. outside"):
+            luna16.balls([luna16.Finding(np.array([x, y, z]), 4.0)], grid)
 
 
 @pytest.mark.parametrize("rule", ["ignore", "refuse"])
