@@ -8,7 +8,6 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 from mmglan.experiments.shrink import TINY, _shrink_model
-from mmglan.models.uncertainty_loss import TaskUncertainty
 from mmglan.models.uncertainty_tasks import PRESETS
 
 ZOO = {
@@ -112,53 +111,6 @@ def test_a_detector_that_shares_layers_trains_with_the_zoos_schedule(zoo_config,
     schedule = zoo_config("glan_r50_fpn_160e_lesions").optim_wrapper
     groups = build_optim_wrapper(model, schedule).optimizer.param_groups
     assert {id(p) for g in groups for p in g["params"]} == {id(p) for p in model.parameters()}
-
-
-def test_uncertainties_follow_their_tasks_into_a_config_with_another_order():
-    stored = TaskUncertainty(["cls", "box", "mask"], init_log_variance=[1.0, 2.0, 3.0])
-    other = TaskUncertainty(["mask", "cls", "box"])
-    other.load_state_dict(stored.state_dict())
-    assert other.log_variance.tolist() == [3.0, 1.0, 2.0]
-    wider = TaskUncertainty(["centre", "mask"], init_log_variance=-1.0)
-    wider.load_state_dict(stored.state_dict())
-    assert wider.log_variance.tolist() == [-1.0, 3.0]
-    means = TaskUncertainty(["cls", "box"], solver="running-mean")
-    means(torch.tensor([1.0, 4.0]))
-    swapped = TaskUncertainty(["box", "cls"], solver="running-mean")
-    swapped.load_state_dict(means.state_dict())
-    assert torch.equal(swapped.running, means.running.flip(1))
-    assert torch.equal(swapped.log_variance, means.log_variance.flip(0))
-    old = {"log_variance": torch.tensor([1.0, 2.0, 3.0])}  # without names: in the order given
-    stored.load_state_dict(old)
-    assert stored.log_variance.tolist() == [1.0, 2.0, 3.0]
-
-
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-@pytest.mark.parametrize("variant", ["paper", "kendall", "liebel"])
-@pytest.mark.parametrize("mean_one", [False, True])
-def test_a_loss_that_is_not_finite_leaves_every_sigma_alone(bad, variant, mean_one):
-    tasks = TaskUncertainty(["a", "b"], variant, init_log_variance=[0.25, 0.5], mean_one=mean_one)
-    optimizer = torch.optim.SGD(tasks.parameters(), lr=0.1)
-    losses = torch.tensor([bad, 2.0])
-    weights, terms = tasks(losses)
-    (weights * losses.nan_to_num() + terms.nan_to_num()).sum().backward()
-    gradient = tasks.log_variance.grad
-    assert gradient[0] == 0 and gradient[1].isfinite()
-    # Clipping to a norm that is not finite spoils every gradient.
-    tasks.log_variance.grad = gradient * torch.nan
-    optimizer.step()
-    tasks(torch.tensor([1.0, 2.0]))
-    assert tasks.log_variance.tolist() == [0.25, 0.5]
-
-
-def test_a_loss_that_is_not_finite_stays_out_of_the_running_mean_and_the_softmax():
-    tasks = TaskUncertainty(["a", "b"], solver="running-mean")
-    tasks(torch.tensor([1.0, 2.0]))
-    before = tasks.running.clone()
-    tasks(torch.tensor([torch.nan, torch.inf]))
-    assert torch.equal(tasks.running, before) and tasks.log_variance.isfinite().all()
-    weights, _ = TaskUncertainty(["a", "b"], "uw_so")(torch.tensor([torch.nan, 2.0]))
-    assert weights.tolist() == [0.0, 1.0]
 
 
 def test_checkpoints_of_the_wrapper_that_held_the_detector_as_a_part_still_load(plain_and_wrapped):

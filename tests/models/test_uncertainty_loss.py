@@ -1,9 +1,12 @@
 """Eq. 6 and its variants by hand, and where they settle."""
 
+import logging
 import math
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
+from torch import nn
 
 from mmglan.models.uncertainty_loss import (
     VARIANTS,
@@ -142,6 +145,7 @@ def test_initial_values_and_storage():
     assert uncertainty.sigmas().tolist() == pytest.approx([1, math.exp(0.5)])
     assert list(uncertainty.state_dict()) == ["log_variance", "task_names"]
     assert bytes(uncertainty.task_names.tolist()) == b"a\nb"
+    assert uncertainty.task_names.dtype == torch.uint8
     assert TaskUncertainty(["a", "b"], init_log_variance=-1.0).log_variance.tolist() == [-1, -1]
     assert list(TaskUncertainty(["a"], "uw_so").parameters()) == []
 
@@ -272,3 +276,82 @@ def test_mean_one_keeps_ratios_and_the_slope_of_sigma(variant):
 def test_mean_one_without_any_loss_is_finite():
     weights, _ = TaskUncertainty(["a", "b"], "uw_so", mean_one=True)(torch.zeros(2))
     assert weights.tolist() == [0, 0]
+
+
+def test_uncertainties_follow_their_tasks_into_a_config_with_another_order():
+    stored = TaskUncertainty(["cls", "box", "mask"], init_log_variance=[1.0, 2.0, 3.0])
+    other = TaskUncertainty(["mask", "cls", "box"])
+    other.load_state_dict(stored.state_dict())
+    assert other.log_variance.tolist() == [3.0, 1.0, 2.0]
+    assert torch.equal(other.task_names, TaskUncertainty(["mask", "cls", "box"]).task_names)
+    means = TaskUncertainty(["cls", "box"], solver="running-mean")
+    means(torch.tensor([1.0, 4.0]))
+    swapped = TaskUncertainty(["box", "cls"], solver="running-mean")
+    swapped.load_state_dict(means.state_dict())
+    assert torch.equal(swapped.running, means.running.flip(1))
+    assert torch.equal(swapped.log_variance, means.log_variance.flip(0))
+    stored_pair = TaskUncertainty(["cls", "box"], init_log_variance=[1.0, 2.0]).state_dict()
+    part = nn.ModuleDict({"part": TaskUncertainty(["box", "cls"])})  # below a prefix
+    part.load_state_dict({"part." + key: value for key, value in stored_pair.items()})
+    assert part["part"].log_variance.tolist() == [2.0, 1.0]
+    old = {"log_variance": torch.tensor([1.0, 2.0, 3.0])}  # without names: in the order given
+    stored.load_state_dict(old)
+    assert stored.log_variance.tolist() == [1.0, 2.0, 3.0]
+
+
+def test_a_task_that_the_checkpoint_lacks_starts_new_and_is_named():
+    records = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = records.append
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    try:
+        stored = TaskUncertainty(["cls", "box", "mask"], init_log_variance=[1.0, 2.0, 3.0])
+        wider = TaskUncertainty(["centre", "mask"], init_log_variance=-1.0)
+        wider.load_state_dict(stored.state_dict())
+        assert wider.log_variance.tolist() == [-1.0, 3.0]
+        assert ["['centre'] start new" in record.getMessage() for record in records] == [True]
+        TaskUncertainty(["mask", "cls"]).load_state_dict(stored.state_dict())
+        assert len(records) == 1  # fewer tasks, none new
+    finally:
+        logger.removeHandler(handler)
+
+
+def test_another_solver_takes_the_sigmas_and_says_what_it_lacks():
+    learned = TaskUncertainty(["cls", "box"], init_log_variance=[1.0, 2.0])
+    means = TaskUncertainty(["box", "cls"], solver="running-mean")
+    found = means.load_state_dict(learned.state_dict(), strict=False)
+    assert found.missing_keys == ["running"] and not found.unexpected_keys
+    assert means.log_variance.tolist() == [2.0, 1.0]
+    found = TaskUncertainty(["box", "cls"], "uw_so").load_state_dict(
+        learned.state_dict(), strict=False
+    )
+    assert found.unexpected_keys == ["log_variance"]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("variant", ["paper", "kendall", "liebel"])
+@pytest.mark.parametrize("mean_one", [False, True])
+def test_a_loss_that_is_not_finite_leaves_every_sigma_alone(bad, variant, mean_one):
+    tasks = TaskUncertainty(["a", "b"], variant, init_log_variance=[0.25, 0.5], mean_one=mean_one)
+    optimizer = torch.optim.SGD(tasks.parameters(), lr=0.1)
+    losses = torch.tensor([bad, 2.0])
+    weights, terms = tasks(losses)
+    (weights * losses.nan_to_num() + terms.nan_to_num()).sum().backward()
+    gradient = tasks.log_variance.grad
+    assert gradient[0] == 0 and gradient[1].isfinite()
+    # Clipping to a norm that is not finite spoils every gradient.
+    tasks.log_variance.grad = gradient * torch.nan
+    optimizer.step()
+    tasks(torch.tensor([1.0, 2.0]))
+    assert tasks.log_variance.tolist() == [0.25, 0.5]
+
+
+def test_a_loss_that_is_not_finite_stays_out_of_the_running_mean_and_the_softmax():
+    tasks = TaskUncertainty(["a", "b"], solver="running-mean")
+    tasks(torch.tensor([1.0, 2.0]))
+    before = tasks.running.clone()
+    tasks(torch.tensor([torch.nan, torch.inf]))
+    assert torch.equal(tasks.running, before) and tasks.log_variance.isfinite().all()
+    weights, _ = TaskUncertainty(["a", "b"], "uw_so")(torch.tensor([torch.nan, 2.0]))
+    assert weights.tolist() == [0.0, 1.0]
