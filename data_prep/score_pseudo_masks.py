@@ -36,7 +36,7 @@ from data_prep.pseudo_masks import report as pseudo_mask_report
 from data_prep.pseudo_masks import scores as pseudo_mask_scores
 from data_prep.pseudo_masks.box_cases import BoxRow
 from data_prep.pseudo_masks.cases import Case, Selection
-from data_prep.pseudo_masks.methods import METHODS
+from data_prep.pseudo_masks.methods import DEFAULT, METHODS
 from data_prep.volumes.find import VolumeIndex, strip_suffix
 from data_prep.volumes.nifti_geometry import FORMS
 
@@ -137,10 +137,10 @@ def find_tasks(args: argparse.Namespace) -> tuple[list[Task], list[str]]:
 
 
 def draw_worst(tasks: Sequence[Task], rows: Sequence[dict[str, Any]], number: int) -> np.ndarray:
-    """Draw where `bounded` scores worst: ground truth yellow, mask green, bookmark cyan."""
-    bounded = [row for row in rows if row["mask_method"] == "bounded"]
-    metric = "iou" if bounded[0]["dsc"] is None else "dsc"
-    worst = sorted(bounded, key=lambda r: (r[metric], r["volume"], r["slice"], r["label"]))[:number]
+    """Draw the worst of the default method: ground truth yellow, mask green, bookmark cyan."""
+    scores = [row for row in rows if row["mask_method"] == DEFAULT]
+    metric = "iou" if scores[0]["dsc"] is None else "dsc"
+    worst = sorted(scores, key=lambda r: (r[metric], r["volume"], r["slice"], r["label"]))[:number]
     wanted = {pseudo_mask_scores.row_key(row): rank for rank, row in enumerate(worst)}
     volumes = {row["volume"] for row in worst}
     tiles: dict[int, np.ndarray] = {}

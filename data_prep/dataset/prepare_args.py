@@ -189,8 +189,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         "--grabcut-iterations",
         type=at_least(1),
-        help=f"of GrabCut (default {methods.PAPER_ITERATIONS} for paper, {ITERATIONS} for bounded"
-        " and paper-checked)",
+        help=f"of GrabCut (default {methods.PAPER_ITERATIONS} for paper, {ITERATIONS} for"
+        " bounded-lean, bounded and paper-checked)",
     )
     add(
         "--normalize",

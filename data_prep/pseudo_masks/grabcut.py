@@ -5,14 +5,14 @@ result, all inside a square of twice the longer diameter:
 
 * `paper`: the two segments are certain foreground, the quadrilateral is probable foreground, all
   else is probable background.
-* `bounded` (default): uses what a bookmark says beyond that. The end points lie *on* the outline,
+* `bounded`: uses what a bookmark says beyond that. The end points lie *on* the outline,
   so pixels beyond them are certain background, as is all outside 1.3 × the ellipse through them;
   most of the quadrilateral is certain foreground; the ellipse is probable foreground. GrabCut's
   outline and the ellipse are then two estimates of one outline, and are averaged by their expected
   errors: the ellipse's grows with the size of the lesion, GrabCut's with the overlap of the
   intensities on either side of its outline. Large or crisp lesions keep GrabCut's outline, small
   faint ones the ellipse.
-* `bounded-lean`: the same with a superellipse of less area in place of the ellipse.
+* `bounded-lean` (default): the same with a superellipse of less area in place of the ellipse.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from data_prep.bookmarks.recist import Bookmark
 from data_prep.pseudo_masks import shapes
 from data_prep.pseudo_masks.shapes import Frame
 
-VARIANTS = ("bounded", "bounded-lean", "paper")
+VARIANTS = ("bounded-lean", "bounded", "paper")
 ITERATIONS = 5
 # Certain background outside this multiple of the ellipse (1 = through the end points).
 BOUND = 1.3
@@ -67,7 +67,7 @@ class PseudoMask:
 def pseudo_mask(
     image: np.ndarray,
     bookmark: Bookmark,
-    variant: str = "bounded",
+    variant: str = "bounded-lean",
     *,
     checked: bool = True,
     iterations: int = ITERATIONS,
@@ -225,7 +225,7 @@ def _refusal(mask: np.ndarray, bookmark: Bookmark, spacing_xy: Sequence[float] =
 
 
 def _average(
-    mask: np.ndarray, grey: np.ndarray, frame: Frame, short: float, variant: str = "bounded"
+    mask: np.ndarray, grey: np.ndarray, frame: Frame, short: float, variant: str = "bounded-lean"
 ) -> np.ndarray:
     """Average GrabCut's outline and the shape, weighted by 1 / the expected error squared."""
     lean = variant == "bounded-lean"

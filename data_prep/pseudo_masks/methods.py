@@ -12,7 +12,7 @@ from data_prep.bookmarks.recist import Bookmark
 from data_prep.pseudo_masks import grabcut, shapes
 from data_prep.pseudo_masks.grabcut import PseudoMask
 
-DEFAULT = "bounded"
+DEFAULT = "bounded-lean"
 # Unspecified in the paper. Without checks every further iteration leaks more, with them the number
 # hardly matters (docs/pseudo_masks.md).
 PAPER_ITERATIONS = 1
@@ -65,8 +65,8 @@ def _shape(
 
 
 METHODS: dict[str, Method] = {
-    "bounded": Method(partial(_grabcut, variant="bounded"), iterates=True),
     "bounded-lean": Method(partial(_grabcut, variant="bounded-lean"), iterates=True),
+    "bounded": Method(partial(_grabcut, variant="bounded"), iterates=True),
     "paper": Method(
         partial(_grabcut, variant="paper", checked=False, iterations=PAPER_ITERATIONS),
         iterates=True,
@@ -93,7 +93,7 @@ def pseudo_mask(
     Args:
         image: `(H, W)`, any numeric type, finite.
         bookmark: End points in pixels of the image.
-        method: One of `METHODS`: GrabCut (`bounded`, `bounded-lean`; `paper` as it comes;
+        method: One of `METHODS`: GrabCut (`bounded-lean`, `bounded`; `paper` as it comes;
             `paper-checked`, the ellipse where GrabCut's mask is far off the bookmark) or a shape
             drawn from the bookmark alone (`quadrilateral`, `ellipse`, `box`).
         iterations: Of GrabCut; default 1 for `paper` and 5 for the others.

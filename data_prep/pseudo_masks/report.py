@@ -80,7 +80,7 @@ def table_text(summary: Sequence[dict[str, Any]], level: float) -> str:
 
 
 def tile(case: Case) -> np.ndarray:
-    """Draw a lesion: ground truth yellow, mask of `bounded` green, bookmark cyan; a square."""
+    """Draw a lesion: ground truth yellow, the method's mask green, bookmark cyan; a square."""
     mask = pseudo_mask(case.image, case.bookmark, spacing_xy=case.spacing_mm).mask
     x1, y1, x2, y2 = case.box
     half = max(x2 - x1, y2 - y1, 8.0)

@@ -97,7 +97,7 @@ def prepare_data(args: argparse.Namespace) -> Path:
     status = prepare.main(
         ["--images", str(source / "images"), "--masks", str(source / "masks")]
         + ["--bookmarks", str(bookmarks), "--folds", str(scale.folds), "--whole-volumes"]
-        + ["--out-dir", str(data), "--jobs", str(args.jobs)]
+        + ["--mask-method", "bounded", "--out-dir", str(data), "--jobs", str(args.jobs)]
     )
     if status:
         raise ValueError(f"Expected all volumes to be prepared but not all were: see {data}")

@@ -126,7 +126,7 @@ def test_another_run_is_not_mixed_in(done, phantom_dataset, tmp_path, capsys):
     assert run(phantom_dataset, out, "--mask-method", "ellipse", "--context", 1) == 2
     assert capsys.readouterr().err == (
         "error: out: Expected a run with the same options, but got context 0 there and 1 here;"
-        " mask_method 'bounded' there and 'ellipse' here. Choose another --out-dir, or add"
+        " mask_method 'bounded-lean' there and 'ellipse' here. Choose another --out-dir, or add"
         " --overwrite to replace the earlier run.\n"
     )
     assert tree(out) == tree(done)

@@ -21,8 +21,8 @@ def image():
 def test_each_method_is_what_its_name_says():
     picture = image()
     expected = {
-        "bounded": grabcut.pseudo_mask(picture, BOOKMARK, "bounded").mask,
         "bounded-lean": grabcut.pseudo_mask(picture, BOOKMARK, "bounded-lean").mask,
+        "bounded": grabcut.pseudo_mask(picture, BOOKMARK, "bounded").mask,
         "paper": grabcut.pseudo_mask(picture, BOOKMARK, "paper", checked=False, iterations=1).mask,
         "paper-checked": grabcut.pseudo_mask(picture, BOOKMARK, "paper").mask,
         "quadrilateral": shapes.quadrilateral_mask(BOOKMARK, (50, 50)),
@@ -32,7 +32,7 @@ def test_each_method_is_what_its_name_says():
     assert list(expected) == list(METHODS)
     for name, mask in expected.items():
         assert (pseudo_mask(picture, BOOKMARK, name).mask == mask).all(), name
-    assert (pseudo_mask(picture, BOOKMARK).mask == expected["bounded"]).all()
+    assert (pseudo_mask(picture, BOOKMARK).mask == expected["bounded-lean"]).all()
     assert pseudo_mask(picture, BOOKMARK, "box").source == "box"
 
 
@@ -50,15 +50,15 @@ def test_the_spacing_reaches_grabcut():
 
 def test_prepare_offers_the_methods_for_training():
     assert MASK_METHODS == (
-        "bounded",
         "bounded-lean",
+        "bounded",
         "paper",
         "paper-checked",
         "quadrilateral",
         "ellipse",
     )
     needed = ["--images", "i", "--bookmarks", "b", "--out-dir", "o"]
-    assert parse_args(needed).mask_method == "bounded"
+    assert parse_args(needed).mask_method == "bounded-lean"
     for name in METHODS:
         if name in MASK_METHODS:
             assert parse_args([*needed, "--mask-method", name]).mask_method == name
@@ -69,7 +69,7 @@ def test_prepare_offers_the_methods_for_training():
 
 def test_wrong_arguments():
     with pytest.raises(
-        ValueError, match=r"Expected a method of bounded, bounded-lean, .* but got 'x'"
+        ValueError, match=r"Expected a method of bounded-lean, bounded, .* but got 'x'"
     ):
         pseudo_mask(image(), BOOKMARK, "x")
     for name in METHODS:
