@@ -284,9 +284,9 @@ def test_uncertainties_follow_their_tasks_into_a_config_with_another_order():
     other.load_state_dict(stored.state_dict())
     assert other.log_variance.tolist() == [3.0, 1.0, 2.0]
     assert torch.equal(other.task_names, TaskUncertainty(["mask", "cls", "box"]).task_names)
-    means = TaskUncertainty(["cls", "box"], solver="running-mean")
-    means(torch.tensor([1.0, 4.0]))
-    swapped = TaskUncertainty(["box", "cls"], solver="running-mean")
+    means = TaskUncertainty(["cls", "box", "mask"], solver="running-mean")
+    means(torch.tensor([1.0, 4.0, 9.0]))
+    swapped = TaskUncertainty(["mask", "box", "cls"], solver="running-mean")
     swapped.load_state_dict(means.state_dict())
     assert torch.equal(swapped.running, means.running.flip(1))
     assert torch.equal(swapped.log_variance, means.log_variance.flip(0))
@@ -345,6 +345,11 @@ def test_a_loss_that_is_not_finite_leaves_every_sigma_alone(bad, variant, mean_o
     optimizer.step()
     tasks(torch.tensor([1.0, 2.0]))
     assert tasks.log_variance.tolist() == [0.25, 0.5]
+    tasks.log_variance.data += 0.5  # a sound step is where the next one goes back to
+    tasks(torch.tensor([1.0, 2.0]))
+    tasks.log_variance.data *= torch.nan
+    tasks(torch.tensor([1.0, 2.0]))
+    assert tasks.log_variance.tolist() == [0.75, 1.0]
 
 
 def test_a_loss_that_is_not_finite_stays_out_of_the_running_mean_and_the_softmax():
