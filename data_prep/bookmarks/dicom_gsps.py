@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset
 from data_prep.bookmarks.crossing_lines import pair_lines
 from data_prep.bookmarks.dicom_objects import STORAGE, checked, read_all, volume_named
 from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
+from data_prep.bookmarks.sr_groups import referenced_images
 from data_prep.errors import DataError, quoted
 from data_prep.volumes.patient_key import key_of_header
 
@@ -80,24 +81,17 @@ def _one(path: Path, name: str, options: Options) -> ReadResult:
 def _graphics(data: Dataset, referenced) -> list[tuple[Dataset, list[tuple[str, int | None]]]]:
     """Return every graphic object with the images that it stands on."""
     everywhere = [
-        entry for one in referenced for entry in _images(one.get("ReferencedImageSequence", ()))
+        entry
+        for one in referenced
+        for entry in referenced_images(one.get("ReferencedImageSequence", ()))
     ]
     found = []
     for annotation in data.get("GraphicAnnotationSequence", None) or ():
-        own = _images(annotation.get("ReferencedImageSequence", None) or ())
+        own = referenced_images(annotation.get("ReferencedImageSequence", None) or ())
         # Without images of its own, a graphic stands on all images of the state.
         images = own or (everywhere if len(everywhere) == 1 else [])
         found += [(g, images) for g in annotation.get("GraphicObjectSequence", None) or ()]
         found += [(g, images) for g in annotation.get("CompoundGraphicSequence", None) or ()]
-    return found
-
-
-def _images(sequence) -> list[tuple[str, int | None]]:
-    found = []
-    for reference in sequence or ():
-        frame = reference.get("ReferencedFrameNumber", None)
-        first = frame if frame is None or isinstance(frame, int) else int(frame[0])
-        found.append((str(reference.ReferencedSOPInstanceUID), first))
     return found
 
 

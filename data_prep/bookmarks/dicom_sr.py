@@ -6,12 +6,13 @@ that is drawn or measured is named, since it may be a lesion (`one_axis`).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from data_prep.bookmarks.dicom_objects import STORAGE, files_below, volume_named
+from data_prep.bookmarks.dicom_objects import STORAGE, files_below, read_each, volume_named
 from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.bookmarks.sr_groups import Drawing, drawings, is_item, items_below
 from data_prep.errors import DataError
@@ -23,6 +24,9 @@ from data_prep.volumes.stored import only_data_errors
 
 OPTIONS = frozenset({"volume", "patient"})
 CLASSES = (f"{STORAGE}88.",)
+_KEY_OBJECTS = f"{STORAGE}88.59"
+# Reports of procedures: logs, doses, agents. No lesion is measured in them.
+_NO_FINDINGS = tuple(f"{STORAGE}88.{n}" for n in (40, 67, 68, 73, 74, 75, 76))
 
 
 def matches(path: Path, start: bytes) -> bool:
@@ -47,19 +51,25 @@ def read(path: Path, name: str, options: Options) -> ReadResult:
 
 
 def _folder(path: Path, name: str, options: Options) -> ReadResult:
-    result, images = ReadResult(), 0
+    reports, images, doses = [], 0, 0
     for file in files_below(path):
         label = f"{name}/{file.relative_to(path).as_posix()}"
-        try:
-            with only_data_errors(label):
-                if is_dicom(file) and "Rows" in read_header(file, label):
-                    images += 1
-                elif not lies_beside(file.name) or is_dicom(file):
-                    result.add(_report(file, label, options))
-        except DataError as error:
-            result.refuse(error)
+        with suppress(DataError), only_data_errors(label):  # whoever reads the report says so
+            header = read_header(file, label) if is_dicom(file) else {}
+            if "Rows" in header:
+                images += 1
+                continue
+            if header.get("SOPClassUID", "") in _NO_FINDINGS:
+                doses += 1
+                continue
+            if lies_beside(file.name) and not is_dicom(file):
+                continue
+        reports.append((file, label))
+    result = read_each(reports, lambda file, label: _report(file, label, options))
     if images:
         result.notes.append(f"{name}: {images} images beside the reports are not read.")
+    if doses:
+        result.notes.append(f"{name}: {doses} reports of doses and the like are not read.")
     return result
 
 
@@ -79,14 +89,28 @@ def _report(path: Path, name: str, options: Options) -> ReadResult:
     for row, group in enumerate(groups, start=1):
         try:
             with only_data_errors(name):
-                for drawing in drawings(group):
+                found, apart = drawings(group)
+                for drawing in found:
                     volume = _volume_of(drawing, options, series)
                     result.records.append(_record(drawing, volume, patient, name, row))
+                if apart:
+                    result.incomplete_volumes.add(volume)
+                    result.notes.append(
+                        f"{name}, row {row}: {apart} drawings apart from the two axes of the same"
+                        " group are not used."
+                    )
         except DataError as error:
             volume = _any_volume(options, set(series.values()))
             result.refuse(DataError(error.message, path=name, row=row), volume)
     outside = _outside(report, groups)
-    if outside or not groups:
+    if str(report.SOPClassUID) == _KEY_OBJECTS:
+        error = DataError(
+            "Expected measurements but got a key object selection, which marks whole images."
+            " Measure the lesions on them, or move it elsewhere.",
+            path=name,
+        )
+        result.refuse(error, _any_volume(options, set(series.values())))
+    elif outside or not groups:
         what = f"{outside} of them outside" if outside else "a report without any"
         error = DataError(
             "Expected measurements of a long and a short axis in measurement groups but got"
@@ -115,6 +139,7 @@ def _record(
         patient_key=patient[1],
         lengths_mm=drawing.lengths_mm,
         may_swap_spacing=drawing.may_swap_spacing,
+        frame_uid=drawing.frame_uid,
     )
 
 

@@ -70,6 +70,12 @@ def axial_points(record: BookmarkRecord, volume: Volume) -> np.ndarray:
         stored_slice = _stored_slice(record, volume)
         _check_inside(record, volume, stored_slice)
         return volume.from_stored(record.points, stored_slice)
+    if record.frame_uid and volume.frame_uid and record.frame_uid != volume.frame_uid:
+        raise _error(
+            record,
+            f"Expected points in the frame of reference of {volume.source_id} but got those of"
+            " another, in which mm count otherwise. Name the series that they were drawn on.",
+        )
     flip = np.array([-1.0, -1.0, 1.0]) if record.frame == "RAS" else np.ones(3)
     points = volume.from_patient_mm(record.points * flip)
     _check_inside_axial(record, volume, points)

@@ -43,6 +43,7 @@ class BookmarkRecord:
         grid: Grid of the mask that it was measured on; the volume must have the same.
         layer: 0 for the first bookmark file of a run, 1 for the next …: later ones correct it.
         lengths_mm: Of each axis, as a report gives them; empty if it does not.
+        frame_uid: DICOM's frame of reference of points in mm, where the file names it.
         may_swap_spacing: Written by a program that may, see `data_prep.bookmarks.reported_lengths`.
     """
 
@@ -66,6 +67,7 @@ class BookmarkRecord:
     layer: int = 0
     lengths_mm: tuple[float, ...] = ()
     may_swap_spacing: bool = False
+    frame_uid: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("volume", "patient", "site", "file", "drawn"):

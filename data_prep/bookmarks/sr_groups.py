@@ -8,7 +8,7 @@ its centre (0.5, 0.5) (DICOM PS3.3 C.18.6); drawings count from pixel centres.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -62,6 +62,7 @@ class Drawing:
         drawn: How messages call it.
         points: `(N, 2)` pixels counted from pixel centres, or `(N, 3)` mm (LPS).
         image: SOP instance UID and 1-based frame of the image; None each in mm.
+        frame_uid: UID of the frame of reference of mm, where it is named.
         lengths_mm: Of each axis as the report gives them; empty if it does not.
         may_swap_spacing: See `data_prep.bookmarks.reported_lengths`.
     """
@@ -72,10 +73,14 @@ class Drawing:
     image: tuple[str | None, int | None]
     lengths_mm: tuple[float, ...] = ()
     may_swap_spacing: bool = False
+    frame_uid: str | None = None
 
 
-def drawings(group: Dataset) -> list[Drawing]:
+def drawings(group: Dataset) -> tuple[list[Drawing], int]:
     """Return what a measurement group draws: one cross, or everything else that it holds.
+
+    Returns:
+        The drawings, and how many more there are beside a cross: on other images, or apart from it.
 
     Raises:
         DataError: Axes that make no cross, or no coordinates that can be used.
@@ -87,14 +92,18 @@ def drawings(group: Dataset) -> list[Drawing]:
     counts = [len(items) for items in axes]
     if counts == [1, 1]:
         long, short = (_axis(items[0]) for items in axes)
-        if long.image != short.image:
+        if (long.image, long.frame_uid) != (short.image, short.frame_uid):
             raise DataError(
                 "Expected both axes on one image but got two. Measure them on one slice."
             )
         points = np.concatenate([long.points, short.points])
         lengths = tuple(length for items in axes for length in _length_mm(items[0]))
         lengths = lengths if len(lengths) == 2 else ()
-        return [Drawing("cross", "", points, long.image, lengths, _may_swap(group, points))]
+        swapped = _may_swap(group, points)
+        cross = Drawing("cross", "", points, long.image, lengths, swapped, long.frame_uid)
+        used = {id(entry) for axis in axes for entry in coordinates(axis[0])}
+        rest = [entry for entry in coordinates(group) if id(entry) not in used]
+        return [cross], sum(_is_apart(_drawing(entry, None), cross) for entry in rest)
     if max(counts) > 1:
         raise DataError(
             f"Expected one long and one short axis but got {counts[0]} and {counts[1]}. Measure "
@@ -125,7 +134,7 @@ def drawings(group: Dataset) -> list[Drawing]:
             "Expected the coordinates of a long and a short axis but got a measurement without"
             " coordinates. Measure both axes; of a segmentation, name its file as bookmarks."
         )
-    return found
+    return found, 0
 
 
 def items_below(node: Dataset, depth: int = 64) -> Iterator[Dataset]:
@@ -216,7 +225,18 @@ def _drawing(item: Dataset, tool: str | None) -> Drawing:
             f"Expected {drawn} of {fewest} points but got {len(points)}. Measure it again."
         )
     image = (None, None) if in_mm else _image(item)
-    return Drawing(shape, tool or drawn, points - (0.0 if in_mm else 0.5), image)
+    points = points - (0.0 if in_mm else 0.5)
+    frame_uid = str(item.get("ReferencedFrameOfReferenceUID", "") or "") or None
+    return Drawing(shape, tool or drawn, points, image, frame_uid=frame_uid if in_mm else None)
+
+
+def _is_apart(drawing: Drawing, cross: Drawing) -> bool:
+    """Say whether a drawing lies on another image than a cross, or outside of its box."""
+    if drawing.image != cross.image or drawing.points.shape[1] != cross.points.shape[1]:
+        return True
+    low, high = cross.points.min(axis=0), cross.points.max(axis=0)
+    below, above = drawing.points.max(axis=0) < low, drawing.points.min(axis=0) > high
+    return bool((below | above).any())
 
 
 def _points(item: Dataset) -> tuple[np.ndarray, bool]:
@@ -233,9 +253,28 @@ def _points(item: Dataset) -> tuple[np.ndarray, bool]:
 
 
 def _image(item: Dataset) -> tuple[str, int | None]:
-    for image in item.get("ContentSequence", None) or ():
-        for reference in image.get("ReferencedSOPSequence", None) or ():
-            frame = reference.get("ReferencedFrameNumber", None)
-            first = frame if frame is None or isinstance(frame, int) else int(frame[0])
-            return str(reference.ReferencedSOPInstanceUID), first
-    raise DataError("Expected the image of each line but got none. Export the report again.")
+    images = {
+        image
+        for entry in item.get("ContentSequence", None) or ()
+        for image in referenced_images(entry.get("ReferencedSOPSequence", None))
+    }
+    if not images:
+        raise DataError("Expected the image of each line but got none. Export the report again.")
+    if len(images) > 1:
+        raise DataError(
+            f"Expected one image of each line but got {len(images)}. Measure it on one slice."
+        )
+    return images.pop()
+
+
+def referenced_images(sequence: Iterable[Dataset] | None) -> list[tuple[str, int | None]]:
+    """Return the SOP instance UID and 1-based frame (None: the file) of each image of a sequence.
+
+    A reference may name several frames of a file.
+    """
+    found = []
+    for reference in sequence or ():
+        frames = reference.get("ReferencedFrameNumber", None)
+        several = [frames] if frames is None or isinstance(frames, int) else map(int, frames)
+        found += [(str(reference.ReferencedSOPInstanceUID), frame) for frame in several]
+    return found

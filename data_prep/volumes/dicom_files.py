@@ -101,13 +101,15 @@ def _read(images: Sequence[DicomImage], name: str, options: ReadOptions) -> Stor
     planes, padding = _planes(images, ordered, options.philips_scaling)
     notes = value_notes(images[0].data, name, options.philips_scaling)
     notes += _spacing_note(images[0], grid, name)
-    uids = tuple(s.uid for s in ordered)
     if multi:
         numbers = tuple(s.frame + 1 for s in ordered)
-        return Stored(planes, grid, uids, numbers, notes, padding)
-    numbers = instance_numbers([images[s.source].data for s in ordered])
-    note = numbering_note(numbers, name)
-    return Stored(planes, grid, uids, numbers, notes + (() if note is None else (note,)), padding)
+    else:
+        numbers = instance_numbers([images[s.source].data for s in ordered])
+        note = numbering_note(numbers, name)
+        notes += () if note is None else (note,)
+    uids = tuple(s.uid for s in ordered)
+    frame_uid = str(images[0].data.get("FrameOfReferenceUID", "") or "")
+    return Stored(planes, grid, uids, numbers, notes, padding, frame_uid=frame_uid)
 
 
 def _spacing_note(image: DicomImage, grid: Grid, name: str) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ class Stored:
         slice_numbers: The files' own slice numbers, if the format has them (DeepLesion; DICOM's
             InstanceNumber, or the 1-based frame).
         notes: Lines on what was assumed or chosen in reading.
+        frame_uid: DICOM: UID of the frame of reference, in which its mm count; else empty.
         segment_names: Name of each label that the file names.
         padding: Voxels `(k, j, i)` that the file marks as no part of the image, or None.
     """
@@ -36,6 +37,7 @@ class Stored:
     notes: tuple[str, ...] = ()
     padding: np.ndarray | None = None
     segment_names: Mapping[int, str] = field(default_factory=dict)
+    frame_uid: str = ""
 
 
 @contextmanager

@@ -42,6 +42,7 @@ class Volume:
         slice_numbers: The files' own number of each stored slice where they have one (DeepLesion;
             DICOM's InstanceNumber, or the 1-based frame).
         notes: Lines on what was assumed or chosen in reading, for the user.
+        frame_uid: DICOM: UID of the frame of reference, in which its mm count; else empty.
     """
 
     array: np.ndarray
@@ -51,6 +52,7 @@ class Volume:
     slice_uids: tuple[str, ...] = ()
     slice_numbers: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    frame_uid: str = ""
 
     @property
     def stored_size(self) -> tuple[int, int, int]:
@@ -197,6 +199,7 @@ def read_volume(
         stored.slice_uids,
         stored.slice_numbers,
         stored.notes + notes,
+        stored.frame_uid,
     )
 
 
