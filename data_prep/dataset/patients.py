@@ -1,18 +1,30 @@
-"""Which volumes are of one patient: as stated, else by DICOM's PatientID, else one each."""
+"""Which volumes are of one patient.
+
+As stated, else by DICOM's PatientID, else by DICOM's study, else by names that tell it (BIDS,
+crops around lesions, several images of one case), else each is of a patient of its own.
+"""
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.errors import DataError
-from data_prep.volumes.file_names import strip_suffix
+from data_prep.volumes.file_names import strip_image_word, strip_suffix
 
 # `<case>_lesion_<number>`; DeepLesion's cases start with the patient's six digits.
 _CROP = re.compile(r"^(?:(\d{6})(?:_\d{2}){2}_[\d-]+|(.+))_lesion_\d+(?:_0000)?$", re.IGNORECASE)
+
+
+# What told the patient of a volume.
+_PATTERN, _BOOKMARKS, _PATIENT_ID = "--patient-pattern", "the bookmarks", "DICOM's PatientID"
+_STUDY, _NAMES, _ALONE = "DICOM's study", "names of volumes", "the volume alone"
+_SOURCES = (_PATTERN, _BOOKMARKS, _PATIENT_ID, _STUDY, _NAMES, _ALONE)
+# BIDS: the subject, in the name of a file or of a folder around it.
+_SUBJECT = re.compile(r"(?:^|[/_])(sub-[a-z0-9]+)(?=[/_.]|$)", re.IGNORECASE)
 
 
 @dataclass
@@ -33,6 +45,7 @@ def group(
     keys: Mapping[str, str | None],
     pattern: str | None = None,
     known: Mapping[str, str] | None = None,
+    studies: Mapping[str, str] | None = None,
 ) -> Patients:
     """Group volumes by patient.
 
@@ -42,13 +55,20 @@ def group(
         pattern: Regular expression; its first group, found in a volume's path, is the patient. It
             overrides the bookmarks' own column.
         known: Patient of volumes beside what their bookmarks say.
+        studies: StudyInstanceUID of each DICOM volume, where known.
 
     Raises:
         DataError: A volume of two patients, or a pattern that does not fit.
     """
     names, known = sorted(records), known or {}
     stated = {v: _stated(v, records[v], pattern, known.get(v)) for v in names}
-    key_of = {volume: _key(records[volume], keys.get(volume)) for volume in names}
+    same = _same_keys({*keys.values()} | {r.patient_key for v in names for r in records[v]})
+    keys = {volume: same.get(key) for volume, key in keys.items()}
+    reported = {v: {same.get(r.patient_key) for r in records[v]} - {None} for v in names}
+    by_id = {volume: _key(reported[volume], keys.get(volume)) for volume in names}
+    by_name = {v: name for v, name in _of_names(names).items() if by_id[v] is None}
+    by_study = {v: k for v, k in _of_studies(by_id, studies or {}).items() if v not in by_name}
+    key_of = by_id | by_study | {volume: f"name {name}" for volume, name in by_name.items()}
     named: dict[str, set[str]] = defaultdict(set)
     members: dict[str, list[str]] = defaultdict(list)
     for volume in names:
@@ -59,11 +79,63 @@ def group(
     for volume in names:
         patient, key = stated[volume], key_of[volume]
         if patient is None and key is not None:
-            patient = min(named[key]) if named[key] else members[key][0]
-        found.of_volume[volume] = patient or _of_crop(volume) or volume
-    found.notes = _notes(found.of_volume, stated, key_of, pattern)
-    found.notes += _contradictions(stated, key_of, named, records, keys)
+            patient = min(named[key]) if named[key] else by_name.get(volume, members[key][0])
+        found.of_volume[volume] = patient or volume
+    told = (
+        ({v for v in names if stated[v] is not None}, _PATTERN if pattern else _BOOKMARKS),
+        (by_study, _STUDY),
+        (by_name, _NAMES),
+        ({v for v in names if by_id[v] is not None}, _PATIENT_ID),
+        (names, _ALONE),
+    )
+    sources = {v: next(source for among, source in told if v in among) for v in names}
+    found.notes = _notes(found.of_volume, sources)
+    named = {key: named[key] for key in {*by_id.values()} - {None}}
+    found.notes += _contradictions(stated, by_id, named, reported, keys)
     return found
+
+
+def _same_keys(keys: set[str | None]) -> dict[str, str]:
+    """Return one key for each: an ID with and without its issuer is one patient's.
+
+    IDs of several issuers are of several patients.
+    """
+    issuers = defaultdict(set)
+    for key in keys - {None}:
+        patient, _, issuer = key.partition(":")
+        issuers[patient] |= {issuer} - {""}
+    return {
+        key: p if len(issuers[p := key.partition(":")[0]]) < 2 else key for key in keys - {None}
+    }
+
+
+def _of_studies(key_of: Mapping[str, str | None], studies: Mapping[str, str]) -> dict[str, str]:
+    """Return a key for volumes without PatientID: that of their study, which they may share."""
+    known = {studies[v]: key for v, key in sorted(key_of.items()) if key and studies.get(v)}
+    return {
+        volume: known.get(studies[volume], f"study {studies[volume]}")
+        for volume, key in key_of.items()
+        if key is None and studies.get(volume)
+    }
+
+
+def _of_names(volumes: Sequence[str]) -> dict[str, str]:
+    """Return the patient of volumes whose names tell it.
+
+    >>> _of_names(["x/sub-07_ses-1_T2w.nii.gz", "c1_0000.nii", "c1_0001.nii", "c2_0000.nii"])
+    {'x/sub-07_ses-1_T2w.nii.gz': 'sub-07', 'c1_0000.nii': 'c1', 'c1_0001.nii': 'c1'}
+    """
+    cases = {volume: strip_image_word(strip_suffix(volume)) for volume in volumes}
+    count = Counter(cases.values())
+    told = {
+        volume: subject[1] if (subject := _SUBJECT.search(volume)) else _of_crop(volume)
+        for volume in volumes
+    }
+    return {
+        volume: patient
+        for volume in volumes
+        if (patient := told[volume] or (cases[volume] if count[cases[volume]] > 1 else None))
+    }
 
 
 def _of_crop(volume: str) -> str | None:
@@ -76,41 +148,34 @@ def _of_crop(volume: str) -> str | None:
     return None if found is None else found[1] or found[2]
 
 
-def _key(records: Sequence[BookmarkRecord], of_volume: str | None) -> str | None:
+def _key(of_reports: set[str], of_volume: str | None) -> str | None:
     """Return the hash of the volume's patient, else that of its reports if they agree."""
-    of_reports = {record.patient_key for record in records} - {None}
-    return of_volume or (of_reports.pop() if len(of_reports) == 1 else None)
+    return of_volume or (min(of_reports) if len(of_reports) == 1 else None)
 
 
-def _notes(
-    of_volume: Mapping[str, str],
-    stated: Mapping[str, str | None],
-    key_of: Mapping[str, str | None],
-    pattern: str | None,
-) -> list[str]:
-    total = len(of_volume)
+def _notes(of_volume: Mapping[str, str], sources: Mapping[str, str]) -> list[str]:
+    """Tell how many patients there are.
+
+    Args:
+        of_volume: Patient of each volume.
+        sources: What told the patient of each volume.
+    """
+    total, patients = len(of_volume), len(set(of_volume.values()))
     if total < 2:
         return []
-    by_name = sum(patient is not None for patient in stated.values())
-    by_key = sum(stated[v] is None and key_of[v] is not None for v in of_volume)
-    by_crop = sum(
-        stated[v] is None and key_of[v] is None and _of_crop(v) is not None for v in of_volume
+    counts = Counter(sources.values())
+    shown = ", ".join(
+        f"{source} ({counts[source]} volumes)" for source in _SOURCES if counts[source]
     )
-    guessed = total - by_name - by_key - by_crop
-    sources = (
-        (by_name, "--patient-pattern" if pattern else "the bookmarks"),
-        (by_key, "DICOM's PatientID"),
-        (by_crop, "names of crops around lesions"),
-        (guessed, "the volume alone"),
-    )
-    shown = ", ".join(f"{source} ({n} volumes)" for n, source in sources if n)
-    notes = [f"{len(set(of_volume.values()))} patients of {total} volumes, told by {shown}."]
-    if guessed:
+    notes = [f"{patients} patients of {total} volumes, told by {shown}."]
+    if guessed := counts[_ALONE] + counts[_STUDY]:
+        each = "each DICOM study" if counts[_STUDY] else "each of them"
+        each += " or other volume" if counts[_STUDY] and counts[_ALONE] else ""
         notes.append(
-            f"No patient is named for {guessed} of {total} volumes: each of them is taken as"
-            " a patient of its own. Add a patient column, or use --patient-pattern."
+            f"No patient is named for {guessed} of {total} volumes: {each} is taken as a patient"
+            " of its own. Add a patient column, or use --patient-pattern."
         )
-    if by_key == total and len(set(of_volume.values())) == 1:
+    if counts[_PATIENT_ID] == total and patients == 1:
         notes.append(
             f"All {total} volumes have one PatientID and are taken as one patient. If it is an"
             " anonymiser's, add a patient column, or use --patient-pattern."
@@ -122,7 +187,7 @@ def _contradictions(
     stated: Mapping[str, str | None],
     key_of: Mapping[str, str | None],
     named: Mapping[str, set[str]],
-    records: Mapping[str, Sequence[BookmarkRecord]],
+    reported: Mapping[str, set[str]],
     keys: Mapping[str, str | None],
 ) -> list[str]:
     """Compare what is stated with DICOM's PatientID, and reports with their volumes."""
@@ -133,9 +198,7 @@ def _contradictions(
     split = sum(len(patients) > 1 for patients in named.values())
     joined = sum(len(found) > 1 for found in keys_of.values())
     foreign = sum(
-        any(r.patient_key not in (None, keys[v]) for r in records[v])
-        for v in records
-        if keys.get(v) is not None
+        bool(found - {keys[v]}) for v, found in reported.items() if keys.get(v) is not None
     )
     told = (
         (split, "PatientIDs in DICOM are of several patients as stated; the stated ones count"),

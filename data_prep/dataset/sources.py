@@ -97,13 +97,14 @@ def list_sources(
         by_volume.setdefault(volume, [])
     names = sorted(by_volume)
     marks = {v: by_volume[v] + regions[v] + refused[v] for v in names}
-    keys, series = {}, {}
+    keys, series, studies = {}, {}, {}
     for volume in names if root is not None else ():
         if (header := header_of_volume(root, volume)) is not None:
             keys[volume] = key_of_header(header)
             series[volume] = str(header.get("SeriesInstanceUID", ""))
+            studies[volume] = str(header.get("StudyInstanceUID", "") or "")
     known = {volume: patient for volume, (patient, _) in labelled.items()}
-    grouped = group_patients(marks, keys, patient_pattern, known)
+    grouped = group_patients(marks, keys, patient_pattern, known, studies)
     patients, notes = grouped.of_volume, grouped.notes
     volume_digits = max(4, len(str(len(names))))
     order = {patient: i for i, patient in enumerate(sorted(set(patients.values())), start=1)}

@@ -33,13 +33,20 @@ _PLACEHOLDERS = (
 
 
 def key_of_header(header: Dataset) -> str | None:
-    """Return the keyed hash of a header's patient; None if it states none."""
+    """Return the keyed hash of a header's patient; None if it states none.
+
+    After a colon that of the ID's issuer follows, if it is stated.
+    """
     patient, issuer = (
         str(header.get(name, "") or "").strip() for name in ("PatientID", "IssuerOfPatientID")
     )
     if patient.lower() in _PLACEHOLDERS:
         return None
-    return hmac.new(_KEY, f"{patient}\n{issuer}".encode(), hashlib.sha256).hexdigest()
+    return ":".join(_hash(text) for text in (patient, issuer) if text)
+
+
+def _hash(text: str) -> str:
+    return hmac.new(_KEY, text.encode(), hashlib.sha256).hexdigest()
 
 
 def key_of_volume(root: str | os.PathLike, volume: str) -> str | None:

@@ -37,6 +37,40 @@ def test_reports_tell_the_patient_of_volumes_that_do_not():
     assert found.of_volume == {"a": "a", "b": "a"}
 
 
+def test_an_id_with_and_without_its_issuer_is_one_patients():
+    found = group({"a": [], "b": [], "c": [mark(key="k")]}, {"a": "k", "b": "k:one"})
+    assert found.of_volume == {"a": "a", "b": "a", "c": "a"}
+    found = group({"a": [], "b": [], "c": []}, {"a": "k", "b": "k:one", "c": "k:two"})
+    assert found.of_volume == {"a": "a", "b": "b", "c": "c"}
+
+
+def test_series_of_one_study_are_of_one_patient():
+    """Anonymisers take the PatientID, or replace it by one for all."""
+    records = {"a": [], "b": [], "c": [], "d": [], "e.nii": []}
+    studies = {"a": "1.2", "b": "1.2", "c": "1.3", "d": "1.3"}
+    found = group(records, {"d": "k"}, studies=studies)
+    assert found.of_volume == {"a": "a", "b": "a", "c": "c", "d": "c", "e.nii": "e.nii"}
+    assert found.notes == [
+        "3 patients of 5 volumes, told by DICOM's PatientID (1 volumes), DICOM's study"
+        " (3 volumes), the volume alone (1 volumes).",
+        "No patient is named for 4 of 5 volumes: each DICOM study or other volume is taken as a"
+        " patient of its own. Add a patient column, or use --patient-pattern.",
+    ]
+
+
+def test_names_that_tell_the_patient():
+    """BIDS subjects, and the images of one case in nnU-Net's names."""
+    bids = ["sub-01/ses-1/anat/sub-01_ses-1_T2w.nii.gz", "sub-01/ses-2/anat/sub-01_ses-2_T2w.nii"]
+    channels = ["imagesTr/c7_0000.nii.gz", "imagesTr/c7_0001.nii.gz"]
+    found = group({v: [] for v in (*bids, *channels, "c8_0000.nii.gz", "subject.nii")}, {})
+    assert {found.of_volume[v] for v in bids} == {"sub-01"}
+    assert {found.of_volume[v] for v in channels} == {"imagesTr/c7"}
+    assert found.of_volume["c8_0000.nii.gz"] == "c8_0000.nii.gz"
+    assert "4 patients of 6 volumes, told by names of volumes (4 volumes)" in found.notes[0]
+    stated = group({channels[0]: [mark("P1")], channels[1]: []}, {})
+    assert set(stated.of_volume.values()) == {"P1"}
+
+
 def test_what_is_stated_counts_and_is_compared():
     records = {"a": [mark("P1")], "b": [mark("P2")], "c": [mark("P2")], "d": [mark(key="k9")]}
     found = group(records, {"a": "k1", "b": "k1", "c": "k2", "d": "k3"})
