@@ -114,6 +114,14 @@ def _check_header(columns: list[str], name: str, row: int, options: Options) -> 
             path=name,
             row=row,
         )
+    known = {"volume", *SLICE_COLUMNS, *PIXEL_COLUMNS, *MM_COLUMNS, *OPTIONAL_COLUMNS}
+    if not known & set(columns):
+        raise DataError(
+            "Expected the names of the columns (volume, slice, long_x1 … short_y2) in the first row"
+            " but got none of them. Remove the lines above the header.",
+            path=name,
+            row=row,
+        )
     wanted = PIXEL_COLUMNS if not any(c in MM_COLUMNS for c in columns) else MM_COLUMNS
     missing = [c for c in wanted if c not in columns]
     if not {"volume", "series_uid"} & set(columns):

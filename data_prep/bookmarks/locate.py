@@ -183,11 +183,13 @@ def _check_inside(record: BookmarkRecord, volume: Volume, stored_slice: int) -> 
     if not outside.any():
         return
     x, y = points[np.argmax(outside)]
+    fits_shifted = min(x, y) >= 0.5 and x < columns + 0.5 and y < rows + 0.5
+    one_based = ", or read the file with --one-based" if fits_shifted else ""
     raise _error(
         record,
         f"Expected points inside {columns} x {rows} pixels (-0.5 to {columns - 0.5} and "
-        f"{rows - 0.5}) but got ({x:.12g}, {y:.12g}). Correct the coordinates (0-based), "
-        "or read the file with --one-based.",
+        f"{rows - 0.5}) but got ({x:.12g}, {y:.12g}). Correct the coordinates (0-based pixels)"
+        f"{one_based}.",
     )
 
 

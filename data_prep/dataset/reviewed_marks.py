@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 
 import numpy as np
 
@@ -29,7 +30,8 @@ class MergedMarks:
         rejected: Places of rejected findings that are near no bookmark.
         disputed: Bookmarks that a later reader has rejected: to be ignored.
         refused: An error for each mark that cannot be placed.
-        conflicts: A line for each bookmark that a later file changes or rejects.
+        conflicts: A line for each bookmark that a later file changes or rejects, or that lies on
+            the place of another one of its file.
     """
 
     placed: list[PlacedBookmark] = field(default_factory=list)
@@ -54,6 +56,12 @@ def merge(
         added, refused = place_all(of_layer, volume)
         denied, more = place_all([r for r in rejected if r.layer == layer], volume)
         merged.refused += refused + more
+        merged.conflicts += [
+            f"{_where(two)}: lies on the place of {_where(one)}. If both are of one lesion, remove"
+            " one of them."
+            for one, two in combinations(added, 2)
+            if are_one_lesion(one, two, spacing)
+        ]
         for mark in added:
             earlier = [old for old in kept if are_one_lesion(old, mark, spacing)]
             kept = [old for old in kept if old not in earlier]

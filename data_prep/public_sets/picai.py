@@ -133,7 +133,7 @@ def _rows(
 ) -> tuple[list[list[str]], int]:
     """Write the mask of a study; return its rows of the table, and its number of lesions."""
     mask = read_label_volume(study.mask, root=source, allow_empty=True)
-    labels = components(mask.array)
+    labels = components(mask.array > 0)
     name = study.volume.removesuffix(".mha")
     write_nifti(masks / f"{name}_mask.nii.gz", mask.to_source(labels.astype("uint16")))
     rows = []

@@ -197,11 +197,31 @@ def stored_pixels(data: Dataset, label: str) -> np.ndarray:
         return _gdcm(data, shape, syntax, label)
     with only_data_errors(label):
         try:
-            return np.asarray(data.pixel_array).reshape(shape)
+            shift = 0 if syntax.is_compressed else _unused_low_bits(data, label)
+            pixels = np.asarray(data.pixel_array).reshape(shape)
+            return pixels >> shift if shift else pixels
         except Exception:
             if syntax != JPEGExtended12Bit:  # Pillow claims it, but decodes 8 bits only
                 raise
     return _gdcm(data, shape, syntax, label)
+
+
+def _unused_low_bits(data: Dataset, label: str) -> int:
+    """Return how many bits lie below a pixel's own, and let pydicom read them with the pixel.
+
+    Old files hold pixels of 12 bits in the upper bits of 16; pydicom takes them for the lower ones.
+    """
+    if "BitsStored" not in data or data.get("HighBit", None) is None:
+        return 0
+    shift = int(data.HighBit) + 1 - int(data.BitsStored)
+    if shift < 0 or int(data.HighBit) >= int(data.BitsAllocated):
+        raise DataError(
+            f"Expected HighBit from {int(data.BitsStored) - 1} to {int(data.BitsAllocated) - 1} but"
+            f" got {int(data.HighBit)}. Repair the header.",
+            path=label,
+        )
+    data.BitsStored = int(data.BitsStored) + shift
+    return shift
 
 
 def _can_decode(syntax: UID) -> bool:

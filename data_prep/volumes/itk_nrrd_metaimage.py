@@ -257,6 +257,12 @@ def _check_units(units: list[str], key: str, name: str) -> None:
 
 def _refuse_axes(size: tuple[int, ...], kinds: str, stated: str, name: str) -> None:
     shown = " x ".join(map(str, size))
+    if kinds.lower().startswith("list"):
+        raise DataError(
+            f"Expected segments apart from each other but got {size[0]} layers of segments that"
+            f" overlap ({shown}). Save each as a label map of its own, e.g. with 3D Slicer.",
+            path=name,
+        )
     if any(word in kinds.lower() for word in ("rgb", "vector", "color", "colour")):
         raise DataError(
             f"Expected one grey value per voxel but got colours or vectors ({shown}). Export grey "

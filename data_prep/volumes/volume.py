@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +18,11 @@ import SimpleITK as sitk
 from data_prep.errors import DataError
 from data_prep.paths import relative_name
 from data_prep.volumes.any_format import read_stored
+from data_prep.volumes.dataset_json import label_names
 from data_prep.volumes.geometry import Grid
 from data_prep.volumes.padding import fill_outside
 from data_prep.volumes.read_options import ReadOptions
 from data_prep.volumes.segment_names import choose
-from data_prep.volumes.stored import Stored
 
 # Labels that a program stored as scaled numbers come back as 0.996 or 1.000015.
 LABEL_TOLERANCE = 0.01
@@ -221,7 +222,7 @@ def read_labels(
         allow_empty: Take a mask without any label, as of a volume without lesions.
         nifti_form: See `read_volume`.
         segments: Regular expression that names of lesions contain, for masks that name their
-            labels (3D Slicer's `.seg.nrrd`); the others are left out.
+            labels (3D Slicer's `.seg.nrrd`, nnU-Net's `dataset.json`); the others are left out.
 
     Returns:
         Labels in the axial order of `like`, uint16 or uint32.
@@ -254,7 +255,8 @@ def read_label_volume(
     """Read a label mask by itself; see `read_labels`."""
     name = relative_name(path, root)
     stored = read_stored(Path(path), name, ReadOptions(nifti_form=nifti_form))
-    values, notes = _lesions(_whole(stored.array, name), stored, segments, name)
+    named = stored.segment_names or label_names(Path(path))
+    values, notes = _lesions(_whole(stored.array, name), named, segments, name)
     highest = int(values.max())
     if highest == 0 and not allow_empty:
         raise DataError(
@@ -271,16 +273,16 @@ def read_label_volume(
 
 
 def _lesions(
-    labels: np.ndarray, stored: Stored, segments: str | None, name: str
+    labels: np.ndarray, named: Mapping[int, str], segments: str | None, name: str
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return labels without those that are no lesions by their names, and notes."""
-    named = stored.segment_names
     if not named and segments is None:
         return labels, ()
     if not named:
         raise DataError(
             "Expected a mask that names its segments for --segments but got a label map without"
-            " names. Leave the option out, and other labels than lesions too.",
+            " names. Leave the option out, and other labels than lesions too, or name the labels in"
+            " a dataset.json beside the masks.",
             path=name,
         )
     there = set(np.unique(labels).tolist()) - {0}

@@ -14,6 +14,7 @@ import SimpleITK as sitk
 from dicom_makers import item, presentation_state, segmentation, structure_set
 
 from data_prep.bookmarks.csv_table import MM_COLUMNS, PIXEL_COLUMNS
+from data_prep.bookmarks.label_masks import components
 from data_prep.prepare import main
 from data_prep.volumes.volume import read_volume
 
@@ -224,6 +225,15 @@ def test_an_option_works_or_is_refused(tmp_path, inputs, capsys, kind):
             clean = option[0] in ("--one-axis", "--segments") and expected == WORKS
             assert status == (0 if clean else 1), where
             assert output(tmp_path, f"out{number}") != plain, where
+
+
+def test_binary_masks_never_join_two_labels():
+    labels = np.zeros((2, 5, 8), np.uint8)
+    labels[:, 1:4, 1:4], labels[:, 1:4, 4:6], labels[0, 1, 7] = 1, 2, 2
+    found = components(labels)
+    assert sorted(np.unique(found)) == [0, 1, 2, 3]
+    assert (found[:, 1:4, 1:4] == 1).all() and len(np.unique(found[:, 1:4, 4:6])) == 1
+    assert found[0, 1, 7] not in (0, 1, found[0, 1, 4])
 
 
 def test_a_label_of_several_pieces_gets_a_note(tmp_path, inputs):

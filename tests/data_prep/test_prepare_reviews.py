@@ -159,3 +159,14 @@ def test_a_table_of_other_columns_is_no_table_of_ids(two):
     (two / "ids.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="volume_id and volume"):
         read_ids(two / "ids.csv", two)
+
+
+def test_two_bookmarks_of_one_table_at_one_place_get_a_note(two):
+    rows = [cross("a.mha", 1), moved(cross("a.mha", 1), 2), cross("a.mha", 2)]
+    (two / "marks.csv").write_text("\n".join([HEADER, *rows]) + "\n")
+    assert prepare(two) == 0
+    assert (
+        "marks.csv, row 3: lies on the place of marks.csv, row 2."
+        in (two / "out/notes.txt").read_text()
+    )
+    assert len(train(two)["annotations"]) == 3

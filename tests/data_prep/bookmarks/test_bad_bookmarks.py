@@ -52,9 +52,14 @@ def test_place(volume, case):
 
 
 def test_pixels_outside_may_be_one_based(volume):
-    points = np.array([[10.0, 10], [41, 10], [15, 8], [15, 12]])
-    with pytest.raises(DataError, match=r"\(0-based\), or read the file with --one-based\.$"):
-        place(BookmarkRecord("v.nrrd", points, slice_index=2), volume)
+    points = np.array([[10.0, 10], [40, 10], [15, 8], [15, 12]])
+    with pytest.raises(
+        DataError, match=r"\(0-based pixels\), or read the file with --one-based\.$"
+    ):
+        place(BookmarkRecord("v.nii", points, slice_index=2), volume)
+    points[1, 0] = 41  # so far outside, it is not
+    with pytest.raises(DataError, match=r"got \(41, 10\)\. Correct the coordinates.*pixels\)\.$"):
+        place(BookmarkRecord("v.nii", points, slice_index=2), volume)
 
 
 def test_fifteen_degrees_are_the_limit(volume):

@@ -35,6 +35,7 @@ HEADERS = {
         "got no short_y2, slice",
     ),
     "no frame": (f"volume,{MM}", "got no frame"),
+    "lines above": (f"sep=,\n{HEADER}", "names of the columns", "first row"),
     "column twice": (HEADER + ",slice", "'slice' twice"),
 }
 ROWS = {

@@ -162,3 +162,30 @@ def test_prepare_takes_the_option_for_bookmarks_and_masks(write, tmp_path, make_
     assert run("b", "--bookmarks", table, "--masks", path, "--segments", "node", "--overwrite") == 0
     truth = json.loads((tmp_path / "b/annotations/train_truth.json").read_bytes())
     assert [a["bbox"] for a in truth["annotations"]] == [[30, 20, 9, 5]]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"background": 0, "prostate": [1, 2], "lesion": 2},
+        {"0": "background", "1": "prostate", "2": "lesion"},
+    ],
+)
+def test_labels_that_dataset_json_names(write, tmp_path, labels):
+    """nnU-Net: label 1 is an organ, and says so beside the folder of the masks."""
+    path, volume = write("seg.nrrd", ())
+    masks = tmp_path / "labelsTr"
+    masks.mkdir()
+    image = sitk.ReadImage(str(path))
+    image = volume.to_source(sitk.GetArrayFromImage(image))
+    sitk.WriteImage(image, str(masks / "scan.nii.gz"))
+    path.unlink()
+    assert len(as_bookmarks(masks).records) == 2
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels}))
+    found = as_bookmarks(masks)
+    assert not found.records
+    assert says(found.errors[0], "labelsTr/scan.nii.gz", "lesions only", "prostate", "lesion")
+    found = as_bookmarks(masks, segments="^lesion|, lesion")
+    assert [r.row for r in found.records] == [2] and not found.errors
+    (tmp_path / "dataset.json").write_text("{")
+    assert says(as_bookmarks(masks).errors[0], "labelsTr/scan.nii.gz", "JSON")

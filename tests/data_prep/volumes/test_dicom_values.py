@@ -220,3 +220,19 @@ def test_mosaics_and_packed_files_are_named(make_series):
     for content, advice in ((b"PK\x03\x04", "Unpack it"), (b"\x1f\x8b\x08", "gunzip")):
         (folder / "IM999.dcm").write_bytes(content)
         assert advice in refused(folder).message
+
+
+@pytest.mark.parametrize("signed", [0, 1])
+def test_pixels_in_the_upper_bits(make_series, signed):
+    """Old files: 12 bits of a pixel are the upper ones of 16 (HighBit 15)."""
+
+    def lift(data, k):
+        values = data.pixel_array.astype(int) - 500 * signed
+        data.PixelData = (values << 4 & 0xFFFF).astype("<u2").tobytes()
+        data.BitsStored, data.HighBit, data.PixelRepresentation = 12, 15, signed
+
+    usual = read_volume(make_series("usual"))
+    lifted = read_volume(make_series("lifted", edit=lift))
+    assert np.array_equal(lifted.array, usual.array.astype(int) - 500 * signed)
+    wrong = make_series("wrong", edit=lambda data, k: setattr(data, "HighBit", 5))
+    assert says(refused(wrong), "wrong/IM003.dcm", "HighBit from 15 to 15")
