@@ -11,7 +11,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from data_prep.bookmarks import dicom_rtstruct, dicom_seg
-from data_prep.bookmarks.dicom_objects import kind_of
+from data_prep.bookmarks.dicom_objects import foreign_notes, kind_of
 from data_prep.errors import DataError, quoted
 from data_prep.paths import relative_name
 from data_prep.volumes.dicom_header import read_header
@@ -129,7 +129,7 @@ def read_mask(
     with only_data_errors(name):
         data = read_header(path, name, with_pixels=True)
         masks, notes = _segments(data, like, name, segments)
-        referred = {str(e.value) for e in data.iterall() if e.keyword == "ReferencedSOPInstanceUID"}
+        notes += foreign_notes(data, like, name)
         labels = np.zeros(
             like.array.shape, np.uint16 if max(masks, default=0) < 2**16 else np.uint32
         )
@@ -151,12 +151,6 @@ def read_mask(
         )
     if empty:
         notes.append(f"{name}: {len(empty)} of {len(masks)} segments hold no voxel.")
-    images = {uid.partition("#")[0] for uid in like.slice_uids}
-    if images and referred and not images & referred:
-        notes.append(
-            f"{name}: refers to other images than those of {like.source_id}; its positions in mm"
-            " were taken."
-        )
     return replace(like, array=labels, source_id=name, notes=tuple(notes))
 
 

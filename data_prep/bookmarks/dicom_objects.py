@@ -224,6 +224,24 @@ def series_named(uid: str, options: Options) -> str:
     return volume
 
 
+def foreign_notes(data: Dataset, volume: Volume, name: str) -> list[str]:
+    """Return notes on a segmentation or structure set that was drawn elsewhere than on a volume."""
+    found = {"ReferencedSOPInstanceUID": set(), "FrameOfReferenceUID": set()}
+    for entry in data.iterall():
+        for keyword, uids in found.items():
+            if entry.keyword == keyword and entry.value:
+                uids.add(str(entry.value))
+    images = {uid.partition("#")[0] for uid in volume.slice_uids}
+    frames, notes = {volume.frame_uid} - {""}, []
+    for own, referred, what in (
+        (images, found["ReferencedSOPInstanceUID"], "refers to other images than those of"),
+        (frames, found["FrameOfReferenceUID"], "has another frame of reference than"),
+    ):
+        if own and referred and not own & referred:
+            notes.append(f"{name}: {what} {volume.source_id}; its positions in mm were taken.")
+    return notes
+
+
 def read_grid(options: Options, volume: str) -> Volume:
     """Read the volume on whose grid an object is to be drawn."""
     if options.images is None:

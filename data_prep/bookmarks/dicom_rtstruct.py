@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from data_prep.bookmarks.dicom_objects import (
     STORAGE,
     checked,
+    foreign_notes,
     read_all,
     read_grid,
     volume_named,
@@ -26,6 +27,7 @@ from data_prep.bookmarks.locate import axial_points
 from data_prep.bookmarks.one_axis import fill
 from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.errors import DataError
+from data_prep.volumes.patient_key import key_of_header
 from data_prep.volumes.segment_names import choose
 from data_prep.volumes.volume import Volume
 
@@ -54,6 +56,7 @@ def _read_one(path: Path, name: str, options: Options) -> ReadResult:
     except DataError as error:
         result.refuse(error, volume_name)
         return result
+    result.notes += foreign_notes(data, volume, name)
     for row in sorted(chosen):
         contours = found[row].contours
         try:
@@ -63,13 +66,19 @@ def _read_one(path: Path, name: str, options: Options) -> ReadResult:
             continue
         labels = replace(volume, array=mask.astype(np.uint16))
         measured = measure_labels(labels, volume_name, name, options)
-        measured.records = [replace(record, row=row) for record in measured.records]
+        key = key_of_header(data)
+        measured.records = [replace(r, row=row, patient_key=key) for r in measured.records]
         result.add(measured)
     return result
 
 
 def referenced_series(data: Dataset) -> Iterable[str]:
-    """Yield the UIDs of the series that a structure set refers to."""
+    """Yield the UIDs of the series that a structure set refers to.
+
+    OHIF names them as segmentations do, outside of the frames of reference.
+    """
+    for series in data.get("ReferencedSeriesSequence", None) or ():
+        yield str(series.SeriesInstanceUID)
     for frame in data.get("ReferencedFrameOfReferenceSequence", None) or ():
         for study in frame.get("RTReferencedStudySequence", None) or ():
             for series in study.get("RTReferencedSeriesSequence", None) or ():
@@ -142,9 +151,11 @@ def region_mask(contours: list[Dataset], volume: Volume, name: str, row: int) ->
                 "Expected closed planar contours of 3 points at least but got others. Draw the"
                 " outline, or measure both axes."
             )
-        if numbers.tobytes() in seen:
+        # From whichever point it starts, either way round.
+        corners = np.unique(numbers.reshape(-1, 3).round(3), axis=0).tobytes()
+        if corners in seen:
             raise DataError("Expected each contour once but got one twice. Export it again.")
-        seen.add(numbers.tobytes())
+        seen.add(corners)
         record = BookmarkRecord(
             volume.source_id, numbers.reshape(-1, 3), "LPS", file=name, row=row, shape="outline"
         )

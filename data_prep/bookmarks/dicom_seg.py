@@ -24,6 +24,7 @@ from pydicom.uid import (
 from data_prep.bookmarks.dicom_objects import (
     STORAGE,
     checked,
+    foreign_notes,
     read_all,
     read_grid,
     volume_named,
@@ -34,6 +35,7 @@ from data_prep.errors import DataError
 from data_prep.volumes import decode_server
 from data_prep.volumes.dicom_frames import frame_groups, slices_of
 from data_prep.volumes.dicom_slice_order import SliceInfo
+from data_prep.volumes.patient_key import key_of_header
 from data_prep.volumes.segment_names import choose
 from data_prep.volumes.stored import check_size
 from data_prep.volumes.volume import Volume
@@ -62,6 +64,7 @@ def _read_one(path: Path, name: str, options: Options) -> ReadResult:
     except DataError as error:
         result.refuse(error, name_of_volume)
         return result
+    result.notes += foreign_notes(data, volume, name)
     masks = segments(data, volume, name, chosen)
     for number, mask in masks.items():
         if not mask.any():
@@ -70,7 +73,8 @@ def _read_one(path: Path, name: str, options: Options) -> ReadResult:
             continue
         labels = replace(volume, array=mask.astype(np.uint16))
         found = measure_labels(labels, name_of_volume, name, options)
-        found.records = [replace(record, row=number) for record in found.records]
+        key = key_of_header(data)
+        found.records = [replace(r, row=number, patient_key=key) for r in found.records]
         result.add(found)
     return result
 

@@ -10,6 +10,7 @@ from data_prep.bookmarks.dicom_rtstruct import region_mask
 from data_prep.bookmarks.locate import place
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.errors import DataError
+from data_prep.volumes.patient_key import key_of_header
 from data_prep.volumes.volume import read_volume
 
 CORNERS = np.array([[30.0, 20], [38, 20], [38, 24], [30, 24]])
@@ -197,3 +198,49 @@ def test_an_error_of_a_single_file_names_it(series, tmp_path):
     with pytest.raises(DataError) as caught:
         read_bookmarks(path)
     assert says(caught.value, "case_seg.dcm", "the image folder")
+
+
+@pytest.mark.parametrize("turned", [CORNERS[::-1], np.roll(CORNERS, 1, axis=0)])
+def test_a_contour_again_from_another_point_is_no_hole(series, tmp_path, turned):
+    folder, volume, sources = series
+    outlines = [
+        ("CLOSED_PLANAR", volume.to_patient_mm(volume.from_stored(points, 1)))
+        for points in (CORNERS, turned)
+    ]
+    data = structure_set(sources[0], outlines[:1])
+    more = structure_set(sources[0], outlines[1:]).ROIContourSequence[0].ContourSequence
+    data.ROIContourSequence[0].ContourSequence += list(more)
+    data.save_as(tmp_path / "s.dcm", enforce_file_format=True)
+    found = read_bookmarks(tmp_path / "s.dcm", image_root=folder.parent)
+    assert says(found.errors[0], "s.dcm, row 1", "each contour once", "one twice")
+
+
+@pytest.mark.parametrize("kind", ["seg", "rtstruct"])
+def test_objects_of_another_scan_get_notes(series, tmp_path, kind):
+    folder, volume, sources = series
+    path = tmp_path / "s.dcm"
+    if kind == "seg":
+        segmentation(sources, lesions(), path)
+    else:
+        outline = volume.to_patient_mm(volume.from_stored(CORNERS, 1))
+        data = structure_set(sources[0], [("CLOSED_PLANAR", outline)])
+        frame = data.ReferencedFrameOfReferenceSequence[0]
+        frame.FrameOfReferenceUID = sources[0].FrameOfReferenceUID
+        data.save_as(path, enforce_file_format=True)
+    found = read_bookmarks(path, image_root=folder.parent)
+    assert not any("positions in mm" in note for note in found.notes)
+    data = pydicom.dcmread(path)
+    for entry in data.iterall():
+        if entry.keyword in (
+            "FrameOfReferenceUID",
+            "SeriesInstanceUID",
+            "ReferencedSOPInstanceUID",
+        ):
+            entry.value = "1.2.3.4"
+    data.PatientID = "another"
+    data.save_as(path)
+    found = read_bookmarks(path, image_root=folder.parent, volume="scan")
+    notes = [note for note in found.notes if "positions in mm were taken" in note]
+    assert len(notes) == (2 if kind == "seg" else 1)
+    assert "s.dcm: has another frame of reference than scan" in notes[-1]
+    assert found.records[0].patient_key not in (None, key_of_header(sources[0]))

@@ -1,4 +1,4 @@
-"""Reports and segmentations that OHIF's own library writes: right, or refused by their names."""
+"""What OHIF's own library writes: right, or refused by its name."""
 
 import json
 import subprocess
@@ -39,6 +39,11 @@ NAMES = dict(
     ArrowAnnotate="arrow",
     Angle="angle",
     Probe="point",
+)
+# Slices and corners of two regions; voxels whose centres lie on an outline belong to it.
+REGIONS = (
+    ((2, 3), [(20.0, 10.0), (29.0, 10.0), (29.0, 15.0), (20.0, 15.0)]),
+    ((5, 6), [(5.0, 30.0), (11.0, 30.0), (11.0, 33.0), (5.0, 33.0)]),
 )
 NO_OUTLINE = ("ArrowAnnotate", "Angle", "Probe")
 
@@ -95,6 +100,27 @@ class Written:
                     "labels": self.labels.reshape(7, -1).tolist(),
                 }
                 for kind in ("binary", "labelmap")
+            ],
+            "structures": [
+                {
+                    "path": str(root / "structures"),
+                    "regions": [
+                        {
+                            "label": f"Lesion {number}",
+                            "contours": [
+                                {
+                                    "image": z,
+                                    "points": [
+                                        image.TransformContinuousIndexToPhysicalPoint((x, y, z))
+                                        for x, y in corners
+                                    ],
+                                }
+                                for z in slices
+                            ],
+                        }
+                        for number, (slices, corners) in enumerate(REGIONS, start=1)
+                    ],
+                }
             ],
         }
         (root / "cases.json").write_text(json.dumps(cases))
@@ -170,3 +196,20 @@ def test_segmentations(written, kind):
         sitk.GetArrayFromImage(written.volume.to_source(mask.array)), written.labels
     )
     assert [record.row for record in written.read(kind).records] == [1, 2]
+
+
+def test_structure_sets(written):
+    """They name the series, but not where RTSTRUCT has it."""
+    expected = np.zeros((7, 40, 50), np.uint8)
+    expected[2:4, 10:16, 20:30], expected[5:7, 30:34, 5:12] = 1, 2
+    mask = read_mask(
+        written.root / "structures",
+        written.volume,
+        root=written.root,
+        allow_empty=False,
+        nifti_form="auto",
+    )
+    assert np.array_equal(sitk.GetArrayFromImage(written.volume.to_source(mask.array)), expected)
+    found = written.read("structures")
+    assert [(r.volume, r.row) for r in found.records] == [("scan", 1), ("scan", 2)]
+    assert found.errors == []

@@ -1,14 +1,15 @@
-// Reports and segmentations as OHIF's library writes them.
+// Reports, segmentations and structure sets as OHIF's library writes them.
 //   node write_objects.mjs cases.json
 // cases.json: {"images": [paths in order], "reports": [{"path", "in_mm", "annotations": [{"tool", "image", "points",
-//   "stats", "contour", "text", "label"}]}], "segmentations": [{"path", "labelmap", "labels": [a list per image]}]}
+//   "stats", "contour", "text", "label"}]}], "segmentations": [{"path", "labelmap", "labels": [a list per image]}],
+//   "structures": [{"path", "regions": [{"label", "contours": [{"image", "points"}]}]}]}
 // `image` is the number of the image, `points` are in mm.
 import fs from 'fs';
 
 globalThis.window = globalThis;
 globalThis.self = globalThis;
 const dcmjs = (await import('dcmjs')).default;
-const { adaptersSR, adaptersSEG } = await import('@cornerstonejs/adapters');
+const { adaptersSR, adaptersSEG, adaptersRT } = await import('@cornerstonejs/adapters');
 const { metaData } = await import('@cornerstonejs/core');
 const { MeasurementReport } = adaptersSR.Cornerstone3D;
 
@@ -51,6 +52,10 @@ function provide(type, image) {
     frameNumber: 1,
     StudyData: { StudyInstanceUID, PatientID, PatientName },
     SeriesData: {},
+    generalSeriesModule: { seriesInstanceUID: one.SeriesInstanceUID, modality: 'MR' },
+    generalStudyModule: { studyInstanceUID: StudyInstanceUID },
+    patientModule: { patientID: PatientID, patientName: PatientName },
+    frameModule: { sopInstanceUID: one.SOPInstanceUID, sopClassUID: one.SOPClassUID, frameNumber: 1, numberOfFrames: 1 },
     ImageData: one,
   };
   return answers[type];
@@ -109,5 +114,25 @@ for (const { path, labelmap, labels } of cases.segmentations) {
   const map = { labelmaps2D, metadata, segmentsOnLabelmap: numbers };
   const options = labelmap ? { sopClassUID: '1.2.840.10008.5.1.4.1.1.66.7' } : {};
   write(adaptersSEG.Cornerstone3D.Segmentation.generateSegmentation(images, map, provider, options), path);
+}
+
+for (const { path, regions } of cases.structures) {
+  const segments = {};
+  const annotations = [];
+  regions.forEach(({ label, contours }, k) => {
+    segments[k + 1] = { segmentIndex: k + 1, label, color: [255, 0, 0, 255] };
+    for (const { image, points } of contours) {
+      annotations.push({
+        data: { contour: { polyline: points, closed: true }, segmentation: { segmentationId: 'lesions', segmentIndex: k + 1 } },
+        metadata: {
+          toolName: 'PlanarFreehandContourSegmentationTool',
+          referencedImageId: `${image}`,
+          FrameOfReferenceUID: datasets[image].FrameOfReferenceUID,
+        },
+      });
+    }
+  });
+  const dataset = adaptersRT.Cornerstone3D.RTSS.generateRTSSFromAnnotations({ label: 'lesions', segments }, annotations, {});
+  write({ dataset }, path);
 }
 process.exit(0);
