@@ -12,8 +12,10 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from data_prep.bookmarks import dicom_rtstruct, dicom_seg
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.volumes.find import VolumeIndex
+from data_prep.volumes.volume import read_volume
 
 pytestmark = pytest.mark.fuzz
 fuzz = settings.get_profile("readers")
@@ -85,7 +87,13 @@ def objects(source):
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory):
+def monkeymodule():
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory, monkeymodule):
     """The image folder's index, a folder for broken files, and the bytes of each object."""
     root = tmp_path_factory.mktemp("objects")
     (root / "images/scan").mkdir(parents=True)
@@ -96,6 +104,10 @@ def sound(tmp_path_factory):
         source.ImagePositionPatient = [0, 0, 3 * k]
         source.save_as(root / f"images/scan/{k}.dcm")
     index, contents = VolumeIndex(root / "images"), {}
+    # The volume is the same in all examples: it is read once.
+    grid = read_volume(root / "images/scan", root=root / "images")
+    for module in (dicom_seg, dicom_rtstruct):
+        monkeymodule.setattr(module, "read_grid", lambda options, volume: grid)
     for kind, data in objects(source).items():
         data.save_as(root / f"{kind}.dcm", enforce_file_format=True)
         contents[kind] = (root / f"{kind}.dcm").read_bytes()
