@@ -12,7 +12,8 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from data_prep.bookmarks.dicom_objects import STORAGE, files_below, read_each, volume_named
+from data_prep.bookmarks.dicom_objects import STORAGE, files_below, volume_named
+from data_prep.bookmarks.object_versions import read_each
 from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.bookmarks.sr_groups import Drawing, drawings, is_item, items_below
 from data_prep.errors import DataError

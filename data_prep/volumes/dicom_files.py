@@ -29,7 +29,7 @@ from data_prep.volumes.dicom_frames import (
 from data_prep.volumes.dicom_header import read_header
 from data_prep.volumes.dicom_kinds import is_dicom, object_kind
 from data_prep.volumes.dicom_slice_order import SliceInfo, order_slices
-from data_prep.volumes.dicom_values import real_values, value_notes
+from data_prep.volumes.dicom_values import check_one_scale, real_values, value_notes
 from data_prep.volumes.geometry import Grid
 from data_prep.volumes.instance_numbers import instance_numbers, numbering_note
 from data_prep.volumes.read_options import ReadOptions
@@ -96,11 +96,17 @@ def _read(images: Sequence[DicomImage], name: str, options: ReadOptions) -> Stor
             path=name,
         )
     _check_duplicates(images, name)
+    _check_one_patient(images, name)
     ordered, grid = order_slices(slices, name, keep_order=multi)
     check_size(grid.size, name)
+    if options.philips_scaling == "precise":
+        check_one_scale([image.data for image in images], name)
     planes, padding = _planes(images, ordered, options.philips_scaling)
     notes = value_notes(images[0].data, name, options.philips_scaling)
     notes += _spacing_note(images[0], grid, name)
+    frames = {str(image.data.get("FrameOfReferenceUID", "") or "") for image in images}
+    if len(frames) > 1:
+        notes += (f"{name}: {len(frames)} frames of reference; the positions were taken as one.",)
     if multi:
         numbers = tuple(s.frame + 1 for s in ordered)
     else:
@@ -144,6 +150,16 @@ def _check_duplicates(images: Sequence[DicomImage], name: str) -> None:
                 path=name,
             )
         seen[uid] = image.name
+
+
+def _check_one_patient(images: Sequence[DicomImage], name: str) -> None:
+    patients = {str(image.data.get("PatientID", "") or "").strip() for image in images}
+    if len(patients) > 1:
+        raise DataError(
+            f"Expected slices of one patient but got {len(patients)} PatientIDs in one series."
+            " Separate the files.",
+            path=name,
+        )
 
 
 def _planes(

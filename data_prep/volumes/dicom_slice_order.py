@@ -15,6 +15,8 @@ from data_prep.volumes.geometry import Grid
 STEP_TOLERANCE = 0.05
 # A shift between slices that is not along their normal: a tilted CT gantry.
 MAX_TILT_DEG = 0.5
+# How far a slice may lie aside of the others, in pixels (or 0.05 mm).
+ASIDE_PX = 0.1
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def order_slices(
 
     Raises:
         DataError: Mixed sizes, spacings or orientations; two slices at one position; a gap;
-            uneven steps; a tilted gantry.
+            uneven steps; a tilted gantry; a slice aside of the others.
     """
     first = slices[0]
     row, column = np.array(first.orientation[:3]), np.array(first.orientation[3:])
@@ -124,6 +126,7 @@ def _step(
             "degrees. Resample the series to an upright grid.",
             path=name,
         )
+    _check_line(ordered, heights, whole, name)
     usual = float(np.median(steps))
     uneven = np.abs(steps - usual) > max(STEP_TOLERANCE * usual, 0.02)
     if uneven.any():
@@ -144,6 +147,23 @@ def _step(
             slice_index=at,
         )
     return abs(along) / (len(ordered) - 1), normal * (1.0 if along > 0 else -1.0)
+
+
+def _check_line(
+    ordered: Sequence[SliceInfo], heights: np.ndarray, whole: np.ndarray, name: str
+) -> None:
+    """Raise DataError if a slice lies aside of the line through the first and the last."""
+    positions = np.array([s.position for s in ordered])
+    share = (heights - heights[0]) / (heights[-1] - heights[0])
+    aside = np.linalg.norm(positions - positions[0] - share[:, None] * whole, axis=1)
+    at = int(np.argmax(aside))
+    if aside[at] > max(ASIDE_PX * min(ordered[0].pixel_spacing), 0.05):
+        raise DataError(
+            f"Expected slices stacked in a line but got {ordered[at].label} {aside[at]:.2g} mm"
+            " aside. Resample the series to an upright grid.",
+            path=name,
+            slice_index=at,
+        )
 
 
 def _check_repeats(ordered: Sequence[SliceInfo], steps: np.ndarray, name: str) -> None:

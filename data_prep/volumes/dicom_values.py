@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -70,6 +71,17 @@ def value_notes(data: Dataset, name: str, philips_scaling: str) -> tuple[str, ..
     if philips_scaling == "precise" and _philips_scale(data) is None:
         notes.append(f"{name}: no private scale of Philips; display values were taken.")
     return tuple(notes)
+
+
+def check_one_scale(headers: Sequence[Dataset], name: str) -> None:
+    """Raise DataError if some images of a series have Philips' private scale and others do not."""
+    scaled = sum(_philips_scale(data) is not None for data in headers)
+    if 0 < scaled < len(headers):
+        raise DataError(
+            f"Expected Philips' private scale in every image but got it in {scaled} of"
+            f" {len(headers)}. Read it with --philips-scaling display.",
+            path=name,
+        )
 
 
 def _padding(raw: np.ndarray, data: Dataset) -> np.ndarray | None:

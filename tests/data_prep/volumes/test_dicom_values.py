@@ -236,3 +236,37 @@ def test_pixels_in_the_upper_bits(make_series, signed):
     assert np.array_equal(lifted.array, usual.array.astype(int) - 500 * signed)
     wrong = make_series("wrong", edit=lambda data, k: setattr(data, "HighBit", 5))
     assert says(refused(wrong), "wrong/IM003.dcm", "HighBit from 15 to 15")
+
+
+def test_a_scale_in_some_images_only(make_series):
+    def edit(data, k):
+        if k != 2:
+            block = data.private_block(0x2005, "Philips MR Imaging DD 001", create=True)
+            block.add_new(0x0E, "FL", 0.01)
+
+    folder = make_series("s", edit=edit)
+    assert says(refused(folder, philips_scaling="precise"), "s", "in every image", "3 of 4")
+    assert read_volume(folder).array.shape == (4, 64, 64)
+
+
+def test_slices_of_two_patients_are_no_volume(make_series):
+    folder = make_series("s", edit=lambda data, k: setattr(data, "PatientID", f"Q{k // 3}"))
+    error = refused(folder)
+    assert says(error, "s", "one patient", "2 PatientIDs") and "Q1" not in str(error)
+
+
+def test_slices_of_two_frames_of_reference_get_a_note(make_series):
+    def edit(data, k):
+        data.FrameOfReferenceUID = f"1.2.{k // 2}"
+
+    notes = read_volume(make_series("s", edit=edit)).notes
+    assert "s: 2 frames of reference; the positions were taken as one." in notes
+
+
+def test_a_slice_aside_of_the_others(make_series):
+    def edit(data, k):
+        x, y, z = data.ImagePositionPatient
+        data.ImagePositionPatient = [x + (0.9 if k == 2 else 0.05 * (k % 2)), y, z]
+
+    folder = make_series("s", edit=edit)
+    assert says(refused(folder), "s, slice 2", "in a line", "aside")
