@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from contourpy import contour_generator
 
 from data_prep.bookmarks.recist import Bookmark, measure_points
 
@@ -38,5 +37,20 @@ def measure_soft_mask(
     values = np.pad(np.asarray(probability, np.float64), 1)
     if not (values > level).any():
         return None
-    lines = contour_generator(z=values).lines(level)
-    return measure_points(np.concatenate(lines) - 1.0, spacing_xy)
+    return measure_points(_crossings(values, level) - 1.0, spacing_xy)
+
+
+def _crossings(values: np.ndarray, level: float) -> np.ndarray:
+    """Return `(N, 2)` points (x, y) where the outline at `level` crosses the lines of the grid.
+
+    The outline is straight between them (marching squares), so they hold its convex hull.
+    """
+    rows, columns = (_crossings_of_rows(part, level) for part in (values, values.T))
+    return np.concatenate([rows, columns[:, ::-1]])
+
+
+def _crossings_of_rows(values: np.ndarray, level: float) -> np.ndarray:
+    above = values > level
+    y, x = np.nonzero(above[:, 1:] != above[:, :-1])
+    left, right = values[y, x], values[y, x + 1]
+    return np.column_stack([x + (level - left) / (right - left), y])

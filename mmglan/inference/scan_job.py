@@ -19,7 +19,7 @@ from data_prep.volumes.dicom_source import SourceSlice, missing_identifier, read
 from data_prep.volumes.series_choice import SeriesChoice
 from data_prep.volumes.volume import Volume, read_volume
 from mmglan.inference.outputs import FORMATS, Result, make_files
-from mmglan.inference.volume_detector import VolumeDetector
+from mmglan.inference.volume_detector import FoundSlices, VolumeDetector
 
 # Options of a worker that are no options of the detector.
 _NOT_CHOSEN = ("models", "threads")
@@ -108,9 +108,9 @@ def run_scan(task: ScanTask) -> ScanOutcome:
 def run_scans(tasks: Sequence[ScanTask]) -> Iterator[ScanOutcome]:
     """Do several scans in this process, as `run_scan`, in their order.
 
-    While the network works on a scan, one thread reads the next and one writes the last.
+    While the network works on a scan, one thread reads the next, one links and writes the last.
     """
-    detector = _detector(tasks[0].detector)
+    detector = detector_of(tasks[0].detector)
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         coming = reader.submit(_told, _read, tasks[0], detector)
         going: Future | None = None
@@ -122,7 +122,7 @@ def run_scans(tasks: Sequence[ScanTask]) -> Iterator[ScanOutcome]:
                 found = _told(_detect, task, detector, found)
             if going is not None:
                 yield going.result()
-            going = writer.submit(_told, _write, task, found)
+            going = writer.submit(_told, _write, task, detector, found)
         yield going.result()
 
 
@@ -175,19 +175,21 @@ def _read(task: ScanTask, detector: VolumeDetector) -> _Scan:
     return _Scan(volume, sources, frozenset({"json", *kept}), said)
 
 
-def _detect(task: ScanTask, detector: VolumeDetector, scan: _Scan) -> tuple[_Scan, Result]:
+def _detect(task: ScanTask, detector: VolumeDetector, scan: _Scan) -> tuple[_Scan, FoundSlices]:
     header = scan.sources[0].header if scan.sources else None
-    findings, labels = detector.detect_in(scan.volume, volume_id=task.volume_id, header=header)
-    findings = replace(findings, warnings=(*findings.warnings, *scan.warnings))
-    return scan, Result(findings, labels, scan.volume, scan.sources, task.seg_type)
+    return scan, detector.find(scan.volume, header)
 
 
-def _write(task: ScanTask, found: tuple[_Scan, Result] | ScanOutcome) -> ScanOutcome:
+def _write(
+    task: ScanTask, detector: VolumeDetector, found: tuple[_Scan, FoundSlices] | ScanOutcome
+) -> ScanOutcome:
     if isinstance(found, ScanOutcome):
         return found
-    scan, result = found
+    scan, slices = found
+    findings, labels = detector.link(scan.volume, slices, volume_id=task.volume_id)
+    findings = replace(findings, warnings=(*findings.warnings, *scan.warnings))
+    result = Result(findings, labels, scan.volume, scan.sources, task.seg_type)
     _write_folder(task, make_files(result, scan.formats))
-    findings = result.findings
     return ScanOutcome(task.volume_id, len(findings.lesions), warnings=findings.warnings)
 
 
@@ -208,7 +210,7 @@ def _write_folder(task: ScanTask, files: dict[str, bytes]) -> None:
 
 
 @lru_cache(maxsize=1)
-def _detector(options: DetectorOptions) -> VolumeDetector:
+def detector_of(options: DetectorOptions) -> VolumeDetector:
     """Build the detector once per process."""
     if options.threads is not None:
         torch.set_num_threads(options.threads)

@@ -58,9 +58,7 @@ class SoftMask:
 
     def encode(self) -> dict:
         """Return the compressed RLE of those pixels, as JSON holds it."""
-        whole = np.zeros(self.shape, np.uint8, order="F")
-        whole[tuple(self.voxels().T)] = 1
-        code = mask_utils.encode(whole)
+        code = mask_utils.encode(np.asfortranarray(self.whole() >= 128, np.uint8))
         return {"size": [int(n) for n in code["size"]], "counts": code["counts"].decode("ascii")}
 
     def measure(self, spacing_xy: tuple[float, float]) -> Bookmark | None:

@@ -8,6 +8,7 @@ from mmglan import _require_openmmlab  # noqa: F401
 # isort: split
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,12 +23,20 @@ from mmglan.detections.stacking import Stacking
 from mmglan.inference.averaged_slices import AveragedSlices, reach_of, stacking_of
 from mmglan.inference.detector_model import DetectorModel, load_detector_model
 from mmglan.inference.fusion import FusedSlices, MirroredSlices, Slices2D
-from mmglan.inference.linking import link_lesions
+from mmglan.inference.linking import Detections2D, link_lesions
 from mmglan.inference.model_file import ModelRecord
 from mmglan.inference.operating_point import choose_threshold
 from mmglan.inference.slice_detector import SliceDetector
 
 Model: TypeAlias = str | os.PathLike | Config
+
+
+@dataclass(frozen=True, eq=False)
+class FoundSlices:
+    """Detections by axial slice of a scan, and what its reader has to know."""
+
+    slices: Mapping[int, Detections2D]
+    warnings: tuple[str, ...] = ()
 
 
 class VolumeDetector:
@@ -145,9 +154,19 @@ class VolumeDetector:
         Returns:
             The findings, and their label map `(Z, Y, X)` on the axial grid.
         """
+        return self.link(volume, self.find(volume, header), volume_id=volume_id)
+
+    def find(self, volume: Volume, header: Dataset | None = None) -> FoundSlices:
+        """Find what is on each slice: the part of `detect_in` that the network takes."""
         warnings = self._warnings(volume, header)
+        return FoundSlices(dict(self.slices.detect(volume.array)), tuple(warnings))
+
+    def link(
+        self, volume: Volume, found: FoundSlices, *, volume_id: str = "v0001"
+    ) -> tuple[Findings, np.ndarray]:
+        """Join what is on the slices to lesions: the rest of `detect_in`."""
         lesions, labels = link_lesions(
-            dict(self.slices.detect(volume.array)),
+            found.slices,
             volume,
             threshold=self.threshold,
             classes=self.slices.classes,
@@ -162,7 +181,7 @@ class VolumeDetector:
             classes=tuple(self.slices.classes),
             model=self.model,
             threshold=self.threshold,
-            warnings=(*volume.anonymous_notes, *self.remarks, *warnings),
+            warnings=(*volume.anonymous_notes, *self.remarks, *found.warnings),
         )
         return findings, labels
 

@@ -15,7 +15,7 @@ DICOM_FILES = {"findings.sr.dcm", "findings.seg.dcm"}
 @pytest.fixture
 def infer(tmp_path, detector, monkeypatch):
     """Return what does one scan below `tmp_path` with the stub detector."""
-    monkeypatch.setattr(scan_job, "_detector", lambda options: detector)
+    monkeypatch.setattr(scan_job, "detector_of", lambda options: detector)
 
     def run(path, formats=None):
         out = tmp_path / "out"

@@ -107,7 +107,7 @@ def values(entry: dict, tag: str) -> list:
 
 @pytest.mark.parametrize("storage", ["axial", "enhanced_sagittal"])
 def test_results_are_found_in_the_study(pacs, detector, tmp_path, monkeypatch, storage):
-    monkeypatch.setattr(scan_job, "_detector", lambda options: detector)
+    monkeypatch.setattr(scan_job, "detector_of", lambda options: detector)
     scan = store(spots(), storage, tmp_path / "modality")
     images = sorted(scan.iterdir()) if scan.is_dir() else [scan]
     pacs.store(*images)

@@ -6,8 +6,9 @@ Three ways take turns on the same slices, with the same weights and threads:
 - a bare loop over `model.test_step`, on batches that were prepared before;
 - `SliceDetector`, as `mmglan infer` uses it.
 
-Then a whole scan goes from its file to the files of its findings, with the share of the time that
-is spent in the network, and each of several depths in a process of its own, with its peak memory.
+Then whole scans go from their files to the files of their findings as in `mmglan infer`, one alone
+and several in a run, with the share of the time that is spent in the network, and each of several
+depths in a process of its own, with its peak memory.
 
     python tools/benchmarks/infer_speed.py --config CONFIG --checkpoint CHECKPOINT
 """
@@ -18,12 +19,14 @@ import argparse
 import json
 import logging
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +38,12 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from data_prep.atomic_files import write_bytes, write_json
+from data_prep.atomic_files import write_json
 from data_prep.dataset.slice_selection import Slices
 from data_prep.phantoms.abdomen import write_dataset
 from data_prep.volumes.volume import read_volume
 from mmglan.inference.detector_model import DetectorModel, load_detector_model
-from mmglan.inference.outputs import FORMATS, Result, make_files
+from mmglan.inference.scan_job import DetectorOptions, ScanTask, detector_of, run_scans
 from mmglan.inference.slice_detector import SliceDetector
 from mmglan.inference.volume_detector import VolumeDetector
 from mmglan.shipped_files import find_config
@@ -60,6 +63,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--slices", type=int, default=24, help="of the scan that are timed (default 24)")
     add("--size", type=int, default=256, help="of the phantom's slices, pixels (default 256)")
     add("--depths", type=int, nargs="*", default=[20, 200, 1000], help="for the peak memory")
+    add("--scans", type=int, default=4, help="whole scans of a run (default 4)")
     add("--rounds", type=int, default=3)
     add("--threads", type=int, default=2)
     add("--batch-size", type=int, default=8)
@@ -80,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         model = load_detector_model(args.config, args.checkpoint)
         array = read_volume(args.scan or phantom(Path(folder), args.size)).array[: args.slices]
         report = speed(model, array, args)
-        report["scan"] = whole_scan(model, array, Path(folder), args)
+        report["scans"] = whole_scans(array, Path(folder), args)
         report["memory"] = [memory_of(depth, args) for depth in args.depths]
     if args.out:
         write_json(args.out, report, indent=1)
@@ -185,13 +189,15 @@ def largest_difference(stock: list, ours: list) -> tuple[float, float]:
     return box, score
 
 
-def whole_scan(model: DetectorModel, array: np.ndarray, folder: Path, args) -> dict[str, float]:
-    """Time a scan from its file to the files of its findings."""
+def whole_scans(array: np.ndarray, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Time scans from their files to those of their findings: one alone, and several in a run."""
     path = folder / "scan.nii.gz"
     sitk.WriteImage(sitk.GetImageFromArray(array), str(path))
-    slices = SliceDetector(model, batch_size=args.batch_size, min_score=THRESHOLD / 2)
+    options = DetectorOptions((args.config,), args.checkpoint, THRESHOLD)
+    options = replace(options, batch_size=args.batch_size)
+    network = detector_of(options).slices.network
     spent = [0.0]
-    step = slices.network.test_step
+    step = network.test_step
 
     def timed(batch):
         began = time.perf_counter()
@@ -200,23 +206,29 @@ def whole_scan(model: DetectorModel, array: np.ndarray, folder: Path, args) -> d
         finally:
             spent[0] += time.perf_counter() - began
 
-    slices.network.test_step = timed
-    detector = VolumeDetector.of(slices, threshold=THRESHOLD)
-    formats = [name for name, kind in FORMATS.items() if not kind.needs_dicom]
-    shares, total = [], []
-    for _ in range(args.rounds + 1):
-        spent[0], began = 0.0, time.perf_counter()
-        volume = read_volume(path)
-        for name, content in make_files(
-            Result(*detector.detect_in(volume), volume), formats
-        ).items():
-            write_bytes(folder / name, content)
-        total.append(time.perf_counter() - began)
-        shares.append(spent[0] / total[-1])
-    share = statistics.median(shares[1:])
-    rate = len(array) / statistics.median(total[1:])
-    print(f"file to files  {rate:8.2f} slices per second, {100 * share:.0f} % in the network")
-    return {"network_share": share, "slices_per_second": rate}
+    network.test_step = timed
+    task = ScanTask(folder, path.name, "v0001", folder / "findings", options)
+    report = {}
+    for scans in sorted({1, args.scans}):
+        tasks = [replace(task, volume_id=f"v{number:04d}") for number in range(scans)]
+        shares, total = [], []
+        for _ in range(args.rounds + 1):
+            spent[0], began = 0.0, time.perf_counter()
+            failed = [outcome.error for outcome in run_scans(tasks) if outcome.error]
+            total.append(time.perf_counter() - began)
+            if failed:
+                raise SystemExit(f"error: {failed[0]}")
+            shares.append(spent[0] / total[-1])
+            shutil.rmtree(task.out_dir)
+        share = statistics.median(shares[1:])
+        rate = scans * len(array) / statistics.median(total[1:])
+        print(
+            f"files to files, scans: {scans:2} {rate:8.2f} slices per second, "
+            f"{100 * share:.0f} % in the network"
+        )
+        report[scans] = {"network_share": share, "slices_per_second": rate, "shares": shares[1:]}
+    network.test_step = step
+    return report
 
 
 def memory_of(depth: int, args: argparse.Namespace) -> dict[str, Any]:
