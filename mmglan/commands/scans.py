@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -32,8 +33,8 @@ def find_scans(args: argparse.Namespace, unpacked: ExitStack) -> list[Scan]:
         unpacked: Closes archives.
 
     Raises:
-        DataError: An input that is not there, a folder without scans, or an archive that other
-            machines cannot read.
+        DataError: An input that is not there, a folder without scans, a scan that lies in two
+            inputs, or an archive that other machines cannot read.
     """
     scans = []
     for given in args.inputs:
@@ -64,7 +65,22 @@ def find_scans(args: argparse.Namespace, unpacked: ExitStack) -> list[Scan]:
                 path=given,
             )
         scans += [Scan(given, images.root, path) for path in found]
+    _check_each_once(scans)
     return scans
+
+
+def _check_each_once(scans: Sequence[Scan]) -> None:
+    seen = set()
+    for scan in scans:
+        path = scan.given / scan.path
+        place = os.path.realpath(path)
+        if place in seen:
+            raise DataError(
+                "Expected each scan once but it lies in two inputs. Name each input once, and none "
+                "that lies in another.",
+                path=path,
+            )
+        seen.add(place)
 
 
 def names_of(scans: Sequence) -> list[str]:

@@ -154,11 +154,17 @@ def _read(task: ScanTask, detector: VolumeDetector) -> _Scan:
         series_description=task.choice.description,
     )
     formats = task.formats
+    dicom = bool(volume.slice_uids)
+    if task.seg_type != "binary" and not dicom:
+        raise DataError(
+            f"Expected a DICOM series with --seg-type {task.seg_type} but got a scan that cannot "
+            "have a DICOM segmentation. Leave the option out.",
+            path=task.path,
+        )
     if formats is None:
-        dicom = bool(volume.slice_uids)
         formats = [name for name, kind in FORMATS.items() if dicom or not kind.needs_dicom]
     sources = ()
-    compared = volume.slice_uids and detector.records
+    compared = dicom and detector.records
     if compared or any(FORMATS[name].needs_dicom for name in formats):
         sources = read_source_slices(place, volume, root=task.root)
     missing = missing_identifier(sources)

@@ -174,6 +174,10 @@ class VolumeDetector:
             stacking=self.stacking,
             calibration=self.calibration,
         )
+        said = []
+        bare = sum(lesion.recist is None for lesion in lesions)
+        if self.min_short_axis_mm and bare:
+            said.append(f"Not measured, so kept whatever their short axis: {bare} lesions.")
         findings = Findings(
             volume_id,
             ScanGeometry.of(volume),
@@ -181,7 +185,7 @@ class VolumeDetector:
             classes=tuple(self.slices.classes),
             model=self.model,
             threshold=self.threshold,
-            warnings=(*volume.anonymous_notes, *self.remarks, *found.warnings),
+            warnings=(*volume.anonymous_notes, *self.remarks, *found.warnings, *said),
         )
         return findings, labels
 

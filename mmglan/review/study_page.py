@@ -141,17 +141,16 @@ def _runs(segmentation: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return a mask as its box and the lengths of its runs in it, row by row, first of zeros."""
     if segmentation is None:
         return None
-    mask = coco_mask.decode(segmentation).astype(bool)
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
+    x, y, width, height = coco_mask.toBbox(segmentation).astype(int).tolist()
+    if not width:
         return None
-    inside = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    inside = coco_mask.decode(segmentation)[y : y + height, x : x + width].astype(bool)
     flat = np.concatenate([[False], inside.ravel(), [False]])
     runs = np.diff([0, *np.flatnonzero(flat[1:] != flat[:-1]), inside.size])
     return {
-        "x": int(columns[0]),
-        "y": int(rows[0]),
-        "w": inside.shape[1],
-        "h": inside.shape[0],
-        "runs": [int(n) for n in runs],
+        "x": x,
+        "y": y,
+        "w": width,
+        "h": height,
+        "runs": runs.tolist(),
     }

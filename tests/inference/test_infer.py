@@ -96,6 +96,21 @@ def test_dicom_results_need_a_dicom_scan(model, scans, tmp_path, capsys):
     assert "Expected a DICOM series to refer to" in capsys.readouterr().err
 
 
+def test_a_type_of_dicom_results_needs_a_dicom_scan(model, scans, tmp_path, capsys):
+    assert run(model, scans, tmp_path / "out", "--seg-type", "labelmap") == 1
+    said = capsys.readouterr()
+    assert "1 of 2 scans done." in said.out
+    assert "error: v0001: LEAK_a/scan.nii.gz: Expected a DICOM series with --seg-type" in said.err
+
+
+@pytest.mark.parametrize("again", ["", "LEAK_a", "LEAK_a/scan.nii.gz"])
+def test_a_scan_that_is_given_twice_is_refused(model, scans, tmp_path, capsys, again):
+    words = [*model, str(scans), str(scans / again), "--out-dir", str(tmp_path / "out")]
+    assert main(words) == 2
+    assert "Expected each scan once" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("fault", ["input", "weights", "ids"])
 def test_bad_usage(model, scans, tmp_path, capsys, fault):
     more = []
