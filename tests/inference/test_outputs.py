@@ -15,7 +15,7 @@ from mmglan.inference.outputs import FORMATS, make_files
 from mmglan.inference.outputs.tables import COLUMNS
 
 WARNING = "Not what the model is for: spacing 9 mm."
-TEXTS = ("json", "slicer", "dicom-sr", "dicom-seg")
+TEXTS = ("json", "slicer", "coco", "dicom-sr", "dicom-seg")
 
 
 @pytest.fixture(scope="module")

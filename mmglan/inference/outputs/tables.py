@@ -54,6 +54,7 @@ def coco_of(findings: Findings) -> bytes:
 
     `category_id` counts the model's classes from 1, as `mmglan prepare` does.
     """
+    told = {"warnings": list(findings.warnings)} if findings.warnings else {}
     return json_bytes(
         [
             {
@@ -63,6 +64,7 @@ def coco_of(findings: Findings) -> bytes:
                 "bbox": list(part.box),
                 "score": part.score,
                 **({} if part.segmentation is None else {"segmentation": part.segmentation}),
+                **told,
             }
             for lesion in findings.lesions
             for part in lesion.slices
