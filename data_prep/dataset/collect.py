@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from data_prep.dataset.volume_result import VolumeResult
+from data_prep.errors import DataError
 
 SIZE_LIMITS_MM = (10.0, 20.0)
 NO_LESION = "no lesion"
@@ -87,12 +88,38 @@ def collect(results: Iterable[VolumeResult]) -> Dataset:
             sites[patient][lesion.site or ""] += 1
             largest[patient] = max(largest.get(patient, 0.0), lesion.short_axis_mm)
     found.slices = np.concatenate(tables)
-    for patient in sorted(sites):
+    _leave_copies_out(found)
+    listed = np.unique(found.slices["volume"][found.slices["listed"]])
+    for patient in sorted({*sites} & {found.volumes[volume][1] for volume in listed}):
         counts = sites[patient]
         site = min(counts, key=lambda s: (-counts[s], s)) if counts else ""
         size = size_class(largest[patient]) if counts else NO_LESION
         found.strata[patient] = (site, size)
     return found
+
+
+def _leave_copies_out(found: Dataset) -> None:
+    """Take volumes without a lesion from the data set that show slices of another with lesions.
+
+    Copies of a volume whose bookmarks name the original would count as lesion-free.
+    """
+    slices = found.slices
+    marked = (slices["lesions"] > 0) | (slices["gt_lesions"] > 0)
+    bare = slices["listed"] & ~np.isin(slices["volume"], slices["volume"][marked])
+    known = slices["digest"] != b""
+    same = bare & known & np.isin(slices["digest"], slices["digest"][marked & known])
+    for volume in np.unique(slices["volume"][same]).tolist():
+        row = int(np.flatnonzero(same & (slices["volume"] == volume))[0])
+        first = int(np.flatnonzero(marked & (slices["digest"] == slices["digest"][row]))[0])
+        error = DataError(
+            "Expected a volume without lesions but got slices of"
+            f" {found.volumes[slices['volume'][first]][0]}, which has some: it is left out. Remove"
+            " the copy.",
+            path=found.volumes[volume][0],
+            slice_index=int(slices["index"][row]),
+        )
+        found.errors.append(str(error))
+        slices["listed"][slices["volume"] == volume] = False
 
 
 def _table(result: VolumeResult, volume: int) -> np.ndarray:

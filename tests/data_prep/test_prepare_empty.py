@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from pydicom.uid import generate_uid
+from said import says
 
 from data_prep import prepare, verify
 from data_prep.prepare_input import UNKNOWN_VOLUME
@@ -125,9 +126,13 @@ def test_an_output_folder_among_the_images_holds_no_volumes(tmp_path):
 
 
 def test_multi_frame_files_are_found_once_under_either_name(tmp_path, make_multiframe):
-    for name in ("alone/a.dcm", "both/a.dcm", "both/b.dcm", "other/a.dcm"):
+    for number, name in enumerate(("alone/a.dcm", "both/a.dcm", "both/b.dcm", "other/a.dcm")):
+
+        def turned(data, by=2 * number):  # no volume is the copy of another
+            data.PixelData = data.PixelData[by:] + data.PixelData[:by]
+
         (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
-        make_multiframe(f"images/{name}")
+        make_multiframe(f"images/{name}", edit=turned)
     marks = tmp_path / "marks.csv"
     axes = "4,8,14,8,9,5,9,11"
     rows = (f"{name},1,{axes}\n" for name in ("alone/a.dcm", "both/a.dcm"))
@@ -168,3 +173,15 @@ def test_noisy_rows_of_deeplesion_tell_of_lesions_too(tmp_path):
     empty, asked, _ = kept(tmp_path, marks)
     assert (sorted(empty), asked) == (["v0001", "v0002"], 2)
     assert empty["v0002"] == list(range(9))  # of 000002_01_01, which has no row
+
+
+def test_the_copy_of_a_volume_is_not_lesion_free(tmp_path):
+    """A medium that was copied twice: the bookmarks name one of the two."""
+    for name, seed in (("a", 0), ("copy", 0), ("other", 7)):
+        volume(tmp_path / "images" / f"{name}.mha", seed)
+    marks = tmp_path / "marks.csv"
+    marks.write_text(f"{HEADER}\na.mha,2,{AXES}\n")
+    empty, asked, _ = kept(tmp_path, marks, "volumes", status=1)
+    assert set(empty) == {"v0003"} and asked == 3
+    (error,) = (tmp_path / "out/errors.txt").read_text().splitlines()
+    assert says(error, "v0002, slice 2", "without lesions", "slices of v0001", "left out")
