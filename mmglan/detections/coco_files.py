@@ -222,6 +222,21 @@ def check_annotation(annotation: dict, image: dict, where: str) -> None:
                 f"{where}: Expected a lesion inside its image, {sides[0]} x {sides[1]} pixels, but "
                 f"got bbox {box}; remove it"
             )
+    if None not in sides and _are_corners(box, sides):
+        raise ValueError(
+            f"{where}: Expected bbox as x, y, width, height but got {box}, which leaves its image"
+            f" of {sides[0]} x {sides[1]} pixels and fits as x1, y1, x2, y2; convert it"
+        )
+    for key in ("iscrowd", "ignore"):
+        if annotation.get(key) not in (None, 0, 1):
+            raise ValueError(f"{where}: Expected {key} 0 or 1 but got {annotation[key]!r}")
+
+
+def _are_corners(box: Sequence[float], sides: Sequence[float]) -> bool:
+    """Whether a box leaves its image by a pixel or more, but not if read as two corners."""
+    (x1, y1, x2, y2), (columns, rows) = box, sides
+    leaves = x1 + x2 >= columns + 1 or y1 + y2 >= rows + 1
+    return leaves and x1 + 1 <= x2 <= columns and y1 + 1 <= y2 <= rows
 
 
 def position_of(record: dict, gt: GroundTruth) -> int | None:

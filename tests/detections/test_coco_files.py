@@ -37,6 +37,26 @@ def test_images(tmp_path, images, words):
 
 
 @pytest.mark.parametrize(
+    ("box", "fits"),
+    [
+        ([50, 20, 60, 28], False),  # corners
+        ([4, 20, 61, 30], False),
+        ([2, 3, 62.5, 9], True),  # half a pixel over the border
+        ([50, 20, 20, 9], True),  # over the border, and no corners
+        ([2, 3, 60, 40], True),
+    ],
+)
+def test_boxes_given_as_corners(tmp_path, box, fits):
+    image = {"id": 1, "width": 64, "height": 48}
+    change = LESION | {"bbox": box}
+    if fits:
+        assert len(read(tmp_path, [image], [change]).lesions[0]) == 1
+        return
+    with pytest.raises(ValueError, match=r"annotations\[0\]: .*64 x 48 pixels .* x1, y1, x2, y2"):
+        read(tmp_path, [image], [change])
+
+
+@pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"image_id": [1]}, r"got image_id \[1\]"),
@@ -51,6 +71,8 @@ def test_images(tmp_path, images, words):
         ({"recist": [1, 2, 3]}, r"Expected recist as the eight .* got \[1, 2, 3\]"),
         ({"recist": list("abcdefgh")}, "Expected recist"),
         ({"recist": [1, 2, 3, 4, 5, 6, 7, None]}, "Expected recist"),
+        ({"iscrowd": "0"}, "Expected iscrowd 0 or 1 but got '0'"),
+        ({"ignore": [1]}, "Expected ignore 0 or 1"),
         ({"id": [2]}, r"Expected a number or text as id but got \[2\]"),
         ({"bbox": [1, 2, 3, 4], "area": "9"}, "at least 1 x 1 pixels .* area '9'"),
         ({}, "Expected distinct annotation ids but got 1 again"),
