@@ -170,8 +170,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--segments",
         type=pattern,
         metavar="PATTERN",
-        help="masks that name their segments (DICOM SEG, RTSTRUCT, .seg.nrrd): only those whose "
-        "name contains this regular expression are lesions; unlike names are refused without it",
+        help="masks that name their segments (DICOM SEG, RTSTRUCT, .seg.nrrd, dataset.json): only "
+        "those whose name contains this regular expression are lesions; unlike names are refused "
+        "without it",
     )
     add("--subvolumes", help="3D annotations of DeepLesion's sub-volumes, .pkl as published")
     add(
