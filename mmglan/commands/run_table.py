@@ -41,7 +41,7 @@ from mmglan.experiments.shrink import SMALL, shrink
 from mmglan.experiments.volume_set import check_volume_set, volume_settings
 from mmglan.experiments.weight_search import baselines, read_best
 from mmglan.reporting.paper_tables import TABLES
-from mmglan.reporting.run_files import VOLUMES_FOLDER
+from mmglan.reporting.run_files import METRICS_NAME, VOLUMES_FOLDER
 from mmglan.shipped_files import find_config, shipped_folder
 
 PACKAGES = Path(__file__).resolve().parents[2]  # where this mmglan is imported from
@@ -61,7 +61,7 @@ def data_of(stem: str) -> str:
 
 def is_finished(run_dir: Path) -> bool:
     """Tell whether a run was trained and tested."""
-    return (run_dir / "results.metrics.json").exists()
+    return (run_dir / METRICS_NAME).exists()
 
 
 def checkpoint_of(run_dir: Path) -> Path:
@@ -316,10 +316,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"error: {stem}: {error}", file=sys.stderr)
     if args.how == "run" and not args.no_collect and len(failed) < len(stems):
         collect = [*MMGLAN, "tables"]
-        done = [stem for stem in stems if stem not in failed]
-        folders = [str(args.work_dir / stem) for stem in done]
-        if args.volumes_root:
-            folders += [str(args.work_dir / VOLUMES_FOLDER / stem) for stem in done]
+        # Also the rows of earlier calls, so that another table does not empty the first.
+        places = (args.work_dir, args.work_dir / VOLUMES_FOLDER)
+        folders = [str(f.parent) for p in places for f in sorted(p.glob(f"*/{METRICS_NAME}"))]
         out = ["--out-dir", str(args.work_dir / "tables")]
         status = subprocess.run([*collect, *folders, *out], cwd=Path.cwd()).returncode
         failed += ["the table"] if status else []

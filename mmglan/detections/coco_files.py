@@ -232,7 +232,7 @@ def check_annotation(annotation: dict, image: dict, where: str) -> None:
             raise ValueError(f"{where}: Expected {key} 0 or 1 but got {annotation[key]!r}")
 
 
-def _are_corners(box: Sequence[float], sides: Sequence[float]) -> bool:
+def _are_corners(box: Sequence[float], sides: tuple[Any, Any]) -> bool:
     """Whether a box leaves its image by a pixel or more, but not if read as two corners."""
     (x1, y1, x2, y2), (columns, rows) = box, sides
     leaves = x1 + x2 >= columns + 1 or y1 + y2 >= rows + 1

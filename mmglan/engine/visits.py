@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from mmengine.dataset import DefaultSampler
+from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.dist import get_dist_info
 from mmengine.logging import print_log
 from torch.utils.data import DataLoader, IterableDataset, Sampler
@@ -112,6 +112,13 @@ def start_round(loader: DataLoader, number: int, batches_before: int = 0) -> Non
     if not isinstance(sampler, NumberedSampler):
         return
     sampler.round, sampler.skipped = number, batches_before * loader.batch_sampler.batch_size
+
+
+def rewind(loader: DataLoader) -> None:
+    """Let an infinite sampler start at its first index again: workers may have drawn some."""
+    sampler = getattr(getattr(loader.batch_sampler, "sampler", None), "sampler", None)
+    if isinstance(sampler, InfiniteSampler):
+        sampler.indices = sampler._indices_of_rank()
 
 
 def items_of_visits(dataset: Any, seed: int, visits: Sequence[Visit]) -> list[Any]:

@@ -1,3 +1,4 @@
+import shutil
 import socket
 import subprocess
 import sys
@@ -97,9 +98,14 @@ def test_row_is_trained_tested_tabled_and_then_skipped(tiny_set, tmp_path, capfd
     log = tmp_path / OURS / "train.log"
     before = log.stat().st_mtime_ns
     capfd.readouterr()
+    other = tmp_path / "glan_r50_fpn_wo-attention_160e_lesions"  # of an earlier call
+    shutil.copytree(tmp_path / OURS, other)
+    (other / f"{OURS}.py").rename(other / f"{other.name}.py")
     assert run_table.main(command) == 0
     assert f"{OURS}: has its results" in capfd.readouterr().out
     assert log.stat().st_mtime_ns == before
+    table = (tmp_path / "tables/tables.md").read_text()
+    assert "| Ours w/o global-local attention | –" not in table
 
 
 def test_failing_row_is_told_and_gives_a_failing_status(tmp_path, capsys, monkeypatch):

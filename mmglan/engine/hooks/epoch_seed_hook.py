@@ -14,7 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import FUNCTIONS, HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-from mmglan.engine.visits import number_visits, start_round
+from mmglan.engine.visits import number_visits, rewind, start_round
 from mmglan.random_numbers import seed_everything
 
 
@@ -55,6 +55,7 @@ class EpochSeedHook(Hook):
         )
         seed_everything(runner.seed, epoch, get_rank())
         start_round(runner.train_dataloader, epoch, unskipped)
+        _start_workers_again(runner)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
         """Seed an iteration of a loop without epochs."""
@@ -64,3 +65,14 @@ class EpochSeedHook(Hook):
 
 def _has_epochs(runner: Runner) -> bool:
     return isinstance(runner.train_loop, EpochBasedTrainLoop)
+
+
+def _start_workers_again(runner: Runner) -> None:
+    """Replace workers of a loop without epochs that know nothing of the numbered visits.
+
+    MMEngine up to 0.10.7 starts them with the loop, before any hook; later ones when it runs.
+    """
+    iterator = getattr(runner.train_loop, "dataloader_iterator", None)
+    if getattr(iterator, "_iterator", None) is not None:
+        rewind(runner.train_dataloader)
+        runner.train_loop.dataloader_iterator = type(iterator)(runner.train_dataloader)
