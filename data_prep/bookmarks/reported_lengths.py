@@ -2,7 +2,8 @@
 
 Cornerstone, the library of OHIF, divides columns by the row spacing and rows by the column spacing
 when it writes pixels (cornerstone3D#2758, still so in 5.14): on oblong pixels its points lie
-elsewhere than its user drew them. The lengths tell whether that was so.
+elsewhere than its user drew them. The lengths tell whether that was so. Elsewhere the points count,
+and other lengths are noted.
 """
 
 from __future__ import annotations
@@ -29,14 +30,11 @@ def points_as_drawn(record: BookmarkRecord, grid: Grid) -> np.ndarray:
         grid: Stored grid of its volume.
 
     Raises:
-        DataError: The points lie further apart or nearer than the report says, or it does not tell
-            which pixel size belongs to which axis.
+        DataError: The spacings may be swapped, and the lengths do not tell whether they are.
     """
     size = np.asarray(grid.spacing[:2], dtype=float)
     swapped = record.points * (size[::-1] / size) if record.frame == "pixel" else record.points
     if not record.may_swap_spacing or abs(size[0] / size[1] - 1) < OBLONG:
-        if record.lengths_mm:
-            _check(record, _lengths(record.points, record, size), size)
         return record.points
     if not record.lengths_mm:
         raise DataError(
@@ -54,6 +52,25 @@ def points_as_drawn(record: BookmarkRecord, grid: Grid) -> np.ndarray:
     return record.points if off[0] < off[1] else swapped
 
 
+def length_note(record: BookmarkRecord, grid: Grid) -> str | None:
+    """Compare the points of a record with the lengths that its report gives.
+
+    Args:
+        record: Of any file.
+        grid: Stored grid of its volume.
+
+    Returns:
+        A note if they differ; None if not, or where a file gives no lengths.
+    """
+    size = np.asarray(grid.spacing[:2], dtype=float)
+    if not record.lengths_mm or (record.may_swap_spacing and abs(size[0] / size[1] - 1) >= OBLONG):
+        return None
+    found, reported = _lengths(record.points, record, size), np.asarray(record.lengths_mm)
+    if (np.abs(found - reported) <= TOLERANCE_MM + TOLERANCE_SHARE * reported).all():
+        return None
+    return f"{record.file}, row {record.row}: {_difference(record, found, size)} The points count."
+
+
 def _lengths(points: np.ndarray, record: BookmarkRecord, size: np.ndarray) -> np.ndarray:
     """Return the length of each axis in mm."""
     ends = points.reshape(-1, 2, points.shape[1])
@@ -61,18 +78,18 @@ def _lengths(points: np.ndarray, record: BookmarkRecord, size: np.ndarray) -> np
     return np.linalg.norm(steps * size if record.frame == "pixel" else steps, axis=1)
 
 
-def _check(record: BookmarkRecord, found: np.ndarray, size: np.ndarray) -> None:
-    reported = np.asarray(record.lengths_mm)
-    if (np.abs(found - reported) > TOLERANCE_MM + TOLERANCE_SHARE * reported).any():
-        _fail(record, found, size)
+def _difference(record: BookmarkRecord, found: np.ndarray, size: np.ndarray) -> str:
+    at = int(np.argmax(np.abs(found - record.lengths_mm)))
+    reported, drawn = told_apart(record.lengths_mm[at], found[at])
+    return (
+        f"Expected an axis of {reported} mm, as the report says, but got points {drawn} mm apart on"
+        f" pixels of {size[0]:g} x {size[1]:g} mm."
+    )
 
 
 def _fail(record: BookmarkRecord, found: np.ndarray, size: np.ndarray) -> None:
-    at = int(np.argmax(np.abs(found - record.lengths_mm)))
-    reported, drawn = told_apart(record.lengths_mm[at], found[at])
     raise DataError(
-        f"Expected an axis of {reported} mm, as the report says, but got points {drawn} mm apart on"
-        f" pixels of {size[0]:g} x {size[1]:g} mm. Measure it again on the series of the volume.",
+        f"{_difference(record, found, size)} Measure it again on the series of the volume.",
         path=record.file or None,
         row=record.row,
     )

@@ -13,6 +13,7 @@ import numpy as np
 
 from data_prep.bookmarks.locate import PlacedBookmark
 from data_prep.bookmarks.record import BookmarkRecord
+from data_prep.bookmarks.reported_lengths import length_note
 from data_prep.dataset.volume_lesions import place_all
 from data_prep.errors import DataError
 from data_prep.volumes.volume import Volume
@@ -30,8 +31,8 @@ class MergedMarks:
         rejected: Places of rejected findings that are near no bookmark.
         disputed: Bookmarks that a later reader has rejected: to be ignored.
         refused: An error for each mark that cannot be placed.
-        conflicts: A line for each bookmark that a later file changes or rejects, or that lies on
-            the place of another one of its file.
+        conflicts: A line for each bookmark that a later file changes or rejects, that lies on the
+            place of another one of its file, or whose points are not as long as its file says.
     """
 
     placed: list[PlacedBookmark] = field(default_factory=list)
@@ -63,6 +64,7 @@ def merge(
             if are_one_lesion(one, two, spacing)
         ]
         for mark in added:
+            merged.conflicts += filter(None, [length_note(mark.record, volume.grid)])
             earlier = [old for old in kept if are_one_lesion(old, mark, spacing)]
             kept = [old for old in kept if old not in earlier]
             merged.conflicts += filter(None, (_change(old, mark, spacing) for old in earlier))
