@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
+from itertools import combinations, groupby
 
 import numpy as np
 
@@ -60,7 +60,8 @@ def merge(
         merged.conflicts += [
             f"{_where(two)}: lies on the place of {_where(one)}. If both are of one lesion, remove"
             " one of them."
-            for one, two in combinations(added, 2)
+            for _, marks in groupby(added, key=lambda mark: mark.slice_index)
+            for one, two in combinations(marks, 2)
             if are_one_lesion(one, two, spacing)
         ]
         for mark in added:

@@ -153,7 +153,7 @@ def _check_duplicates(images: Sequence[DicomImage], name: str) -> None:
 
 
 def _check_one_patient(images: Sequence[DicomImage], name: str) -> None:
-    patients = {str(image.data.get("PatientID", "") or "").strip() for image in images}
+    patients = {str(image.data.get("PatientID", "") or "").strip() for image in images} - {""}
     if len(patients) > 1:
         raise DataError(
             f"Expected slices of one patient but got {len(patients)} PatientIDs in one series."
