@@ -225,7 +225,7 @@ def _refusal(mask: np.ndarray, bookmark: Bookmark, spacing_xy: Sequence[float] =
 
 
 def _average(
-    mask: np.ndarray, grey: np.ndarray, frame: Frame, short: float, variant: str = "bounded-lean"
+    mask: np.ndarray, grey: np.ndarray, frame: Frame, short: float, variant: str
 ) -> np.ndarray:
     """Average GrabCut's outline and the shape, weighted by 1 / the expected error squared."""
     lean = variant == "bounded-lean"

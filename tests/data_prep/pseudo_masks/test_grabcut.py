@@ -182,6 +182,9 @@ def test_what_cannot_be_segmented_is_refused(lesion):
         ValueError, match="Expected a variant of bounded-lean, bounded, paper but got 'x'"
     ):
         grabcut.pseudo_mask(image, bookmark, "x")
+    with pytest.raises(ValueError, match="Expected at least 1 iteration of GrabCut but got 0"):
+        grabcut.pseudo_mask(image, bookmark, iterations=0)
+    assert grabcut.pseudo_mask(image, bookmark, iterations=1).mask.any()
     with pytest.raises(
         ValueError, match=r"Expected an image of shape \(H, W\) but got \(96, 100, 1"
     ):
