@@ -22,27 +22,21 @@ from data_prep import parallel
 from data_prep.atomic_files import json_bytes, write_bytes
 from data_prep.bookmarks.one_based import one_based_notes
 from data_prep.command_line import reports_errors
-from data_prep.dataset import (
-    annotation_files,
-    bookmark_sheet,
-    coco_entries,
-    collect,
-    process_volume,
-    run_report,
-    split_plan,
-)
-from data_prep.dataset.given_split import split_options
+from data_prep.dataset import annotation_files, bookmark_sheet, coco_entries, collect, run_report
+from data_prep.dataset.one_volume import process_volume
+from data_prep.dataset.one_volume.slice_selection import VolumeOptions
+from data_prep.dataset.one_volume.volume_result import VolumeResult
+from data_prep.dataset.one_volume.volume_task import VolumeTask, plain
 from data_prep.dataset.output_folder import OutputFolder
 from data_prep.dataset.prepare_args import parse_args, volume_options
-from data_prep.dataset.slice_selection import VolumeOptions
 from data_prep.dataset.sources import Source
-from data_prep.dataset.split import SPLITS, read_split_file
-from data_prep.dataset.split_plan import SplitOptions
-from data_prep.dataset.volume_result import VolumeResult
-from data_prep.dataset.volume_task import VolumeTask, plain
+from data_prep.dataset.splits import split_plan
+from data_prep.dataset.splits.given_split import split_options
+from data_prep.dataset.splits.split import SPLITS, read_split_file
+from data_prep.dataset.splits.split_plan import SplitOptions
 from data_prep.errors import DataError
 from data_prep.prepare_input import Input, read_input
-from data_prep.volumes.image_root import ImageRoot, open_images
+from data_prep.volumes.search.image_root import ImageRoot, open_images
 
 
 @reports_errors

@@ -15,9 +15,9 @@ from data_prep.dataset.sources import Source, list_sources
 from data_prep.errors import DataError
 from data_prep.paths import without_series
 from data_prep.public_sets.deeplesion_subvolumes import labelled_volumes
-from data_prep.volumes.find import VolumeIndex
-from data_prep.volumes.image_root import ImageRoot
-from data_prep.volumes.same_volume import check_names, overlapping, unnamed
+from data_prep.volumes.search.image_root import ImageRoot
+from data_prep.volumes.search.same_volume import check_names, overlapping, unnamed
+from data_prep.volumes.search.volume_index import VolumeIndex
 
 UNKNOWN_VOLUME = (
     "Refused bookmarks (see errors.txt) name no volume that is there: slices kept as lesion-free"
@@ -53,7 +53,7 @@ def read_input(args: argparse.Namespace, keep_empty: str | None, images: ImageRo
 
     Args:
         args: The command line of `prepare`.
-        keep_empty: See `data_prep.dataset.slice_selection.VolumeOptions`.
+        keep_empty: See `data_prep.dataset.one_volume.slice_selection.VolumeOptions`.
         images: The volumes.
 
     Raises:

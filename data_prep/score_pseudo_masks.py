@@ -23,7 +23,7 @@ import numpy as np
 
 from data_prep import overlay, parallel
 from data_prep.atomic_files import write_bytes
-from data_prep.bookmarks.dicom_labels import refuse_objects
+from data_prep.bookmarks.formats.dicom_labels import refuse_objects
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.command_line import at_least, between, reports_errors
@@ -37,8 +37,8 @@ from data_prep.pseudo_masks import scores as pseudo_mask_scores
 from data_prep.pseudo_masks.box_cases import BoxRow
 from data_prep.pseudo_masks.cases import Case, Selection
 from data_prep.pseudo_masks.methods import DEFAULT, METHODS
-from data_prep.volumes.find import VolumeIndex, strip_suffix
-from data_prep.volumes.nifti_geometry import FORMS
+from data_prep.volumes.itk.nifti_geometry import FORMS
+from data_prep.volumes.search.volume_index import VolumeIndex, strip_suffix
 
 # With fewer volumes than this, 3D objects are resampled instead of volumes.
 MIN_VOLUMES = 10

@@ -23,7 +23,7 @@ from data_prep import overlay, parallel
 from data_prep.atomic_files import write_bytes, write_json, write_text
 from data_prep.command_line import at_least, reports_errors
 from data_prep.dataset import checks, run_report
-from data_prep.dataset.split import SPLITS
+from data_prep.dataset.splits.split import SPLITS
 from data_prep.errors import DataError
 from data_prep.paths import check_no_link, check_relative, resolve_under
 from data_prep.shown_text import markdown_text

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from mmglan.detections.stacking import Stacking
-from mmglan.evaluation.comparison import Comparison, compare_kinds
+from mmglan.evaluation.detection_sets.load_results import Source, load_detection_sets, read_test_set
 from mmglan.evaluation.evaluate import evaluate_detections
 from mmglan.evaluation.evaluation_record import Evaluation
-from mmglan.evaluation.load_results import Source, load_detection_sets, read_test_set
 from mmglan.evaluation.protocols import Protocol, get_protocol
+from mmglan.evaluation.resampling.comparison import Comparison, compare_kinds
 
 
 def evaluate(

@@ -14,8 +14,8 @@ MODULES = [
     "data_prep.bookmarks.recist",
     "data_prep.pseudo_masks.methods",
     "data_prep.shown_text",
-    "data_prep.volumes.file_names",
-    "data_prep.volumes.find",
+    "data_prep.volumes.search.file_names",
+    "data_prep.volumes.search.volume_index",
     "data_prep.volumes.volume",
     "mmglan.api",
 ]

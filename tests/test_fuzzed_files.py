@@ -12,10 +12,10 @@ from data_prep.dataset import checks
 from mmglan.detections.coco_files import read_ground_truth, read_json
 from mmglan.detections.coco_results import group_results, read_results
 from mmglan.detections.volume_files import read_volumes
+from mmglan.evaluation.detection_sets.load_results import load_detection_sets, read_test_set
 from mmglan.evaluation.detection_status import status_of_images
 from mmglan.evaluation.evaluate import evaluate_detections
 from mmglan.evaluation.evaluation_record import read_evaluation
-from mmglan.evaluation.load_results import load_detection_sets, read_test_set
 from mmglan.evaluation.protocols import PROTOCOLS
 from mmglan.evaluation.text_table import format_evaluation
 from mmglan.reporting.html_report import build_report

@@ -41,8 +41,8 @@ TESTS = {
         "tests/data_prep/pseudo_masks/test_grabcut.py",
     ],
     "data_prep/bookmarks/recist.py": ["tests/data_prep/bookmarks/test_recist.py"],
-    "data_prep/dataset/split.py": ["tests/data_prep/dataset/test_split.py"],
-    "data_prep/dataset/split_plan.py": ["tests/data_prep/dataset/test_split_plan.py"],
+    "data_prep/dataset/splits/split.py": ["tests/data_prep/dataset/test_split.py"],
+    "data_prep/dataset/splits/split_plan.py": ["tests/data_prep/dataset/test_split_plan.py"],
     "mmglan/models/global_rois.py": ["tests/models/test_global_rois.py"],
     "mmglan/models/uncertainty_loss.py": ["tests/models/test_uncertainty_loss.py"],
 }

@@ -33,7 +33,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.atomic_files import write_csv, write_json
-from data_prep.bookmarks.csv_table import MM_COLUMNS, PIXEL_COLUMNS
+from data_prep.bookmarks.formats.csv_table import MM_COLUMNS, PIXEL_COLUMNS
 from data_prep.bookmarks.recist import Bookmark
 from data_prep.public_sets import lgg
 from data_prep.public_sets.key_slices import key_slice_bookmarks

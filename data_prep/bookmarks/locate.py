@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from data_prep.bookmarks.crossing_lines import segment_distance
+from data_prep.bookmarks.formats.reported_lengths import points_as_drawn
 from data_prep.bookmarks.one_axis import as_bookmark
 from data_prep.bookmarks.recist import Bookmark
 from data_prep.bookmarks.record import BookmarkRecord
-from data_prep.bookmarks.reported_lengths import points_as_drawn
 from data_prep.errors import DataError, told_apart
 from data_prep.volumes.volume import Volume
 

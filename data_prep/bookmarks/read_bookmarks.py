@@ -16,7 +16,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from data_prep.bookmarks import (
+from data_prep.bookmarks.formats import (
     csv_table,
     deeplesion_info,
     dicom_gsps,
@@ -26,14 +26,14 @@ from data_prep.bookmarks import (
     label_masks,
     slicer_markups,
 )
-from data_prep.bookmarks.dicom_objects import classes_in, files_below
+from data_prep.bookmarks.formats.dicom_objects import classes_in, files_below
 from data_prep.bookmarks.one_axis import apply as apply_one_axis
 from data_prep.bookmarks.record import BookmarkRecord, Options, ReadResult
 from data_prep.errors import DataError, quoted
 from data_prep.limits import check_file
 from data_prep.paths import relative_name, resolve_under
-from data_prep.volumes.archives import is_called_archive
-from data_prep.volumes.find import VolumeIndex
+from data_prep.volumes.search.archives import is_called_archive
+from data_prep.volumes.search.volume_index import VolumeIndex
 from data_prep.volumes.stored import only_data_errors
 
 # In the order in which they are tried; the table of our own comes last, as it takes any text.

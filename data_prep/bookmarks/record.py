@@ -10,8 +10,8 @@ import numpy as np
 
 from data_prep.errors import DataError, quoted
 from data_prep.paths import check_relative
-from data_prep.volumes.find import VolumeIndex
 from data_prep.volumes.geometry import Grid
+from data_prep.volumes.search.volume_index import VolumeIndex
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -39,12 +39,12 @@ class BookmarkRecord:
         spacing_mm: Spacing (x, y, z) that the file states for the volume (DeepLesion).
         shape: `cross`: two axes; or a key of `data_prep.bookmarks.one_axis.SHAPES`.
         drawn: How messages call a measurement of another shape (`length`).
-        patient_key: Of a report's patient, see `data_prep.volumes.patient_key`.
+        patient_key: Of a report's patient, see `data_prep.volumes.dicom.patient_key`.
         grid: Grid of the mask that it was measured on; the volume must have the same.
         layer: 0 for the first bookmark file of a run, 1 for the next …: later ones correct it.
         lengths_mm: Of each axis, as a report gives them; empty if it does not.
         frame_uid: DICOM's frame of reference of points in mm, where the file names it.
-        may_swap_spacing: Written by a program that may, see `data_prep.bookmarks.reported_lengths`.
+        may_swap_spacing: Written by a program that may, see `formats.reported_lengths`.
     """
 
     volume: str

@@ -12,7 +12,7 @@ from data_prep.bookmarks.record import ReadResult
 from data_prep.csv_rows import dict_of, read_text, rows_of
 from data_prep.errors import DataError
 from data_prep.paths import without_series
-from data_prep.volumes.find import VolumeIndex
+from data_prep.volumes.search.volume_index import VolumeIndex
 
 
 def read_with_reviews(

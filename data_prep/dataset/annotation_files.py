@@ -13,10 +13,10 @@ from typing import Any
 from data_prep.atomic_files import json_bytes
 from data_prep.dataset import coco_entries, collect
 from data_prep.dataset.collect import Dataset
+from data_prep.dataset.one_volume.volume_result import IgnoreRegion, SliceLesion, VolumeResult
 from data_prep.dataset.output_folder import OutputFolder
-from data_prep.dataset.split import SPLITS
-from data_prep.dataset.split_plan import Plan
-from data_prep.dataset.volume_result import IgnoreRegion, SliceLesion, VolumeResult
+from data_prep.dataset.splits.split import SPLITS
+from data_prep.dataset.splits.split_plan import Plan
 
 Entry = dict[str, Any]
 # Names of the files of a split, and when they are written.

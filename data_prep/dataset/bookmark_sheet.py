@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from data_prep.dataset import coco_entries
+from data_prep.dataset.one_volume.volume_result import VolumeResult
 from data_prep.dataset.run_report import draw
-from data_prep.dataset.volume_result import VolumeResult
 
 FILE_NAME = "bookmarks.png"
 NUMBER = 12

@@ -15,7 +15,7 @@ from pycocotools import mask as rle
 
 from data_prep.dataset.annotation_schema import fault
 from data_prep.dataset.mask_codes import checked_code
-from data_prep.dataset.split import SPLITS, leaks
+from data_prep.dataset.splits.split import SPLITS, leaks
 from data_prep.errors import DataError, quoted
 from data_prep.json_files import load_json
 from data_prep.paths import check_relative, resolve_under

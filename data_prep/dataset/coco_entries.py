@@ -12,7 +12,7 @@ import numpy as np
 from pycocotools import mask as rle
 
 from data_prep.bookmarks import recist
-from data_prep.dataset.volume_result import Lesion3D
+from data_prep.dataset.one_volume.volume_result import Lesion3D
 from data_prep.volumes.labelled_voxels import LabelledVoxels, labelled_voxels
 
 # Pixel values of the slices that stand for black and white.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from data_prep.dataset.volume_result import VolumeResult
+from data_prep.dataset.one_volume.volume_result import VolumeResult
 from data_prep.errors import DataError
 
 SIZE_LIMITS_MM = (10.0, 20.0)

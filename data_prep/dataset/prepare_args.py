@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 
 from data_prep.bookmarks import one_axis
 from data_prep.command_line import at_least
-from data_prep.dataset.slice_selection import KEEP_EMPTY, VolumeOptions, window_of
-from data_prep.dataset.split import SPLITS
+from data_prep.dataset.one_volume.slice_selection import KEEP_EMPTY, VolumeOptions, window_of
+from data_prep.dataset.splits.split import SPLITS
 from data_prep.pseudo_masks import methods
 from data_prep.pseudo_masks.grabcut import ITERATIONS
-from data_prep.volumes.nifti_geometry import FORMS
+from data_prep.volumes.dicom.series_choice import SERIES_RULES, SeriesChoice
+from data_prep.volumes.itk.nifti_geometry import FORMS
 from data_prep.volumes.read_options import NAN_RULES, PHILIPS_RULES
-from data_prep.volumes.series_choice import SERIES_RULES, SeriesChoice
 
 DESCRIPTION = """From volumes and RECIST bookmarks to a COCO data set: normalised 16-bit slices,
 annotations with pseudo masks and without, ground truth where there are voxel masks, overlays to

@@ -15,10 +15,10 @@ from data_prep.atomic_files import json_bytes, write_csv
 from data_prep.bookmarks.recist import Bookmark
 from data_prep.dataset import coco_entries
 from data_prep.dataset.collect import Dataset
+from data_prep.dataset.one_volume.volume_result import VolumeResult
 from data_prep.dataset.output_folder import OutputFolder
-from data_prep.dataset.split import SPLITS
-from data_prep.dataset.split_plan import Plan
-from data_prep.dataset.volume_result import VolumeResult
+from data_prep.dataset.splits.split import SPLITS
+from data_prep.dataset.splits.split_plan import Plan
 from data_prep.errors import DataError
 
 OVERLAY_WIDTH = 512

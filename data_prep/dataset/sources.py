@@ -10,13 +10,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.bookmarks.dicom_labels import DicomMasks
+from data_prep.bookmarks.formats.dicom_labels import DicomMasks
 from data_prep.bookmarks.record import BookmarkRecord
-from data_prep.dataset.patients import group as group_patients
+from data_prep.dataset.splits.patients import group as group_patients
 from data_prep.errors import DataError
-from data_prep.volumes.archives import is_called_archive
-from data_prep.volumes.find import VolumeIndex
-from data_prep.volumes.patient_key import header_of_volume, key_of_header
+from data_prep.volumes.dicom.patient_key import header_of_volume, key_of_header
+from data_prep.volumes.search.archives import is_called_archive
+from data_prep.volumes.search.volume_index import VolumeIndex
 
 
 @dataclass(frozen=True)

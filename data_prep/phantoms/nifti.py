@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from data_prep.volumes import nifti_files
+from data_prep.volumes.itk import write_nifti as nifti_files
 
 
 def write_nifti(path: Path, array: np.ndarray, spacing_mm: Sequence[float] = (1, 1, 1)) -> None:

@@ -23,7 +23,7 @@ from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.errors import DataError, quoted
 from data_prep.paths import resolve_under, without_series
 from data_prep.volumes import deeplesion_png
-from data_prep.volumes.find import VolumeIndex
+from data_prep.volumes.search.volume_index import VolumeIndex
 
 NAME = re.compile(r"([^/\\]+)_(\d{1,9})-(\d{1,9})", re.ASCII)
 _NUMBERS = {"f8", "f4", "i8", "i4", "i2", "u1", "u2", "u4", "u8"}

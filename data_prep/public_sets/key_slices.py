@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from data_prep import atomic_files
-from data_prep.bookmarks.csv_table import MM_COLUMNS, PIXEL_COLUMNS
+from data_prep.bookmarks.formats.csv_table import MM_COLUMNS, PIXEL_COLUMNS
 from data_prep.bookmarks.recist import Bookmark, measure
 
 COLUMNS = ("volume", "patient", "slice", *PIXEL_COLUMNS)
@@ -101,7 +101,7 @@ def write_bookmarks(path: Path, rows: Iterable[tuple[str, str, int, Bookmark]]) 
 def row_in_mm(
     volume: str, patient: str, points_lps: np.ndarray | None = None, status: str = "lesion"
 ) -> list[str]:
-    """Return a row of a table with `COLUMNS_IN_MM`; see `data_prep.bookmarks.csv_table`.
+    """Return a row of a table with `COLUMNS_IN_MM`; see `data_prep.bookmarks.formats.csv_table`.
 
     Args:
         volume: Path below the image folder.

@@ -30,7 +30,7 @@ from data_prep.command_line import command_parser, print_any_character, reports_
 from data_prep.errors import DataError
 from data_prep.public_sets.converted import Converted
 from data_prep.public_sets.key_slices import key_slice_bookmarks, write_bookmarks
-from data_prep.volumes.nifti_files import write_nifti
+from data_prep.volumes.itk.write_nifti import write_nifti
 from data_prep.volumes.volume import read_label_volume
 
 SLICE_NAME = re.compile(r"(TCGA_\w\w_\w{4})_\d{8}_(\d+)\.tif")

@@ -35,7 +35,7 @@ from data_prep.errors import DataError
 from data_prep.public_sets.converted import Converted
 from data_prep.public_sets.key_slices import row_in_mm
 from data_prep.volumes.geometry import Grid
-from data_prep.volumes.nifti_files import write_nifti
+from data_prep.volumes.itk.write_nifti import write_nifti
 
 COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm")
 NODULES, EXCLUDED = "annotations.csv", "annotations_excluded.csv"

@@ -22,11 +22,11 @@ import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data_prep.bookmarks.label_masks import components
+from data_prep.bookmarks.formats.label_masks import components
 from data_prep.errors import DataError
 from data_prep.public_sets.converted import Converted
 from data_prep.public_sets.key_slices import key_slice_bookmarks, row_in_mm
-from data_prep.volumes.nifti_files import write_nifti
+from data_prep.volumes.itk.write_nifti import write_nifti
 from data_prep.volumes.volume import read_label_volume
 
 IMAGE = re.compile(r"(\d+)_\d+_t2w\.mha")

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from data_prep.errors import DataError
 from data_prep.limits import check_file
-from data_prep.volumes import deeplesion_png, dicom_files, itk_files
-from data_prep.volumes.dicom_kinds import is_dicom
+from data_prep.volumes import deeplesion_png
+from data_prep.volumes.dicom import files as dicom_files
+from data_prep.volumes.dicom.kinds import is_dicom
+from data_prep.volumes.itk import files as itk_files
 from data_prep.volumes.read_options import ReadOptions
 from data_prep.volumes.stored import Stored, only_data_errors
 

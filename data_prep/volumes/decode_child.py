@@ -14,9 +14,10 @@ import numpy as np
 
 from data_prep.errors import DataError
 from data_prep.limits import max_bytes
-from data_prep.volumes import itk_files, png_files
-from data_prep.volumes.dicom_frames import stored_pixels
-from data_prep.volumes.dicom_header import read_header
+from data_prep.volumes import png_files
+from data_prep.volumes.dicom.frames import stored_pixels
+from data_prep.volumes.dicom.header import read_header
+from data_prep.volumes.itk import files as itk_files
 
 
 def _dicom(path: Path, name: str) -> np.ndarray:

@@ -107,7 +107,7 @@ os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_i
 def decode(
     files: Sequence[tuple[Path, str]], kind: str = "dicom", decoded_bytes: int | None = None
 ) -> list[np.ndarray]:
-    """Decode files, as `data_prep.volumes.dicom_frames.stored_pixels` does if they are DICOM.
+    """Decode files, as `data_prep.volumes.dicom.frames.stored_pixels` does if they are DICOM.
 
     Args:
         files: Path of each file, and how messages call it.

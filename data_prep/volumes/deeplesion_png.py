@@ -25,7 +25,7 @@ from data_prep.errors import DataError
 from data_prep.limits import check_file
 from data_prep.volumes import png_files
 from data_prep.volumes.geometry import Grid
-from data_prep.volumes.itk_header import check_spacing
+from data_prep.volumes.itk.header import check_spacing
 from data_prep.volumes.stored import Stored, check_size
 
 INFO_NAME = "DL_info.csv"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from data_prep.volumes.nifti_geometry import FORMS
-from data_prep.volumes.series_choice import SeriesChoice
+from data_prep.volumes.dicom.series_choice import SeriesChoice
+from data_prep.volumes.itk.nifti_geometry import FORMS
 
 NAN_RULES = ("refuse", "fill")
 PHILIPS_RULES = ("display", "precise")

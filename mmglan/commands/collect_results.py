@@ -16,10 +16,10 @@ from pathlib import Path
 
 from data_prep.atomic_files import write_text
 from data_prep.command_line import command_parser, reports_errors
-from mmglan.reporting.matplotlib_plots import save
+from mmglan.reporting.charts.matplotlib_plots import save
+from mmglan.reporting.charts.sensitivity_chart import plot_table
 from mmglan.reporting.paper_tables import TABLES
 from mmglan.reporting.run_files import METRICS_NAME, Run, find_runs
-from mmglan.reporting.sensitivity_chart import plot_table
 from mmglan.reporting.tables import NOTE, csv_text, fill, latex, markdown, provenance, unplaced
 
 

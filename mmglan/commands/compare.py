@@ -14,11 +14,11 @@ from pathlib import Path
 
 from data_prep.atomic_files import write_json
 from data_prep.command_line import at_least, command_parser, reports_errors
-from mmglan.commands.arguments import add_evaluation_arguments, stacking_of
+from mmglan.commands.common.arguments import add_evaluation_arguments, stacking_of
 from mmglan.commands.evaluate import warn_of_unknown_patients
-from mmglan.evaluation.comparison import compare_kinds
-from mmglan.evaluation.load_results import load_detection_sets, read_test_set
+from mmglan.evaluation.detection_sets.load_results import load_detection_sets, read_test_set
 from mmglan.evaluation.protocols import get_protocol
+from mmglan.evaluation.resampling.comparison import compare_kinds
 from mmglan.evaluation.text_table import format_comparison
 
 

@@ -28,25 +28,25 @@ from pathlib import Path
 
 from data_prep.atomic_files import write_csv
 from data_prep.command_line import at_least, command_parser, reports_errors
-from mmglan.commands.arguments import add_evaluation_arguments, stacking_of
+from mmglan.commands.common.arguments import add_evaluation_arguments, stacking_of
 from mmglan.detections.volume_files import VolumeGroundTruth, read_boxes_3d
-from mmglan.evaluation.detection_set import DetectionSet
-from mmglan.evaluation.evaluate import evaluate_detections
-from mmglan.evaluation.evaluation_record import write_evaluation
-from mmglan.evaluation.findings_results import boxes_of_findings, read_findings
-from mmglan.evaluation.label_maps import read_ids
-from mmglan.evaluation.load_results import (
+from mmglan.evaluation.detection_sets.detection_set import DetectionSet
+from mmglan.evaluation.detection_sets.findings_results import boxes_of_findings, read_findings
+from mmglan.evaluation.detection_sets.label_maps import read_ids
+from mmglan.evaluation.detection_sets.load_results import (
     load_detection_sets,
     read_test_set,
 )
+from mmglan.evaluation.detection_sets.volume_sets import detection_set_of_volumes
+from mmglan.evaluation.evaluate import evaluate_detections
+from mmglan.evaluation.evaluation_record import write_evaluation
 from mmglan.evaluation.protocols import Protocol, get_protocol
 from mmglan.evaluation.scan_counts import HEADER, scan_counts
 from mmglan.evaluation.site_results import HEADER as SITE_HEADER
 from mmglan.evaluation.site_results import site_results, sites_of
 from mmglan.evaluation.text_table import format_evaluation
-from mmglan.evaluation.volume_sets import detection_set_of_volumes
-from mmglan.reporting.matplotlib_plots import save
-from mmglan.reporting.site_chart import plot_sites
+from mmglan.reporting.charts.matplotlib_plots import save
+from mmglan.reporting.charts.site_chart import plot_sites
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from data_prep.atomic_files import write_csv, write_text
 from data_prep.command_line import at_least, command_parser, reports_errors
-from data_prep.volumes.dicom_source import read_source_slices
+from data_prep.volumes.dicom.source import read_source_slices
 from data_prep.volumes.volume import Volume, read_volume
 from mmglan.review.followup import Followup, Rules, compare_studies
 from mmglan.review.followup_page import COLUMNS, build_followup_page, rows

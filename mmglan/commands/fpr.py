@@ -24,7 +24,7 @@ import numpy as np
 from data_prep.command_line import at_least, command_parser, reports_errors
 from data_prep.errors import DataError
 from data_prep.paths import PathsBelow
-from mmglan.commands.arguments import add_stack_arguments, progress_bar, stacking_of
+from mmglan.commands.common.arguments import add_stack_arguments, progress_bar, stacking_of
 from mmglan.detections.coco_files import GroundTruth, read_ground_truth
 from mmglan.detections.coco_results import read_results, write_results
 from mmglan.detections.slice_files import read_slices

@@ -28,7 +28,7 @@ from data_prep.command_line import at_least, between, reports_errors
 from data_prep.dataset.output_folder import OutputFolder
 from data_prep.dataset.prepare_args import add_series_options, normalization, series_choice
 from data_prep.parallel import run_tasks
-from mmglan.commands.scans import Scan, find_scans, names_of, write_scan_ids
+from mmglan.commands.common.scans import Scan, find_scans, names_of, write_scan_ids
 from mmglan.inference.model_label import is_model_file
 from mmglan.shipped_files import find_config
 

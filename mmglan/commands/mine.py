@@ -17,13 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_prep.atomic_files import write_csv
-from data_prep.bookmarks.csv_table import MM_COLUMNS
+from data_prep.bookmarks.formats.csv_table import MM_COLUMNS
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.bookmarks.record import BookmarkRecord
 from data_prep.command_line import at_least, command_parser, reports_errors
 from data_prep.errors import DataError
 from mmglan.detections.findings import read_findings_file
-from mmglan.evaluation.label_maps import read_ids
+from mmglan.evaluation.detection_sets.label_maps import read_ids
 from mmglan.review.prediction_bank import Candidate, Rules, candidates
 from mmglan.review.reader_agreement import crosses_of
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from data_prep.command_line import at_least, between, command_parser, reports_errors
 from data_prep.dataset.prepare_args import normalization
 from data_prep.errors import DataError
-from mmglan.commands.arguments import progress_bar
+from mmglan.commands.common.arguments import progress_bar
 from mmglan.evaluation.protocols import PROTOCOLS
 
 

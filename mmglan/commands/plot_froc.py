@@ -11,7 +11,7 @@ from pathlib import Path
 from data_prep.command_line import command_parser, reports_errors
 from mmglan.evaluation.evaluation_record import Evaluation, read_evaluation
 from mmglan.evaluation.metric_values import KIND_WORDS
-from mmglan.reporting.matplotlib_plots import plot_froc, save
+from mmglan.reporting.charts.matplotlib_plots import plot_froc, save
 from mmglan.reporting.run_files import METRICS_NAME, read_run
 
 

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from data_prep.command_line import command_parser, reports_errors
-from mmglan.reporting.matplotlib_plots import plot_sigmas, save
+from mmglan.reporting.charts.matplotlib_plots import plot_sigmas, save
 from mmglan.reporting.scalars import find_logs, read_scalars
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from data_prep.atomic_files import write_text
 from data_prep.command_line import at_least, command_parser, reports_errors
-from mmglan.commands.arguments import progress_bar
+from mmglan.commands.common.arguments import progress_bar
 from mmglan.detections.coco_files import read_ground_truth
 from mmglan.detections.coco_results import read_results
 from mmglan.evaluation.detection_status import check_counts, same_detections, status_of_images

@@ -22,8 +22,8 @@ from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.command_line import command_parser, reports_errors
 from data_prep.dataset.prepare_args import add_series_options
 from data_prep.errors import DataError
-from mmglan.commands.scans import find_scans
-from mmglan.commands.study_pages import read_scan, write_pages
+from mmglan.commands.common.scans import find_scans
+from mmglan.commands.common.study_pages import read_scan, write_pages
 from mmglan.review.reader_agreement import Agreement, BlandAltman, agreement, crosses_of
 from mmglan.review.review_file import accepted_findings, read_review
 
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _write_sr(args: argparse.Namespace) -> int:
-    from data_prep.volumes.dicom_source import read_source_slices
+    from data_prep.volumes.dicom.source import read_source_slices
     from mmglan.inference.outputs.dicom_sr import sr_bytes  # imports highdicom
 
     with ExitStack() as unpacked:

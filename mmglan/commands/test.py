@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmglan.commands.hand_over import hand_over
+from mmglan.commands.common.hand_over import hand_over
 from mmglan.experiments.mmdet_tools import config_of, work_dir_of
 from mmglan.experiments.run_directory import refuse_links
 

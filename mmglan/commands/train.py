@@ -19,7 +19,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from mmglan.commands.hand_over import hand_over
+from mmglan.commands.common.hand_over import hand_over
 from mmglan.experiments.mmdet_tools import (
     is_first_process,
     with_checkpoint_to_resume,

@@ -15,7 +15,7 @@ from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
 from mmengine.fileio import get
 
-from data_prep.dataset.slice_selection import window_of
+from data_prep.dataset.one_volume.slice_selection import window_of
 from data_prep.limits import check_png
 from mmglan.datasets.grey_values import Range, stated_range, to_float
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmglan.evaluation.detection_set import DetectionSet
+from mmglan.evaluation.detection_sets.detection_set import DetectionSet
 from mmglan.evaluation.matching import greedy
 
 AP_THRESHOLDS = (0.1, 0.25, 0.5)

@@ -13,7 +13,7 @@ from scipy.optimize import isotonic_regression, minimize
 from scipy.special import expit, log_expit, logit
 
 from mmglan.detections.calibration import Calibration
-from mmglan.evaluation.bootstrap import Interval, bootstrap
+from mmglan.evaluation.resampling.bootstrap import Interval, bootstrap
 
 METHODS = ("isotonic", "platt")
 BINS = 10

@@ -9,8 +9,8 @@ import numpy as np
 
 from mmglan.detections.coco_files import GroundTruth
 from mmglan.detections.coco_results import Results
-from mmglan.evaluation.detection_set import Classes, DetectionSet
-from mmglan.evaluation.detection_set_2d import detection_set_of_images
+from mmglan.evaluation.detection_sets.detection_set import Classes, DetectionSet
+from mmglan.evaluation.detection_sets.detection_set_2d import detection_set_of_images
 from mmglan.evaluation.evaluation_record import Confusion
 from mmglan.evaluation.metrics import Metrics
 from mmglan.evaluation.protocols import Protocol

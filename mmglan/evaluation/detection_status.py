@@ -11,7 +11,7 @@ import numpy as np
 
 from mmglan.detections.coco_files import GroundTruth
 from mmglan.detections.coco_results import Results
-from mmglan.evaluation.detection_set_2d import detection_set_of_images
+from mmglan.evaluation.detection_sets.detection_set_2d import detection_set_of_images
 from mmglan.evaluation.evaluation_record import Evaluation
 from mmglan.evaluation.matching import Matches
 from mmglan.evaluation.metric_values import Kind

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mmglan.evaluation.bootstrap import Interval, bootstrap, resampled
 from mmglan.evaluation.class_metrics import ClassMean, confusion
-from mmglan.evaluation.detection_set import DetectionSet
+from mmglan.evaluation.detection_sets.detection_set import DetectionSet
 from mmglan.evaluation.evaluation_record import (
     Band,
     Counts,
@@ -22,6 +21,7 @@ from mmglan.evaluation.froc import FROCCurve
 from mmglan.evaluation.metric_values import Kind, MetricValue
 from mmglan.evaluation.metrics import OPERATING_FPS, Metrics
 from mmglan.evaluation.protocols import Criterion, Protocol, get_protocol
+from mmglan.evaluation.resampling.bootstrap import Interval, bootstrap, resampled
 
 # A curve is drawn up to this many false positives per image, with at most this many points.
 CURVE_FP = 16.0

@@ -21,12 +21,15 @@ from mmglan.detections.neighbour_scores import average_results
 from mmglan.detections.stacking import Stacking
 from mmglan.detections.volume_files import read_volumes, stack_results, warn_of_parts
 from mmglan.evaluation.class_metrics import with_classes
-from mmglan.evaluation.detection_set_2d import detection_set_of_images
+from mmglan.evaluation.detection_sets.detection_set_2d import detection_set_of_images
+from mmglan.evaluation.detection_sets.volume_sets import (
+    detection_set_of_slices,
+    detection_set_of_volumes,
+)
 from mmglan.evaluation.evaluate import evaluate_detections
 from mmglan.evaluation.evaluation_record import write_evaluation
 from mmglan.evaluation.protocols import get_protocol
 from mmglan.evaluation.text_table import format_evaluation
-from mmglan.evaluation.volume_sets import detection_set_of_slices, detection_set_of_volumes
 
 IOU_TYPES = ("bbox", "segm")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from mmglan.evaluation.bootstrap import Interval
 from mmglan.evaluation.protocols import Criterion
+from mmglan.evaluation.resampling.bootstrap import Interval
 
 Kind = Literal["bbox", "segm", "bbox3d", "segm3d"]
 MetricName = Literal["AP", "mAP", "SEN", "volumeSEN", "FROC", "FROC_mean", "recall", "mRecall"]

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import numpy as np
 
 from mmglan.evaluation.average_precision import AP_THRESHOLDS, COCO_THRESHOLDS, coco_ranking
-from mmglan.evaluation.detection_set import DetectionSet
+from mmglan.evaluation.detection_sets.detection_set import DetectionSet
 from mmglan.evaluation.froc import FROCCurve, curve_of
 from mmglan.evaluation.matching import Matches
 from mmglan.evaluation.metric_values import MetricKey
 from mmglan.evaluation.protocols import FROC_FPS, RECALL_FPS, SEN_FP, Criterion, Protocol
-from mmglan.evaluation.resampled_curves import WeightedFROC, WeightedPrecision
+from mmglan.evaluation.resampling.resampled_curves import WeightedFROC, WeightedPrecision
 
 # Short axis in mm, lower end included; 10 mm is the usual limit for an enlarged node.
 STRATA_MM = {

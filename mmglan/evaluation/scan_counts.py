@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from mmglan.evaluation.detection_set import DetectionSet
+from mmglan.evaluation.detection_sets.detection_set import DetectionSet
 from mmglan.evaluation.protocols import Protocol
 
 HEADER = (

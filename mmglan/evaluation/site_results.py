@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmglan.detections.coco_files import GroundTruth
-from mmglan.evaluation.bootstrap import Interval, bootstrap
-from mmglan.evaluation.detection_set import DetectionSet
+from mmglan.evaluation.detection_sets.detection_set import DetectionSet
 from mmglan.evaluation.protocols import FROC_FPS, SEN_FP, Protocol
-from mmglan.evaluation.resampled_curves import WeightedFROC
+from mmglan.evaluation.resampling.bootstrap import Interval, bootstrap
+from mmglan.evaluation.resampling.resampled_curves import WeightedFROC
 
 ALL_SITES = "all"
 NO_SITE = "unspecified"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from mmglan.evaluation.bootstrap import Interval
-from mmglan.evaluation.comparison import Comparison
 from mmglan.evaluation.evaluation_record import Confusion, Evaluation, ReportedCurve
 from mmglan.evaluation.metric_values import KIND_WORDS
+from mmglan.evaluation.resampling.bootstrap import Interval
+from mmglan.evaluation.resampling.comparison import Comparison
 
 
 def percent(value: float | None) -> str:

@@ -15,8 +15,8 @@ import torch
 from data_prep.atomic_files import replace_folder, write_bytes
 from data_prep.dataset.output_folder import STATE, OutputError
 from data_prep.errors import DataError, printable
-from data_prep.volumes.dicom_source import SourceSlice, missing_identifier, read_source_slices
-from data_prep.volumes.series_choice import SeriesChoice
+from data_prep.volumes.dicom.series_choice import SeriesChoice
+from data_prep.volumes.dicom.source import SourceSlice, missing_identifier, read_source_slices
 from data_prep.volumes.volume import Volume, read_volume
 from mmglan.inference.outputs import FORMATS, Result, make_files
 from mmglan.inference.volume_detector import FoundSlices, VolumeDetector

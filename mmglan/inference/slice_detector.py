@@ -12,7 +12,7 @@ from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
 
 from data_prep.dataset.coco_entries import VALUE_RANGE
-from data_prep.dataset.slice_selection import Slices
+from data_prep.dataset.one_volume.slice_selection import Slices
 from data_prep.errors import DataError
 from mmglan.inference.detector_model import DetectorModel
 from mmglan.inference.linking import Detections2D

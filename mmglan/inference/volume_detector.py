@@ -16,7 +16,7 @@ from mmengine.config import Config
 from pydicom.dataset import Dataset
 
 from data_prep.errors import DataError
-from data_prep.volumes.dicom_source import read_source_slices
+from data_prep.volumes.dicom.source import read_source_slices
 from data_prep.volumes.volume import Volume, read_volume
 from mmglan.detections.findings import Findings, ScanGeometry
 from mmglan.detections.stacking import Stacking

@@ -11,8 +11,8 @@ import jinja2
 from mmglan.evaluation.calibration import Reliability
 from mmglan.evaluation.metrics import OPERATING_FPS
 from mmglan.inference.model_file import ModelRecord
-from mmglan.reporting.matplotlib_plots import figure_bytes
-from mmglan.reporting.reliability_plot import plot_reliability
+from mmglan.reporting.charts.matplotlib_plots import figure_bytes
+from mmglan.reporting.charts.reliability_plot import plot_reliability
 
 _TEMPLATE = Path(__file__).parent / "templates" / "card.html"
 

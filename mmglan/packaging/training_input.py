@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.errors import DataError
-from data_prep.volumes.dicom_source import read_source_slices
-from data_prep.volumes.find import VolumeIndex
+from data_prep.volumes.dicom.source import read_source_slices
+from data_prep.volumes.search.volume_index import VolumeIndex
 from data_prep.volumes.volume import read_volume
 from mmglan.detections.coco_files import read_json
 from mmglan.inference.expected_input import ExpectedInput, brightness, range_of

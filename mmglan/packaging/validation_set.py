@@ -15,11 +15,11 @@ from mmglan.detections.coco_files import read_ground_truth
 from mmglan.detections.slice_files import read_slices
 from mmglan.detections.stacking import Stacking
 from mmglan.detections.volume_files import VolumeGroundTruth, ended, read_volumes
-from mmglan.evaluation.detection_set import DetectionSet
+from mmglan.evaluation.detection_sets.detection_set import DetectionSet
+from mmglan.evaluation.detection_sets.volume_sets import detection_set_of_volumes
 from mmglan.evaluation.froc import FROCCurve
 from mmglan.evaluation.metrics import Metrics
 from mmglan.evaluation.protocols import Criterion, Protocol
-from mmglan.evaluation.volume_sets import detection_set_of_volumes
 from mmglan.inference.fusion import Slices2D
 from mmglan.inference.linking import link_lesions
 

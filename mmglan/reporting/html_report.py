@@ -14,6 +14,7 @@ from data_prep.shown_text import chart_text
 from mmglan.evaluation.detection_status import TestSetStatus
 from mmglan.evaluation.evaluation_record import Evaluation
 from mmglan.evaluation.metric_values import MetricKey
+from mmglan.reporting.charts.plotly_charts import froc_chart, strata_chart, training_charts
 from mmglan.reporting.page_tables import (
     cards,
     class_tables,
@@ -24,7 +25,6 @@ from mmglan.reporting.page_tables import (
     rule_id,
     start_threshold,
 )
-from mmglan.reporting.plotly_charts import froc_chart, strata_chart, training_charts
 from mmglan.reporting.provenance import provenance_rows
 from mmglan.reporting.scalars import Series
 from mmglan.reporting.size_strata import strata_table

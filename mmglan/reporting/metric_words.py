@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import get_args
 
-from mmglan.evaluation.bootstrap import Interval
 from mmglan.evaluation.evaluation_record import ReportedCurve
 from mmglan.evaluation.metric_values import KIND_WORDS, MetricKey, MetricName, is_3d
+from mmglan.evaluation.resampling.bootstrap import Interval
 
 _WORDS = {
     "AP": "AP at {rule}",

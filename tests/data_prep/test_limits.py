@@ -16,16 +16,16 @@ from small_sets import HEADER, cross, run, volume
 
 from data_prep import limits, read_bookmarks, read_volume
 from data_prep.dataset import checks
-from data_prep.dataset.split import read_split_file
+from data_prep.dataset.splits.split import read_split_file
 from data_prep.errors import DataError
 from data_prep.limits import check_file, check_png, max_bytes
 from data_prep.pseudo_masks.box_cases import read_boxes
 from data_prep.volumes import decode_child, decode_server
-from data_prep.volumes.find import VolumeIndex
+from data_prep.volumes.search.volume_index import VolumeIndex
 from mmglan.detections.coco_files import read_ground_truth
 from mmglan.detections.coco_results import read_results
+from mmglan.evaluation.detection_sets.label_maps import read_ids
 from mmglan.evaluation.evaluation_record import read_evaluation
-from mmglan.evaluation.label_maps import read_ids
 from mmglan.reporting.scalars import read_scalars
 from mmglan.review.review_file import read_review
 

@@ -13,8 +13,8 @@ import pytest
 import SimpleITK as sitk
 from dicom_makers import item, presentation_state, segmentation, structure_set
 
-from data_prep.bookmarks.csv_table import MM_COLUMNS, PIXEL_COLUMNS
-from data_prep.bookmarks.label_masks import components
+from data_prep.bookmarks.formats.csv_table import MM_COLUMNS, PIXEL_COLUMNS
+from data_prep.bookmarks.formats.label_masks import components
 from data_prep.prepare import main
 from data_prep.volumes.volume import read_volume
 

@@ -11,7 +11,8 @@ import SimpleITK as sitk
 from pycocotools.coco import COCO
 
 from data_prep import prepare, verify
-from data_prep.dataset import coco_entries, intensity
+from data_prep.dataset import coco_entries
+from data_prep.dataset.one_volume import intensity
 from data_prep.phantoms import abdomen
 from data_prep.pseudo_masks.mask_metrics import dice
 

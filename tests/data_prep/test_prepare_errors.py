@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 from small_sets import HEADER, cross, lesions, run, volume
 
-from data_prep.dataset import volume_lesions
+from data_prep.dataset.one_volume import volume_lesions
 
 
 def test_one_broken_row_among_ten_thousand(tmp_path, capsys):

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from data_prep import prepare
-from data_prep.dataset import process_volume
+from data_prep.dataset.one_volume import process_volume
 from data_prep.dataset.output_folder import OutputError, OutputFolder, write_output
 
 

@@ -7,7 +7,7 @@ import small_sets
 from mmcv.transforms import Compose
 from mmdet.utils import register_all_modules
 
-from data_prep.dataset import intensity
+from data_prep.dataset.one_volume import intensity
 from mmglan.datasets import LesionDataset, LoadSlice
 from mmglan.datasets.grey_values import to_float
 from mmglan.datasets.transforms import numbered_neighbours

@@ -109,7 +109,7 @@ def test_results(tmp_path, change, words):
 
 def test_boxes_without_area_match_nothing(coco_set):
     """Defined, not an error: a flat prediction is a false positive, a flat lesion is missed."""
-    from mmglan.evaluation.detection_set_2d import detection_set_of_images
+    from mmglan.evaluation.detection_sets.detection_set_2d import detection_set_of_images
 
     ann, boxes, _ = coco_set(0)
     gt = read_ground_truth(ann)

@@ -10,8 +10,8 @@ import pytest
 from mmglan.detections.coco_files import read_ground_truth
 from mmglan.detections.coco_results import Results
 from mmglan.detections.volume_files import read_boxes_3d, read_volumes, stack_results
-from mmglan.evaluation.label_maps import read_ids, read_scores
-from mmglan.evaluation.load_results import load_detection_sets, read_test_set
+from mmglan.evaluation.detection_sets.label_maps import read_ids, read_scores
+from mmglan.evaluation.detection_sets.load_results import load_detection_sets, read_test_set
 from mmglan.evaluation.protocols import PROTOCOLS
 
 

@@ -20,9 +20,9 @@ from mmglan.evaluation.average_precision import (
     Verdict,
     coco_ranking,
 )
-from mmglan.evaluation.detection_set import DetectionSet
-from mmglan.evaluation.detection_set_2d import detection_set_of_images
-from mmglan.evaluation.resampled_curves import WeightedPrecision
+from mmglan.evaluation.detection_sets.detection_set import DetectionSet
+from mmglan.evaluation.detection_sets.detection_set_2d import detection_set_of_images
+from mmglan.evaluation.resampling.resampled_curves import WeightedPrecision
 
 
 def coco_ap(ann, results, kind, thresholds, area=None):

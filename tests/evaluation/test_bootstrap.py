@@ -11,8 +11,12 @@ from scipy import stats
 
 from mmglan.detections.coco_files import read_ground_truth
 from mmglan.detections.coco_results import group_results
-from mmglan.evaluation import bootstrap as module
-from mmglan.evaluation.bootstrap import (
+from mmglan.evaluation.detection_sets.detection_set_2d import detection_set_of_images
+from mmglan.evaluation.evaluate import evaluate_detections
+from mmglan.evaluation.metrics import Metrics
+from mmglan.evaluation.protocols import PROTOCOLS
+from mmglan.evaluation.resampling import bootstrap as module
+from mmglan.evaluation.resampling.bootstrap import (
     bca_interval,
     bootstrap,
     leave_out,
@@ -20,11 +24,7 @@ from mmglan.evaluation.bootstrap import (
     percentile_interval,
     weight_blocks,
 )
-from mmglan.evaluation.comparison import compare_detections
-from mmglan.evaluation.detection_set_2d import detection_set_of_images
-from mmglan.evaluation.evaluate import evaluate_detections
-from mmglan.evaluation.metrics import Metrics
-from mmglan.evaluation.protocols import PROTOCOLS
+from mmglan.evaluation.resampling.comparison import compare_detections
 
 
 def test_worked_example():

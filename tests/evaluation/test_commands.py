@@ -10,7 +10,7 @@ import pytest
 
 from mmglan.commands import compare, evaluate
 from mmglan.detections.coco_files import read_ground_truth
-from mmglan.evaluation.detection_set_2d import short_axis_mm
+from mmglan.evaluation.detection_sets.detection_set_2d import short_axis_mm
 from mmglan.evaluation.evaluation_record import read_evaluation
 from mmglan.evaluation.protocols import PROTOCOLS
 

@@ -11,11 +11,11 @@ import pytest
 
 from mmglan.detections.coco_files import read_ground_truth
 from mmglan.detections.coco_results import group_results
-from mmglan.evaluation.comparison import compare_detections, permutation_p
-from mmglan.evaluation.detection_set import pooled, rank_scores
-from mmglan.evaluation.detection_set_2d import detection_set_of_images
+from mmglan.evaluation.detection_sets.detection_set import pooled, rank_scores
+from mmglan.evaluation.detection_sets.detection_set_2d import detection_set_of_images
 from mmglan.evaluation.metrics import Metrics
 from mmglan.evaluation.protocols import PROTOCOLS
+from mmglan.evaluation.resampling.comparison import compare_detections, permutation_p
 
 
 def detections_of(ann, rows):

@@ -14,16 +14,16 @@ from pydicom.dataset import Dataset
 from scipy import ndimage
 
 from mmglan.detections.stacking import Stacking, stack
-from mmglan.evaluation import label_maps
-from mmglan.evaluation.detection_set_3d import (
+from mmglan.evaluation.detection_sets import label_maps
+from mmglan.evaluation.detection_sets.detection_set_3d import (
     connected_instances,
     detection_set_of_boxes,
     detection_set_of_instances,
     instances_of_labels,
     instances_of_stacks,
 )
+from mmglan.evaluation.detection_sets.load_results import load_detection_sets, read_test_set
 from mmglan.evaluation.froc import froc
-from mmglan.evaluation.load_results import load_detection_sets, read_test_set
 from mmglan.evaluation.metrics import Metrics
 from mmglan.evaluation.protocols import PROTOCOLS
 

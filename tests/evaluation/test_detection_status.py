@@ -8,7 +8,7 @@ from coco_sets import encode
 
 from mmglan.detections.coco_files import read_ground_truth
 from mmglan.detections.coco_results import Results, group_results, read_results
-from mmglan.evaluation.detection_set_2d import detection_set_of_images
+from mmglan.evaluation.detection_sets.detection_set_2d import detection_set_of_images
 from mmglan.evaluation.detection_status import Rule, check_counts, status_of_images
 from mmglan.evaluation.evaluate import evaluate_detections
 from mmglan.evaluation.protocols import PROTOCOLS, Criterion, Protocol

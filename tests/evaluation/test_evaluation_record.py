@@ -9,7 +9,7 @@ import pytest
 
 from mmglan.detections.coco_files import read_ground_truth
 from mmglan.detections.coco_results import read_results
-from mmglan.evaluation.detection_set_2d import detection_set_of_images
+from mmglan.evaluation.detection_sets.detection_set_2d import detection_set_of_images
 from mmglan.evaluation.evaluate import evaluate_detections
 from mmglan.evaluation.evaluation_record import Evaluation, read_evaluation, write_evaluation
 from mmglan.evaluation.metric_values import MetricKey

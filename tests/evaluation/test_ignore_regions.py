@@ -13,8 +13,8 @@ from mmglan.api import evaluate
 from mmglan.detections.coco_files import read_ground_truth
 from mmglan.detections.coco_results import group_results
 from mmglan.evaluation.average_precision import coco_ranking
-from mmglan.evaluation.detection_set import pooled
-from mmglan.evaluation.detection_set_2d import detection_set_of_images
+from mmglan.evaluation.detection_sets.detection_set import pooled
+from mmglan.evaluation.detection_sets.detection_set_2d import detection_set_of_images
 from mmglan.evaluation.evaluate import evaluate_detections
 from mmglan.evaluation.protocols import get_protocol
 

@@ -18,9 +18,9 @@ from pycocotools.cocoeval import COCOeval
 
 import mmglan.evaluation.lesion_metric  # noqa: F401 - registers the metric
 from mmglan.detections.stacking import Stacking
+from mmglan.evaluation.detection_sets.load_results import load_detection_sets, read_test_set
 from mmglan.evaluation.evaluate import evaluate_detections
 from mmglan.evaluation.evaluation_record import read_evaluation
-from mmglan.evaluation.load_results import load_detection_sets, read_test_set
 from mmglan.evaluation.protocols import PROTOCOLS
 
 SCRIPT = Path(__file__).parent / "scripts" / "evaluate_in_processes.py"

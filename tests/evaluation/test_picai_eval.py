@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from mmglan.evaluation.detection_set_3d import detection_set_of_instances, instances_of_labels
+from mmglan.evaluation.detection_sets.detection_set_3d import (
+    detection_set_of_instances,
+    instances_of_labels,
+)
 from mmglan.evaluation.metrics import Metrics
 from mmglan.evaluation.protocols import FROC_FPS, PROTOCOLS, Criterion
 

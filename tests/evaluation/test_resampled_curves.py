@@ -11,13 +11,13 @@ import pytest
 from mmglan.detections.box_overlaps import Pairs
 from mmglan.detections.coco_files import read_ground_truth
 from mmglan.detections.coco_results import group_results
-from mmglan.evaluation.bootstrap import patient_weights
-from mmglan.evaluation.detection_set import DetectionSet, pooled, rank_scores
-from mmglan.evaluation.detection_set_2d import detection_set_of_images
-from mmglan.evaluation.detection_set_3d import detection_set_of_boxes
+from mmglan.evaluation.detection_sets.detection_set import DetectionSet, pooled, rank_scores
+from mmglan.evaluation.detection_sets.detection_set_2d import detection_set_of_images
+from mmglan.evaluation.detection_sets.detection_set_3d import detection_set_of_boxes
 from mmglan.evaluation.evaluate import evaluate_detections
 from mmglan.evaluation.metrics import Metrics
 from mmglan.evaluation.protocols import PROTOCOLS, Criterion, Protocol
+from mmglan.evaluation.resampling.bootstrap import patient_weights
 
 
 def resample(detections: DetectionSet, weights: np.ndarray) -> DetectionSet:

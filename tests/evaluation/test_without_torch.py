@@ -13,7 +13,10 @@ SCRIPT = """
 import sys
 for name in {names!r}:
     sys.modules[name] = None
-from mmglan.evaluation import bootstrap, comparison, evaluate, load_results
+from mmglan.evaluation import evaluate
+from mmglan.evaluation.resampling import bootstrap
+from mmglan.evaluation.resampling import comparison
+from mmglan.evaluation.detection_sets import load_results
 from mmglan.detections import stacking
 from mmglan.evaluation.froc import froc
 print(froc([[[0, 0, 9, 9, 0.5]]], [[[0, 0, 9, 9]]], threshold=0.5).at(0))

@@ -1,6 +1,6 @@
 """Results of small volumes, for the tests of collecting and splitting."""
 
-from data_prep.dataset.volume_result import SliceLesion, SliceResult, VolumeResult
+from data_prep.dataset.one_volume.volume_result import SliceLesion, SliceResult, VolumeResult
 
 
 def result(number, patient, shorts=(), site=None, slices=2):

@@ -8,7 +8,7 @@ import pytest
 from scan_storages import DICOM, BrightSpots, spots, store
 
 from data_prep.atomic_files import write_bytes
-from data_prep.volumes.dicom_source import read_source_slices
+from data_prep.volumes.dicom.source import read_source_slices
 from data_prep.volumes.volume import read_volume
 from mmglan.inference.outputs import FORMATS, Result, make_files
 from mmglan.inference.volume_detector import VolumeDetector

@@ -10,7 +10,7 @@ import torch
 from scan_storages import spots, store
 
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
-from data_prep.dataset.slice_selection import Slices
+from data_prep.dataset.one_volume.slice_selection import Slices
 from mmglan.commands.infer import FORMAT_NAMES, main, parse_args
 from mmglan.detections.findings import Findings
 from mmglan.inference.outputs import FORMATS

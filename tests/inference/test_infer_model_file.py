@@ -92,7 +92,7 @@ def test_modality_words_and_intensity(tmp_path):
 
 
 def mmglan_volume(path):
-    from data_prep.volumes.dicom_source import read_source_slices
+    from data_prep.volumes.dicom.source import read_source_slices
     from data_prep.volumes.volume import read_volume
 
     volume = read_volume(path)

@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 from scan_storages import ROTATION, STORAGES, BrightSpots, store
 
-from data_prep.volumes.dicom_source import read_source_slices
+from data_prep.volumes.dicom.source import read_source_slices
 from data_prep.volumes.volume import read_volume
 from mmglan.inference.outputs import Result, make_files
 from mmglan.inference.outputs.label_map import nifti_of

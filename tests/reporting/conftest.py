@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 
 from mmglan.detections.coco_files import read_ground_truth
 from mmglan.detections.coco_results import group_results
-from mmglan.evaluation.detection_set_2d import detection_set_of_images
+from mmglan.evaluation.detection_sets.detection_set_2d import detection_set_of_images
 from mmglan.evaluation.evaluate import evaluate_detections
 from mmglan.evaluation.evaluation_record import write_evaluation
 

@@ -9,7 +9,6 @@ import pytest
 import mmglan.reporting.slice_data as slice_data_module
 from mmglan.detections.coco_files import read_ground_truth
 from mmglan.detections.coco_results import Results, read_results
-from mmglan.evaluation.bootstrap import Interval
 from mmglan.evaluation.detection_status import status_of_images
 from mmglan.evaluation.evaluation_record import (
     Evaluation,
@@ -19,6 +18,7 @@ from mmglan.evaluation.evaluation_record import (
 )
 from mmglan.evaluation.metric_values import MetricValue
 from mmglan.evaluation.protocols import PROTOCOLS, Criterion
+from mmglan.evaluation.resampling.bootstrap import Interval
 from mmglan.reporting.html_report import build_report
 from mmglan.reporting.page_tables import (
     cards,

@@ -17,9 +17,9 @@ from mmglan.evaluation.evaluation_record import (
     read_evaluation,
 )
 from mmglan.evaluation.protocols import PROTOCOLS, Criterion
+from mmglan.reporting.charts.matplotlib_plots import plot_froc, plot_sigmas, save
+from mmglan.reporting.charts.plotly_charts import froc_chart, training_charts
 from mmglan.reporting.detection_sheet import choose_slices, draw_slice
-from mmglan.reporting.matplotlib_plots import plot_froc, plot_sigmas, save
-from mmglan.reporting.plotly_charts import froc_chart, training_charts
 from mmglan.reporting.run_files import score_at
 
 IOU_25, IOU_50 = Criterion("iou", 0.25), Criterion("iou", 0.5)

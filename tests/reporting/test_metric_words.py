@@ -2,10 +2,10 @@
 
 import math
 
-from mmglan.evaluation.bootstrap import Interval
 from mmglan.evaluation.evaluation_record import ReportedCurve
 from mmglan.evaluation.metric_values import MetricKey
 from mmglan.evaluation.protocols import Criterion
+from mmglan.evaluation.resampling.bootstrap import Interval
 from mmglan.reporting.metric_words import curve_name, interval, kind_title, order, percent, words
 
 IOU_25, IOU_50, IOBB_30 = Criterion("iou", 0.25), Criterion("iou", 0.5), Criterion("iobb", 0.3)

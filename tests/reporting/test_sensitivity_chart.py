@@ -1,7 +1,7 @@
 """Bars of a table."""
 
+from mmglan.reporting.charts.sensitivity_chart import plot_table
 from mmglan.reporting.paper_tables import TABLES
-from mmglan.reporting.sensitivity_chart import plot_table
 from mmglan.reporting.tables import Cell
 
 FIGURE6 = TABLES[6]

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from mmglan.detections.box_overlaps import Pairs
-from mmglan.evaluation.bootstrap import Interval
-from mmglan.evaluation.detection_set import DetectionSet
+from mmglan.evaluation.detection_sets.detection_set import DetectionSet
 from mmglan.evaluation.evaluation_record import Evaluation, read_evaluation
 from mmglan.evaluation.metric_values import MetricKey, MetricValue
 from mmglan.evaluation.metrics import Metrics
 from mmglan.evaluation.protocols import PROTOCOLS, Criterion
+from mmglan.evaluation.resampling.bootstrap import Interval
 from mmglan.reporting.paper_tables import TABLES, paper_metrics
 from mmglan.reporting.run_files import Run
 from mmglan.reporting.tables import MARK, cell, csv_text, fill, latex, markdown, unplaced

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from data_prep.bookmarks.csv_table import MM_COLUMNS
+from data_prep.bookmarks.formats.csv_table import MM_COLUMNS
 from data_prep.volumes.volume import read_volume
 from mmglan.commands.followup import main
 from mmglan.review.followup import Rules, compare_studies

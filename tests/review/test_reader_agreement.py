@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_prep.bookmarks.csv_table import MM_COLUMNS
+from data_prep.bookmarks.formats.csv_table import MM_COLUMNS
 from mmglan.commands.review import main
 from mmglan.review.reader_agreement import Cross, agreement, bland_altman, cohens_kappa, pair
 

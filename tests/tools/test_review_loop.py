@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 from labelled_findings import findings_of
 
-from data_prep.bookmarks.csv_table import MM_COLUMNS, PIXEL_COLUMNS
+from data_prep.bookmarks.formats.csv_table import MM_COLUMNS, PIXEL_COLUMNS
 from data_prep.volumes.volume import read_label_volume, read_volume
 from mmglan.inference.outputs.tables import json_of
 from mmglan.review.reader_agreement import Cross

@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 from data_prep.atomic_files import write_json
-from mmglan.evaluation.detection_set_3d import detection_set_of_boxes
+from mmglan.evaluation.detection_sets.detection_set_3d import detection_set_of_boxes
 from mmglan.evaluation.evaluate import evaluate_detections
 from mmglan.evaluation.froc import FROC_FPS, froc
 

@@ -30,9 +30,9 @@ from data_prep import score_pseudo_masks
 from data_prep.atomic_files import write_json
 from data_prep.bookmarks.crossing_lines import pair_lines
 from data_prep.dataset import checks
-from data_prep.dataset.volume_task import _fingerprint
+from data_prep.dataset.one_volume.volume_task import _fingerprint
 from data_prep.pseudo_masks.clustered_mean import clustered_mean
-from data_prep.volumes.find import VolumeIndex
+from data_prep.volumes.search.volume_index import VolumeIndex
 from mmglan.commands import evaluate, plot_detections
 from mmglan.detections.coco_files import read_ground_truth
 from mmglan.reporting.scalars import read_scalars

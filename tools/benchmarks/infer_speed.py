@@ -39,7 +39,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from data_prep.atomic_files import write_json
-from data_prep.dataset.slice_selection import Slices
+from data_prep.dataset.one_volume.slice_selection import Slices
 from data_prep.phantoms.abdomen import write_dataset
 from data_prep.volumes.volume import read_volume
 from mmglan.inference.detector_model import DetectorModel, load_detector_model

@@ -28,7 +28,7 @@ import psutil
 import SimpleITK as sitk
 
 from data_prep.atomic_files import write_csv, write_json, write_text
-from data_prep.bookmarks.csv_table import PIXEL_COLUMNS
+from data_prep.bookmarks.formats.csv_table import PIXEL_COLUMNS
 from data_prep.phantoms import abdomen
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.volumes.dicom_source import SourceSlice
+from data_prep.volumes.dicom.source import SourceSlice
 from data_prep.volumes.volume import Volume
 from mmglan.detections.findings import Findings
 from mmglan.inference.outputs import (

@@ -19,7 +19,7 @@ from pydicom.sr.codedict import Code
 from pydicom.valuerep import DA, TM
 
 from data_prep.atomic_files import json_bytes
-from data_prep.volumes.dicom_source import SourceSlice, images_of
+from data_prep.volumes.dicom.source import SourceSlice, images_of
 from mmglan.detections.findings import Findings, Lesion
 from mmglan.version import __version__
 

@@ -9,7 +9,7 @@ from highdicom.content import AlgorithmIdentificationSequence
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentDescription
 from pydicom.sr.codedict import Code
 
-from data_prep.volumes.dicom_source import SourceSlice
+from data_prep.volumes.dicom.source import SourceSlice
 from data_prep.volumes.volume import Volume
 from mmglan.detections.findings import Findings
 from mmglan.inference.outputs import dicom_identity as identity

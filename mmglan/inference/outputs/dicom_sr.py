@@ -39,7 +39,7 @@ from highdicom.sr import (
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import Code, codes
 
-from data_prep.volumes.dicom_source import SourceSlice, images_of
+from data_prep.volumes.dicom.source import SourceSlice, images_of
 from data_prep.volumes.volume import Volume
 from mmglan.detections.findings import Findings, Lesion
 from mmglan.inference.outputs import dicom_identity as identity

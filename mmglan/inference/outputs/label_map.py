@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data_prep.volumes.nifti_files import nifti_bytes
+from data_prep.volumes.itk.write_nifti import nifti_bytes
 from data_prep.volumes.volume import Volume
 
 

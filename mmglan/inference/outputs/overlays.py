@@ -9,7 +9,7 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from data_prep.bookmarks.recist import Bookmark
-from data_prep.dataset.intensity import normalize
+from data_prep.dataset.one_volume.intensity import normalize
 from data_prep.overlay import draw
 from data_prep.volumes.volume import Volume
 from mmglan.detections.findings import Findings, Lesion

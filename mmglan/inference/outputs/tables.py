@@ -6,7 +6,7 @@ import csv
 import io
 
 from data_prep.atomic_files import json_bytes
-from data_prep.bookmarks.csv_table import MM_COLUMNS
+from data_prep.bookmarks.formats.csv_table import MM_COLUMNS
 from data_prep.dataset.coco_entries import file_name
 from data_prep.shown_text import csv_cell
 from mmglan.detections.findings import Findings

@@ -10,9 +10,9 @@ from dicom_makers import segmentation, structure_set
 from said import says
 
 from data_prep import prepare
-from data_prep.bookmarks.dicom_labels import DicomMasks, read_mask
+from data_prep.bookmarks.formats.dicom_labels import DicomMasks, read_mask
 from data_prep.errors import DataError
-from data_prep.volumes.find import VolumeIndex
+from data_prep.volumes.search.volume_index import VolumeIndex
 from data_prep.volumes.volume import read_volume
 
 

@@ -6,11 +6,11 @@ import pytest
 from dicom_makers import dataset, item, segmentation, structure_set
 from said import says
 
-from data_prep.bookmarks.dicom_rtstruct import region_mask
+from data_prep.bookmarks.formats.dicom_rtstruct import region_mask
 from data_prep.bookmarks.locate import place
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.errors import DataError
-from data_prep.volumes.patient_key import key_of_header
+from data_prep.volumes.dicom.patient_key import key_of_header
 from data_prep.volumes.volume import read_volume
 
 CORNERS = np.array([[30.0, 20], [38, 20], [38, 24], [30, 24]])

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 
-from data_prep.bookmarks.csv_table import MM_COLUMNS, PIXEL_COLUMNS
+from data_prep.bookmarks.formats.csv_table import MM_COLUMNS, PIXEL_COLUMNS
 from data_prep.bookmarks.locate import place
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.bookmarks.record import BookmarkRecord

@@ -12,9 +12,9 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from data_prep.bookmarks import dicom_rtstruct, dicom_seg
+from data_prep.bookmarks.formats import dicom_rtstruct, dicom_seg
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
-from data_prep.volumes.find import VolumeIndex
+from data_prep.volumes.search.volume_index import VolumeIndex
 from data_prep.volumes.volume import read_volume
 
 pytestmark = pytest.mark.fuzz

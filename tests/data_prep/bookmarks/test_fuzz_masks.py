@@ -14,7 +14,7 @@ from dicom_series import write_series
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep.bookmarks.dicom_labels import read_mask
+from data_prep.bookmarks.formats.dicom_labels import read_mask
 from data_prep.volumes.volume import read_volume
 
 pytestmark = pytest.mark.fuzz

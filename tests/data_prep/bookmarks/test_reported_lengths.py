@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from said import says
 
+from data_prep.bookmarks.formats.reported_lengths import length_note, points_as_drawn
 from data_prep.bookmarks.record import BookmarkRecord
-from data_prep.bookmarks.reported_lengths import length_note, points_as_drawn
 from data_prep.errors import DataError
 from data_prep.volumes.geometry import Grid
 

@@ -10,7 +10,7 @@ from dicom_makers import segmentation, structure_set
 from said import says
 
 from data_prep import prepare
-from data_prep.bookmarks.dicom_labels import read_mask
+from data_prep.bookmarks.formats.dicom_labels import read_mask
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.errors import DataError
 from data_prep.volumes.segment_names import choose

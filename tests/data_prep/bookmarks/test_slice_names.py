@@ -8,7 +8,7 @@ from said import says
 from data_prep.bookmarks.locate import place
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.errors import DataError
-from data_prep.volumes.instance_numbers import numbering_note
+from data_prep.volumes.dicom.instance_numbers import numbering_note
 from data_prep.volumes.volume import read_volume
 
 POINTS = "20,20,40,20,30,14,30,26"

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from dicom_series import write_series
 from said import says
 
-from data_prep.bookmarks.dicom_labels import read_mask
+from data_prep.bookmarks.formats.dicom_labels import read_mask
 from data_prep.bookmarks.ignore_regions import ignore_regions
 from data_prep.bookmarks.locate import place
 from data_prep.bookmarks.read_bookmarks import read_bookmarks

@@ -19,7 +19,7 @@ from dicom_series import write_series
 from pydicom.sr.codedict import codes
 
 from data_prep import prepare
-from data_prep.bookmarks.dicom_labels import read_mask
+from data_prep.bookmarks.formats.dicom_labels import read_mask
 from data_prep.bookmarks.locate import place
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.volumes.volume import read_volume

@@ -8,10 +8,15 @@ import pytest
 from data_prep.atomic_files import json_bytes
 from data_prep.dataset import annotation_files, coco_entries, collect
 from data_prep.dataset.annotation_files import ListFile
+from data_prep.dataset.one_volume.volume_result import (
+    Lesion3D,
+    SliceLesion,
+    SliceResult,
+    VolumeResult,
+)
 from data_prep.dataset.output_folder import OutputFolder
-from data_prep.dataset.split import SPLITS
-from data_prep.dataset.split_plan import Plan, SplitOptions, plan_splits
-from data_prep.dataset.volume_result import Lesion3D, SliceLesion, SliceResult, VolumeResult
+from data_prep.dataset.splits.split import SPLITS
+from data_prep.dataset.splits.split_plan import Plan, SplitOptions, plan_splits
 
 
 def result(number, patient, gt=False):

@@ -5,7 +5,7 @@ import pytest
 
 from data_prep.bookmarks.recist import Bookmark
 from data_prep.dataset import coco_entries
-from data_prep.dataset.volume_result import Lesion3D
+from data_prep.dataset.one_volume.volume_result import Lesion3D
 
 
 def test_mask_fields_of_a_hand_drawn_mask():

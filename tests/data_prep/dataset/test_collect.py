@@ -4,7 +4,7 @@ import pytest
 from volume_results import result
 
 from data_prep.dataset import collect
-from data_prep.dataset.volume_result import VolumeResult
+from data_prep.dataset.one_volume.volume_result import VolumeResult
 
 
 def test_slices_are_listed_in_order_of_volumes():

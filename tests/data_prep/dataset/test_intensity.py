@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data_prep.dataset import intensity
+from data_prep.dataset.one_volume import intensity
 
 
 def test_values_above_the_99th_percentile_become_the_largest_that_remains():

@@ -10,10 +10,10 @@ from pydicom.uid import generate_uid
 from small_sets import HEADER, cross
 
 from data_prep.bookmarks.record import BookmarkRecord
-from data_prep.dataset.patients import group
+from data_prep.dataset.splits.patients import group
 from data_prep.errors import DataError
 from data_prep.prepare import main
-from data_prep.volumes.patient_key import key_of_header, key_of_volume
+from data_prep.volumes.dicom.patient_key import key_of_header, key_of_volume
 
 
 def mark(patient=None, key=None):

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from data_prep.dataset.split import (
+from data_prep.dataset.splits.split import (
     _whole_shares,
     check_leakage,
     leaks,

@@ -6,8 +6,8 @@ import pytest
 from volume_results import result
 
 from data_prep.dataset.collect import collect
-from data_prep.dataset.split_plan import ONE_PATIENT, SplitOptions, plan_splits
-from data_prep.dataset.volume_result import SliceResult
+from data_prep.dataset.one_volume.volume_result import SliceResult
+from data_prep.dataset.splits.split_plan import ONE_PATIENT, SplitOptions, plan_splits
 from data_prep.errors import DataError
 
 

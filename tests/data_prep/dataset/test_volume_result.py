@@ -6,7 +6,7 @@ from dataclasses import fields
 import pytest
 from volume_results import result
 
-from data_prep.dataset.volume_result import Lesion3D, SliceLesion, VolumeResult
+from data_prep.dataset.one_volume.volume_result import Lesion3D, SliceLesion, VolumeResult
 
 
 def full():

@@ -22,8 +22,8 @@ from pydicom.uid import JPEGLosslessSV1
 
 from data_prep.errors import DataError
 from data_prep.volumes import decode_server
-from data_prep.volumes.dicom_frames import stored_pixels
-from data_prep.volumes.dicom_header import read_header
+from data_prep.volumes.dicom.frames import stored_pixels
+from data_prep.volumes.dicom.header import read_header
 
 FAILED = (
     "{}: Expected pixels that can be decoded but their decoder failed: the file is damaged. Copy "

@@ -10,10 +10,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from said import says
 
-from data_prep.dataset.intensity import normalize
+from data_prep.dataset.one_volume.intensity import normalize
 from data_prep.errors import DataError
-from data_prep.volumes.dicom_values import real_values
-from data_prep.volumes.find import VolumeIndex
+from data_prep.volumes.dicom.values import real_values
+from data_prep.volumes.search.volume_index import VolumeIndex
 from data_prep.volumes.volume import read_volume
 
 PLANE = pydicom.dcmread(get_testdata_file("MR_small.dcm")).pixel_array

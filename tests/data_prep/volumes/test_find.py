@@ -10,9 +10,9 @@ import SimpleITK as sitk
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.dataset.sources import list_sources
 from data_prep.errors import DataError
-from data_prep.volumes import itk_files
-from data_prep.volumes.file_names import VOLUME_SUFFIXES, strip_suffix
-from data_prep.volumes.find import VolumeIndex
+from data_prep.volumes.itk import files as itk_files
+from data_prep.volumes.search.file_names import VOLUME_SUFFIXES, strip_suffix
+from data_prep.volumes.search.volume_index import VolumeIndex
 
 DICOM = bytes(128) + b"DICM" + bytes(8)
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from pydicom.fileset import FileSet
 from pydicom.uid import MRImageStorage
 
-from data_prep.volumes.find import VolumeIndex
-from data_prep.volumes.image_root import open_images
-from data_prep.volumes.series_choice import SeriesChoice
+from data_prep.volumes.dicom.series_choice import SeriesChoice
+from data_prep.volumes.search.image_root import open_images
+from data_prep.volumes.search.volume_index import VolumeIndex
 
 pytestmark = pytest.mark.fuzz
 fuzz = settings.get_profile("readers")

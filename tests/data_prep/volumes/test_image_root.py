@@ -14,9 +14,9 @@ from pydicom.fileset import FileSet
 from data_prep import prepare
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.errors import DataError
-from data_prep.volumes import image_root
-from data_prep.volumes.find import VolumeIndex
-from data_prep.volumes.image_root import open_images
+from data_prep.volumes.search import image_root
+from data_prep.volumes.search.image_root import open_images
+from data_prep.volumes.search.volume_index import VolumeIndex
 from data_prep.volumes.volume import read_volume
 
 fuzz = settings.get_profile("readers")

@@ -6,9 +6,9 @@ from said import says
 
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.errors import DataError
-from data_prep.volumes.find import VolumeIndex
-from data_prep.volumes.patient_key import key_of_volume
-from data_prep.volumes.series_choice import SeriesChoice
+from data_prep.volumes.dicom.patient_key import key_of_volume
+from data_prep.volumes.dicom.series_choice import SeriesChoice
+from data_prep.volumes.search.volume_index import VolumeIndex
 from data_prep.volumes.volume import read_volume
 
 T1, T2, T2B, SCOUT = "1.2.1", "1.2.2", "1.2.3", "1.2.4"
