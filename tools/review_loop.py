@@ -3,18 +3,22 @@
     python tools/review_loop.py --source LGG --work-dir work_dirs/review_loop
 
 The source is the LGG segmentation set (docs/evidence.md); fold 0. A share of the bookmarks of the
-training patients is hidden. Per seed a model is trained on what is left and runs on the scans of
-the training patients. An oracle answers the first rows of its worklist from the voxel masks. Arms:
+training patients is hidden. Per seed a model is trained on what is left (arm `hidden`) and runs on
+the scans of the training patients. An oracle answers the first rows of its worklist from the voxel
+masks. The other arms go on from this model's weights, for as many steps again:
 
-- hidden: what is left;
-- reviewed: and the oracle's answers, rejected places as slices without lesions;
-- mined: and what the models of all seeds find again, without a reader;
-- unmarked: what is left, with RoIs that score high and are near no bookmark neither lesion nor
+- continued: on what is left;
+- reviewed: and on the oracle's answers; a quarter of the slices are rejected places;
+- mined: and on what the models of several seeds find again, without a reader;
+- unmarked: on what is left, with RoIs that score high and are near no bookmark neither lesion nor
   background;
-- all: all bookmarks.
+- followed: an epoch on what is left and what the model itself finds of those lesions on other
+  slices (`SelfTrainingHook`);
+- all: on all bookmarks.
 
-All arms train for as many steps. Each step is a command of mmglan; what is done is skipped, so an
-interrupted run goes on when the same command is given again.
+Metrics are means over the seeds, their intervals and p-values of patients. Each step is a command
+of mmglan; what is done is skipped, so an interrupted run goes on when the same command is given
+again.
 """
 
 from __future__ import annotations
@@ -26,19 +30,19 @@ import os
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from math import ceil
 from pathlib import Path
 
 import numpy as np
 
-from data_prep.atomic_files import write_csv, write_json
+from data_prep.atomic_files import write_csv, write_json, write_text
 from data_prep.bookmarks.formats.csv_table import MM_COLUMNS, PIXEL_COLUMNS
 from data_prep.bookmarks.recist import Bookmark
 from data_prep.public_sets import lgg
 from data_prep.public_sets.key_slices import key_slice_bookmarks
 from data_prep.volumes.volume import Volume, read_label_volume, read_volume
-from mmglan.commands import compare, evaluate
 from mmglan.commands.evidence import weights_file
 from mmglan.commands.run_table import (
     MMGLAN,
@@ -48,19 +52,36 @@ from mmglan.commands.run_table import (
     run_test_command,
     train_command,
 )
+from mmglan.evaluation.detection_sets.detection_set import DetectionSet
+from mmglan.evaluation.detection_sets.load_results import load_detection_sets, read_test_set
+from mmglan.evaluation.protocols import get_protocol
+from mmglan.evaluation.resampling.comparison import compare_detections
 from mmglan.experiments.child_run import run_command
 from mmglan.experiments.evidence import MEAN_ONE, PRIMARY
 from mmglan.shipped_files import find_config
 
 BATCH = 4  # of configs/cpu
-ARMS = ("hidden", "reviewed", "all", "mined", "unmarked")
+REACH = 2  # slices on either side over which scores are averaged
+LESION_FREE = 0.25  # of the slices in an epoch of a reviewed set
+ARMS = ("hidden", "continued", "reviewed", "all", "mined", "unmarked", "followed")
 PAIRS = (
-    ("reviewed", "hidden"),
-    ("all", "hidden"),
+    ("continued", "hidden"),
+    ("reviewed", "continued"),
+    ("all", "continued"),
     ("all", "reviewed"),
-    ("mined", "hidden"),
-    ("unmarked", "hidden"),
+    ("mined", "continued"),
+    ("unmarked", "continued"),
+    ("followed", "continued"),
 )
+SAMPLER = f"""train_dataloader = dict(
+    sampler=dict(
+        _delete_=True, type="LesionBalancedSampler", lesion_free_fraction={LESION_FREE}
+    ),
+    dataset=dict(filter_cfg=dict(filter_empty_gt=False)),
+)
+"""
+# Not every lesion of a volume has a bookmark, so no slice is taken for lesion-free.
+FOLLOW = 'custom_hooks = [dict(type="SelfTrainingHook", begin=0, empty=0)]\n'
 
 
 @dataclass(frozen=True)
@@ -71,11 +92,13 @@ class Arm:
         data: Data set.
         fold: Folder of its annotations.
         settings: Of the config.
+        lines: More lines of the config.
     """
 
     data: Path
-    fold: str
-    settings: Mapping[str, object]
+    fold: str = "."
+    settings: Mapping[str, object] = field(default_factory=dict)
+    lines: str = ""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -114,13 +137,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             find(args, seed)
         if "reviewed" in args.arms:
             review(args, seed)
-        for arm in ("reviewed", "all"):
-            if arm in args.arms:
-                train_and_test(args, arm, seed)
     if "mined" in args.arms:
         mine(args)
-    for arm in ("mined", "unmarked"):
-        for seed in args.seeds if arm in args.arms else ():
+    if "followed" in args.arms:
+        prepare(args, "followed", [args.work_dir / "hidden.csv"], "--whole-volumes")
+    for arm in args.arms:
+        for seed in args.seeds:
             train_and_test(args, arm, seed)
     write_json(args.work_dir / "summary.json", summary(args), indent=1)
     print(f"Written to {args.work_dir / 'summary.json'}")
@@ -179,7 +201,7 @@ def hide(args: argparse.Namespace) -> None:
         write_csv(args.work_dir / f"{name}.csv", list(rows[0]), kept)
 
 
-def prepare(args: argparse.Namespace, name: str, tables: Sequence[Path]) -> None:
+def prepare(args: argparse.Namespace, name: str, tables: Sequence[Path], *more: str) -> None:
     """Prepare an arm's training set; ground truth of training patients is kept from it."""
     if (args.work_dir / name / "report.json").is_file():
         return
@@ -187,20 +209,27 @@ def prepare(args: argparse.Namespace, name: str, tables: Sequence[Path]) -> None
     words += ["--split-file", args.work_dir / "split.csv", "--out-dir", args.work_dir / name]
     if len(tables) > 1:
         words += ["--bookmark-ids", args.work_dir / "ids_train.csv"]
-    mmglan(args, "prepare", *words, "--quiet", log=f"prepare_{name}.log")
+    mmglan(args, "prepare", *words, *more, "--quiet", log=f"prepare_{name}.log")
 
 
 def arm_of(args: argparse.Namespace, name: str, seed: int) -> Arm:
     """Return what an arm trains on."""
+    hidden = args.work_dir / "hidden"
+    if name == "hidden":
+        return Arm(hidden)
+    start: dict[str, object] = {"load_from": checkpoint_of(run_dir(args, "hidden", seed))}
+    if name == "continued":
+        return Arm(hidden, settings=start)
     if name == "all":
-        return Arm(args.work_dir / "all", "fold0", {})
+        return Arm(args.work_dir / name, "fold0", start)
     if name == "reviewed":
-        empty = {"train_dataloader.dataset.filter_cfg.filter_empty_gt": False}
-        return Arm(args.work_dir / f"reviewed_seed{seed}", ".", empty)
+        return Arm(args.work_dir / f"reviewed_seed{seed}", settings=start, lines=SAMPLER)
     if name == "unmarked":
         score = {"model.train_cfg.rcnn.assigner.unmarked_score": 0.9}
-        return Arm(args.work_dir / "hidden", ".", score)
-    return Arm(args.work_dir / name, ".", {})
+        return Arm(hidden, settings=start | score)
+    if name == "followed":
+        return Arm(args.work_dir / name, settings=start | {"max_epochs": 1}, lines=FOLLOW)
+    return Arm(args.work_dir / name, settings=start)
 
 
 def run_dir(args: argparse.Namespace, name: str, seed: int) -> Path:
@@ -215,15 +244,26 @@ def train_and_test(args: argparse.Namespace, name: str, seed: int) -> None:
         return
     os.environ.update(MMGLAN_SEED=str(seed), MMGLAN_DATA=f"{arm.data}/", MMGLAN_FOLD=arm.fold)
     content = json.loads((arm.data / "annotations" / arm.fold / "train.json").read_bytes())
-    marked = {entry["image_id"] for entry in content["annotations"]}
-    slices = len(marked) if "filter_empty_gt" not in str(arm.settings) else len(content["images"])
-    epochs = round(args.steps / -(-slices // BATCH))
-    settings = {"max_epochs": epochs, **arm.settings}
-    words = train_command(config, out, 1, settings)[len(MMGLAN) :]
-    mmglan(args, *words, log=f"train_{out.name}.log")
+    slices = float(len({entry["image_id"] for entry in content["annotations"]}))
+    if arm.lines == SAMPLER:
+        slices /= 1 - LESION_FREE
+    epochs = max(1, round(args.steps / ceil(slices / BATCH)))
+    words = train_command(
+        own_config(args, config, name, arm), out, 1, {"max_epochs": epochs, **arm.settings}
+    )
+    mmglan(args, *words[len(MMGLAN) :], log=f"train_{out.name}.log")
     os.environ.update(MMGLAN_DATA=f"{args.work_dir / 'all'}/", MMGLAN_FOLD="fold0")
     words = run_test_command(config, checkpoint_of(out), out, 1)[len(MMGLAN) :]
     mmglan(args, *words, log=f"test_{out.name}.log")
+
+
+def own_config(args: argparse.Namespace, base: Path, name: str, arm: Arm) -> Path:
+    """Write the config of an arm, if it has lines of its own."""
+    if not arm.lines:
+        return base
+    path = args.work_dir / f"{base.stem}_{name}.py"
+    write_text(path, f"_base_ = {str(base.resolve())!r}\n{arm.lines}")
+    return path
 
 
 def found_dir(args: argparse.Namespace, seed: int) -> Path:
@@ -255,9 +295,9 @@ def scan_names(args: argparse.Namespace) -> dict[str, str]:
     return {row["volume_id"]: Path(row["volume"]).name for row in rows}
 
 
-def worklist(args: argparse.Namespace, seeds: Iterable[int], out: Path) -> list[dict[str, str]]:
-    """Let `mmglan mine` list what the models of some seeds found away from the bookmarks."""
-    words = [*(found_dir(args, seed) for seed in seeds), "--out", out]
+def worklist(args: argparse.Namespace, found: Iterable[Path], out: Path) -> list[dict[str, str]]:
+    """Let `mmglan mine` list what some models found away from the bookmarks."""
+    words = [*found, "--out", out]
     words += ["--bookmarks", args.work_dir / "hidden.csv"]
     words += ["--findings-ids", args.work_dir / "ids_train.csv"]
     mmglan(args, "mine", *words, log=f"{out.stem}.log")
@@ -301,7 +341,7 @@ def review(args: argparse.Namespace, seed: int) -> None:
     if is_finished(run_dir(args, "reviewed", seed)):
         return
     out = args.work_dir / f"review_seed{seed}.csv"
-    rows = worklist(args, [seed], args.work_dir / f"worklist_seed{seed}.csv")
+    rows = worklist(args, [found_dir(args, seed)], args.work_dir / f"worklist_seed{seed}.csv")
     answers = [answer(args, row) for row in rows[: args.budget]]
     write_csv(out, list(rows[0]), [list(row.values()) for row in answers])
     record = Counter(row["status"] for row in answers) | {"worklist": len(rows)}
@@ -329,13 +369,15 @@ def hidden_lesions(args: argparse.Namespace) -> set[tuple[str, int]]:
 
 
 def mine(args: argparse.Namespace) -> None:
-    """Add what the models of all seeds find again; count how much of it is right."""
+    """Add what the models of all seeds so far find again; count how much of it is right."""
     out = args.work_dir / "mined.csv"
-    rows = worklist(args, args.seeds, out)
+    found = sorted((args.work_dir / "found").glob("seed*"))
+    rows = worklist(args, found, out)
     taken = [row for row in rows if row["status"] == "lesion"]
     right = sum(true_lesion(args, row)[1] > 0 for row in taken)
     hidden = hidden_lesions(args)
     record = {
+        "models": len(found),
         "candidates": len(rows),
         "taken_for_lesions": len(taken),
         "of_these_right": right,
@@ -346,68 +388,27 @@ def mine(args: argparse.Namespace) -> None:
     prepare(args, "mined", [args.work_dir / "hidden.csv", out])
 
 
-def pooled(args: argparse.Namespace, arm: str, out: Path) -> Path:
-    """Write the detections of all seeds as those of one test set, in which each slice is thrice."""
-    rows = []
-    for copy, seed in enumerate(args.seeds):
-        found = json.loads((run_dir(args, arm, seed) / "results.bbox.json").read_bytes())
-        rows += [row | {"image_id": row["image_id"] * len(args.seeds) + copy} for row in found]
-    path = out / f"{arm}.bbox.json"
-    write_json(path, rows)
-    return path
-
-
-def pooled_truth(args: argparse.Namespace, out: Path) -> list[str]:
-    """Write the test set once per seed; patients stay the same, so they are resampled whole."""
-    folder, count = args.work_dir / "all" / "annotations" / "fold0", len(args.seeds)
-    for name in ("test_whole.json", "volumes_test.json"):
-        content = json.loads((folder / name).read_bytes())
-        for kind in ("images", "annotations", "volumes", "lesions"):
-            copies = []
-            for entry in content.get(kind, ()):
-                for copy in range(count):
-                    new = entry | {"id": entry["id"] * count + copy}
-                    if "image_id" in entry:
-                        new["image_id"] = entry["image_id"] * count + copy
-                    if "volume_id" in entry:
-                        new["volume_id"] = f"{entry['volume_id']}_{copy}"
-                    if "file_name" in entry:
-                        new["file_name"] = f"{copy}/{entry['file_name']}"
-                    copies.append(new)
-            if copies:
-                content[kind] = copies
-        write_json(out / name, content)
-    return ["--gt", str(out / "test_whole.json"), "--volumes", str(out / "volumes_test.json")]
+def detections(args: argparse.Namespace, name: str, seed: int) -> list[DetectionSet]:
+    """Read what an arm found in the test patients' scans: boxes on slices and in volumes."""
+    folder = args.work_dir / "all" / "annotations" / "fold0"
+    test_set = read_test_set(folder / "test_whole.json", volumes=folder / "volumes_test.json")
+    results = run_dir(args, name, seed) / "results.bbox.json"
+    return load_detection_sets(
+        test_set, results, get_protocol("deeplesion"), neighbour_reach=REACH, quiet=True
+    )
 
 
 def summary(args: argparse.Namespace) -> dict:
-    """Evaluate every arm over all seeds, and compare them, with intervals of patients."""
-    out = args.work_dir / "results"
-    words = [
-        *pooled_truth(args, out),
-        "--bootstrap",
-        str(args.bootstrap),
-        "--neighbour-reach",
-        "2",
-        "--quiet",
-    ]
-    record: dict = {"seeds": {}, "arms": {}, "pairs": {}}
-    files = {}
+    """Compare the arms: means over the seeds, with intervals and p-values of patients."""
+    record: dict = {"seeds": list(args.seeds), "runs": {}, "pairs": {}}
     for arm in args.arms:
-        files[arm] = pooled(args, arm, out)
-        path = out / f"{arm}.metrics.json"
-        evaluate.main([*words, "--pred", str(files[arm]), "--out", str(path)])
-        record["arms"][arm] = primary(path, "values")
         for seed in args.seeds:
-            run = run_dir(args, arm, seed) / "results.metrics.json"
-            record["seeds"][f"{arm}, seed {seed}"] = primary(run, "values")
+            values = json.loads((run_dir(args, arm, seed) / "results.metrics.json").read_bytes())
+            chosen = [row for row in values["values"] if row["name"] in PRIMARY]
+            record["runs"][f"{arm}, seed {seed}"] = {row["name"]: row["value"] for row in chosen}
     for one, other in PAIRS:
-        if one in files and other in files:
-            path = out / f"{one}_against_{other}.json"
-            sides = ["--pred-a", str(files[one]), "--pred-b", str(files[other])]
-            more = ["--permutations", str(args.bootstrap), "--out", str(path)]
-            compare.main([*words, *sides, *more])
-            record["pairs"][f"{one} - {other}"] = primary(path, "differences")
+        if one in args.arms and other in args.arms:
+            record["pairs"][f"{one} - {other}"] = difference(args, one, other)
     for path in sorted(args.work_dir.glob("review_seed*.json")):
         record[path.stem] = json.loads(path.read_bytes())
     if "mined" in args.arms:
@@ -415,10 +416,16 @@ def summary(args: argparse.Namespace) -> dict:
     return record
 
 
-def primary(path: Path, part: str) -> dict:
-    """Return the metrics that were named beforehand, of one record."""
-    rows = json.loads(path.read_bytes())[part]
-    return {row["name"]: row for row in rows if row["name"] in PRIMARY}
+def difference(args: argparse.Namespace, one: str, other: str) -> dict:
+    """Compare two arms over all seeds in the metrics that were named beforehand."""
+    sides = [[detections(args, arm, seed) for seed in args.seeds] for arm in (one, other)]
+    found = {}
+    for first, second in zip(*(zip(*runs, strict=True) for runs in sides), strict=True):
+        compared = compare_detections(
+            first, second, bootstrap=args.bootstrap, permutations=args.bootstrap
+        )
+        found |= {row["name"]: row for row in compared.to_json()["differences"]}
+    return {name: found[name] for name in PRIMARY}
 
 
 if __name__ == "__main__":

@@ -46,6 +46,26 @@ def test_differences_and_direction(coco_set):
     )
 
 
+def test_of_several_runs_metrics_are_means(coco_set):
+    ann, boxes, _ = coco_set(0, n_images=30)
+    rows = json.loads(boxes.read_text())
+    rng = np.random.default_rng(0)
+    runs = [
+        [detections_of(ann, [row for row in rows if rng.random() < share]) for _ in range(2)]
+        for share in (0.9, 0.4)
+    ]
+    options = dict(bootstrap=50, permutations=50)
+    both = compare_detections(*runs, **options)["bbox_SEN25"]
+    alone = [compare_detections(*pair, **options)["bbox_SEN25"] for pair in zip(*runs, strict=True)]
+    assert alone[0].difference != alone[1].difference
+    for name in ("first", "second", "difference"):
+        mean = np.mean([getattr(one, name) for one in alone])
+        assert getattr(both, name) == pytest.approx(mean)
+    assert both.interval.low < both.difference < both.interval.high
+    with pytest.raises(ValueError):
+        compare_detections(runs[0], runs[1][:1], **options)
+
+
 def test_no_p_value_depends_on_which_detector_is_named_first(coco_set):
     """Ranks of two detectors are often equal, and AP depends on the order of equal scores."""
     ann, boxes, _ = coco_set(3, n_images=15)

@@ -99,31 +99,6 @@ def test_bookmarks_of_training_patients_are_hidden(loop, args):
     assert loop.lesions_of(args, [found]) == loop.hidden_lesions(args)
 
 
-def test_seeds_are_pooled_as_copies_of_the_slices_of_the_same_patients(loop, args, tmp_path):
-    folder = args.work_dir / "all/annotations/fold0"
-    folder.mkdir(parents=True)
-    image = {"id": 3, "patient_id": "p1", "volume_id": "v1", "file_name": "v1/0.png"}
-    box = {"id": 5, "image_id": 3}
-    whole = {"images": [image], "annotations": [box], "categories": [{"id": 1}]}
-    (folder / "test_whole.json").write_text(json.dumps(whole))
-    volumes = {"volumes": [{"id": 1, "volume_id": "v1"}], "lesions": []}
-    (folder / "volumes_test.json").write_text(json.dumps(volumes))
-    for seed in args.seeds:
-        run = loop.run_dir(args, "hidden", seed)
-        run.mkdir(parents=True)
-        rows = [{"image_id": 3, "score": 0.5 + seed / 10}]
-        (run / "results.bbox.json").write_text(json.dumps(rows))
-    loop.pooled_truth(args, tmp_path)
-    truth = json.loads((tmp_path / "test_whole.json").read_bytes())
-    assert [(i["id"], i["patient_id"], i["volume_id"]) for i in truth["images"]] == [
-        (6, "p1", "v1_0"),
-        (7, "p1", "v1_1"),
-    ]
-    assert [(a["id"], a["image_id"]) for a in truth["annotations"]] == [(10, 6), (11, 7)]
-    found = json.loads(loop.pooled(args, "hidden", tmp_path).read_bytes())
-    assert [(row["image_id"], row["score"]) for row in found] == [(6, 0.5), (7, 0.6)]
-
-
 def write_source(folder, count):
     """Scans of 24 slices with two lesions, on slices 6 and 17, and a bright spot on slice 11."""
     z, y, x = np.mgrid[:24, :48, :48].astype(float)

@@ -72,8 +72,8 @@ class Comparison:
 
 
 def compare_detections(
-    first: DetectionSet,
-    second: DetectionSet,
+    first: DetectionSet | Sequence[DetectionSet],
+    second: DetectionSet | Sequence[DetectionSet],
     protocol: str | Protocol = "deeplesion",
     *,
     bootstrap: int = 1000,
@@ -94,8 +94,8 @@ def compare_detections(
     different scales exchangeable.
 
     Args:
-        first: Detector A.
-        second: Detector B, same kind, images, patients and lesions.
+        first: Detector A; or runs of it, one per seed: each metric is the mean over the runs.
+        second: Detector B, same kind, images, patients and lesions, and as many runs.
         protocol: Preset's name or a protocol.
         bootstrap: B for the intervals; 0 for none.
         permutations: B for the p-values; 0 for none.
@@ -107,24 +107,19 @@ def compare_detections(
         Comparison: One difference for each metric of lesions of all sizes.
 
     Raises:
-        ValueError: The detectors were not run on the same test set.
+        ValueError: The detectors were not run on the same test set, or not as often.
     """
     protocol = get_protocol(protocol)
-    if (
-        first.kind != second.kind
-        or not np.array_equal(first.patient, second.patient)
-        or not np.array_equal(first.gt_image, second.gt_image)
-    ):
-        raise ValueError(
-            "Expected two detectors on the same images and lesions but got "
-            + _difference(first, second)
-        )
-    metrics = Metrics(pooled(rank_scores(first), rank_scores(second)), protocol)
-    count = first.n_patients
-    rows = [index for index, key in enumerate(metrics.keys) if key.stratum is None]
+    runs = list(zip(_runs(first), _runs(second), strict=True))
+    for one in (one for pair in runs for one in pair):
+        _check_same_set(runs[0][0], one)
+    metrics = [Metrics(pooled(*map(rank_scores, pair)), protocol) for pair in runs]
+    count, keys = runs[0][0].n_patients, metrics[0].keys
+    rows = [index for index, key in enumerate(keys) if key.stratum is None]
 
     def values(of_first, of_second):
-        return metrics.values(np.vstack([of_first, of_second]))[rows]
+        weights = np.vstack([of_first, of_second])
+        return np.mean([one.values(weights)[rows] for one in metrics], axis=0)
 
     def difference(weights):
         none = np.zeros_like(weights)
@@ -142,7 +137,7 @@ def compare_detections(
     exchanged = values(kept, 1 - kept) - values(1 - kept, kept)
     differences = tuple(
         Difference(
-            **vars(metrics.keys[row]),
+            **vars(keys[row]),
             first=defined(of_first[index]),
             second=defined(of_second[index]),
             difference=defined(found[index]),
@@ -190,6 +185,23 @@ def permutation_p(found: float, exchanged: np.ndarray) -> float:
         return float("nan")
     as_large = np.sum(np.abs(exchanged) >= abs(found) - 1e-12)
     return float((as_large + 1) / (len(exchanged) + 1))
+
+
+def _runs(detector: DetectionSet | Sequence[DetectionSet]) -> Sequence[DetectionSet]:
+    return [detector] if isinstance(detector, DetectionSet) else detector
+
+
+def _check_same_set(first: DetectionSet, second: DetectionSet) -> None:
+    """Refuse detections of other images, patients, lesions or kind."""
+    if (
+        first.kind != second.kind
+        or not np.array_equal(first.patient, second.patient)
+        or not np.array_equal(first.gt_image, second.gt_image)
+    ):
+        raise ValueError(
+            "Expected two detectors on the same images and lesions but got "
+            + _difference(first, second)
+        )
 
 
 def _difference(first, second) -> str:
