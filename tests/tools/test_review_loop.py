@@ -154,6 +154,30 @@ def test_a_review_becomes_the_next_training_set(loop, tmp_path):
     content = training_set(args, "reviewed_seed0")
     negatives = [image for image in content["images"] if "hard_negatives" in image]
     assert [image["slice_index"] for image in negatives] == [11] * len(scans)
+    check_summary(loop, args)
+
+
+def check_summary(loop, args):
+    """Detections equal to the ground truth, against the same without the first of two seeds'."""
+    folder = args.work_dir / "all/annotations/fold0"
+    truth = json.loads((folder / "test_whole.json").read_bytes())
+    right = [
+        {"image_id": a["image_id"], "category_id": 1, "bbox": a["bbox"], "score": 0.9}
+        for a in truth["annotations"]
+    ]
+    args.seeds, args.arms, args.bootstrap = [0, 1], ["hidden", "continued"], 20
+    for arm in args.arms:
+        for seed in args.seeds:
+            run = loop.run_dir(args, arm, seed)
+            run.mkdir(parents=True)
+            rows = [] if (arm, seed) == ("hidden", 0) else right
+            (run / "results.bbox.json").write_text(json.dumps(rows))
+            value = {"name": "bbox_AP50", "value": float(bool(rows))}
+            (run / "results.metrics.json").write_text(json.dumps({"values": [value]}))
+    record = loop.summary(args)
+    assert record["runs"]["hidden, seed 0"] == {"bbox_AP50": 0}
+    found = record["pairs"]["continued - hidden"]["bbox_AP50"]
+    assert (found["first"], found["second"], found["difference"]) == pytest.approx((1, 0.5, 0.5))
 
 
 def training_set(args, name):
