@@ -47,7 +47,7 @@ lint: setup ## Check style, format, and the types of the public calls
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
 
 docs: setup ## Build the documentation into site/; a warning or a broken link fails
-	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict -q && echo "site/index.html"
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict && echo "site/index.html"
 
 format: setup ## Apply the format
 	@$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .

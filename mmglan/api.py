@@ -62,7 +62,7 @@ def evaluate(
         FileNotFoundError: A file that is not there.
         ValueError: Input that cannot be used; file and place are named.
 
-    Example:
+    Examples:
         Two slices with a lesion each. The first is found at score 0.9, on the second there is a
         false positive at 0.8.
 
@@ -149,7 +149,7 @@ def compare(
         FileNotFoundError: A file that is not there.
         ValueError: Input that cannot be used, or other kinds of predictions on either side.
 
-    Example:
+    Examples:
         Detector A finds the lesions of both patients, detector B that of the first one.
 
         >>> import mmglan

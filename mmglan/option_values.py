@@ -49,7 +49,7 @@ def option_value(key: str, text: str) -> Any:
         Text as it is for a path or in quotes; else as MMEngine reads it, with the spaces that are
         not between the parts of a list.
 
-    Example:
+    Examples:
         >>> option_value('work_dir', 'a, b=c'), option_value('image_scale', '64, 64')
         ('a, b=c', [64, 64])
     """

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from data_prep.bookmarks.formats import (
     csv_table,
@@ -56,7 +57,7 @@ def read_bookmarks(
     image_root: str | os.PathLike | None = None,
     one_axis: str = "refuse",
     nifti_form: str = "auto",
-    **options,
+    **options: Any,
 ) -> ReadResult:
     """Read a bookmark file, or a folder of them.
 
@@ -78,21 +79,23 @@ def read_bookmarks(
     Raises:
         DataError: If the file as a whole can not be read.
 
-    >>> import tempfile
-    >>> import data_prep
-    >>> table = Path(tempfile.mkdtemp()) / "bookmarks.csv"
-    >>> _ = table.write_text(
-    ...     "volume,slice,long_x1,long_y1,long_x2,long_y2,short_x1,short_y1,short_x2,short_y2\\n"
-    ...     "case7.nii.gz,12,30,40,50,40,40,35,40,44\\n"
-    ...     "case8.nii.gz,3,30,40,50,40,40,35,40,\\n"
-    ... )
-    >>> found = data_prep.read_bookmarks(table)
-    >>> [(record.volume, record.slice_index) for record in found.records]
-    [('case7.nii.gz', 12)]
-    >>> print(found.errors[0])
-    bookmarks.csv, row 3: Expected 4 points (8 coordinates) but got 7 coordinates. Fill in the rest.
-    >>> found.incomplete_volumes
-    {'case8.nii.gz'}
+    Examples:
+        >>> import tempfile
+        >>> import data_prep
+        >>> table = Path(tempfile.mkdtemp()) / "bookmarks.csv"
+        >>> _ = table.write_text(
+        ...     "volume,slice,long_x1,long_y1,long_x2,long_y2,"
+        ...     "short_x1,short_y1,short_x2,short_y2\\n"
+        ...     "case7.nii.gz,12,30,40,50,40,40,35,40,44\\n"
+        ...     "case8.nii.gz,3,30,40,50,40,40,35,40,\\n"
+        ... )
+        >>> found = data_prep.read_bookmarks(table)
+        >>> [(record.volume, record.slice_index) for record in found.records]
+        [('case7.nii.gz', 12)]
+        >>> print(str(found.errors[0]).split(". ")[0])
+        bookmarks.csv, row 3: Expected 4 points (8 coordinates) but got 7 coordinates
+        >>> found.incomplete_volumes
+        {'case8.nii.gz'}
     """
     path = Path(path)
     name = relative_name(path)

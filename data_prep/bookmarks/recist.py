@@ -110,7 +110,7 @@ def measure(mask: np.ndarray, spacing_xy: Sequence[float] = (1.0, 1.0)) -> Bookm
     Raises:
         ValueError: if the mask is not 2D or is empty.
 
-    Example:
+    Examples:
         >>> mask = np.zeros((9, 12), bool)
         >>> mask[4, 2:9] = mask[3:6, 5] = True
         >>> measured = measure(mask, (0.5, 0.5))

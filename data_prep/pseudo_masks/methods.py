@@ -106,7 +106,7 @@ def pseudo_mask(
         ValueError: The image is not 2D, the method is unknown or has no iterations, or the bookmark
             lies outside; shapes are cut to the image instead.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from data_prep.bookmarks.recist import Bookmark
         >>> image = np.zeros((32, 32)); image[10:21, 6:27] = 100.0

@@ -32,7 +32,7 @@ class LabelledVoxels:
 def labelled_voxels(label_map: np.ndarray) -> LabelledVoxels:
     """Find the voxels of each label of a `(Z, Y, X)` map of whole numbers from 0.
 
-    Example:
+    Examples:
         >>> found = labelled_voxels(np.array([[[0, 7, 7], [2, 0, 7]]]))
         >>> found.labels.tolist(), found.index.tolist(), found.number.tolist()
         ([2, 7], [1, 2, 3, 5], [1, 1, 0, 1])

@@ -153,22 +153,23 @@ def read_volume(
         DataError: Whatever is wrong with the files.
         ValueError: An unknown choice of an option.
 
-    A sagittal image of 4 slices, 3 mm apart, with 8 x 6 pixels of 0.5 mm:
+    Examples:
+        A sagittal image of 4 slices, 3 mm apart, with 8 x 6 pixels of 0.5 mm:
 
-    >>> import os, tempfile
-    >>> import numpy as np, SimpleITK as sitk
-    >>> import data_prep
-    >>> image = sitk.GetImageFromArray(np.arange(4 * 6 * 8).reshape(4, 6, 8).astype(np.int16))
-    >>> image.SetSpacing((0.5, 0.5, 3.0))
-    >>> image.SetDirection((0, 0, 1, 1, 0, 0, 0, -1, 0))
-    >>> folder = tempfile.mkdtemp()
-    >>> sitk.WriteImage(image, os.path.join(folder, "case7.nii.gz"))
-    >>> volume = data_prep.read_volume(os.path.join(folder, "case7.nii.gz"), root=folder)
-    >>> volume.source_id, volume.array.shape, volume.spacing_mm
-    ('case7.nii.gz', (6, 8, 4), (3.0, 0.5, 0.5))
-    >>> result = volume.to_source(volume.array > 100)
-    >>> result.GetSize() == image.GetSize(), result.GetDirection() == image.GetDirection()
-    (True, True)
+        >>> import os, tempfile
+        >>> import numpy as np, SimpleITK as sitk
+        >>> import data_prep
+        >>> image = sitk.GetImageFromArray(np.arange(4 * 6 * 8).reshape(4, 6, 8).astype(np.int16))
+        >>> image.SetSpacing((0.5, 0.5, 3.0))
+        >>> image.SetDirection((0, 0, 1, 1, 0, 0, 0, -1, 0))
+        >>> folder = tempfile.mkdtemp()
+        >>> sitk.WriteImage(image, os.path.join(folder, "case7.nii.gz"))
+        >>> volume = data_prep.read_volume(os.path.join(folder, "case7.nii.gz"), root=folder)
+        >>> volume.source_id, volume.array.shape, volume.spacing_mm
+        ('case7.nii.gz', (6, 8, 4), (3.0, 0.5, 0.5))
+        >>> result = volume.to_source(volume.array > 100)
+        >>> result.GetSize() == image.GetSize(), result.GetDirection() == image.GetDirection()
+        (True, True)
     """
     text = os.fspath(path)
     if series_uid is None and "#" in text and not os.path.lexists(text):

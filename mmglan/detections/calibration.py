@@ -37,7 +37,7 @@ class Calibration:
     def __call__(self, scores: float | Sequence[float]) -> np.ndarray:
         """Return the probabilities of scores.
 
-        Example:
+        Examples:
             >>> float(Calibration("isotonic", (0.0, 0.5, 1.0), (0.1, 0.2, 0.9))(0.75))
             0.55
         """

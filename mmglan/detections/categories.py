@@ -57,7 +57,7 @@ def category_ids(classes: Sequence[str], categories: Mapping[int, str], where: s
     Raises:
         ValueError: The file does not list a class; the nearest name is suggested.
 
-    Example:
+    Examples:
         >>> category_ids(['cyst', 'node'], {3: 'node', 7: 'cyst'}, 'gt.json')
         [7, 3]
     """

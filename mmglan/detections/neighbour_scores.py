@@ -35,7 +35,7 @@ def neighbour_scores(
     Returns:
         The new scores of each slice.
 
-    Example:
+    Examples:
         A box that is seen on two of three slices, and one that is not.
 
         >>> box, none = np.array([[0.0, 0, 10, 10]]), np.zeros((0, 4))

@@ -50,7 +50,7 @@ def score_rule(name: str) -> Callable[[np.ndarray], float]:
     Raises:
         ValueError: No such rule.
 
-    Example:
+    Examples:
         >>> [float(score_rule(name)(np.array([0.5, 0.8]))) for name in ("mean", "noisy-or", "top5")]
         [0.65, 0.9, 0.26]
     """
@@ -110,7 +110,7 @@ def stack(
     Returns:
         Stacks: The 3D detections.
 
-    Example:
+    Examples:
         Two boxes that shift by one pixel from slice 0 to slice 1, and one far away on slice 1.
 
         >>> stacks = stack([[[0, 0, 10, 10, 0.6]], [[1, 0, 11, 10, 0.8], [50, 0, 60, 9, 0.3]]])

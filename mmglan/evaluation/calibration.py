@@ -151,7 +151,7 @@ def reliability(
         n: B, resamples of patients for the interval; 0 for none.
         seed: Of the resampling.
 
-    Example:
+    Examples:
         Two bins of two detections: 0.9 predicted and 0.5 observed, 0.1 predicted and 0 observed.
 
         >>> reliability([0.9, 0.9, 0.1, 0.1], [1, 0, 0, 0], [0, 1, 2, 3], n=0).error

@@ -132,7 +132,7 @@ def froc(
         ValueError: The lists differ in length, or an array has a wrong shape, a value that is not
             finite, or a box whose corners are swapped; the message names the image.
 
-    Example:
+    Examples:
         Two images, one lesion each. Image 0: found at 0.9, found again at 0.8. Image 1: a false
         positive at 0.7, found at 0.6.
 

@@ -69,7 +69,7 @@ def match(
     Raises:
         ValueError: Threshold outside (0, 1] or an unknown option.
 
-    Example:
+    Examples:
         Two lesions, three predictions. The best one covers both lesions, the second repeats
         lesion 0, the third touches nothing.
 

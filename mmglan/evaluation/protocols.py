@@ -31,7 +31,7 @@ sensitivity is 0, beyond its last point it stays.
     A prediction finds every lesion in whose box its centre lies, border included. Further
     predictions on a found lesion are neither. Linear interpolation.
 
-Example:
+Examples:
     One image, two lesions 10 wide, side by side with a gap of 2. Predictions: the first lesion
     moved by 4 (IoU 6/14 = 0.43, 0.9); both lesions in one box (IoU 10/22 = 0.45 with either,
     0.8); the second lesion moved by 7 (IoU 3/17 = 0.18, 0.7); far away (0.6).

@@ -26,7 +26,7 @@ def measure_soft_mask(
     Returns:
         The axes, end points (x, y) in pixels; None where no pixel reaches the level.
 
-    Example:
+    Examples:
         A single pixel has an outline half a pixel away from its centre.
 
         >>> import numpy as np

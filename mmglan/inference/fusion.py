@@ -73,7 +73,7 @@ def fuse(members: Sequence[Detections2D], iou: float = IOU) -> Detections2D:
         members: One entry per detector.
         iou: See above.
 
-    Example:
+    Examples:
         Two detectors agree on a box, a third sees nothing.
 
         >>> one = Detections2D(np.array([[0.0, 0, 10, 10]]), np.array([0.9]), np.array([0]))

@@ -53,12 +53,14 @@ class VolumeDetector:
         strict: Refuse scans that the model file is not for, instead of a warning.
         normalize: Normalisation of slices; default that of the model file, `image` for a config.
         tta: `flip` also predicts on mirrored slices and fuses both.
-        device, batch_size, amp: See `SliceDetector`.
+        device: `cpu` or `cuda`, see `SliceDetector`.
+        batch_size: Slices at once.
+        amp: Run parts of the network in bfloat16, see `SliceDetector`.
 
     Raises:
         DataError: A model file that is refused, or options that do not go together.
 
-    Example:
+    Examples:
         `VolumeDetector("model.zip", fp_per_volume=1).detect("scan.nii.gz").lesions`
     """
 

@@ -38,7 +38,7 @@ def embed(array: np.ndarray) -> EmbeddedVolume:
     Args:
         array: Axial `(Z, Y, X)`, finite.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> packed = embed(np.arange(24.0).reshape(2, 3, 4))
         >>> len(packed.slices), packed.low < packed.window[0] < packed.window[1] < packed.high

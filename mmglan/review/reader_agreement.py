@@ -184,7 +184,7 @@ def cohens_kappa(a: int, b: int, c: int, d: int) -> float | None:
         b, c: The first, the second alone says so.
         d: Both say no lesion.
 
-    Example:
+    Examples:
         >>> cohens_kappa(20, 5, 10, 15)
         0.4
     """
@@ -199,7 +199,7 @@ def bland_altman(sizes: Sequence[tuple[float, float]]) -> BlandAltman | None:
 
     Source: Bland and Altman, Lancet 1986.
 
-    Example:
+    Examples:
         >>> bland_altman([(10.0, 11.0), (20.0, 23.0)]).bias
         2.0
     """

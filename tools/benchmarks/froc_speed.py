@@ -1,6 +1,6 @@
 """Time FROC and the whole metric on a large random test set, against a plain loop.
 
-Example:
+Examples:
     python tools/benchmarks/froc_speed.py --volumes 800 --predictions 200 --bootstrap 1000
 """
 

@@ -193,7 +193,7 @@ def bootstrap(
     Raises:
         ValueError: An unknown method, or a level outside of (0, 1).
 
-    Example:
+    Examples:
         The mean of five patients' values, which has a skewed distribution.
 
         >>> values = np.array([0.0, 0.1, 0.1, 0.2, 1.0])
