@@ -244,7 +244,8 @@ def train_and_test(args: argparse.Namespace, name: str, seed: int) -> None:
         return
     os.environ.update(MMGLAN_SEED=str(seed), MMGLAN_DATA=f"{arm.data}/", MMGLAN_FOLD=arm.fold)
     content = json.loads((arm.data / "annotations" / arm.fold / "train.json").read_bytes())
-    slices = float(len({entry["image_id"] for entry in content["annotations"]}))
+    lesions = [entry for entry in content["annotations"] if not entry["iscrowd"]]
+    slices = float(len({entry["image_id"] for entry in lesions}))
     if arm.lines == SAMPLER:
         slices /= 1 - LESION_FREE
     epochs = max(1, round(args.steps / ceil(slices / BATCH)))
