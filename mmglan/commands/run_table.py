@@ -41,7 +41,7 @@ from mmglan.experiments.shrink import SMALL, shrink
 from mmglan.experiments.volume_set import check_volume_set, volume_settings
 from mmglan.experiments.weight_search import baselines, read_best
 from mmglan.reporting.paper_tables import TABLES
-from mmglan.reporting.run_files import METRICS_NAME, VOLUMES_FOLDER
+from mmglan.reporting.run_files import METRICS_NAME, VOLUMES_FOLDER, WEIGHTS_NAME
 from mmglan.shipped_files import find_config, shipped_folder
 
 PACKAGES = Path(__file__).resolve().parents[2]  # where this mmglan is imported from
@@ -186,7 +186,7 @@ def run_row(stem: str, args: argparse.Namespace) -> None:
     weights = weights_of(stem, args)
     if weights:
         print(f"{stem}: loss weights {weights} (best of {args.sweeps / stem})")
-        write_json(run_dir / "weights.json", weights)
+        write_json(run_dir / WEIGHTS_NAME, weights)
     command = train_command(config, run_dir, args.gpus, weights)
     run_command(command, run_dir / "train.log", environment)
     checkpoint = checkpoint_of(run_dir)

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from data_prep.json_files import load_json
 from mmglan.evaluation.evaluation_record import Evaluation, read_evaluation
 
 METRICS_NAME = "results.metrics.json"
+# Loss weights that a sweep found best, in the folder of a row that was trained with them.
+WEIGHTS_NAME = "weights.json"
 # Folder in which `run-table --volumes-root` puts the tests on the 3D volume test set.
 VOLUMES_FOLDER = "volumes"
 # Where the 3D metrics of `mmglan evaluate` lie beside it.
@@ -67,12 +70,14 @@ class Run:
         stem: file name of its config without `.py`; this decides the row of a table.
         evaluation: the content of `results.metrics.json`.
         config: top-level variables of the dumped config, `{}` where there is none.
+        loss_weights: those that a sweep found best, by their paths; `{}` for those of the config.
     """
 
     folder: Path
     stem: str
     evaluation: Evaluation
     config: dict[str, Any] = field(default_factory=dict)
+    loss_weights: dict[str, float] = field(default_factory=dict)
 
     @property
     def test_set(self) -> str:
@@ -121,7 +126,7 @@ def read_run(folder: Path, *, metrics_name: str = METRICS_NAME) -> Run:
 
     Raises:
         FileNotFoundError: no metrics file.
-        ValueError: a broken metrics file or config.
+        ValueError: a broken metrics file, config or file of weights.
     """
     folder = Path(folder)
     path = folder / metrics_name
@@ -135,7 +140,20 @@ def read_run(folder: Path, *, metrics_name: str = METRICS_NAME) -> Run:
         evaluation = evaluation.with_volumes(read_evaluation(volumes))
     dumped = config_file(folder)
     config = read_dumped_config(dumped) if dumped else {}
-    return Run(folder, dumped.stem if dumped else folder.resolve().name, evaluation, config)
+    stem = dumped.stem if dumped else folder.resolve().name
+    return Run(folder, stem, evaluation, config, _swept_weights(folder))
+
+
+def _swept_weights(folder: Path) -> dict[str, float]:
+    """Read the loss weights that a sweep found, if the run was trained with such."""
+    path = folder / WEIGHTS_NAME
+    weights = load_json(path) if path.is_file() else {}
+    numbers = isinstance(weights, dict) and all(
+        isinstance(value, (int, float)) for value in weights.values()
+    )
+    if not numbers:
+        raise ValueError(f"{path.name}: Expected loss weights by their paths. Train the row again.")
+    return weights
 
 
 def find_runs(folders: list[Path], *, metrics_name: str = METRICS_NAME) -> list[Run]:

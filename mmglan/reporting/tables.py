@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from data_prep import atomic_files
@@ -203,12 +203,25 @@ def latex(table: PaperTable, cells: dict[str, list[Cell]]) -> str:
 
 def provenance(runs: list[Run]) -> str:
     """Format a Markdown list of what each run was tested on."""
-    lines = ["## Runs", "", "| Config | Images | Patients | Lesions | Epochs |"]
-    lines.append("|---|---:|---:|---:|---:|")
+    lines = ["## Runs", "", "| Config | Images | Patients | Lesions | Epochs | Loss weights |"]
+    lines.append("|---|---:|---:|---:|---:|---|")
     for run in runs:
         size = run.evaluation.size
         counts = [size.n_images, size.n_patients, size.n_lesions]
         epochs = (run.config.get("train_cfg") or {}).get("max_epochs", "–")
         cells = [markdown_text(run.stem), *map(str, counts), markdown_text(epochs)]
+        cells.append(markdown_text(_weights_text(run.loss_weights)))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, ""])
+
+
+def _weights_text(weights: Mapping[str, float]) -> str:
+    """Say with which loss weights a run was trained."""
+    if not weights:
+        return "the config's"
+    short = {
+        name.removeprefix("model.").removesuffix(".loss_weight"): value
+        for name, value in weights.items()
+    }
+    other = ", ".join(f"{name} {value:g}" for name, value in short.items() if value != 1)
+    return f"best of a sweep: {other + ', the others 1' if other else 'all 1'}"

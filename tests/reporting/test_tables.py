@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+import shutil
 
 import numpy as np
 import pytest
@@ -124,6 +126,7 @@ def test_command(made_run, tool, tmp_path, capsys):
     assert f"{100 * evaluation['bbox_mRecall25'].value:.2f}" in page.split("## Table 5")[1]
     assert "| glan_r50_fpn_160e_lesions | 12 | 6 |" in page
     assert "In brackets: the interval of the bootstrap over patients" in page
+    assert "the config's |" in page
     before = page
     assert collect.main([str(made_run), "--out-dir", str(tmp_path)]) == 0
     assert (tmp_path / "tables.md").read_text() == before
@@ -137,8 +140,25 @@ def test_command(made_run, tool, tmp_path, capsys):
     )
     assert float(row.split(",")[4]) == pytest.approx(100 * evaluation["bbox_AP25"].value)
     capsys.readouterr()
+    check_swept_weights(collect, made_run, tmp_path, capsys)
     assert collect.main([str(made_run), "--out-dir", str(tmp_path), "--as", "what=x"]) == 2
     assert "Expected CONFIG=DIR" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert collect.main([str(tmp_path / "empty"), "--out-dir", str(tmp_path)]) == 2
     assert "Run mmglan test first" in capsys.readouterr().err
+
+
+def check_swept_weights(collect, made_run, tmp_path, capsys):
+    """The page says with which weights a row was trained, if a sweep found them."""
+    run = tmp_path / "swept"
+    shutil.copytree(made_run / "run", run)
+    names = ("model.rpn_head.loss_bbox.loss_weight", "model.roi_head.loss_cls.loss_weight")
+    for weights, said in (((7, 1), "rpn_head.loss_bbox 7, the others 1"), ((1, 1), "all 1")):
+        (run / "weights.json").write_text(json.dumps(dict(zip(names, weights, strict=True))))
+        assert collect.main([str(run), "--out-dir", str(tmp_path)]) == 0
+        page = (tmp_path / "tables.md").read_text().replace("\\", "")
+        assert f"| best of a sweep: {said} |" in page
+    (run / "weights.json").write_text("[7]")
+    assert collect.main([str(run), "--out-dir", str(tmp_path)]) == 2
+    assert "weights.json: Expected loss weights" in capsys.readouterr().err
+    shutil.rmtree(run)
