@@ -146,7 +146,10 @@ def read_run(folder: Path, *, metrics_name: str = METRICS_NAME) -> Run:
 
 def _swept_weights(folder: Path) -> dict[str, float]:
     """Read the loss weights that a sweep found, if the run was trained with such."""
-    path = folder / WEIGHTS_NAME
+    trained = folder.resolve()
+    if trained.parent.name == VOLUMES_FOLDER:  # only tested there
+        trained = trained.parent.parent / trained.name
+    path = trained / WEIGHTS_NAME
     weights = load_json(path) if path.is_file() else {}
     numbers = isinstance(weights, dict) and all(
         isinstance(value, (int, float)) for value in weights.values()

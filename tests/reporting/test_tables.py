@@ -152,13 +152,15 @@ def check_swept_weights(collect, made_run, tmp_path, capsys):
     """The page says with which weights a row was trained, if a sweep found them."""
     run = tmp_path / "swept"
     shutil.copytree(made_run / "run", run)
+    tested = shutil.copytree(made_run / "run", tmp_path / "volumes" / "swept")
     names = ("model.rpn_head.loss_bbox.loss_weight", "model.roi_head.loss_cls.loss_weight")
     for weights, said in (((7, 1), "rpn_head.loss_bbox 7, the others 1"), ((1, 1), "all 1")):
         (run / "weights.json").write_text(json.dumps(dict(zip(names, weights, strict=True))))
-        assert collect.main([str(run), "--out-dir", str(tmp_path)]) == 0
+        assert collect.main([str(run), str(tested), "--out-dir", str(tmp_path)]) == 0
         page = (tmp_path / "tables.md").read_text().replace("\\", "")
-        assert f"| best of a sweep: {said} |" in page
+        assert page.count(f"| best of a sweep: {said} |") == 2
     (run / "weights.json").write_text("[7]")
     assert collect.main([str(run), "--out-dir", str(tmp_path)]) == 2
     assert "weights.json: Expected loss weights" in capsys.readouterr().err
     shutil.rmtree(run)
+    shutil.rmtree(tested.parent)
