@@ -9,7 +9,8 @@ masks. The other arms go on from this model's weights, for as many steps again:
 
 - continued: on what is left;
 - reviewed: and on the oracle's answers; a quarter of the slices are rejected places;
-- mined: and on what the models of several seeds find again, without a reader;
+- mined: and on what the models of several seeds find again, without a reader; a quarter of the
+  slices hold candidates only, which are ignored;
 - unmarked: on what is left, with RoIs that score high and are near no bookmark neither lesion nor
   background;
 - followed: an epoch on what is left and what the model itself finds of those lesions on other
@@ -62,7 +63,7 @@ from mmglan.shipped_files import find_config
 
 BATCH = 4  # of configs/cpu
 REACH = 2  # slices on either side over which scores are averaged
-LESION_FREE = 0.25  # of the slices in an epoch of a reviewed set
+LESION_FREE = 0.25  # of the slices in an epoch of a reviewed or mined set
 ARMS = ("hidden", "continued", "reviewed", "all", "mined", "unmarked", "followed")
 PAIRS = (
     ("continued", "hidden"),
@@ -224,12 +225,14 @@ def arm_of(args: argparse.Namespace, name: str, seed: int) -> Arm:
         return Arm(args.work_dir / name, "fold0", start)
     if name == "reviewed":
         return Arm(args.work_dir / f"reviewed_seed{seed}", settings=start, lines=SAMPLER)
+    if name == "mined":
+        return Arm(args.work_dir / name, settings=start, lines=SAMPLER)
     if name == "unmarked":
         score = {"model.train_cfg.rcnn.assigner.unmarked_score": 0.9}
         return Arm(hidden, settings=start | score)
     if name == "followed":
         return Arm(args.work_dir / name, settings=start | {"max_epochs": 1}, lines=FOLLOW)
-    return Arm(args.work_dir / name, settings=start)
+    raise ValueError(f"Expected an arm of {', '.join(ARMS)} but got {name}.")
 
 
 def run_dir(args: argparse.Namespace, name: str, seed: int) -> Path:
