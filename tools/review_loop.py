@@ -374,9 +374,11 @@ def hidden_lesions(args: argparse.Namespace) -> set[tuple[str, int]]:
 
 
 def mine(args: argparse.Namespace) -> None:
-    """Add what the models of all seeds so far find again; count how much of it is right."""
+    """Add what the models of all seeds find again; count how much of it is right."""
     out = args.work_dir / "mined.csv"
-    found = sorted((args.work_dir / "found").glob("seed*"))
+    if (args.work_dir / "mined" / "report.json").is_file():
+        return
+    found = [found_dir(args, seed) for seed in args.seeds]
     rows = worklist(args, found, out)
     taken = [row for row in rows if row["status"] == "lesion"]
     right = sum(true_lesion(args, row)[1] > 0 for row in taken)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from data_prep.json_files import load_json
 from mmglan.evaluation.evaluation_record import Evaluation, read_evaluation
 
@@ -150,13 +152,15 @@ def _swept_weights(folder: Path) -> dict[str, float]:
     if trained.parent.name == VOLUMES_FOLDER:  # only tested there
         trained = trained.parent.parent / trained.name
     path = trained / WEIGHTS_NAME
-    weights = load_json(path) if path.is_file() else {}
-    numbers = isinstance(weights, dict) and all(
-        isinstance(value, (int, float)) for value in weights.values()
-    )
-    if not numbers:
-        raise ValueError(f"{path.name}: Expected loss weights by their paths. Train the row again.")
-    return weights
+    if not path.is_file():
+        return {}
+    try:
+        return msgspec.convert(load_json(path), dict[str, float])
+    except ValueError as error:
+        raise ValueError(
+            f"{path.parent.name}/{path.name}: Expected loss weights by their paths but got a file "
+            f"with a fault: {error}. Train the row again."
+        ) from error
 
 
 def find_runs(folders: list[Path], *, metrics_name: str = METRICS_NAME) -> list[Run]:

@@ -62,7 +62,7 @@ def test_of_several_runs_metrics_are_means(coco_set):
         mean = np.mean([getattr(one, name) for one in alone])
         assert getattr(both, name) == pytest.approx(mean)
     assert both.interval.low < both.difference < both.interval.high
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="runs of both detectors but got 2 and 1"):
         compare_detections(runs[0], runs[1][:1], **options)
 
 

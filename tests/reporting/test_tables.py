@@ -159,8 +159,9 @@ def check_swept_weights(collect, made_run, tmp_path, capsys):
         assert collect.main([str(run), str(tested), "--out-dir", str(tmp_path)]) == 0
         page = (tmp_path / "tables.md").read_text().replace("\\", "")
         assert page.count(f"| best of a sweep: {said} |") == 2
-    (run / "weights.json").write_text("[7]")
-    assert collect.main([str(run), "--out-dir", str(tmp_path)]) == 2
-    assert "weights.json: Expected loss weights" in capsys.readouterr().err
+    for broken in ("[7]", '{"a": "x"}', "{"):
+        (run / "weights.json").write_text(broken)
+        assert collect.main([str(run), "--out-dir", str(tmp_path)]) == 2
+        assert "swept/weights.json: Expected loss weights" in capsys.readouterr().err
     shutil.rmtree(run)
     shutil.rmtree(tested.parent)

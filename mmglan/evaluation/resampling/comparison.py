@@ -110,7 +110,12 @@ def compare_detections(
         ValueError: The detectors were not run on the same test set, or not as often.
     """
     protocol = get_protocol(protocol)
-    runs = list(zip(_runs(first), _runs(second), strict=True))
+    sides = _runs(first), _runs(second)
+    if not sides[0] or len(sides[0]) != len(sides[1]):
+        raise ValueError(
+            f"Expected as many runs of both detectors but got {len(sides[0])} and {len(sides[1])}"
+        )
+    runs = list(zip(*sides, strict=True))
     for one in (one for pair in runs for one in pair):
         _check_same_set(runs[0][0], one)
     metrics = [Metrics(pooled(*map(rank_scores, pair)), protocol) for pair in runs]
