@@ -10,7 +10,7 @@ finding does not depend on how the scan is stored.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -155,7 +155,16 @@ class Findings:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; `from_json` is the inverse."""
-        return asdict(self)
+        lesions = [
+            {
+                **vars(lesion),
+                "recist": None if lesion.recist is None else {**vars(lesion.recist)},
+                "slices": [{**vars(part)} for part in lesion.slices],
+            }
+            for lesion in self.lesions
+        ]
+        geometry, model = {**vars(self.geometry)}, dict(self.model)
+        return {**vars(self), "geometry": geometry, "lesions": lesions, "model": model}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Findings:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from pycocotools import mask as mask_utils
 
 from data_prep.volumes.volume import Volume
 from mmglan.detections.calibration import Calibration
@@ -35,6 +34,19 @@ class Detections2D:
     masks: Sequence[SoftMask] | None = None
 
 
+def measure_ahead(found: Detections2D, volume: Volume, threshold: float) -> None:
+    """Measure and encode masks before `link_lesions` asks for it; they keep the results.
+
+    Args:
+        found: The detections on a slice.
+        volume: The scan.
+        threshold: Detections of a lower score are left to `link_lesions`: most are in no lesion.
+    """
+    for row in np.flatnonzero(found.scores >= threshold) if found.masks is not None else ():
+        found.masks[row].measure(volume.spacing_mm[:2])
+        found.masks[row].encode()
+
+
 def link_lesions(
     slices: Mapping[int, Detections2D],
     volume: Volume,
@@ -60,7 +72,7 @@ def link_lesions(
         Lesions by falling score, and the label map `(Z, Y, X)` uint16 of their numbers; where two
         lesions overlap, the one of higher score keeps the voxel.
     """
-    lesions = []
+    lesions, masks = [], []
     chains = sorted(_chains(slices, classes, stacking or Stacking()), key=lambda chain: -chain[0])
     for score, name, members in chains:
         site = name if len(classes) > 1 else None
@@ -70,7 +82,8 @@ def link_lesions(
                 lesion = replace(lesion, probability=round(float(calibration(score)), 6))
             if lesion.recist is None or lesion.recist.short_axis_mm >= min_short_axis_mm:
                 lesions.append(lesion)
-    return tuple(lesions), _label_map(lesions, volume.array.shape)
+                masks.append([(z, slices[z].masks[row]) for z, row in members if slices[z].masks])
+    return tuple(lesions), _label_map(masks, volume.array.shape)
 
 
 def _chains(slices, classes, how: Stacking) -> Iterator[tuple[float, str, list[tuple[int, int]]]]:
@@ -133,10 +146,12 @@ def _part(z: int, found: Detections2D, row: int, mask: SoftMask | None) -> Slice
     )
 
 
-def _label_map(lesions: Sequence[Lesion], shape: tuple[int, int, int]) -> np.ndarray:
+def _label_map(
+    masks: Sequence[Sequence[tuple[int, SoftMask]]], shape: tuple[int, int, int]
+) -> np.ndarray:
+    """Draw the masks of lesions 1, 2, …, which come by falling score."""
     labels = np.zeros(shape, np.uint16)
-    for lesion in reversed(lesions):  # the higher score is drawn last
-        for part in lesion.slices:
-            if part.segmentation is not None:
-                labels[part.slice_index][mask_utils.decode(part.segmentation) > 0] = lesion.number
+    for number in range(len(masks), 0, -1):  # the higher score is drawn last
+        for z, mask in masks[number - 1]:
+            mask.draw(labels[z], number)
     return labels

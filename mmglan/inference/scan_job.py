@@ -18,7 +18,7 @@ from data_prep.errors import DataError, printable
 from data_prep.volumes.dicom.series_choice import SeriesChoice
 from data_prep.volumes.dicom.source import SourceSlice, missing_identifier, read_source_slices
 from data_prep.volumes.volume import Volume, read_volume
-from mmglan.inference.outputs import FORMATS, Result, make_files
+from mmglan.inference.outputs import FORMATS, Result, make_ahead, make_files
 from mmglan.inference.volume_detector import FoundSlices, VolumeDetector
 
 # Options of a worker that are no options of the detector.
@@ -108,7 +108,8 @@ def run_scan(task: ScanTask) -> ScanOutcome:
 def run_scans(tasks: Sequence[ScanTask]) -> Iterator[ScanOutcome]:
     """Do several scans in this process, as `run_scan`, in their order.
 
-    While the network works on a scan, one thread reads the next, one links and writes the last.
+    While the network works on a scan, one thread reads the next, one links and writes the last, and
+    packs the scan for its page.
     """
     detector = detector_of(tasks[0].detector)
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
@@ -119,7 +120,8 @@ def run_scans(tasks: Sequence[ScanTask]) -> Iterator[ScanOutcome]:
             if number < len(tasks):
                 coming = reader.submit(_told, _read, tasks[number], detector)
             if isinstance(found, _Scan):
-                found = _told(_detect, task, detector, found)
+                ahead = writer.submit(make_ahead, found.volume, found.formats)
+                found = _told(_detect, task, detector, found, ahead)
             if going is not None:
                 yield going.result()
             going = writer.submit(_told, _write, task, detector, found)
@@ -181,20 +183,24 @@ def _read(task: ScanTask, detector: VolumeDetector) -> _Scan:
     return _Scan(volume, sources, frozenset({"json", *kept}), said)
 
 
-def _detect(task: ScanTask, detector: VolumeDetector, scan: _Scan) -> tuple[_Scan, FoundSlices]:
+def _detect(
+    task: ScanTask, detector: VolumeDetector, scan: _Scan, ahead: Future
+) -> tuple[_Scan, FoundSlices, Future]:
     header = scan.sources[0].header if scan.sources else None
-    return scan, detector.find(scan.volume, header)
+    return scan, detector.find(scan.volume, header), ahead
 
 
 def _write(
-    task: ScanTask, detector: VolumeDetector, found: tuple[_Scan, FoundSlices] | ScanOutcome
+    task: ScanTask, detector: VolumeDetector, found: tuple[_Scan, FoundSlices, Future] | ScanOutcome
 ) -> ScanOutcome:
     if isinstance(found, ScanOutcome):
         return found
-    scan, slices = found
+    scan, slices, ahead = found
     findings, labels = detector.link(scan.volume, slices, volume_id=task.volume_id)
     findings = replace(findings, warnings=(*findings.warnings, *scan.warnings))
-    result = Result(findings, labels, scan.volume, scan.sources, task.seg_type)
+    result = Result(
+        findings, labels, scan.volume, scan.sources, task.seg_type, packed=ahead.result()
+    )
     _write_folder(task, make_files(result, scan.formats))
     return ScanOutcome(task.volume_id, len(findings.lesions), warnings=findings.warnings)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from pycocotools import mask as mask_utils
@@ -24,6 +24,7 @@ class SoftMask:
     values: np.ndarray
     corner: tuple[int, int]
     shape: tuple[int, int]
+    _kept: dict = field(default_factory=dict, init=False, repr=False)  # what was asked for before
 
     @classmethod
     def of(cls, mask: np.ndarray) -> SoftMask:
@@ -44,6 +45,11 @@ class SoftMask:
         """Return `(N, 2)` rows and columns of the pixels of probability above one half."""
         return np.argwhere(self.values >= 128) + self.corner
 
+    def draw(self, plane: np.ndarray, value: int) -> None:
+        """Give those pixels of a slice `(H, W)` a value."""
+        (y, x), (height, width) = self.corner, self.values.shape
+        plane[y : y + height, x : x + width][self.values >= 128] = value
+
     def whole(self) -> np.ndarray:
         """Return the `(H, W)` mask."""
         whole = np.zeros(self.shape, np.uint8)
@@ -58,13 +64,18 @@ class SoftMask:
 
     def encode(self) -> dict:
         """Return the compressed RLE of those pixels, as JSON holds it."""
-        code = mask_utils.encode(np.asfortranarray(self.whole() >= 128, np.uint8))
-        return {"size": [int(n) for n in code["size"]], "counts": code["counts"].decode("ascii")}
+        if None not in self._kept:
+            plane = np.zeros(self.shape, np.uint8, order="F")
+            self.draw(plane, 1)
+            self._kept[None] = mask_utils.encode(plane)["counts"].decode("ascii")
+        return {"size": [int(n) for n in self.shape], "counts": self._kept[None]}
 
     def measure(self, spacing_xy: tuple[float, float]) -> Bookmark | None:
         """Return the axes, end points (x, y) in pixels of the slice; see `measure_soft_mask`."""
-        axes = measure_soft_mask(self.values / 255, spacing_xy) if self.values.size else None
-        if axes is None:
-            return None
-        shift = self.corner[::-1]
-        return Bookmark(axes.long_axis + shift, axes.short_axis + shift)
+        if spacing_xy not in self._kept:
+            axes = measure_soft_mask(self.values / 255, spacing_xy) if self.values.size else None
+            shift = self.corner[::-1]
+            self._kept[spacing_xy] = axes and Bookmark(
+                axes.long_axis + shift, axes.short_axis + shift
+            )
+        return self._kept[spacing_xy]

@@ -8,6 +8,7 @@ from mmglan import _require_openmmlab  # noqa: F401
 # isort: split
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -23,7 +24,7 @@ from mmglan.detections.stacking import Stacking
 from mmglan.inference.averaged_slices import AveragedSlices, reach_of, stacking_of
 from mmglan.inference.detector_model import DetectorModel, load_detector_model
 from mmglan.inference.fusion import FusedSlices, MirroredSlices, Slices2D
-from mmglan.inference.linking import Detections2D, link_lesions
+from mmglan.inference.linking import Detections2D, link_lesions, measure_ahead
 from mmglan.inference.model_file import ModelRecord
 from mmglan.inference.operating_point import choose_threshold
 from mmglan.inference.slice_detector import SliceDetector
@@ -159,9 +160,17 @@ class VolumeDetector:
         return self.link(volume, self.find(volume, header), volume_id=volume_id)
 
     def find(self, volume: Volume, header: Dataset | None = None) -> FoundSlices:
-        """Find what is on each slice: the part of `detect_in` that the network takes."""
+        """Find what is on each slice: the part of `detect_in` that the network takes.
+
+        Beside it, a thread measures the masks whose scores make them lesions by themselves.
+        """
         warnings = self._warnings(volume, header)
-        return FoundSlices(dict(self.slices.detect(volume.array)), tuple(warnings))
+        slices = {}
+        with ThreadPoolExecutor(1) as helper:
+            for z, found in self.slices.detect(volume.array):
+                slices[z] = found
+                helper.submit(measure_ahead, found, volume, self.threshold)
+        return FoundSlices(slices, tuple(warnings))
 
     def link(
         self, volume: Volume, found: FoundSlices, *, volume_id: str = "v0001"

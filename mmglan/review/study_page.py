@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from pycocotools import mask as coco_mask
 from data_prep.atomic_files import json_bytes
 from data_prep.volumes.volume import Volume
 from mmglan.detections.findings import Findings, Lesion
-from mmglan.review.embedded_volume import embed
+from mmglan.review.embedded_volume import EmbeddedVolume, embed
 
 PAGE = Path(__file__).parent / "page"
 # In the order in which they are read; each uses what stands before it.
@@ -30,18 +31,25 @@ SCRIPTS = (
 )
 
 
-def build_page(findings: Findings, volume: Volume, *, bookmarks: Sequence[Lesion] = ()) -> str:
+def build_page(
+    findings: Findings,
+    volume: Volume,
+    *,
+    bookmarks: Sequence[Lesion] = (),
+    packed: EmbeddedVolume | None = None,
+) -> str:
     """Build the page of a scan.
 
     Args:
         findings: What was found in it.
         volume: The scan.
         bookmarks: Lesions that a reader has marked before; the page shows them as accepted.
+        packed: The scan as `embed` packs it, where that was done before.
 
     Returns:
         HTML. It names the scan by the findings' pseudonym only.
     """
-    packed = embed(volume.array)
+    packed = packed or embed(volume.array)
     origin, *ends = volume.to_patient_mm(np.vstack([np.zeros(3), np.eye(3)])).tolist()
     data = {
         "volume": findings.volume_id,
@@ -86,10 +94,13 @@ def build_index(entries: Sequence[IndexEntry]) -> str:
 
 def render(name: str, **values: Any) -> str:
     """Fill a template of the room; its style is that of all pages."""
+    return _templates().get_template(name).render(css=_text("study.css"), **values)
+
+
+@lru_cache(maxsize=1)
+def _templates() -> jinja2.Environment:
     loader = jinja2.FileSystemLoader(PAGE)
-    options = {"autoescape": True, "undefined": jinja2.StrictUndefined}
-    template = jinja2.Environment(loader=loader, **options).get_template(name)
-    return template.render(css=_text("study.css"), **values)
+    return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
 
 
 def _text(name: str) -> str:

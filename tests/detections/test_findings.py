@@ -1,6 +1,7 @@
 """Findings survive JSON, and what is not findings is refused."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 
@@ -43,6 +44,11 @@ def made() -> Findings:
 def test_json_and_back():
     findings = made()
     assert Findings.from_json(json.loads(json.dumps(findings.to_json()))) == findings
+
+
+def test_json_holds_every_field():
+    as_json = json.loads(json.dumps(made().to_json()))
+    assert as_json == json.loads(json.dumps(asdict(made())))
 
 
 def test_coco_results_number_the_classes_as_prepare_does():

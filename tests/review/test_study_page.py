@@ -65,6 +65,12 @@ def test_equal_input_gives_equal_bytes(study):
     assert build_page(study.findings, study.volume) == study.page.read_text("utf-8")
 
 
+def test_a_scan_packed_before_gives_the_same_page(study):
+    packed = embed(study.volume.array)
+    page = build_page(study.findings, study.volume, packed=packed)
+    assert page == study.page.read_text("utf-8")
+
+
 def test_the_page_is_closed(study):
     page = study.page.read_text("utf-8")
     assert "default-src 'none'" in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from mmglan.inference.outputs import (
     tables,
 )
 from mmglan.inference.outputs.dicom_identity import warning_text
+from mmglan.review.embedded_volume import EmbeddedVolume, embed
 from mmglan.review.study_page import build_page
 
 # Beside every kind of file: not all have room for text, and some stay away without a lesion.
@@ -35,6 +37,7 @@ class Result:
         volume: The scan.
         sources: Its DICOM images, one per stored slice; empty for other formats.
         seg_type: Type of the DICOM segmentation, one of `dicom_seg.TYPES`.
+        packed: What `make_ahead` made of the scan, if it was called.
     """
 
     findings: Findings
@@ -42,6 +45,7 @@ class Result:
     volume: Volume
     sources: Sequence[SourceSlice] = ()
     seg_type: str = "binary"
+    packed: EmbeddedVolume | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,9 @@ FORMATS: dict[str, Format] = {
     "slicer": Format("findings.mrk.json", lambda r: slicer_markups.markups_of(r.findings)),
     "coco": Format("detections.segm.json", lambda r: tables.coco_of(r.findings)),
     "overlays": Format("overlays", lambda r: overlays.overlays_of(r.findings, r.volume)),
-    "page": Format("findings.html", lambda r: build_page(r.findings, r.volume).encode()),
+    "page": Format(
+        "findings.html", lambda r: build_page(r.findings, r.volume, packed=r.packed).encode()
+    ),
     "dicom-sr": Format(
         "findings.sr.dcm", lambda r: dicom_sr.sr_bytes(r.findings, r.volume, r.sources), True
     ),
@@ -82,8 +88,15 @@ FORMATS: dict[str, Format] = {
 }
 
 
+def make_ahead(volume: Volume, formats: Collection[str]) -> EmbeddedVolume | None:
+    """Make what a format needs of the scan alone, while its lesions are still looked for."""
+    return embed(volume.array) if "page" in formats else None
+
+
 def make_files(result: Result, formats: Collection[str]) -> dict[str, bytes]:
     """Make all files of a scan before any is written, so that none is written if one fails.
+
+    Two at a time: compression leaves Python to others.
 
     Args:
         result: What there is to write.
@@ -95,8 +108,10 @@ def make_files(result: Result, formats: Collection[str]) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     if result.findings.warnings:
         files[WARNINGS_FILE] = "".join(f"{text}\n" for text in result.findings.warnings).encode()
-    for name, kind in FORMATS.items():
-        made = kind.make(result) if name in formats else None
+    kinds = [kind for name, kind in FORMATS.items() if name in formats]
+    with ThreadPoolExecutor(2) as pool:
+        contents = list(pool.map(lambda kind: kind.make(result), kinds))
+    for kind, made in zip(kinds, contents, strict=True):
         if isinstance(made, Mapping):
             files |= {f"{kind.file_name}/{inner}": content for inner, content in made.items()}
         elif made is not None:
