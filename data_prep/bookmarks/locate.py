@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -209,21 +210,28 @@ def _check_inside_axial(record: BookmarkRecord, volume: Volume, points: np.ndarr
 def _check_shape(
     record: BookmarkRecord, bookmark: Bookmark, spacing_xy: tuple[float, float]
 ) -> None:
+    if fault := shape_fault(bookmark, spacing_xy):
+        raise _error(record, fault)
+
+
+def shape_fault(bookmark: Bookmark, spacing_xy: Sequence[float]) -> str | None:
+    """Say what is wrong with two axes as a RECIST measurement, and what to do; None if nothing.
+
+    Args:
+        bookmark: End points in pixels.
+        spacing_xy: Pixel spacing (x, y) in mm.
+    """
     long_length, short_length = (
         length(spacing_xy) for length in (bookmark.long_length, bookmark.short_length)
     )
     for name, length in (("long", bookmark.long_length()), ("short", bookmark.short_length())):
         if length < MIN_LENGTH_PX:
-            raise _error(
-                record,
-                f"Expected a {name} axis with a length but got two equal points. Draw it again.",
-            )
+            return f"Expected a {name} axis with a length but got two equal points. Draw it again."
     if short_length > long_length * (1 + 1e-3):
         long, short = told_apart(long_length, short_length)
-        raise _error(
-            record,
+        return (
             f"Expected a short axis no longer than the long one ({long} mm) but got {short} mm. "
-            "Swap the two axes.",
+            "Swap the two axes."
         )
     across = [
         (long[1] - long[0]) * (short[1] - short[0]) * mm * mm
@@ -235,15 +243,14 @@ def _check_shape(
     off = math.degrees(math.asin(sine))
     if off > MAX_ANGLE_ERROR_DEG:
         angle, _ = told_apart(90 - off, 90 - MAX_ANGLE_ERROR_DEG)
-        raise _error(
-            record,
+        return (
             f"Expected perpendicular axes (within {MAX_ANGLE_ERROR_DEG:g} degrees) but got "
-            f"{angle} degrees between them. Draw the short axis again.",
+            f"{angle} degrees between them. Draw the short axis again."
         )
     gap = segment_distance(*bookmark.points())
     if gap > MAX_GAP_PX:
-        raise _error(
-            record,
+        return (
             f"Expected axes that cross (within {MAX_GAP_PX:g} pixel) but got axes "
-            f"{told_apart(gap, MAX_GAP_PX)[0]} pixels apart. Draw them again.",
+            f"{told_apart(gap, MAX_GAP_PX)[0]} pixels apart. Draw them again."
         )
+    return None

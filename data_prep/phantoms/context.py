@@ -121,7 +121,8 @@ def _studies(out: Path, size: Size, seed: int) -> Iterator[tuple]:
         patient, name = f"context_{index:03d}", f"context_{index:03d}.nii.gz"
         for attempt in range(100):
             study = make_study((seed, index, attempt), size, wanted)
-            marks = list(key_slice_bookmarks(study.labels, name, seed=seed))
+            spacing = study.spacing_mm[:2]
+            marks = list(key_slice_bookmarks(study.labels, name, seed=seed, spacing_xy=spacing))
             if len(marks) == wanted:
                 break
         write_nifti(out / "images" / name, study.image, study.spacing_mm)

@@ -11,14 +11,20 @@ from scipy import ndimage
 
 from data_prep import atomic_files
 from data_prep.bookmarks.formats.csv_table import MM_COLUMNS, PIXEL_COLUMNS
+from data_prep.bookmarks.locate import shape_fault
 from data_prep.bookmarks.recist import Bookmark, measure
 
 COLUMNS = ("volume", "patient", "slice", *PIXEL_COLUMNS)
+_DRAWS = 100
 COLUMNS_IN_MM = ("volume", "patient", "frame", "status", *MM_COLUMNS)
 
 
 def key_slice_bookmarks(
-    labels: np.ndarray, name: str, noise: float = 0.05, seed: int = 0
+    labels: np.ndarray,
+    name: str,
+    noise: float = 0.05,
+    seed: int = 0,
+    spacing_xy: Sequence[float] = (1.0, 1.0),
 ) -> Iterator[tuple[int, Bookmark]]:
     """Measure each lesion once, on the slice where it covers the most pixels.
 
@@ -28,8 +34,10 @@ def key_slice_bookmarks(
         labels: `(Z, Y, X)`, one number per lesion, 0 is background.
         name: Of the volume; with `seed` and the label it decides the noise, so that a lesion more
             or less changes no other bookmark.
-        noise: Standard deviation of each coordinate, as a share of the short axis.
+        noise: Standard deviation of each coordinate, as a share of the short axis. Axes that
+            `prepare` would refuse are drawn again.
         seed: Of the noise.
+        spacing_xy: Pixel spacing (x, y); the axes are those in mm.
 
     Yields:
         Slice index and bookmark (pixels) of each lesion, by rising label. Pieces too small for two
@@ -38,14 +46,19 @@ def key_slice_bookmarks(
     for label in np.unique(labels[labels > 0]).tolist():
         lesion = labels == label
         z = int(np.argmax(lesion.sum(axis=(1, 2))))
-        bookmark = measure(_largest_piece(lesion[z]))
+        bookmark = measure(_largest_piece(lesion[z]), spacing_xy)
         if bookmark.short_length() < 1:
             continue
-        yield z, _unsteady(bookmark, noise, (name, seed, label), lesion.shape[:0:-1])
+        key = (name, seed, label)
+        yield z, _unsteady(bookmark, noise, key, lesion.shape[:0:-1], spacing_xy)
 
 
 def every_slice_bookmarks(
-    labels: np.ndarray, name: str, noise: float = 0.05, seed: int = 0
+    labels: np.ndarray,
+    name: str,
+    noise: float = 0.05,
+    seed: int = 0,
+    spacing_xy: Sequence[float] = (1.0, 1.0),
 ) -> Iterator[tuple[int, Bookmark]]:
     """Measure each piece of each lesion on every slice: full annotation, for comparison.
 
@@ -56,10 +69,10 @@ def every_slice_bookmarks(
         for z in np.flatnonzero(lesion.any(axis=(1, 2))).tolist():
             pieces, count = ndimage.label(lesion[z], np.ones((3, 3)))
             for piece in range(1, count + 1):
-                bookmark = measure(pieces == piece)
+                bookmark = measure(pieces == piece, spacing_xy)
                 if bookmark.short_length() >= 1:
                     key = (name, seed, label, z, piece)
-                    yield z, _unsteady(bookmark, noise, key, lesion.shape[:0:-1])
+                    yield z, _unsteady(bookmark, noise, key, lesion.shape[:0:-1], spacing_xy)
 
 
 def _largest_piece(mask: np.ndarray) -> np.ndarray:
@@ -68,16 +81,25 @@ def _largest_piece(mask: np.ndarray) -> np.ndarray:
     return pieces == 1 + int(np.argmax(sizes))
 
 
-def _unsteady(bookmark: Bookmark, noise: float, key: Sequence, size: tuple[int, ...]) -> Bookmark:
+def _unsteady(
+    bookmark: Bookmark,
+    noise: float,
+    key: Sequence,
+    size: tuple[int, ...],
+    spacing_xy: Sequence[float],
+) -> Bookmark:
     """Move the end points at random; the axes swap names where the short one became longer."""
     name, seed, *place = key
     rng = np.random.default_rng((seed, zlib.crc32(name.encode()), *place))
-    points = bookmark.points() + rng.normal(0, noise * bookmark.short_length(), (4, 2))
-    points = np.clip(points, 0, np.array(size) - 1)
-    moved = Bookmark(points[:2], points[2:])
-    if moved.short_length() > moved.long_length():
-        return Bookmark(points[2:], points[:2])
-    return moved
+    for _ in range(_DRAWS):
+        points = bookmark.points() + rng.normal(0, noise * bookmark.short_length(), (4, 2))
+        points = np.clip(points, 0, np.array(size) - 1)
+        moved = Bookmark(points[:2], points[2:])
+        if moved.short_length(spacing_xy) > moved.long_length(spacing_xy):
+            moved = Bookmark(points[2:], points[:2])
+        if shape_fault(moved, spacing_xy) is None:
+            return moved
+    return bookmark
 
 
 def write_bookmarks(path: Path, rows: Iterable[tuple[str, str, int, Bookmark]]) -> int:

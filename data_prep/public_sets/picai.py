@@ -137,7 +137,8 @@ def _rows(
     name = study.volume.removesuffix(".mha")
     write_nifti(masks / f"{name}_mask.nii.gz", mask.to_source(labels.astype("uint16")))
     rows = []
-    for z, bookmark in key_slice_bookmarks(labels, Path(name).name, noise, seed):
+    spacing = mask.spacing_mm[:2]
+    for z, bookmark in key_slice_bookmarks(labels, Path(name).name, noise, seed, spacing):
         index = [[x, y, z] for x, y in bookmark.points().tolist()]
         rows.append(row_in_mm(study.volume, study.patient, mask.to_patient_mm(index)))
     count = int(labels.max())

@@ -5,6 +5,7 @@
     mmglan evidence --scale curve --source DOWNLOAD # 10, 20, 40 and 88 training patients
     mmglan evidence --scale full --source DOWNLOAD  # a bookmark on every slice of a lesion
     mmglan evidence --scale phantom                 # nodes that only their context makes abnormal
+    mmglan evidence --scale phantom-paper           # the same with as many patients as the paper
 
 The source is the LGG segmentation set, as downloaded or converted (docs/evidence.md). What has its
 results is skipped and an interrupted run goes on, so the same command can be given again at any

@@ -84,6 +84,10 @@ SCALES = {
         seeds=(0, 1),
         phantoms="demo",
     ),
+    # As many patients and bookmarks as in the paper; attention on and off, one of five folds.
+    "phantom-paper": Scale(
+        (BASELINE, "glan_mnv2_fpn_wo-uncertainty_20e_lgg-key"), tested_folds=1, phantoms="paper"
+    ),
 }
 
 

@@ -15,11 +15,13 @@ from data_prep.dataset.coco_entries import VALUE_RANGE
 from data_prep.dataset.one_volume.slice_selection import Slices
 from data_prep.errors import DataError
 from mmglan.inference.detector_model import DetectorModel
+from mmglan.inference.free_memory import give_back_free_memory
 from mmglan.inference.linking import Detections2D
 from mmglan.inference.soft_masks import SoftMask
 
 # Loaders of files: a volume brings its slices as arrays.
 _LOADERS = ("LoadImageFromFile", "LoadImageFromNDArray")
+_TRIM_BATCHES = 4  # 8 ms of them
 
 
 class SliceDetector:
@@ -91,6 +93,8 @@ class SliceDetector:
                 if number < len(batches):
                     coming = helper.submit(self.prepare, slices, batches[number], depth)
                 results = self.predict(batch)
+                if number % _TRIM_BATCHES == 0:
+                    give_back_free_memory()
                 if going is not None:
                     yield from going.result()
                 going = helper.submit(self._read, indices, results)

@@ -68,7 +68,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--threads", type=int, default=2)
     add("--batch-size", type=int, default=8)
     add("--out", type=Path, help="JSON file of all numbers")
-    add("--only-memory", type=int, help=argparse.SUPPRESS)
+    add("--only-memory", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 
 
@@ -232,34 +232,30 @@ def whole_scans(array: np.ndarray, folder: Path, args: argparse.Namespace) -> di
 
 
 def memory_of(depth: int, args: argparse.Namespace) -> dict[str, Any]:
-    """Run `peak_memory` in a process of its own."""
-    command = [sys.executable, __file__, "--only-memory", str(depth), "--config", args.config]
-    command += ["--size", str(args.size), "--threads", str(args.threads)]
-    command += ["--batch-size", str(args.batch_size)]
-    command += ["--checkpoint", args.checkpoint]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    """Run `peak_memory` in a process of its own, on a scan of noise."""
+    with tempfile.TemporaryDirectory() as folder:
+        random = np.random.default_rng(0)
+        array = random.integers(0, 900, (depth, args.size, args.size), dtype=np.int16)
+        sitk.WriteImage(sitk.GetImageFromArray(array), f"{folder}/scan.nii")
+        command = [sys.executable, __file__, "--only-memory", "--scan", f"{folder}/scan.nii"]
+        command += ["--config", args.config, "--checkpoint", args.checkpoint]
+        command += ["--threads", str(args.threads), "--batch-size", str(args.batch_size)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
     print(
-        f"{depth:5} slices: peak memory {found['peak_mib']:.0f} MiB, of these the scan and its "
-        f"label map {found['volume_mib']:.0f} MiB"
+        f"{depth:5} slices: peak memory {found['peak_mib']:.0f} MiB, of these the scan "
+        f"{found['scan_mib']:.0f} MiB"
     )
-    return found
+    return {"depth": depth, **found}
 
 
 def peak_memory(model: DetectorModel, args: argparse.Namespace) -> dict[str, Any]:
-    """Detect in a volume of so many slices and return the peak memory of this process."""
-    random = np.random.default_rng(0)
-    array = random.integers(0, 900, (args.only_memory, args.size, args.size), dtype=np.int16)
-    image = sitk.GetImageFromArray(array)
-    del array
-    with tempfile.TemporaryDirectory() as folder:
-        sitk.WriteImage(image, f"{folder}/scan.nii")
-        del image
-        slices = SliceDetector(model, batch_size=args.batch_size, min_score=THRESHOLD / 2)
-        VolumeDetector.of(slices, threshold=THRESHOLD).detect(f"{folder}/scan.nii")
+    """Detect in a scan and return the peak memory of this process."""
+    slices = SliceDetector(model, batch_size=args.batch_size, min_score=THRESHOLD / 2)
+    volume = read_volume(args.scan)
+    VolumeDetector.of(slices, threshold=THRESHOLD).detect_in(volume)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    volume = args.only_memory * args.size**2 * 4 / 2**20
-    return {"depth": args.only_memory, "peak_mib": peak, "volume_mib": volume}
+    return {"peak_mib": peak, "scan_mib": volume.array.nbytes / 2**20}
 
 
 if __name__ == "__main__":

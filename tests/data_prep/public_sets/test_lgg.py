@@ -9,6 +9,8 @@ import pytest
 import SimpleITK as sitk
 
 import mmglan
+from data_prep.bookmarks.locate import shape_fault
+from data_prep.bookmarks.recist import Bookmark, measure
 from data_prep.public_sets import lgg
 from data_prep.public_sets.key_slices import every_slice_bookmarks, key_slice_bookmarks
 from mmglan.commands import public_set
@@ -114,6 +116,24 @@ def test_axes_swap_where_noise_makes_the_short_one_longer():
     for seed in range(20):
         ((_, bookmark),) = key_slice_bookmarks(labels, "a", 0.2, seed)
         assert bookmark.long_length() >= bookmark.short_length()
+
+
+def test_noise_never_makes_what_prepare_refuses():
+    labels = np.zeros((1, 40, 40), np.uint8)
+    labels[0, 10:30, 12:21] = 1
+    drawn = [next(key_slice_bookmarks(labels, "a", 0.1, seed))[1] for seed in range(200)]
+    assert not any(shape_fault(bookmark, (1.0, 1.0)) for bookmark in drawn)
+    moved = np.random.default_rng(0).normal(0, 0.9, (200, 4, 2)) + drawn[0].points()
+    assert any(shape_fault(Bookmark(four[:2], four[2:]), (1.0, 1.0)) for four in moved)
+
+
+def test_axes_are_those_in_mm():
+    labels = np.zeros((1, 40, 40), np.uint8)
+    labels[0, 10:30, 10:25] = 1
+    ((_, square),) = key_slice_bookmarks(labels, "a", 0.0)
+    ((_, oblong),) = key_slice_bookmarks(labels, "a", 0.0, spacing_xy=(3.0, 1.0))
+    assert square.points().tolist() != oblong.points().tolist()
+    assert oblong.points().tolist() == measure(labels[0] > 0, (3.0, 1.0)).points().tolist()
 
 
 @pytest.mark.parametrize("broken", ["mask", "size", "empty", "none"])
