@@ -15,7 +15,7 @@ from data_prep.bookmarks.locate import shape_fault
 from data_prep.bookmarks.recist import Bookmark, measure
 
 COLUMNS = ("volume", "patient", "slice", *PIXEL_COLUMNS)
-_DRAWS = 100
+_DRAWS, _DECIMALS = 100, 2
 COLUMNS_IN_MM = ("volume", "patient", "frame", "status", *MM_COLUMNS)
 
 
@@ -94,11 +94,11 @@ def _unsteady(
     for _ in range(_DRAWS):
         points = bookmark.points() + rng.normal(0, noise * bookmark.short_length(), (4, 2))
         points = np.clip(points, 0, np.array(size) - 1)
-        moved = Bookmark(points[:2], points[2:])
-        if moved.short_length(spacing_xy) > moved.long_length(spacing_xy):
-            moved = Bookmark(points[2:], points[:2])
-        if shape_fault(moved, spacing_xy) is None:
-            return moved
+        written = Bookmark(*np.split(points.round(_DECIMALS), 2))
+        if written.short_length(spacing_xy) > written.long_length(spacing_xy):
+            written, points = Bookmark(written.short_axis, written.long_axis), points[[2, 3, 0, 1]]
+        if shape_fault(written, spacing_xy) is None:
+            return Bookmark(*np.split(points, 2))
     return bookmark
 
 
@@ -113,7 +113,12 @@ def write_bookmarks(path: Path, rows: Iterable[tuple[str, str, int, Bookmark]]) 
         Number of rows.
     """
     table = [
-        [volume, patient, z, *(f"{value:.2f}" for value in bookmark.points().ravel().tolist())]
+        [
+            volume,
+            patient,
+            z,
+            *(f"{value:.{_DECIMALS}f}" for value in bookmark.points().ravel().tolist()),
+        ]
         for volume, patient, z, bookmark in rows
     ]
     atomic_files.write_csv(path, COLUMNS, table)

@@ -18,6 +18,7 @@ from data_prep.errors import DataError, printable
 from data_prep.volumes.dicom.series_choice import SeriesChoice
 from data_prep.volumes.dicom.source import SourceSlice, missing_identifier, read_source_slices
 from data_prep.volumes.volume import Volume, read_volume
+from mmglan.inference.memory import in_a_file
 from mmglan.inference.outputs import FORMATS, Result, make_ahead, make_files
 from mmglan.inference.volume_detector import FoundSlices, VolumeDetector
 
@@ -155,6 +156,7 @@ def _read(task: ScanTask, detector: VolumeDetector) -> _Scan:
         modality=task.choice.modality,
         series_description=task.choice.description,
     )
+    volume = in_a_file(volume)
     formats = task.formats
     dicom = bool(volume.slice_uids)
     if task.seg_type != "binary" and not dicom:

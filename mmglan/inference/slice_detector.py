@@ -15,13 +15,13 @@ from data_prep.dataset.coco_entries import VALUE_RANGE
 from data_prep.dataset.one_volume.slice_selection import Slices
 from data_prep.errors import DataError
 from mmglan.inference.detector_model import DetectorModel
-from mmglan.inference.free_memory import give_back_free_memory
 from mmglan.inference.linking import Detections2D
+from mmglan.inference.memory import give_back
 from mmglan.inference.soft_masks import SoftMask
 
 # Loaders of files: a volume brings its slices as arrays.
 _LOADERS = ("LoadImageFromFile", "LoadImageFromNDArray")
-_TRIM_BATCHES = 4  # 8 ms of them
+_BATCHES_TO_GIVE_BACK = 4  # it takes 8 ms
 
 
 class SliceDetector:
@@ -93,8 +93,8 @@ class SliceDetector:
                 if number < len(batches):
                     coming = helper.submit(self.prepare, slices, batches[number], depth)
                 results = self.predict(batch)
-                if number % _TRIM_BATCHES == 0:
-                    give_back_free_memory()
+                if number % _BATCHES_TO_GIVE_BACK == 0:
+                    give_back(array)
                 if going is not None:
                     yield from going.result()
                 going = helper.submit(self._read, indices, results)

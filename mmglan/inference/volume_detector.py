@@ -25,6 +25,7 @@ from mmglan.inference.averaged_slices import AveragedSlices, reach_of, stacking_
 from mmglan.inference.detector_model import DetectorModel, load_detector_model
 from mmglan.inference.fusion import FusedSlices, MirroredSlices, Slices2D
 from mmglan.inference.linking import Detections2D, link_lesions, measure_ahead
+from mmglan.inference.memory import in_a_file
 from mmglan.inference.model_file import ModelRecord
 from mmglan.inference.operating_point import choose_threshold
 from mmglan.inference.slice_detector import SliceDetector
@@ -137,7 +138,7 @@ class VolumeDetector:
         Raises:
             DataError: The scan cannot be read, or with `strict` is not what the model is for.
         """
-        volume = read_volume(path)
+        volume = in_a_file(read_volume(path))
         header = None
         if volume.slice_uids and self.records:
             header = read_source_slices(path, volume)[0].header
