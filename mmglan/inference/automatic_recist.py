@@ -34,7 +34,9 @@ def measure_soft_mask(
         >>> measure_soft_mask(mask).long_length()
         1.0
     """
-    values = np.pad(np.asarray(probability, np.float64), 1)
+    height, width = np.shape(probability)
+    values = np.zeros((height + 2, width + 2))
+    values[1:-1, 1:-1] = probability
     if not (values > level).any():
         return None
     return measure_points(_crossings(values, level) - 1.0, spacing_xy)

@@ -126,7 +126,8 @@ class SliceDetector:
         for z, result in zip(indices, results, strict=True):
             # Detectors without RoIs know no lowest score but their own.
             instances = result.pred_instances
-            found.append((z, _detections(instances[instances.scores >= self.min_score])))
+            keep = instances.scores >= self.min_score
+            found.append((z, _detections(instances if keep.all() else instances[keep])))
         return found
 
 

@@ -18,7 +18,6 @@ import jinja2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from data_prep.atomic_files import json_bytes
 from data_prep.volumes.volume import Volume
 from mmglan.detections.findings import Findings, Lesion
 from mmglan.review.embedded_volume import EmbeddedVolume, embed
@@ -66,13 +65,15 @@ def build_page(
             *(_entry(lesion, "accepted") | {"score": None} for lesion in bookmarks),
         ],
     }
-    data["key"] = hashlib.sha256(json_bytes(data)).hexdigest()[:16]
+    text = script_json(data)
+    key = hashlib.sha256(text.encode()).hexdigest()[:16]
     return render(
         "study.html",
         volume=findings.volume_id,
         warnings=findings.warnings,
         slices=packed.slices,
-        data=script_json(data),
+        # The text is long, so it is made once.
+        data=f'{{"key":"{key}",{text[1:]}',
         js="\n".join(map(_text, SCRIPTS)),
     )
 
