@@ -207,5 +207,7 @@ def test_points_between_pixels_are_measured():
     # With twice as much along y, the axes change places.
     tall = measure_points(diamond, (1.0, 2.0))
     assert tall.long_axis.tolist() == [[3.0, 1.5], [3.0, 5.0]]
+    # Unless told otherwise, a pixel is as wide as it is high.
+    assert measure_points(diamond[:, ::-1] * (1.0, 0.9)).long_axis[:, 0].tolist() == [3.0, 3.0]
     with pytest.raises(ValueError, match="at least one point but got none"):
         measure_points(np.zeros((0, 2)))
