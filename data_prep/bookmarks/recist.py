@@ -51,10 +51,6 @@ class Bookmark:
         """Return the four end points, `(4, 2)`: long p1, long p2, short p1, short p2."""
         return np.concatenate((self.long_axis, self.short_axis))
 
-    def quadrilateral(self) -> np.ndarray:
-        """Return the end points in ring order, `(4, 2)`: long p1, short p1, long p2, short p2."""
-        return self.points()[[0, 2, 1, 3]]
-
     def box(self) -> tuple[float, float, float, float]:
         """Return the RECIST box: axis-aligned bounds (x1, y1, x2, y2) of the end points.
 

@@ -49,15 +49,6 @@ def _hash(text: str) -> str:
     return hmac.new(_KEY, text.encode(), hashlib.sha256).hexdigest()
 
 
-def key_of_volume(root: str | os.PathLike, volume: str) -> str | None:
-    """Return the keyed hash of a volume's patient; None if it is no DICOM or states none.
-
-    See `header_of_volume`.
-    """
-    header = header_of_volume(root, volume)
-    return None if header is None else key_of_header(header)
-
-
 def header_of_volume(root: str | os.PathLike, volume: str) -> Dataset | None:
     """Return the header of the first image of a volume; None if it is no DICOM, or broken.
 

@@ -6,7 +6,7 @@ from said import says
 
 from data_prep.bookmarks.read_bookmarks import read_bookmarks
 from data_prep.errors import DataError
-from data_prep.volumes.dicom.patient_key import key_of_volume
+from data_prep.volumes.dicom.patient_key import header_of_volume, key_of_header
 from data_prep.volumes.dicom.series_choice import SeriesChoice
 from data_prep.volumes.search.volume_index import VolumeIndex
 from data_prep.volumes.volume import read_volume
@@ -73,7 +73,8 @@ def test_series_of_a_flat_folder(flat, choice, volumes):
 
 
 def test_patients_of_a_flat_folder(flat):
-    one, same, other = (key_of_volume(flat, f"DICOM#{uid}") for uid in (T1, T2, T2B))
+    headers = [header_of_volume(flat, f"DICOM#{uid}") for uid in (T1, T2, T2B)]
+    one, same, other = map(key_of_header, headers)
     assert one == same != other
 
 
@@ -107,7 +108,7 @@ def test_a_series_in_several_folders_is_one_volume(add, tmp_path):
     assert index.volumes == [f"study#{T1}", f"study/disk0#{T2}"]
     assert index.by_series(T1) == f"study#{T1}"
     assert len(read_volume(tmp_path / f"images/study#{T1}").array) == 7
-    assert key_of_volume(tmp_path / "images", f"study#{T1}") is not None
+    assert key_of_header(header_of_volume(tmp_path / "images", f"study#{T1}")) is not None
     # Half of the slices would be read by the folder's name, and be counted otherwise.
     with pytest.raises(DataError, match=f"part of one. Name it 'study#{T1}'"):
         index.whole("study/disk1")
