@@ -333,7 +333,8 @@ def answer(args: argparse.Namespace, row: dict[str, str]) -> dict[str, str]:
     if not label:
         return row | {"status": "not-a-lesion"}
     lesion = np.where(scan_and_lesions(args.source, name)[1][z : z + 1] == label, label, 0)
-    drawn = list(key_slice_bookmarks(lesion, f"{name}#{z}"))
+    spacing = volume.spacing_mm[:2]
+    drawn = list(key_slice_bookmarks(lesion, f"{name}#{z}", spacing_xy=spacing))
     if not drawn:  # too small to measure
         return row | {"status": "ignore"}
     points: Bookmark = drawn[0][1]

@@ -197,11 +197,12 @@ def bookmarks(
         `(label, slice index, bookmark)`, ordered by slice, then label.
     """
     spacing_xy = phantom.spacing_mm[:2]
+    scale = np.divide(spacing_xy, min(spacing_xy)).tolist()  # of square pixels 1, so exact
     cuts: dict[int, dict[int, recist.Bookmark]] = {}
     for label in np.unique(phantom.labels[phantom.labels > 0]):
         mask = phantom.labels == label
         cuts[int(label)] = {
-            int(k): recist.measure(mask[k]) for k in np.flatnonzero(mask.any((1, 2)))
+            int(k): recist.measure(mask[k], scale) for k in np.flatnonzero(mask.any((1, 2)))
         }
     keys = {
         max(cut, key=lambda k, cut=cut: cut[k].long_length(spacing_xy)) for cut in cuts.values()

@@ -165,20 +165,21 @@ def convert(
 def _rows(
     patients: Sequence[Patient],
     out: Path,
-    measured: Callable[[np.ndarray, str], Iterator[tuple[int, Bookmark]]],
+    measured: Callable[..., Iterator[tuple[int, Bookmark]]],
 ) -> Iterator[tuple]:
     for patient in patients:
         if patient.path.is_dir():
             image, foreground = read_slices(patient.path)
-            labels = lesions_of(foreground)
+            labels, spacing = lesions_of(foreground), (1.0, 1.0)
             for folder, ending, array in (
                 ("images", ".nii.gz", image),
                 ("masks", MASK_ENDING, labels),
             ):
                 write_nifti(out / folder / (patient.name + ending), sitk.GetImageFromArray(array))
         else:
-            labels = read_label_volume(patient.path).array
-        for z, bookmark in measured(labels, patient.name):
+            mask = read_label_volume(patient.path)
+            labels, spacing = mask.array, mask.spacing_mm[:2]
+        for z, bookmark in measured(labels, patient.name, spacing_xy=spacing):
             yield f"{patient.name}.nii.gz", patient.name, z, bookmark
 
 

@@ -6,6 +6,7 @@ import hashlib
 import numpy as np
 import SimpleITK as sitk
 
+from data_prep.bookmarks.locate import shape_fault
 from data_prep.phantoms import abdomen
 
 SMALL = {"shape": (10, 96, 96), "spacing_mm": (3.0, 3.0, 6.0)}
@@ -41,6 +42,13 @@ def test_bookmarks_lie_in_their_nodes_and_cover_every_key_slice():
         assert columns.min() - 1 <= x1 <= x2 <= columns.max() + 1
         assert rows.min() - 1 <= y1 <= y2 <= rows.max() + 1
         assert mark.long_length((2.5, 2.5)) >= mark.short_length((2.5, 2.5)) >= 6.0
+
+
+def test_axes_are_those_in_mm_where_pixels_are_not_square():
+    spacing = (4.5, 2.5, 6.0)
+    made = abdomen.make_phantom(8, shape=(10, 96, 60), spacing_mm=spacing, n_nodes=5)
+    marks = [mark for _, _, mark in abdomen.bookmarks(made)]
+    assert len(marks) > 5 and not any(shape_fault(mark, spacing[:2]) for mark in marks)
 
 
 def _digest(folder):

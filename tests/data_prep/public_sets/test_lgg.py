@@ -121,10 +121,17 @@ def test_axes_swap_where_noise_makes_the_short_one_longer():
 def test_noise_never_makes_what_prepare_refuses():
     labels = np.zeros((1, 40, 40), np.uint8)
     labels[0, 10:30, 12:21] = 1
-    drawn = [next(key_slice_bookmarks(labels, "a", 0.1, seed))[1] for seed in range(200)]
-    assert not any(shape_fault(bookmark, (1.0, 1.0)) for bookmark in drawn)
-    moved = np.random.default_rng(0).normal(0, 0.9, (200, 4, 2)) + drawn[0].points()
-    assert any(shape_fault(Bookmark(four[:2], four[2:]), (1.0, 1.0)) for four in moved)
+    spacing = (2.7, 1.2)  # the lesion is nearly square in mm
+    drawn = [next(key_slice_bookmarks(labels, "a", 0.1, s, spacing))[1] for s in range(200)]
+
+    def faults(points: np.ndarray) -> list[str | None]:
+        as_written = points.round(2)
+        return [shape_fault(Bookmark(four[:2], four[2:]), spacing) for four in as_written]
+
+    assert not any(faults(np.array([bookmark.points() for bookmark in drawn])))
+    exact = next(key_slice_bookmarks(labels, "a", 0.0, 0, spacing))[1]
+    noise = np.random.default_rng(0).normal(0, 0.1 * exact.short_length(), (200, 4, 2))
+    assert any(faults(exact.points() + noise))
 
 
 def test_axes_are_those_in_mm():
