@@ -6,6 +6,10 @@ distribution of size, shape and signal. Those on the tumour's side are metastase
 ones on the other side are reactive, so not. Nothing at the node tells them apart: a detector has to
 relate its place to the kidneys, 4 to 15 cm away. The tumour itself is no lesion of this set.
 
+A study is a slab at the level of the kidneys with several reactive nodes: more than one lies on a
+slice on average, so that a detector which only knows what an enlarged node looks like has to accept
+more than one false positive per slice to find all lesions. With fewer, nothing could be gained.
+
 Look-alikes that the node's own neighbourhood tells: normal nodes (short axis below 8 mm) on both
 sides, bowel, cysts, and vessels that cross the slices obliquely. The rest is that of `abdomen`:
 bias field, Rician noise, organs, signal that differs between studies.
@@ -28,8 +32,8 @@ from data_prep.public_sets.key_slices import key_slice_bookmarks, write_bookmark
 
 ABNORMAL_MM, NORMAL_MM = (10.0, 40.0), (5.0, 8.0)  # short axes
 # Share of the half axes (x, y) in which nodes lie, x away from the middle.
-_NEAR_VESSELS, _MESENTERY = ((0.10, 0.02), (0.30, 0.30)), ((0.08, -0.60), (0.55, 0.08))
-_KIDNEY = (0.40, 0.38)
+_NEAR_VESSELS, _MESENTERY = ((0.10, 0.02), (0.30, 0.25)), ((0.08, -0.60), (0.45, 0.02))
+_TUMOUR = (0.56, 0.42)  # the outer side of a kidney
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,14 @@ class Size:
         lesions: Abnormal nodes of all of them; each patient has at least one.
         shape: Voxels (Z, Y, X).
         spacing_mm: Voxel size (x, y, z) in mm, on average; studies differ by up to a tenth.
+        reactive: Least and greatest number of enlarged nodes on the other side.
     """
 
     patients: int
     lesions: int
-    shape: tuple[int, int, int] = (20, 128, 128)
+    shape: tuple[int, int, int] = (8, 128, 128)
     spacing_mm: tuple[float, float, float] = (2.5, 2.5, 6.0)
+    reactive: tuple[int, int] = (4, 6)
 
 
 # `paper`: as many patients and bookmarks as in the paper.
@@ -63,8 +69,7 @@ def make_study(seed: object, size: Size, n_lesions: int) -> Phantom:
     Args:
         seed: Same seed, same bytes.
         size: Grid.
-        n_lesions: Abnormal nodes, on the tumour's side; nearly as many equal ones are drawn on the
-            other side.
+        n_lesions: Abnormal nodes, on the tumour's side.
 
     Returns:
         The volume; its labels are the abnormal nodes. It holds fewer than asked for if no free
@@ -80,7 +85,7 @@ def make_study(seed: object, size: Size, n_lesions: int) -> Phantom:
         node = _paint_node(rng, canvas, side, ABNORMAL_MM)
         if node is not None:
             labels[node] = label
-    for _ in range(max(1, n_lesions + int(rng.integers(-1, 2)))):
+    for _ in range(int(rng.integers(*size.reactive, endpoint=True))):
         _paint_node(rng, canvas, -side, ABNORMAL_MM)
     for _ in range(4):
         _paint_node(rng, canvas, int(rng.choice((-1, 1))), NORMAL_MM)
@@ -133,8 +138,8 @@ def _studies(out: Path, size: Size, seed: int) -> Iterator[tuple]:
 
 def _paint_tumour(rng, canvas, side: int) -> None:
     """Paint a mass of mixed signal on the outer side of one kidney."""
-    place = np.array((side * (_KIDNEY[0] + 0.12), _KIDNEY[1] - 0.05)) + rng.normal(0, 0.02, 2)
-    radii = (*rng.uniform(22, 34, 2), canvas.height)
+    place = np.array((side * _TUMOUR[0], _TUMOUR[1])) + rng.normal(0, 0.02, 2)
+    radii = (*rng.uniform(14, 19, 2), canvas.height)
     mass = ellipsoid(canvas.grid, (*(place * canvas.half), 0.0), radii) & canvas.inside()
     canvas.image[mass] = rng.uniform(620, 700)
     core = ellipsoid(canvas.grid, (*(place * canvas.half), 0.0), tuple(np.array(radii) * 0.45))

@@ -38,6 +38,12 @@ PAIRS = (
     ("glan_mnv2_fpn_wo-attention_20e_lgg-key", evidence.BASELINE),
     ("glan_mnv2_fpn_wo-uncertainty_20e_lgg-key", evidence.BASELINE),
     ("glan_mnv2_fpn_20e_lgg-key", "glan_mnv2_fpn_wo-attention_20e_lgg-key"),
+    ("glan_mnv2_fpn_20e_lgg-key", "glan_mnv2_fpn_wo-pseudo-mask_20e_lgg-key"),
+    (evidence.BASELINE, "mask-rcnn_mnv2_fpn_wo-pseudo-mask_20e_lgg-key"),
+    (evidence.BASELINE, "faster-rcnn_mnv2_fpn_20e_lgg-key"),
+    (evidence.BASELINE, "cascade-mask-rcnn_mnv2_fpn_20e_lgg-key"),
+    (evidence.NEAR_ATTENTION, evidence.NEAR_BASELINE),
+    (evidence.NEAR_HALF, evidence.NEAR_BASELINE),
 )
 
 

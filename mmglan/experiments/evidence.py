@@ -16,6 +16,9 @@ AUGMENTED = "glan_mnv2_fpn_aug-20e_lgg-key"
 RECOMMENDED = "glan_mnv2_fpn_recommended_20e_lgg-key"
 SELF_TRAINED_BASELINE = "mask-rcnn_mnv2_fpn_self-training_20e_lgg-key"
 MEAN_ONE = "glan_mnv2_fpn_mean-one-wo-attention_20e_lgg-key"
+NEAR_BASELINE = "mask-rcnn_mnv2-s8_fpn_20e_context"
+NEAR_ATTENTION = "glan_mnv2-s8_fpn_wo-uncertainty_20e_context"
+NEAR_HALF = "glan_mnv2-s8_fpn_g050-wo-uncertainty_20e_context"
 ROWS = (
     "faster-rcnn_mnv2_fpn_20e_lgg-key",
     "cascade-mask-rcnn_mnv2_fpn_20e_lgg-key",
@@ -84,9 +87,10 @@ SCALES = {
         seeds=(0, 1),
         phantoms="demo",
     ),
-    # As many patients and bookmarks as in the paper; attention on and off, one of five folds.
+    # As many patients and bookmarks as in the paper; attention on and off, one of five folds, with
+    # a backbone that sees the surroundings of a node but not the whole image.
     "phantom-paper": Scale(
-        (BASELINE, "glan_mnv2_fpn_wo-uncertainty_20e_lgg-key"), tested_folds=1, phantoms="paper"
+        (NEAR_BASELINE, NEAR_ATTENTION, NEAR_HALF), tested_folds=1, epochs=10, phantoms="paper"
     ),
 }
 

@@ -1,16 +1,14 @@
-"""MMDetection's MobileNetV2 without the layer that detectors leave unused."""
+"""MMDetection's MobileNetV2 without the layers that detectors leave unused."""
 
 from __future__ import annotations
 
 from mmdet.models.backbones import MobileNetV2
 from mmdet.registry import MODELS
 
-LAST_CONVOLUTION = 7  # its place in `out_indices`
-
 
 @MODELS.register_module()
 class TrimmedMobileNetV2(MobileNetV2):
-    """`MobileNetV2` without its last convolution, unless `out_indices` asks for it.
+    """`MobileNetV2` without what lies behind the last layer that `out_indices` asks for.
 
     The original keeps it without using it: its parameters never get a gradient, which several
     processes would wait for. Checkpoints load as before.
@@ -18,6 +16,7 @@ class TrimmedMobileNetV2(MobileNetV2):
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        if LAST_CONVOLUTION not in self.out_indices:
-            self.layers.remove("conv2")
-            del self.conv2
+        used = max(self.out_indices) + 1
+        for name in self.layers[used:]:
+            delattr(self, name)
+        del self.layers[used:]

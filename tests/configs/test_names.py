@@ -332,6 +332,21 @@ CASES = {
         },
         (),
     ),
+    "mask-rcnn_mnv2-s8_fpn_20e_context": (
+        CPU_MASK,
+        {},
+        ("model", *(part for part in SETTINGS if part.endswith(("_dataloader", "_evaluator")))),
+    ),
+    "glan_mnv2-s8_fpn_wo-uncertainty_20e_context": (
+        "mask-rcnn_mnv2-s8_fpn_20e_context",
+        CPU_ATTENTION,
+        (),
+    ),
+    "glan_mnv2-s8_fpn_g050-wo-uncertainty_20e_context": (
+        "glan_mnv2-s8_fpn_wo-uncertainty_20e_context",
+        sizes(0.5),
+        (),
+    ),
     "faster-rcnn_r50_fpn_160e_lesions": (MASK, BOXES_ONLY, ("model", "load_from")),
     "cascade-mask-rcnn_r50_fpn_160e_lesions": (MASK, {}, ("model", "load_from")),
     "detectors_cascade-rcnn_r50_160e_lesions": (MASK, BOXES_ONLY, ("model", "load_from")),

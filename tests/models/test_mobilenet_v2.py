@@ -7,7 +7,7 @@ from mmdet.models.backbones import MobileNetV2
 from mmglan.models import TrimmedMobileNetV2
 
 
-@pytest.mark.parametrize(("indices", "last"), [((2, 4, 6), False), ((2, 7), True)])
+@pytest.mark.parametrize(("indices", "last"), [((2, 4, 6), False), ((2,), False), ((2, 7), True)])
 def test_features_and_gradients(indices, last):
     original = MobileNetV2(widen_factor=0.25, out_indices=indices)
     trimmed = TrimmedMobileNetV2(widen_factor=0.25, out_indices=indices)

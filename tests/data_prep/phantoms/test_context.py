@@ -21,7 +21,7 @@ def test_every_patient_has_a_lesion_and_the_sum_is_that_of_the_size(size, lesion
     assert counts.tolist() == context.lesions_per_patient(context.SIZES[size]).tolist()
 
 
-def drawn_nodes(monkeypatch, seed):
+def drawn_nodes(monkeypatch, seed, size=TINY):
     """Voxels, side and signal before acquisition of every enlarged node, and the tumour's side."""
     nodes, sides, paint, tumour = [], [], context._paint_node, context._paint_tumour
 
@@ -35,7 +35,7 @@ def drawn_nodes(monkeypatch, seed):
     monkeypatch.setattr(
         context, "_paint_tumour", lambda *args: (sides.append(args[2]), tumour(*args))
     )
-    return context.make_study(seed, TINY, 2), nodes, sides[0]
+    return context.make_study(seed, size, 2), nodes, sides[0]
 
 
 def test_lesions_are_on_the_tumours_side_and_their_doubles_on_the_other(monkeypatch):
@@ -51,6 +51,16 @@ def test_lesions_are_on_the_tumours_side_and_their_doubles_on_the_other(monkeypa
         assert any(side == -tumour for _, side, _ in nodes)
         assert all(520 <= signal <= 640 for *_, signal in nodes)
     assert tumours == {-1, 1}
+
+
+def test_who_does_not_know_the_side_needs_more_than_one_false_positive_per_slice(monkeypatch):
+    per_slice = []
+    for seed in range(8):
+        study, nodes, tumour = drawn_nodes(monkeypatch, seed, context.SIZES["demo"])
+        monkeypatch.undo()
+        cuts = [node.any((1, 2)).sum() for node, side, _ in nodes if side == -tumour]
+        per_slice.append(sum(cuts) / len(study.labels))
+    assert np.mean(per_slice) > 1.2
 
 
 def test_same_seed_same_bytes_and_one_bookmark_per_lesion(tmp_path):
