@@ -74,14 +74,9 @@ SCALES = {
     # As many steps with few patients as with all; 88 are those of training and validation.
     "curve": Scale((BASELINE, MEAN_ONE), patients=(10, 20, 40, 88)),
     "full": Scale((BASELINE, MEAN_ONE), every_slice=True, epochs=4),
-    # Attention on and off, with and without uncertainty loss.
+    # The rows of Table 2 and three baselines.
     "phantom": Scale(
-        (
-            BASELINE,
-            "glan_mnv2_fpn_wo-uncertainty_20e_lgg-key",
-            "glan_mnv2_fpn_wo-attention_20e_lgg-key",
-            "glan_mnv2_fpn_20e_lgg-key",
-        ),
+        ROWS[:8],
         folds=3,
         tested_folds=3,
         seeds=(0, 1),
