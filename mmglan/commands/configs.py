@@ -36,12 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise ValueError(
             f"Expected configs about {', '.join(args.words)} but found none. See mmglan configs."
         )
+    width = max(len(path.stem) for path in chosen) + 2
     group = None
     for path, text in chosen.items():
         if path.parent.name != group:
             group = path.parent.name
             print(f"{group}:")
-        print(f"  {path.stem:48}{text}".rstrip())
+        print(f"  {path.stem:{width}}{text}".rstrip())
     print(f"\nFiles: {shipped_folder('configs')}")
     print(f"Scripts for several GPUs and Slurm: {shipped_folder('tools')}")
     return 0
