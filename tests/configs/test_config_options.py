@@ -26,7 +26,7 @@ FILES = {path.stem: path for path in sorted((ROOT / "configs").glob("[!_]*/*.py"
 OURS, DEMO, NORMS = "glan_r50_fpn_160e_lesions", "glan_r18_demo", "glan_r18_gn_24e_demo"
 SPLITS = ("train", "val", "test")
 FROM_USERS = {
-    "image_scale": (256, 256),
+    "image_scale": (192, 192),
     "batch_size": 3,
     "num_workers": 1,
     "max_epochs": 2,
@@ -67,12 +67,12 @@ def of_splits(path: str, value) -> dict:
 @pytest.mark.parametrize("stem", FILES)
 def test_every_variable_acts(stem, load_config, changes):
     epochs = {"train_cfg.max_epochs": 2}
-    if any(part in stem for part in ("demo", "lgg-key")):
+    if any(part in stem for part in ("demo", "lgg-key", "context")):
         epochs["train_cfg.val_interval"] = 2
     if "aug-20e" in stem:
         epochs["param_scheduler.1.T_max"] = 2
     expected = {
-        "image_scale": of_splits("dataset.pipeline.2.scale", [256, 256]),
+        "image_scale": of_splits("dataset.pipeline.2.scale", [192, 192]),
         "batch_size": {"train_dataloader.batch_size": 3},
         "num_workers": of_splits("num_workers", 1),
         "max_epochs": epochs,
