@@ -68,7 +68,7 @@ def make_study(seed: object, size: Size, n_lesions: int) -> Phantom:
 
     Args:
         seed: Same seed, same bytes.
-        size: Grid.
+        size: Grid, and how many enlarged nodes lie on the other side.
         n_lesions: Abnormal nodes, on the tumour's side.
 
     Returns:

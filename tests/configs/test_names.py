@@ -334,8 +334,23 @@ CASES = {
     ),
     "mask-rcnn_mnv2-s8_fpn_20e_context": (
         CPU_MASK,
-        {},
-        ("model", *(part for part in SETTINGS if part.endswith(("_dataloader", "_evaluator")))),
+        {
+            path: change
+            for split in ("train", "val", "test")
+            for path, change in {
+                f"{split}_dataloader.dataset.data_root": ("data/lgg-key/", "data/context/"),
+                f"{split}_dataloader.dataset.pipeline.2.scale": ([128, 128], [256, 256]),
+            }.items()
+        }
+        | {
+            path: (f"data/lgg-key/annotations/{name}", f"data/context/annotations/{name}")
+            for path, name in {
+                "val_evaluator.ann_file": "fold0/val.json",
+                "test_evaluator.ann_file": "fold0/test_whole.json",
+                "test_evaluator.volumes_file": "fold0/volumes_test.json",
+            }.items()
+        },
+        ("model",),
     ),
     "glan_mnv2-s8_fpn_wo-uncertainty_20e_context": (
         "mask-rcnn_mnv2-s8_fpn_20e_context",

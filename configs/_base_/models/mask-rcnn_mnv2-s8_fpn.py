@@ -1,7 +1,8 @@
 """Mask R-CNN with the stages of MobileNetV2 up to stride 8: it sees a place and what lies near it.
 
-Its receptive field is 59 pixels. The last stages, whose field is as wide as the image, are left
-out, so that what a detector gains by global context can be measured. For slices of 256 pixels.
+The backbone's receptive field is 59 pixels. The last stages, whose field is as wide as the image,
+are left out, so that what a detector gains by global context can be measured. For slices of 256
+pixels.
 """
 
 _base_ = "./mask-rcnn_mnv2_fpn.py"
