@@ -20,11 +20,13 @@ custom_imports = dict(
         "mmglan.evaluation.lesion_metric",
         "mmglan.engine",
         "mmglan.engine.cpu_processes",
+        "mmglan.inference.fused_views",
     ],
     allow_failed_imports=False,
 )
 visualizer = dict(vis_backends=vis_backends)
 randomness = dict(seed=seed)
+tta_model = dict(type="FusedViewsTTA")  # of `test.py --tta`: mirrored slices, masks too
 # Ours stand here and not in `custom_hooks`, so that a config that sets those keeps them.
 default_hooks = dict(
     logger=dict(interval=10),

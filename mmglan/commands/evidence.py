@@ -9,7 +9,8 @@
 
 The source is the LGG segmentation set, as downloaded or converted (docs/evidence.md). What has its
 results is skipped and an interrupted run goes on, so the same command can be given again at any
-time. Results: `<work dir>/<scale>/results/*.json`; every patient is tested once per seed.
+time. Results: `<work dir>/<scale>/results/*.json`; every patient is tested once per seed. --tta
+tests the rows once more, each slice and its mirror image fused, and evaluates that (`…_tta`).
 """
 
 from __future__ import annotations
@@ -27,10 +28,13 @@ from data_prep.public_sets import lgg
 from data_prep.public_sets.key_slices import every_slice_bookmarks, key_slice_bookmarks
 from mmglan.commands import compare, evaluate, run_table
 from mmglan.experiments import evidence
+from mmglan.reporting.run_files import TTA_FOLDER
 
 PAIRS = (
     (evidence.RECOMMENDED, evidence.BASELINE),
+    (evidence.RECOMMENDED, evidence.BEST_BASELINE),
     (evidence.RECOMMENDED, evidence.SELF_TRAINED_BASELINE),
+    (evidence.RECOMMENDED, evidence.SELF_TRAINED_BEST),
     (evidence.MEAN_ONE, evidence.BASELINE),
     (evidence.MEAN_ONE, "glan_mnv2_fpn_wo-attention_20e_lgg-key"),
     (evidence.AUGMENTED, evidence.AUGMENTED_BASELINE),
@@ -41,7 +45,7 @@ PAIRS = (
     ("glan_mnv2_fpn_20e_lgg-key", "glan_mnv2_fpn_wo-pseudo-mask_20e_lgg-key"),
     (evidence.BASELINE, "mask-rcnn_mnv2_fpn_wo-pseudo-mask_20e_lgg-key"),
     (evidence.BASELINE, "faster-rcnn_mnv2_fpn_20e_lgg-key"),
-    (evidence.BASELINE, "cascade-mask-rcnn_mnv2_fpn_20e_lgg-key"),
+    (evidence.BASELINE, evidence.BEST_BASELINE),
     (evidence.NEAR_ATTENTION, evidence.NEAR_BASELINE),
     (evidence.NEAR_HALF, evidence.NEAR_BASELINE),
 )
@@ -59,6 +63,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--patients", nargs="+", type=at_least(1), metavar="N", help="so many training patients"
     )
+    parser.add_argument("--tta", action="store_true", help="evaluate tests on mirrored slices")
     parser.add_argument(
         "--bootstrap", type=int, default=1000, help="resamples, and permutations (1000)"
     )
@@ -137,6 +142,7 @@ def train_and_test(args: argparse.Namespace, data: Path) -> int:
         os.environ.update(MMGLAN_FOLD=name, MMGLAN_SEED=str(seed), MMGLAN_EPOCHS=str(epochs))
         folder = evidence.run_folder(args.work_dir, fold, seed, patients)
         words = ["--rows", *args.rows, "--work-dir", str(folder), "--no-collect", *small]
+        words += ["--tta"] if args.tta else []
         failed += bool(run_table.main([*words, "--data-root", str(data)]))
     return failed
 
@@ -155,14 +161,13 @@ def evaluate_rows(args: argparse.Namespace, data: Path) -> dict:
     for patients, seed in itertools.product(args.patients, args.seeds):
         pooled = {}
         of = f"seed {seed}" + ("" if patients is None else f", {patients} patients")
+        of += ", tta" if args.tta else ""
         for row in args.rows:
-            runs = [
-                evidence.run_folder(args.work_dir, fold, seed, patients) / row
-                for fold in args.folds
-            ]
+            folders = [evidence.run_folder(args.work_dir, f, seed, patients) for f in args.folds]
+            runs = [folder / (TTA_FOLDER if args.tta else "") / row for folder in folders]
             if not all((run / "results.bbox.json").is_file() for run in runs):
                 continue
-            name = evidence.run_name(row, seed, patients)
+            name = evidence.run_name(row, seed, patients, args.tta)
             pooled[row] = out / f"{name}.bbox.json"
             evidence.pool_results(runs, pooled[row])
             record = out / f"{name}.metrics.json"
@@ -170,7 +175,7 @@ def evaluate_rows(args: argparse.Namespace, data: Path) -> dict:
             summary["rows"][f"{row}, {of}"] = _primary(record, "values")
         for one, other in PAIRS:
             if one in pooled and other in pooled:
-                name = evidence.run_name(f"{one}_against_{other}", seed, patients)
+                name = evidence.run_name(f"{one}_against_{other}", seed, patients, args.tta)
                 record = out / f"{name}.json"
                 words = ["--pred-a", str(pooled[one]), "--pred-b", str(pooled[other])]
                 words += ["--permutations", str(args.bootstrap), "--out", str(record)]

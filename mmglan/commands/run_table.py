@@ -15,6 +15,9 @@ and searches them first where that was not done: Table 1 as the paper has it. Ou
 
 --volumes-root DIR also tests each row on the 3D volume test set that was prepared there (Fig. 6),
 on every slice with a true lesion; refused where a slice is one of training or validation, too.
+
+--tta also tests each row on mirrored slices, both views fused. Results: <work dir>/tta/<row>; they
+are not in the table.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ from mmglan.experiments.shrink import SMALL, shrink
 from mmglan.experiments.volume_set import check_volume_set, volume_settings
 from mmglan.experiments.weight_search import baselines, read_best
 from mmglan.reporting.paper_tables import TABLES
-from mmglan.reporting.run_files import METRICS_NAME, VOLUMES_FOLDER, WEIGHTS_NAME
+from mmglan.reporting.run_files import METRICS_NAME, TTA_FOLDER, VOLUMES_FOLDER, WEIGHTS_NAME
 from mmglan.shipped_files import find_config, shipped_folder
 
 PACKAGES = Path(__file__).resolve().parents[2]  # where this mmglan is imported from
@@ -113,6 +116,7 @@ def is_row_finished(stem: str, args: argparse.Namespace) -> bool:
     """Tell whether a row has all results asked for."""
     folders = [args.work_dir / stem]
     folders += [args.work_dir / VOLUMES_FOLDER / stem] if args.volumes_root else []
+    folders += [args.work_dir / TTA_FOLDER / stem] if args.tta else []
     return all(map(is_finished, folders))
 
 
@@ -193,6 +197,10 @@ def run_row(stem: str, args: argparse.Namespace) -> None:
     if not is_finished(run_dir):
         command = run_test_command(config, checkpoint, run_dir, args.gpus)
         run_command(command, run_dir / "test.log", environment)
+    folder = args.work_dir / TTA_FOLDER / stem
+    if args.tta and not is_finished(folder):
+        command = [*run_test_command(config, checkpoint, folder, args.gpus), "--tta"]
+        run_command(command, folder / "test.log", environment)
     if args.volumes_root:
         folder = args.work_dir / VOLUMES_FOLDER / stem
         command = run_test_command(config, checkpoint, folder, args.gpus)
@@ -213,6 +221,7 @@ def slurm_command(stem: str, args: argparse.Namespace) -> list[str]:
     root = args.data_root or os.environ.get("MMGLAN_DATA")
     row += ["--data-root", str(Path(root).resolve())] if root else []
     row += ["--volumes-root", str(Path(args.volumes_root).resolve())] if args.volumes_root else []
+    row += ["--tta"] if args.tta else []
     row += ["--weights", args.weights]
     row += ["--sweeps", str(args.sweeps.resolve())] if args.weights == "best" else []
     row += ["--small"] if args.small else []
@@ -243,6 +252,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--work-dir", type=Path, help="default: work_dirs/paper, or …/paper-small")
     parser.add_argument("--data-root", help="prepared data set (default: MMGLAN_DATA or config)")
     parser.add_argument("--volumes-root", help="also test on this 3D volume test set (Fig. 6)")
+    parser.add_argument("--tta", action="store_true", help="also test on mirrored slices")
     parser.add_argument("--gpus", type=at_least(1), default=1, help="processes per row")
     parser.add_argument("--partition", help="of Slurm")
     parser.add_argument("--small", action="store_true", help="small models, trained from scratch")
@@ -311,6 +321,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(data + quoted(train_command(config, run_dir, args.gpus, weights)))
                 best = run_dir / "best_lesion_bbox_AP25_epoch_*.pth"
                 print(data + quoted(run_test_command(config, best, run_dir, args.gpus)))
+                if args.tta:
+                    folder = args.work_dir / TTA_FOLDER / stem
+                    command = run_test_command(config, best, folder, args.gpus)
+                    print(data + quoted([*command, "--tta"]))
         except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
             failed.append(stem)
             print(f"error: {stem}: {error}", file=sys.stderr)

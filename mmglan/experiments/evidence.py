@@ -11,17 +11,19 @@ from pathlib import Path
 from data_prep.atomic_files import json_bytes, write_bytes, write_json
 
 BASELINE = "mask-rcnn_mnv2_fpn_20e_lgg-key"
+BEST_BASELINE = "cascade-mask-rcnn_mnv2_fpn_20e_lgg-key"  # of those without self-training
 AUGMENTED_BASELINE = "mask-rcnn_mnv2_fpn_aug-20e_lgg-key"
 AUGMENTED = "glan_mnv2_fpn_aug-20e_lgg-key"
 RECOMMENDED = "glan_mnv2_fpn_recommended_20e_lgg-key"
 SELF_TRAINED_BASELINE = "mask-rcnn_mnv2_fpn_self-training_20e_lgg-key"
+SELF_TRAINED_BEST = "cascade-mask-rcnn_mnv2_fpn_self-training_20e_lgg-key"
 MEAN_ONE = "glan_mnv2_fpn_mean-one-wo-attention_20e_lgg-key"
 NEAR_BASELINE = "mask-rcnn_mnv2-s8_fpn_20e_context"
 NEAR_ATTENTION = "glan_mnv2-s8_fpn_wo-uncertainty_20e_context"
 NEAR_HALF = "glan_mnv2-s8_fpn_g050-wo-uncertainty_20e_context"
 ROWS = (
     "faster-rcnn_mnv2_fpn_20e_lgg-key",
-    "cascade-mask-rcnn_mnv2_fpn_20e_lgg-key",
+    BEST_BASELINE,
     "mask-rcnn_mnv2_fpn_wo-pseudo-mask_20e_lgg-key",
     BASELINE,
     "glan_mnv2_fpn_20e_lgg-key",
@@ -32,6 +34,7 @@ ROWS = (
     AUGMENTED,
     MEAN_ONE,
     SELF_TRAINED_BASELINE,
+    SELF_TRAINED_BEST,
     RECOMMENDED,
 )
 EPOCHS = 20  # of the configs; MMGLAN_EPOCHS names others
@@ -95,9 +98,9 @@ def run_folder(work_dir: Path, fold: int, seed: int, patients: int | None = None
     return work_dir / "runs" / (f"fold{fold}_seed{seed}" + _suffix(patients))
 
 
-def run_name(row: str, seed: int, patients: int | None = None) -> str:
+def run_name(row: str, seed: int, patients: int | None = None, tta: bool = False) -> str:
     """Name a row's results over all folds."""
-    return f"{row}_seed{seed}" + _suffix(patients)
+    return f"{row}_seed{seed}" + _suffix(patients) + ("_tta" if tta else "")
 
 
 def _suffix(patients: int | None) -> str:

@@ -37,10 +37,7 @@ class MirroredSlices:
         """See `Slices2D`."""
         width = array.shape[2]
         for z, found in self.detector.detect(array[:, :, ::-1]):
-            boxes = found.boxes.copy()
-            boxes[:, [0, 2]] = width - found.boxes[:, [2, 0]]
-            masks = None if found.masks is None else [mask.mirrored() for mask in found.masks]
-            yield z, Detections2D(boxes, found.scores, found.labels, masks)
+            yield z, mirrored(found, width)
 
 
 class FusedSlices:
@@ -59,6 +56,14 @@ class FusedSlices:
         """See `Slices2D`."""
         for found in zip(*(member.detect(array) for member in self.members), strict=True):
             yield found[0][0], fuse([detections for _, detections in found])
+
+
+def mirrored(found: Detections2D, width: int) -> Detections2D:
+    """Return the detections on the slice mirrored left to right, of `width` pixels."""
+    boxes = found.boxes.copy()
+    boxes[:, [0, 2]] = width - found.boxes[:, [2, 0]]
+    masks = None if found.masks is None else [mask.mirrored() for mask in found.masks]
+    return Detections2D(boxes, found.scores, found.labels, masks)
 
 
 def fuse(members: Sequence[Detections2D], iou: float = IOU) -> Detections2D:

@@ -127,7 +127,7 @@ class SliceDetector:
             # Detectors without RoIs know no lowest score but their own.
             instances = result.pred_instances
             keep = instances.scores >= self.min_score
-            found.append((z, _detections(instances if keep.all() else instances[keep])))
+            found.append((z, read_instances(instances if keep.all() else instances[keep])))
         return found
 
 
@@ -171,7 +171,8 @@ def _load_weights(network: torch.nn.Module, model: DetectorModel) -> None:
         )
 
 
-def _detections(instances) -> Detections2D:
+def read_instances(instances) -> Detections2D:
+    """Return the `pred_instances` of a slice as detections."""
     masks = instances.get("masks")
     if isinstance(masks, torch.Tensor):
         masks = masks.cpu().numpy()

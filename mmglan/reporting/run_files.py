@@ -19,6 +19,8 @@ METRICS_NAME = "results.metrics.json"
 WEIGHTS_NAME = "weights.json"
 # Folder in which `run-table --volumes-root` puts the tests on the 3D volume test set.
 VOLUMES_FOLDER = "volumes"
+# Folder in which `run-table --tta` puts the tests on mirrored slices.
+TTA_FOLDER = "tta"
 # Where the 3D metrics of `mmglan evaluate` lie beside it.
 VOLUMES_SUFFIX = "_volumes.metrics.json"
 

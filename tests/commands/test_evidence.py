@@ -1,7 +1,9 @@
 """`mmglan evidence`: what is asked for, and folds that are evaluated as one test set."""
 
+import argparse
 import json
 import os
+import shutil
 
 import pytest
 from mmengine.config import Config
@@ -48,6 +50,14 @@ def test_two_folds_are_evaluated_as_one_set(tmp_path, monkeypatch):
     assert baseline["bbox_FROC25_mean"]["value"] == pytest.approx(counts[0] / sum(counts))
     (difference,) = (pair["bbox_FROC25_mean"] for pair in summary["pairs"].values())
     assert difference["difference"] == pytest.approx(counts[1] / sum(counts))
+    # Tests on mirrored slices are another set of results: there are none.
+    mirrored = command.evaluate_rows(argparse.Namespace(**{**vars(args), "tta": True}), data)
+    assert mirrored == {"rows": {}, "pairs": {}}
+    for fold in args.folds:
+        runs = evidence.run_folder(args.work_dir, fold, 0)
+        shutil.copytree(runs / evidence.MEAN_ONE, runs / "tta" / evidence.BASELINE)
+    mirrored = command.evaluate_rows(argparse.Namespace(**{**vars(args), "tta": True}), data)
+    assert mirrored["rows"] == {f"{evidence.BASELINE}, seed 0, tta": ours}
     # A second call prepares nothing and gives the same.
     monkeypatch.setattr(command.prepare, "main", None)
     assert command.evaluate_rows(args, command.prepare_data(args)) == summary

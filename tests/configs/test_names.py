@@ -322,6 +322,11 @@ CASES = {
         (),
     ),
     "mask-rcnn_mnv2_fpn_self-training_20e_lgg-key": (CPU_MASK, SELF_TRAINING, ()),
+    "cascade-mask-rcnn_mnv2_fpn_self-training_20e_lgg-key": (
+        "cascade-mask-rcnn_mnv2_fpn_20e_lgg-key",
+        SELF_TRAINING,
+        (),
+    ),
     "glan_mnv2_fpn_aug-20e_lgg-key": (
         CPU_AUG,
         {

@@ -1,3 +1,4 @@
+import json
 import shutil
 import socket
 import subprocess
@@ -39,6 +40,10 @@ def test_print_names_two_commands_per_open_row(tmp_path, capsys):
     assert lines[1].startswith("bash ") and "dist_train.sh" in lines[1]
     assert lines[1].endswith("--resume --auto-scale-lr") and " 4 --work-dir" in lines[1]
     assert "dist_test.sh" in lines[2]
+    assert run_table.main([*command, "--tta"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 * len(rows)  # the finished row's test on mirrored slices is open
+    assert lines[2].endswith("--tta") and f"{tmp_path}/tta/{rows[0]}" in lines[2]
 
 
 def test_slurm_gets_one_job_per_row(tmp_path, monkeypatch, capfd):
@@ -57,7 +62,9 @@ def test_slurm_gets_one_job_per_row(tmp_path, monkeypatch, capfd):
     assert f"-m mmglan run-table --rows {OURS} --gpus 2" in job and "--no-collect" in job
     # The job starts elsewhere, and does what was asked for here, one at a time.
     assert f"--work-dir {tmp_path}/w " in job and f"--data-root {tmp_path}/d " in job
-    assert "--small --epochs 3" in job
+    assert "--small --epochs 3" in job and "--tta" not in job
+    assert run_table.main([*command, "--tta"]) == 0
+    assert "--tta" in capfd.readouterr().out
     assert words[words.index("<--dependency>") + 1] == "<singleton>"
     assert words[words.index("<--job-name>") + 1] == f"<w-{OURS}>"
 
@@ -106,6 +113,20 @@ def test_row_is_trained_tested_tabled_and_then_skipped(tiny_set, tmp_path, capfd
     assert log.stat().st_mtime_ns == before
     table = (tmp_path / "tables/tables.md").read_text()
     assert "| Ours w/o global-local attention | –" not in table
+
+
+def test_mirrored_slices_are_tested_beside_the_others(tiny_set, tmp_path, capfd):
+    command = ["--rows", OURS, "--small", "--epochs", "1", "--data-root", str(tiny_set)]
+    command += ["--work-dir", str(tmp_path), "--no-collect"]
+    assert run_table.main(command) == 0
+    assert run_table.main([*command, "--tta"]) == 0
+    both = [tmp_path / OURS, tmp_path / "tta" / OURS]
+    found = [json.loads((run / "results.bbox.json").read_bytes()) for run in both]
+    assert found[0] != found[1] and len(found[1]) > 0
+    assert len(found[1]) == len(json.loads((both[1] / "results.segm.json").read_bytes()))
+    capfd.readouterr()
+    assert run_table.main([*command, "--tta"]) == 0
+    assert f"{OURS}: has its results" in capfd.readouterr().out
 
 
 def test_failing_row_is_told_and_gives_a_failing_status(tmp_path, capsys, monkeypatch):

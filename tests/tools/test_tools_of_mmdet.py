@@ -152,18 +152,22 @@ def test_show_dir_keeps_every_slice(tool, tiny_config, tiny_set, trained, tmp_pa
     assert len(pictures(tmp_path / "w")) == len(images)
 
 
+KINDS = ("bbox", "segm")
 BOXES = """
 model = dict(tasks="faster_rcnn", roi_head=dict(mask_head=None, mask_roi_extractor=None))
 """
 
 
-def test_tta_of_boxes(tool, tiny_config, with_pipeline, trained, tmp_path):
+def test_tta(tool, tiny_config, with_pipeline, trained, tested, tmp_path):
     checkpoint, work_dir = trained / "epoch_3.pth", ["--work-dir", tmp_path / "w"]
-    with pytest.raises(AssertionError, match="TTA of instance segmentation does not support now"):
-        tool("test.py", tiny_config, checkpoint, *work_dir, "--tta")
     prefix = f"test_evaluator.outfile_prefix={tmp_path}/found"
-    options = ["--tta", "--cfg-options", prefix]
-    tool("test.py", with_pipeline(BOXES), checkpoint, *work_dir, *options)
+    options = [*work_dir, "--tta", "--cfg-options", prefix]
+    tool("test.py", tiny_config, checkpoint, *options)
+    found, masks = (json.loads((tmp_path / f"found.{k}.json").read_bytes()) for k in KINDS)
+    assert len(found) == len(masks) > 0
+    assert found != json.loads((trained / "results.bbox.json").read_bytes())
+    (tmp_path / "found.segm.json").unlink()
+    tool("test.py", with_pipeline(BOXES), checkpoint, *options)
     found = json.loads((tmp_path / "found.bbox.json").read_bytes())
     assert len(found) > 0 and not (tmp_path / "found.segm.json").exists()
 
