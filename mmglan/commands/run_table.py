@@ -112,12 +112,20 @@ def run_test_command(config: Path, checkpoint: Path, run_dir: Path, gpus: int) -
     return [*script, "--work-dir", str(run_dir)]
 
 
+def tests_of(stem: str, args: argparse.Namespace) -> list[tuple[Path, list[str]]]:
+    """Return the tests of a row: where the results of each go, and its further arguments."""
+    tests: list[tuple[Path, list[str]]] = [(args.work_dir / stem, [])]
+    if args.tta:
+        tests.append((args.work_dir / TTA_FOLDER / stem, ["--tta"]))
+    if args.volumes_root:
+        options = ["--cfg-options", *volume_settings(args.volumes_root)]
+        tests.append((args.work_dir / VOLUMES_FOLDER / stem, options))
+    return tests
+
+
 def is_row_finished(stem: str, args: argparse.Namespace) -> bool:
     """Tell whether a row has all results asked for."""
-    folders = [args.work_dir / stem]
-    folders += [args.work_dir / VOLUMES_FOLDER / stem] if args.volumes_root else []
-    folders += [args.work_dir / TTA_FOLDER / stem] if args.tta else []
-    return all(map(is_finished, folders))
+    return all(is_finished(folder) for folder, _ in tests_of(stem, args))
 
 
 def config_of(stem: str, args: argparse.Namespace) -> Path:
@@ -191,22 +199,14 @@ def run_row(stem: str, args: argparse.Namespace) -> None:
     if weights:
         print(f"{stem}: loss weights {weights} (best of {args.sweeps / stem})")
         write_json(run_dir / WEIGHTS_NAME, weights)
-    command = train_command(config, run_dir, args.gpus, weights)
-    run_command(command, run_dir / "train.log", environment)
-    checkpoint = checkpoint_of(run_dir)
     if not is_finished(run_dir):
-        command = run_test_command(config, checkpoint, run_dir, args.gpus)
-        run_command(command, run_dir / "test.log", environment)
-    folder = args.work_dir / TTA_FOLDER / stem
-    if args.tta and not is_finished(folder):
-        command = [*run_test_command(config, checkpoint, folder, args.gpus), "--tta"]
-        run_command(command, folder / "test.log", environment)
-    if args.volumes_root:
-        folder = args.work_dir / VOLUMES_FOLDER / stem
-        command = run_test_command(config, checkpoint, folder, args.gpus)
-        settings = volume_settings(args.volumes_root)
-        folder.mkdir(parents=True, exist_ok=True)
-        run_command([*command, "--cfg-options", *settings], folder / "test.log", environment)
+        command = train_command(config, run_dir, args.gpus, weights)
+        run_command(command, run_dir / "train.log", environment)
+    checkpoint = checkpoint_of(run_dir)
+    for folder, options in tests_of(stem, args):
+        if not is_finished(folder):
+            command = [*run_test_command(config, checkpoint, folder, args.gpus), *options]
+            run_command(command, folder / "test.log", environment)
 
 
 def slurm_command(stem: str, args: argparse.Namespace) -> list[str]:
@@ -318,13 +318,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if needs_sweep(stem, args):
                     print(data + quoted(sweep_command(stem, args)))
                 weights = weights_of(stem, args)
-                print(data + quoted(train_command(config, run_dir, args.gpus, weights)))
+                if not is_finished(run_dir):
+                    print(data + quoted(train_command(config, run_dir, args.gpus, weights)))
                 best = run_dir / "best_lesion_bbox_AP25_epoch_*.pth"
-                print(data + quoted(run_test_command(config, best, run_dir, args.gpus)))
-                if args.tta:
-                    folder = args.work_dir / TTA_FOLDER / stem
+                for folder, options in tests_of(stem, args):
                     command = run_test_command(config, best, folder, args.gpus)
-                    print(data + quoted([*command, "--tta"]))
+                    if not is_finished(folder):
+                        print(data + quoted([*command, *options]))
         except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
             failed.append(stem)
             print(f"error: {stem}: {error}", file=sys.stderr)

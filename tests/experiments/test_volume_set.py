@@ -63,6 +63,7 @@ def test_one_setting_tests_ours_and_every_baseline(volumes, tmp_path, monkeypatc
 
     def run(command, log, environment):
         started.append(command)
+        log.parent.mkdir(parents=True, exist_ok=True)
         (log.parent / "results.metrics.json").write_text("{}")
 
     monkeypatch.setattr(run_table, "run_command", run)
