@@ -25,12 +25,23 @@ class FusedViewsTTA(BaseTTAModel):
     `DetTTAModel` keeps the best box of the views and refuses masks.
     """
 
+    def test_step(self, data: dict) -> list:
+        """Predict on each view as on a slice of its own, then fuse.
+
+        Heads that know of flips would undo them, cascades by an operation that fails.
+        """
+        for view in data["data_samples"]:
+            for sample in view:
+                direction = sample.flip_direction if sample.flip else None
+                sample.set_metainfo(dict(flip=False, flip_direction=None, view_flip=direction))
+        return super().test_step(data)
+
     def merge_preds(self, data_samples_list: Sequence[Sequence[DetDataSample]]) -> list:
         """Fuse the predictions of each slice.
 
         Args:
-            data_samples_list: The views of each slice, with `ori_shape`, `flip` and
-                `flip_direction`; boxes in pixels of the view at its original size.
+            data_samples_list: The views of each slice, with `ori_shape` and `view_flip`, the
+                direction of a mirrored view; boxes in pixels of the view at its original size.
 
         Returns:
             One sample per slice: the first view's, with the fused `pred_instances`.
@@ -58,11 +69,11 @@ def _fused(views: Sequence[DetDataSample]) -> DetDataSample:
 
 def _upright(view: DetDataSample) -> Detections2D:
     found = read_instances(view.pred_instances)
-    if not view.flip:
+    if view.view_flip is None:
         return found
-    if view.flip_direction != "horizontal":
+    if view.view_flip != "horizontal":
         raise ValueError(
             "Expected views mirrored from left to right (flip_direction 'horizontal') but got "
-            f"{view.flip_direction!r}. Leave it out of tta_pipeline."
+            f"{view.view_flip!r}. Leave it out of tta_pipeline."
         )
     return mirrored(found, view.ori_shape[1])

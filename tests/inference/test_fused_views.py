@@ -5,10 +5,15 @@ import pytest
 import torch
 from ensemble_boxes import weighted_boxes_fusion
 from mmdet.structures import DetDataSample
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
 from mmengine.structures import InstanceData
 
 from mmglan.inference.fused_views import FusedViewsTTA
 from mmglan.inference.fusion import IOU
+from mmglan.shipped_files import find_config
+
+register_all_modules()
 
 H, W = 40, 60
 
@@ -34,7 +39,7 @@ def view(boxes, scores, flip=False, direction="horizontal", masks=True):
     )
     if masks:
         instances.masks = torch.from_numpy(planes)
-    meta = dict(ori_shape=(H, W), flip=flip, flip_direction=direction if flip else None)
+    meta = dict(ori_shape=(H, W), view_flip=direction if flip else None)
     return DetDataSample(pred_instances=instances, metainfo=meta)
 
 
@@ -47,6 +52,50 @@ def torch_model():
     model = torch.nn.Module()
     model.test_step = None
     return model
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mask-rcnn_mnv2_fpn_20e_lgg-key",
+        "cascade-mask-rcnn_mnv2_fpn_20e_lgg-key",
+        "glan_mnv2_fpn_20e_lgg-key",
+        "faster-rcnn_mnv2_fpn_20e_lgg-key",
+    ],
+)
+def test_results_of_the_mirrored_slice_are_mirrored(name):
+    """Both slices have the same two views, so the results must be each other's mirror image."""
+    config = Config.fromfile(find_config(name)).model
+    config.backbone.init_cfg = None
+    torch.manual_seed(0)
+    model = FusedViewsTTA(config).eval()
+    for module in model.modules():
+        if hasattr(module, "conv_logits"):
+            torch.nn.init.constant_(module.conv_logits.bias, 1.0)  # masks that are not empty
+    image = torch.randint(0, 255, (3, 128, 128), dtype=torch.uint8)
+    straight, mirrored = (predict(model, image), predict(model, image.flip(2)))
+    assert len(straight) > 9
+    boxes = mirrored.bboxes.clone()
+    boxes[:, [0, 2]] = 128 - mirrored.bboxes[:, [2, 0]]
+    # Random weights score many boxes nearly alike: they may come in another order.
+    distance, partner = torch.cdist(straight.bboxes, boxes).min(1)
+    same = distance < 0.1
+    assert same.float().mean() > 0.9
+    assert torch.allclose(straight.scores[same], mirrored.scores[partner][same], atol=1e-3)
+    if "masks" in straight:
+        masks = mirrored.masks.flip(2)[partner][same]
+        assert masks.any() and (straight.masks[same] != masks).float().mean() < 1e-3
+
+
+def predict(model, image):
+    """The fused detections on an image, from the batch that `TestTimeAug` makes."""
+    views = [(image.flip(2), True), (image, False)]
+    meta = dict(img_id=1, ori_shape=(128, 128), img_shape=(128, 128), scale_factor=(1.0, 1.0))
+    flips = [dict(flip=flip, flip_direction="horizontal" if flip else None) for _, flip in views]
+    samples = [[DetDataSample(metainfo={**meta, **flip})] for flip in flips]
+    with torch.no_grad():
+        (sample,) = model.test_step(dict(inputs=[[v] for v, _ in views], data_samples=samples))
+    return sample.pred_instances
 
 
 def test_boxes_are_those_of_ensemble_boxes():
