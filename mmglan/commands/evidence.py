@@ -35,6 +35,7 @@ PAIRS = (
     (evidence.RECOMMENDED, evidence.BEST_BASELINE),
     (evidence.RECOMMENDED, evidence.SELF_TRAINED_BASELINE),
     (evidence.RECOMMENDED, evidence.SELF_TRAINED_BEST),
+    (evidence.SELF_TRAINED_BASELINE, evidence.BASELINE),
     (evidence.MEAN_ONE, evidence.BASELINE),
     (evidence.MEAN_ONE, "glan_mnv2_fpn_wo-attention_20e_lgg-key"),
     (evidence.AUGMENTED, evidence.AUGMENTED_BASELINE),
