@@ -28,6 +28,7 @@ from data_prep.public_sets import lgg
 from data_prep.public_sets.key_slices import every_slice_bookmarks, key_slice_bookmarks
 from mmglan.commands import compare, evaluate, run_table
 from mmglan.experiments import evidence
+from mmglan.experiments.run_directory import hold, holder_name, is_held
 from mmglan.reporting.run_files import TTA_FOLDER
 
 PAIRS = (
@@ -198,8 +199,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_args(arguments)
     data = prepare_data(args)
     failed = train_and_test(args, data)
-    write_json(args.work_dir / "results" / "summary.json", evaluate_rows(args, data), indent=1)
-    print(f"Written to {args.work_dir / 'results'}")
+    results = args.work_dir / "results"
+    if is_held(results):
+        print(f"{results}: waiting for the evaluation of {holder_name(results)}", flush=True)
+    hold(results, wait=True)  # the ground truth there is that of the folds asked for
+    write_json(results / "summary.json", evaluate_rows(args, data), indent=1)
+    print(f"Written to {results}")
     return 1 if failed else 0
 
 

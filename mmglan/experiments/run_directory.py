@@ -78,7 +78,7 @@ def refuse_links(run_dir: Path) -> None:
             )
 
 
-def hold(run_dir: Path) -> None:
+def hold(run_dir: Path, wait: bool = False) -> None:
     """Make this process the only one that trains in a directory, until it ends.
 
     A POSIX record lock: the system drops it with the process, however that ends, data loaders do
@@ -87,6 +87,7 @@ def hold(run_dir: Path) -> None:
 
     Args:
         run_dir: `--work-dir` of the run; made if missing.
+        wait: wait for the process that holds it instead of the error.
 
     Raises:
         BlockingIOError: another process trains there.
@@ -99,7 +100,7 @@ def hold(run_dir: Path) -> None:
     lock = open_lock(run_dir / LOCK_NAME)
     _held.append(lock)
     try:
-        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError as error:
         if error.errno not in _BUSY:
             print(f"{run_dir}: not guarded against a second training: {error}", file=sys.stderr)

@@ -4,6 +4,9 @@ import argparse
 import json
 import os
 import shutil
+import subprocess
+import sys
+import threading
 
 import pytest
 from mmengine.config import Config
@@ -145,3 +148,27 @@ def test_epochs_of_the_configs(monkeypatch):
         cfg = Config.fromfile(find_config(row), import_custom_modules=False)
         assert cfg.train_cfg.max_epochs == cfg.train_cfg.val_interval == epochs
     assert cfg.custom_hooks[-1].begin == 7
+
+
+def test_two_evaluations_do_not_share_their_files(tmp_path, monkeypatch, capsys):
+    """The ground truth among the results is that of the folds one process was asked for."""
+    args = ["--scale", "tiny", "--work-dir", str(tmp_path), "--folds", "0", "--bootstrap", "0"]
+    results = tmp_path / "tiny" / "results"
+    code = "import sys; from pathlib import Path\n"
+    code += "from mmglan.experiments.run_directory import hold\n"
+    code += "hold(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read(1); "
+    code += "Path(sys.argv[2]).touch()"
+    ended = tmp_path / "ended"
+    words = [sys.executable, "-c", code, str(results), str(ended)]
+    other = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdout.readline() == b"held\n"
+    seen = []
+
+    def train(args, data):
+        threading.Timer(1, other.communicate, (b"x",)).start()
+
+    monkeypatch.setattr(command, "train_and_test", train)
+    monkeypatch.setattr(command, "evaluate_rows", lambda args, data: seen.append(ended.exists()))
+    assert command.main(args) == 0
+    assert seen == [True]
+    assert f"waiting for the evaluation of process {other.pid}" in capsys.readouterr().out

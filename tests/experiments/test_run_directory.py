@@ -126,3 +126,17 @@ def test_file_system_without_locks_gives_a_warning(tmp_path, monkeypatch, capsys
     hold(tmp_path)
     assert "not guarded against a second training" in capsys.readouterr().err
     assert not is_held(tmp_path)
+
+
+def test_who_waits_gets_the_directory_when_the_holder_ends(tmp_path):
+    code = "import sys, time; from pathlib import Path\n"
+    code += "from mmglan.experiments.run_directory import hold\n"
+    code += "hold(Path(sys.argv[1])); print('held', flush=True); time.sleep(1)"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, cwd=ROOT.parent
+    )
+    assert holder.stdout.readline() == b"held\n" and is_held(tmp_path)
+    assert holder.poll() is None
+    hold(tmp_path, wait=True)
+    assert holder.wait(timeout=10) == 0  # it had ended, or was about to
+    assert f"process {os.getpid()} " in holder_name(tmp_path)
