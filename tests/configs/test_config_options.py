@@ -219,7 +219,7 @@ def test_misspelt_names_are_refused_with_a_suggestion(wrong, right, with_options
         {"test_evaluator.outfile_prefix": "results"},
         {"randomness.deterministic": True},
         {"default_hooks.early_stopping": dict(type="EarlyStoppingHook", monitor="loss")},
-        {"tta_model": dict(type="DetTTAModel"), "tta_pipeline": []},
+        {"tta_pipeline": []},
     ],
 )
 def test_settings_that_a_config_does_not_have_yet_are_taken(option, load_config, with_options):
