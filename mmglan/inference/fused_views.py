@@ -32,7 +32,7 @@ class FusedViewsTTA(BaseTTAModel):
         """
         for view in data["data_samples"]:
             for sample in view:
-                direction = sample.flip_direction if sample.flip else None
+                direction = sample.get("flip_direction") if sample.get("flip") else None
                 sample.set_metainfo(dict(flip=False, flip_direction=None, view_flip=direction))
         return super().test_step(data)
 

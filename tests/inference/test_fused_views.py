@@ -98,6 +98,19 @@ def predict(model, image):
     return sample.pred_instances
 
 
+def test_views_that_say_nothing_of_flips_are_upright():
+    """As a pipeline packs them whose views differ in size only."""
+
+    class Detector(torch.nn.Module):
+        def test_step(self, data):
+            return [view([[5, 10, 20, 30]], [0.8]).new(metainfo=data["data_samples"][0].metainfo)]
+
+    sample = DetDataSample(metainfo=dict(ori_shape=(H, W)))
+    samples = [[sample.clone()], [sample.clone()]]
+    (fused,) = FusedViewsTTA(Detector()).test_step(dict(inputs=[[0], [0]], data_samples=samples))
+    assert fused.pred_instances.bboxes.tolist() == [[5, 10, 20, 30]]
+
+
 def test_boxes_are_those_of_ensemble_boxes():
     rng = np.random.default_rng(0)
     for _ in range(50):
